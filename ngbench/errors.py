@@ -1,0 +1,102 @@
+"""Everything that can go wrong for a reason that the user can act on, and the exit code each reason has.
+
+::
+
+    NgbenchError                 1   a run failed or diverged
+    ├── UsageError               2   bad input; the message names the value and what is allowed
+    │   ├── UnknownNameError         a task, optimizer, layer, ... that does not exist
+    │   ├── ParameterError           a hyper-parameter or option that is unknown, of the wrong type or out of range
+    │   ├── DataError                a data set that is missing, truncated, corrupt or of the wrong shape
+    │   ├── PluginError              a plugin that cannot be imported or does not keep its contract
+    │   ├── DeviceError              a device or dtype that this machine does not have
+    │   ├── OutputError              an output directory that is not writable or already used
+    │   └── RecordError              a record or checkpoint that is corrupt or of another version
+    ├── RegressionError          3   a comparison that got worse than its threshold
+    └── NotComparableError       4   records that cannot be compared
+
+Exit code 0 means that everything ran. Messages are one sentence and are printed without a traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = [
+    "DataError",
+    "DeviceError",
+    "NgbenchError",
+    "NotComparableError",
+    "OutputError",
+    "ParameterError",
+    "PluginError",
+    "RecordError",
+    "RegressionError",
+    "UnknownNameError",
+    "UsageError",
+]
+
+
+class NgbenchError(Exception):
+    """Base of all errors that are shown to the user as one sentence."""
+
+    exit_code = 1
+
+
+class UsageError(NgbenchError):
+    """Bad input: the message names the value and what is allowed."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """A name that is not among the allowed ones.
+
+    Args:
+        kind: what is named, for example ``"task"``.
+        name: the name that was given.
+        allowed: the names that exist.
+    """
+
+    def __init__(self, kind: str, name: str, allowed: Iterable[str]) -> None:
+        names = sorted(allowed)
+        close = get_close_matches(name, names, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        known = ", ".join(names) if names else "none"
+        super().__init__(f"unknown {kind} {name!r}{hint} (known: {known})")
+
+
+class ParameterError(UsageError):
+    """A hyper-parameter or option that is unknown, of the wrong type or out of range."""
+
+
+class DataError(UsageError):
+    """A data set that is missing, truncated, corrupt or of the wrong shape."""
+
+
+class PluginError(UsageError):
+    """A plugin that cannot be imported or does not keep its contract."""
+
+
+class DeviceError(UsageError):
+    """A device or dtype that this machine does not have."""
+
+
+class OutputError(UsageError):
+    """An output directory that is not writable or already used."""
+
+
+class RecordError(UsageError):
+    """A record or checkpoint that is corrupt or of another version."""
+
+
+class RegressionError(NgbenchError):
+    """A comparison that got worse than its threshold."""
+
+    exit_code = 3
+
+
+class NotComparableError(NgbenchError):
+    """Records that cannot be compared."""
+
+    exit_code = 4

@@ -1,0 +1,168 @@
+"""The record of a run, and the document that holds records: the only place where their shape is written down.
+
+``ngbench schema`` prints the JSON Schema that follows from these classes. Numbers that do not exist (a target
+not reached, a loss that is not finite) are ``null``, never a stand-in value. Unknown keys are kept, so that a
+plugin may add its own.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "DataRecord",
+    "Document",
+    "EnvironmentRecord",
+    "History",
+    "MemoryRecord",
+    "OptimizerRecord",
+    "PhaseRecord",
+    "RunRecord",
+    "StepsRecord",
+    "status_help",
+]
+
+SCHEMA_VERSION = 1
+
+status_help = {
+    "running": "not finished; what is there can be resumed",
+    "done": "ran its whole budget or stopped early as asked",
+    "diverged": "the loss became NaN, infinite or larger than can be represented",
+    "interrupted": "stopped by the user; can be resumed",
+    "timeout": "the time limit ended it",
+    "out_of_memory": "the device or the machine ran out of memory",
+    "failed": "an error in the optimizer, the task or the tool; the message says which",
+}
+Status = Literal["running", "done", "diverged", "interrupted", "timeout", "out_of_memory", "failed"]
+
+
+def _finite_or_none(value: Any) -> Any:
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+Number = Annotated[float | None, BeforeValidator(_finite_or_none)]
+Seconds = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="allow", validate_assignment=False)
+
+
+class DataRecord(_Part):
+    """Which data the run used; ``origin`` says whether they are the original."""
+
+    name: str
+    origin: Literal["original", "generated", "stand-in"]
+    description: str
+    digest: str
+    train_examples: Count
+    validation_examples: Count
+
+
+class OptimizerRecord(_Part):
+    """The optimizer's plugin name (or dotted class name) and every hyper-parameter, defaults included."""
+
+    name: str
+    hyperparameters: dict[str, Any]
+    distribution: str | None = None
+
+
+class History(_Part):
+    """One entry per finished epoch; all lists have the same length.
+
+    ``train_loss`` is the mean of the mini-batch losses seen in the epoch, ``elapsed_seconds`` the training
+    time since the start with evaluation, logging and checkpoints left out.
+    """
+
+    epoch: list[Count] = []
+    step: list[Count] = []
+    train_loss: list[Number] = []
+    validation_loss: list[Number] = []
+    elapsed_seconds: list[Seconds] = []
+    metrics: dict[str, list[Number]] = {}
+
+
+class StepsRecord(_Part):
+    """One entry per step; both lists have the same length. ``kind`` is ``plain`` or ``refresh``."""
+
+    seconds: list[Seconds] = []
+    kind: list[Literal["plain", "refresh"]] = []
+
+
+class PhaseRecord(_Part):
+    """What one phase cost over the run.
+
+    ``flops`` and ``bytes`` are per call, counted on probe steps outside the run: floating-point operations of
+    matrix products, convolutions and factorisations, and bytes read and written by tensor operations.
+    """
+
+    seconds_total: Seconds
+    calls: Count
+    flops: Count | None = None
+    bytes: Count | None = None
+
+
+class MemoryRecord(_Part):
+    """Bytes. ``peak_bytes`` is the device's allocator peak on CUDA, the process' resident-set peak on the CPU;
+    ``baseline_bytes`` the same quantity before the optimizer was built."""
+
+    peak_bytes: Count | None = None
+    baseline_bytes: Count | None = None
+    optimizer_state_bytes: Count | None = None
+    parameter_bytes: Count | None = None
+
+
+class RunRecord(_Part):
+    """One training run of one optimizer with one seed."""
+
+    label: str
+    task: str
+    task_options: dict[str, Any] = {}
+    data: DataRecord
+    optimizer: OptimizerRecord
+    seed: int
+    device: str
+    device_name: str | None = None
+    dtype: str
+    batch_size: Annotated[int, Field(ge=1)]
+    threads: Annotated[int, Field(ge=1)] | None = None
+    budget: dict[str, Any] = {}
+    status: Status = "running"
+    message: str | None = None
+    target_loss: Number = None
+    parameters: Count | None = None
+    history: History = History()
+    steps: StepsRecord = StepsRecord()
+    phases: dict[str, PhaseRecord] = {}
+    memory: MemoryRecord = MemoryRecord()
+    diagnostics: dict[str, list[Any]] = {}
+    started_at: str | None = None
+
+
+class EnvironmentRecord(_Part):
+    """Where the runs were made."""
+
+    ngbench: str
+    python: str
+    torch: str | None = None
+    cuda: str | None = None
+    platform: str
+    processor: str
+    cores: Count
+    memory_bytes: Count
+    threads: Count | None = None
+    git_commit: str | None = None
+
+
+class Document(_Part):
+    """The top level of every JSON file that the tool writes."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    environment: EnvironmentRecord
+    runs: list[RunRecord]
