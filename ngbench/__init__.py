@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ngbench.curvature.likelihoods import Bernoulli, Categorical, Gaussian, Likelihood
     from ngbench.errors import NgbenchError, UsageError
     from ngbench.optimizers.natural_gradient import NaturalGradient
-    from ngbench.parameters import Choice, Range
+    from ngbench.parameters import Range
     from ngbench.task import Data, DataSource, Task
 
 __version__ = "0.1.0"
@@ -21,7 +21,6 @@ __version__ = "0.1.0"
 _HOMES = {
     "Bernoulli": "ngbench.curvature.likelihoods",
     "Categorical": "ngbench.curvature.likelihoods",
-    "Choice": "ngbench.parameters",
     "Data": "ngbench.task",
     "DataSource": "ngbench.task",
     "Gaussian": "ngbench.curvature.likelihoods",
@@ -36,7 +35,6 @@ _HOMES = {
 __all__ = [
     "Bernoulli",
     "Categorical",
-    "Choice",
     "Data",
     "DataSource",
     "Gaussian",

@@ -1,0 +1,157 @@
+"""The arms of a comparison, as given on the command line.
+
+Grammar of one ``--optimizer`` (``-o``), repeatable::
+
+    option   = item {"," item}
+    item     = arm | setting
+    arm      = [LABEL "@"] NAME [":" setting]
+    setting  = KEY "=" VALUE
+
+An item with ``=`` and without ``:`` continues the arm before it, so ``kfac:lr=0.3,damping=0.1,adam`` is two
+arms. An arm without a label is called by its text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ngbench.errors import UsageError
+
+__all__ = ["ArmSpec", "file_slug", "format_arm", "parse_arms", "parse_settings", "refuse_identical"]
+
+_MAX_SLUG = 80
+
+
+@dataclass(frozen=True)
+class ArmSpec:
+    """One arm: an optimizer and the hyper-parameters given for it, as text.
+
+    Attributes:
+        label: what the arm is called in tables and records; unique in a comparison.
+        optimizer: the plugin's name or the dotted name of a class.
+        hyperparameters: the given values, not yet converted.
+    """
+
+    label: str
+    optimizer: str
+    hyperparameters: Mapping[str, str] = field(default_factory=dict)
+
+
+def parse_arms(options: Sequence[str]) -> list[ArmSpec]:
+    """The arms that the values of ``--optimizer`` describe, in their order.
+
+    Raises:
+        UsageError: for a text outside the grammar, two arms of the same label, or two identical arms.
+    """
+    arms = [arm for option in options for arm in _parse_option(option)]
+    seen: set[str] = set()
+    refuse_identical((arm.label, arm.optimizer, arm.hyperparameters) for arm in arms)
+    for arm in arms:
+        if arm.label in seen:
+            raise UsageError(f"two arms are called {arm.label!r}, name them apart with LABEL@NAME:KEY=VALUE")
+        seen.add(arm.label)
+    return arms
+
+
+def parse_settings(settings: Sequence[str], option: str = "--set") -> dict[str, str]:
+    """The mapping that repeated ``KEY=VALUE`` describe.
+
+    Raises:
+        UsageError: for a text that is not ``KEY=VALUE``, or a key given twice.
+    """
+    values: dict[str, str] = {}
+    for setting in settings:
+        _add_setting(values, setting, f"{option} {setting}")
+    return values
+
+
+def refuse_identical(arms: Iterable[tuple[str, str, Mapping[str, Any]]]) -> None:
+    """Refuse arms with the same optimizer and the same hyper-parameters: they would be one run done twice.
+
+    Args:
+        arms: for each arm its label, its optimizer and its hyper-parameters, as text or resolved.
+
+    Raises:
+        UsageError: naming the two arms.
+    """
+    seen: dict[tuple[str, frozenset[tuple[str, str]]], str] = {}
+    for label, optimizer, hyperparameters in arms:
+        identity = (optimizer, frozenset((key, repr(value)) for key, value in hyperparameters.items()))
+        if identity in seen:
+            first = seen[identity]
+            which = (
+                f"{first!r} is given twice" if first == label else f"{first!r} and {label!r} are identical"
+            )
+            raise UsageError(f"arm {which}: each arm needs its own optimizer or hyper-parameters")
+        seen[identity] = label
+
+
+def format_arm(arm: ArmSpec) -> str:
+    """The text that :func:`parse_arms` reads as ``arm``."""
+    text = _arm_text(arm.optimizer, arm.hyperparameters)
+    return text if arm.label == text else f"{arm.label}@{text}"
+
+
+def file_slug(label: str) -> str:
+    """A file name for ``label``, valid on all systems; different labels have different names.
+
+    A label of lower-case letters, digits, ``-``, ``_`` and inner dots is its own name; another is spelled
+    with those characters and ends in a digest of the label.
+    """
+    slug = re.sub(r"[^a-z0-9_.]+", "-", label.lower())[:_MAX_SLUG].strip("-.")
+    if slug == label:
+        return slug
+    digest = hashlib.sha256(label.encode()).hexdigest()[:8]
+    return f"{slug}-{digest}".lstrip("-")
+
+
+def _parse_option(option: str) -> list[ArmSpec]:
+    arms: list[ArmSpec] = []
+    drafts: list[tuple[str | None, str, dict[str, str]]] = []
+    for text in option.split(","):
+        item = text.strip()
+        if not item:
+            raise UsageError(f"--optimizer {option!r} has an empty item, it must be NAME[:KEY=VALUE,...]")
+        if "=" in item and ":" not in item:
+            if not drafts:
+                raise UsageError(
+                    f"--optimizer {option!r} begins with {item!r}, it must begin with an optimizer's name"
+                )
+            _add_setting(drafts[-1][2], item, f"--optimizer {option!r}")
+        else:
+            drafts.append(_parse_arm(item, option))
+    for label, optimizer, settings in drafts:
+        arms.append(ArmSpec(label or _arm_text(optimizer, settings), optimizer, settings))
+    return arms
+
+
+def _parse_arm(item: str, option: str) -> tuple[str | None, str, dict[str, str]]:
+    head, colon, setting = item.partition(":")
+    label, at, optimizer = head.rpartition("@")
+    label, optimizer = label.strip(), optimizer.strip()
+    if at and not label:
+        raise UsageError(f"--optimizer {option!r}: the label before '@' is empty")
+    if not optimizer or "=" in optimizer or any(character.isspace() for character in optimizer):
+        raise UsageError(f"--optimizer {option!r}: {optimizer!r} is no name, it must be NAME[:KEY=VALUE,...]")
+    settings: dict[str, str] = {}
+    if colon:
+        _add_setting(settings, setting, f"--optimizer {option!r}")
+    return label or None, optimizer, settings
+
+
+def _add_setting(settings: dict[str, str], text: str, where: str) -> None:
+    key, equals, value = (part.strip() for part in text.partition("="))
+    if not equals or not key or not value:
+        raise UsageError(f"{where}: {text.strip()!r} is not allowed, it must be KEY=VALUE")
+    if key in settings:
+        raise UsageError(f"{where}: {key!r} is given twice")
+    settings[key] = value
+
+
+def _arm_text(optimizer: str, hyperparameters: Mapping[str, str]) -> str:
+    settings = ",".join(f"{key}={value}" for key, value in hyperparameters.items())
+    return f"{optimizer}:{settings}" if settings else optimizer

@@ -1,0 +1,147 @@
+"""First-order optimizers: the ones of ``torch.optim``, with this tool's names and bounds.
+
+The update rules and their references are in the documentation of the ``torch.optim`` classes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from ngbench.errors import ParameterError
+from ngbench.parameters import Range
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ngbench.task import Task
+
+__all__ = ["adagrad", "adam", "rmsprop", "sgd"]
+
+Positive = Annotated[float, Range(above=0)]
+NonNegative = Annotated[float, Range(minimum=0)]
+Fraction = Annotated[float, Range(minimum=0, below=1)]
+
+
+def sgd(
+    model: nn.Module,
+    task: Task,
+    *,
+    lr: Positive = 0.01,
+    momentum: Fraction = 0.9,
+    nesterov: bool = False,
+    weight_decay: NonNegative = 0.0,
+) -> torch.optim.Optimizer:
+    """Stochastic gradient descent with momentum, optionally Nesterov's.
+
+    Args:
+        lr: learning rate.
+        momentum: what is kept of the previous update.
+        nesterov: evaluate the momentum one step ahead; needs momentum > 0.
+        weight_decay: factor of the weights that is added to the gradient.
+    """
+    from torch.optim import SGD
+
+    if nesterov and momentum == 0:
+        raise ParameterError(
+            "optimizer sgd: nesterov=true is not allowed with momentum=0, it needs momentum > 0"
+        )
+    return SGD(model.parameters(), lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
+
+
+def adagrad(
+    model: nn.Module,
+    task: Task,
+    *,
+    lr: Positive = 0.01,
+    lr_decay: NonNegative = 0.0,
+    initial_accumulator: NonNegative = 0.0,
+    eps: Positive = 1e-10,
+    weight_decay: NonNegative = 0.0,
+) -> torch.optim.Optimizer:
+    """Adagrad: steps divided by the root of the sum of all squared gradients.
+
+    Args:
+        lr: learning rate.
+        lr_decay: the learning rate of step t (from 0) is lr / (1 + t * lr_decay).
+        initial_accumulator: where the sum of squared gradients starts.
+        eps: added to the root.
+        weight_decay: factor of the weights that is added to the gradient.
+    """
+    from torch.optim import Adagrad
+
+    return Adagrad(
+        model.parameters(),
+        lr=lr,
+        lr_decay=lr_decay,
+        initial_accumulator_value=initial_accumulator,
+        eps=eps,
+        weight_decay=weight_decay,
+    )
+
+
+def rmsprop(
+    model: nn.Module,
+    task: Task,
+    *,
+    lr: Positive = 0.001,
+    alpha: Fraction = 0.99,
+    momentum: Fraction = 0.0,
+    centered: bool = False,
+    eps: Positive = 1e-8,
+    weight_decay: NonNegative = 0.0,
+) -> torch.optim.Optimizer:
+    """RMSprop: steps divided by the root of a running average of the squared gradients.
+
+    Args:
+        lr: learning rate.
+        alpha: what the running average keeps at each step.
+        momentum: what is kept of the previous update.
+        centered: divide by the estimated standard deviation instead.
+        eps: added to the root.
+        weight_decay: factor of the weights that is added to the gradient.
+    """
+    from torch.optim import RMSprop
+
+    return RMSprop(
+        model.parameters(),
+        lr=lr,
+        alpha=alpha,
+        momentum=momentum,
+        centered=centered,
+        eps=eps,
+        weight_decay=weight_decay,
+    )
+
+
+def adam(
+    model: nn.Module,
+    task: Task,
+    *,
+    lr: Positive = 0.001,
+    beta1: Fraction = 0.9,
+    beta2: Fraction = 0.999,
+    eps: Positive = 1e-8,
+    amsgrad: bool = False,
+    weight_decay: NonNegative = 0.0,
+) -> torch.optim.Optimizer:
+    """Adam: momentum divided by the root of a running average of the squared gradients.
+
+    Args:
+        lr: learning rate.
+        beta1: what the running average of the gradients keeps at each step.
+        beta2: what the running average of the squared gradients keeps at each step.
+        eps: added to the root.
+        amsgrad: divide by the largest running average so far.
+        weight_decay: factor of the weights that is added to the gradient.
+    """
+    from torch.optim import Adam
+
+    return Adam(
+        model.parameters(),
+        lr=lr,
+        betas=(beta1, beta2),
+        eps=eps,
+        amsgrad=amsgrad,
+        weight_decay=weight_decay,
+    )
