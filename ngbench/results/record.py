@@ -7,7 +7,7 @@ plugin may add its own.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -25,7 +25,7 @@ __all__ = [
     "status_help",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 status_help = {
     "running": "not finished; what is there can be resumed",
@@ -109,8 +109,8 @@ class PhaseRecord(_Part):
 
 
 class MemoryRecord(_Part):
-    """Bytes. ``peak_bytes`` is the device's allocator peak on CUDA, the process' resident-set peak on the CPU;
-    ``baseline_bytes`` the same quantity before the optimizer was built."""
+    """Bytes. ``peak_bytes`` is the device's allocator peak on CUDA, the process' resident-set peak on the
+    CPU; ``baseline_bytes`` the same quantity before the optimizer was built."""
 
     peak_bytes: Count | None = None
     baseline_bytes: Count | None = None

@@ -1,0 +1,1 @@
+"""What is shown of a document of records: tables, exports, figures. Nothing here imports torch."""

@@ -1,0 +1,117 @@
+"""Warnings about what a comparison can and cannot say, each with what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ngbench.report.summary import Arm, arms_of, summarise
+from ngbench.results.record import Document, RunRecord
+from ngbench.results.statistics import FAILED
+
+__all__ = ["find_warnings"]
+
+_FEW_REFRESHES = 6
+
+
+def find_warnings(
+    document: Document, *, reference: str | None = None, target_loss: float | None = None
+) -> list[str]:
+    """One sentence or two for each reason to read the tables with care, in the order of their weight."""
+    arms = summarise(document, reference=reference, target_loss=target_loss)
+    runs = document.runs
+    return [
+        *_about_data(runs),
+        *_about_fairness(document),
+        *(warning for arm in arms for warning in _about_outcome(arm)),
+        *_about_precision(arms),
+    ]
+
+
+def _about_data(runs: Sequence[RunRecord]) -> Iterator[str]:
+    for name in dict.fromkeys(run.data.name for run in runs if run.data.origin == "stand-in"):
+        yield (
+            f"The data are a stand-in for {name}: these losses do not compare with published ones. "
+            f"Put the official files into the data directory (--data-dir) to use them."
+        )
+    if len({run.data.digest for run in runs}) > 1:
+        yield "The runs used different data, so their losses do not compare. Run them again together."
+
+
+def _about_fairness(document: Document) -> Iterator[str]:
+    runs = document.runs
+    for field, option in (("device", "--device"), ("dtype", "--dtype"), ("threads", "--threads")):
+        values = dict.fromkeys(str(getattr(run, field)) for run in runs)
+        if len(values) > 1:
+            yield (
+                f"The runs differ in {field} ({', '.join(values)}), so their times do not compare. "
+                f"Run them again with one {option}."
+            )
+    sizes = sorted({run.batch_size for run in runs})
+    if len(sizes) > 1:
+        yield (
+            f"The runs differ in batch size ({', '.join(map(str, sizes))}), so their steps do not compare; "
+            "compare epochs and seconds."
+        )
+    if any("environment" in (run.model_extra or {}) for run in runs):
+        yield "The runs come from different environments, so times do not compare. Run them again in one."
+    seeds = {label: {run.seed for run in arm} for label, arm in arms_of(document).items()}
+    if len({frozenset(of_arm) for of_arm in seeds.values()}) > 1:
+        yield "The arms ran different seeds, so weights and data order differ. Run all with the same seeds."
+
+
+def _about_outcome(arm: Arm) -> Iterator[str]:
+    total = len(arm.runs)
+    for status, hint in _HINTS.items():
+        runs = [run for run in arm.runs if run.status == status]
+        if not runs:
+            continue
+        seeds = ", ".join(str(run.seed) for run in runs)
+        scope = f"seed{'s' if len(runs) > 1 else ''} {seeds}" + (
+            f" ({len(runs)} of {total})" if total > 1 else ""
+        )
+        message = f": {runs[0].message}" if runs[0].message else ""
+        left = " Its losses above leave them out." if status in FAILED and len(runs) < total else ""
+        yield f"{arm.label} {_VERBS[status]} with {scope}{message.rstrip('.')}. {hint}{left}"
+
+
+_VERBS = {
+    "diverged": "diverged",
+    "out_of_memory": "ran out of memory",
+    "failed": "failed",
+    "timeout": "reached its time limit",
+    "interrupted": "was interrupted",
+    "running": "has not finished",
+}
+_HINTS = {
+    "diverged": "Try a smaller learning rate, more damping or KL clipping.",
+    "out_of_memory": "Try a smaller batch (--batch-size).",
+    "failed": "The record's message says why.",
+    "timeout": "Give it more time (--time-limit) to compare at the same number of epochs.",
+    "interrupted": "Continue it with --resume.",
+    "running": "Continue it with --resume.",
+}
+
+
+def _about_precision(arms: Sequence[Arm]) -> Iterator[str]:
+    timed = [arm for arm in arms if arm.step is not None]
+    vague = [arm.label for arm in timed if arm.step is not None and arm.step.error is None]
+    if vague:
+        yield f"Too few steps for an interval: {', '.join(vague)}. Run more epochs (--epochs)."
+    wide = [
+        arm.label
+        for arm in timed
+        if arm.ratio is not None and arm.ratio.error is not None and arm.ratio.error > 0.2 * arm.ratio.value
+    ]
+    if wide:
+        yield (
+            f"The step time's ratio to the reference is uncertain by more than 20 %: {', '.join(wide)}. "
+            "Run more epochs (--epochs) or seeds (--seeds) on a quiet machine."
+        )
+    few = [arm.label for arm in arms if arm.refresh is not None and arm.refresh.n < _FEW_REFRESHES]
+    if few:
+        yield (
+            f"Fewer than {_FEW_REFRESHES} refresh steps, so their median has no interval: {', '.join(few)}. "
+            "Run more epochs (--epochs) or seeds (--seeds)."
+        )
+    if arms and len(arms) > 1 and all(len(arm.runs) == 1 for arm in arms):
+        yield "One seed per arm: losses have no interval, their order may be chance. Run more (--seeds 3)."

@@ -1,0 +1,199 @@
+"""The columns of the comparison, as text: what every rendering (terminal, Markdown) is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ngbench.report.summary import Arm
+from ngbench.report.units import (
+    DASH,
+    format_bytes,
+    format_count,
+    format_estimate,
+    format_number,
+    format_seconds,
+    format_seconds_estimate,
+    format_share,
+)
+from ngbench.results.statistics import Estimate
+
+__all__ = [
+    "Column",
+    "format_breakdown",
+    "format_cost",
+    "format_hyperparameters",
+    "format_notes",
+    "format_progress",
+    "format_status",
+]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of text cells.
+
+    Attributes:
+        name: heading; a line break in it is where a narrow table may break it.
+        cells: one per row.
+        left: whether the cells line up on their left side instead of their right.
+    """
+
+    name: str
+    cells: Sequence[str]
+    left: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether no row has a value."""
+        return all(cell == DASH for cell in self.cells)
+
+
+def format_hyperparameters(hyperparameters: dict[str, Any]) -> str:
+    """``key=value`` pairs in their order.
+
+    >>> format_hyperparameters({"lr": 0.30000000000000004, "momentum": 0.9, "curvature_interval": "once"})
+    'lr=0.3 momentum=0.9 curvature_interval=once'
+    """
+    return " ".join(
+        f"{key}={value:.6g}" if isinstance(value, float) else f"{key}={value}"
+        for key, value in hyperparameters.items()
+    )
+
+
+def format_status(arm: Arm) -> str:
+    """The arm's status, with counts where it has several seeds: ``1 done, 1 diverged``."""
+    if len(arm.runs) == 1:
+        return arm.runs[0].status.replace("_", " ")
+    return ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in sorted(arm.statuses.items()))
+
+
+def format_progress(arms: Sequence[Arm], target: float | None, shared_seconds: float | None) -> list[Column]:
+    """How far the arms got: losses, target, status."""
+    several = any(len(arm.runs) > 1 for arm in arms)
+
+    def loss(estimate: Estimate | None) -> str:
+        if estimate is None:
+            return DASH
+        return (
+            format_estimate(estimate.value, estimate.error, 4)
+            if several
+            else format_number(estimate.value, 4)
+        )
+
+    columns = [
+        Column("arm", [arm.label for arm in arms], left=True),
+        Column("final\ntrain loss", [loss(arm.final) for arm in arms]),
+        Column("best\ntrain loss", [loss(arm.best) for arm in arms]),
+        Column("validation\nloss", [loss(arm.validation) for arm in arms]),
+    ]
+    if shared_seconds is not None and sum(arm.at_shared_seconds is not None for arm in arms) > 1:
+        name = f"train loss\nat {format_seconds(shared_seconds)}"
+        columns.append(Column(name, [loss(arm.at_shared_seconds) for arm in arms]))
+    if target is not None:
+        shown = format_number(target)
+        columns += [
+            Column(f"epochs\nto {shown}", [_to_target(arm, arm.epochs_to_target, _epochs) for arm in arms]),
+            Column(
+                f"time\nto {shown}", [_to_target(arm, arm.seconds_to_target, format_seconds) for arm in arms]
+            ),
+        ]
+    columns.append(Column("status", [format_status(arm) for arm in arms], left=True))
+    return columns
+
+
+def _epochs(value: float) -> str:
+    return f"{value:.0f}" if value == round(value) else f"{value:.1f}"
+
+
+def _to_target(arm: Arm, estimate: Estimate | None, show: Callable[[float], str]) -> str:
+    """The mean over the seeds that reached the target, and how many did."""
+    shown = DASH if estimate is None else show(estimate.value)
+    return shown if len(arm.runs) == 1 else f"{shown} ({arm.reached}/{len(arm.runs)})"
+
+
+def format_cost(arms: Sequence[Arm]) -> list[Column]:
+    """What the arms cost: time and memory. Columns of which nothing is known are left out."""
+    columns = [
+        Column("time per\nepoch", [_seconds(arm.seconds_per_epoch) for arm in arms]),
+        Column("mean\nstep", [_seconds_with_error(arm.step) for arm in arms]),
+    ]
+    if len(arms) > 1:
+        columns.append(Column("step vs\nreference", [_ratio(arm) for arm in arms]))
+    columns += [
+        Column("rounds\nn", [_rounds(arm) for arm in arms]),
+        Column("plain\nstep", [_seconds_with_error(arm.plain) for arm in arms]),
+        Column("refresh\nstep", [_seconds_with_error(arm.refresh) for arm in arms]),
+        Column("peak\nmemory", [format_bytes(arm.peak_bytes) for arm in arms]),
+        Column("above\nbaseline", [format_bytes(arm.added_bytes) for arm in arms]),
+        Column("optimizer\nstate", [format_bytes(arm.optimizer_state_bytes) for arm in arms]),
+    ]
+    kept = [column for column in columns if not column.empty]
+    return [Column("arm", [arm.label for arm in arms], left=True), *kept]
+
+
+def _seconds(estimate: Estimate | None) -> str:
+    return DASH if estimate is None else format_seconds(estimate.value)
+
+
+def _seconds_with_error(estimate: Estimate | None) -> str:
+    return DASH if estimate is None else format_seconds_estimate(estimate.value, estimate.error)
+
+
+def _ratio(arm: Arm) -> str:
+    if arm.is_reference:
+        return "reference"
+    return DASH if arm.ratio is None else format_estimate(arm.ratio.value, arm.ratio.error)
+
+
+def _rounds(arm: Arm) -> str:
+    """How many rounds the mean step rests on, and the ratio where that is another number."""
+    if arm.step is None:
+        return DASH
+    if arm.ratio is None or arm.ratio.n == arm.step.n:
+        return str(arm.step.n)
+    return f"{arm.step.n}; {arm.ratio.n}"
+
+
+def format_breakdown(arm: Arm) -> list[Column]:
+    """What an update cost the arm, phase by phase, and in total."""
+    phases = arm.phases
+    total = None if arm.step is None else arm.step.value
+    return [
+        Column("phase", [phase.name for phase in phases] + ["step in total"], left=True),
+        Column("time\nper call", [format_seconds(phase.seconds_per_call) for phase in phases] + [DASH]),
+        Column(
+            "per step", [format_seconds(phase.seconds_per_step) for phase in phases] + [format_seconds(total)]
+        ),
+        Column("share", [format_share(phase.share) for phase in phases] + [format_share(1.0)]),
+        Column("operations\nper call", [_with_unit(phase.flops, "FLOP") for phase in phases] + [DASH]),
+        Column("bytes\nper call", [format_bytes(phase.bytes) for phase in phases] + [DASH]),
+        Column("calls", [DASH if phase.calls is None else f"{phase.calls:,}" for phase in phases] + [DASH]),
+    ]
+
+
+def _with_unit(count: float | None, unit: str) -> str:
+    shown = format_count(count)
+    if shown == DASH or shown == "0":
+        return shown
+    return f"{shown}{unit}" if " " in shown else f"{shown} {unit}"
+
+
+def format_notes(arms: Sequence[Arm]) -> list[str]:
+    """What the numbers of the tables mean."""
+    notes = []
+    if any(len(arm.runs) > 1 for arm in arms):
+        notes.append("Losses: mean over seeds ± 95 % interval (Student's t); — where one seed supports none.")
+    if any(arm.step is not None for arm in arms):
+        subject = "Mean step and its ratio" if len(arms) > 1 else "Mean step"
+        notes.append(
+            f"{subject}: amortised over plain and refresh steps, ± 95 % interval over n rounds "
+            "(epochs; blocks of steps where there is one epoch)."
+        )
+        notes.append("Plain and refresh steps: median ± half its distribution-free 95 % interval over steps.")
+    if any("; " in _rounds(arm) for arm in arms):
+        notes.append("Where two numbers of rounds are given, the second is the ratio's.")
+    if any(arm.reached and len(arm.runs) > 1 for arm in arms):
+        notes.append("To the target: mean over the seeds that reached it (how many did).")
+    return notes

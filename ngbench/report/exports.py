@@ -1,0 +1,226 @@
+"""The document as JSON, CSV and Markdown. The destination ``-`` is standard output."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ngbench.errors import OutputError
+from ngbench.report.advice import find_warnings
+from ngbench.report.columns import (
+    Column,
+    format_breakdown,
+    format_cost,
+    format_hyperparameters,
+    format_notes,
+    format_progress,
+)
+from ngbench.report.heading import arm_descriptions, data_descriptions, describe_conditions
+from ngbench.report.summary import recorded_target, shared_seconds, summarise
+from ngbench.results.documents import dump
+from ngbench.results.record import Document, RunRecord
+
+__all__ = [
+    "STANDARD_OUTPUT",
+    "check_destination",
+    "check_directory",
+    "export_csv",
+    "export_json",
+    "export_markdown",
+    "format_csv",
+    "format_markdown",
+]
+
+STANDARD_OUTPUT = "-"
+
+
+def check_destination(destination: str | Path) -> None:
+    """Refuse, before anything runs, a file that could not be written.
+
+    Raises:
+        OutputError: it is a directory, its directory does not exist, or either is not writable.
+    """
+    path = Path(destination)
+    if str(destination) == STANDARD_OUTPUT:
+        return
+    if path.is_dir():
+        raise OutputError(f"cannot write to {str(path)!r}: it is a directory; name a file in it")
+    if not path.parent.is_dir():
+        raise OutputError(f"cannot write to {str(path)!r}: there is no directory {str(path.parent)!r}")
+    written = path if path.exists() and not path.is_file() else path.parent
+    if not os.access(written, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise OutputError(f"cannot write to {str(path)!r}: no permission to write there")
+
+
+def check_directory(directory: str | Path) -> None:
+    """Refuse, before anything runs, a directory in which nothing could be written or that could not be made.
+
+    Raises:
+        OutputError: it, or the nearest directory above it that exists, is no directory or not writable.
+    """
+    path = Path(directory)
+    existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    if not existing.is_dir():
+        raise OutputError(f"cannot write to {str(path)!r}: {str(existing)!r} is not a directory")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write to {str(path)!r}: no permission to write in {str(existing)!r}")
+
+
+def export_json(document: Document, destination: str | Path) -> None:
+    """Write the document as JSON that follows the schema of ``ngbench schema``.
+
+    Raises:
+        OutputError: the destination cannot be written.
+    """
+    _write(dump(document), destination)
+
+
+def export_csv(document: Document, destination: str | Path) -> None:
+    """Write one row per run and epoch; see :func:`format_csv`.
+
+    Raises:
+        OutputError: the destination cannot be written.
+    """
+    _write(format_csv(document), destination)
+
+
+def export_markdown(
+    document: Document,
+    destination: str | Path,
+    *,
+    reference: str | None = None,
+    target_loss: float | None = None,
+) -> None:
+    """Write the comparison's tables as GitHub tables.
+
+    Raises:
+        OutputError: the destination cannot be written.
+        NotComparableError: the runs belong to different tasks.
+        UnknownNameError: no arm has the reference's label.
+    """
+    _write(format_markdown(document, reference=reference, target_loss=target_loss), destination)
+
+
+def format_csv(document: Document) -> str:
+    """Tidy CSV: one row per run and epoch, one column per variable.
+
+    A run that finished no epoch has one row, empty from ``epoch`` on. A number that does not exist is an
+    empty field. Hyper-parameters are a JSON object; a metric's column is ``metric.NAME``.
+    """
+    metrics = list(dict.fromkeys(name for run in document.runs for name in run.history.metrics))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*_RUN_FIELDS, *_EPOCH_FIELDS, *(f"metric.{name}" for name in metrics)])
+    writer.writeheader()
+    for run in document.runs:
+        described = _describe(run)
+        writer.writerows({**described, **epoch} for epoch in _epochs(run) or [{}])
+    return text.getvalue().replace("\r\n", "\n")
+
+
+_RUN_FIELDS = (
+    "label",
+    "task",
+    "optimizer",
+    "hyperparameters",
+    "seed",
+    "data",
+    "data_origin",
+    "device",
+    "dtype",
+    "threads",
+    "batch_size",
+    "status",
+)
+_EPOCH_FIELDS = ("epoch", "step", "train_loss", "validation_loss", "elapsed_seconds")
+
+
+def _describe(run: RunRecord) -> dict[str, Any]:
+    return {
+        "label": run.label,
+        "task": run.task,
+        "optimizer": run.optimizer.name,
+        "hyperparameters": json.dumps(run.optimizer.hyperparameters, default=str),
+        "seed": run.seed,
+        "data": run.data.name,
+        "data_origin": run.data.origin,
+        "device": run.device,
+        "dtype": run.dtype,
+        "threads": run.threads,
+        "batch_size": run.batch_size,
+        "status": run.status,
+    }
+
+
+def _epochs(run: RunRecord) -> list[dict[str, Any]]:
+    columns: dict[str, Sequence[Any]] = {name: getattr(run.history, name) for name in _EPOCH_FIELDS}
+    columns |= {f"metric.{name}": values for name, values in run.history.metrics.items()}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def format_markdown(
+    document: Document, *, reference: str | None = None, target_loss: float | None = None
+) -> str:
+    """What ``print_comparison`` prints, as Markdown with GitHub tables."""
+    target = recorded_target(document) if target_loss is None else target_loss
+    arms = summarise(document, reference=reference, target_loss=target)
+    if not arms:
+        return "No runs.\n"
+    task = document.runs[0]
+    title = f"## {' '.join([task.task, format_hyperparameters(task.task_options)]).strip()}"
+    facts = [f"- Data: {described}" for _, described in data_descriptions(document)]
+    facts.append(f"- {describe_conditions(document)}")
+    facts += [f"- `{label}`: {described}" for label, described in arm_descriptions(document)]
+    parts = [title, "\n".join(facts)]
+    parts += ["### Progress", _table(format_progress(arms, target, shared_seconds(document)))]
+    parts += ["### Cost", _table(format_cost(arms))]
+    for arm in arms:
+        if arm.phases:
+            parts += [f"### Cost per update: {arm.label}", _table(format_breakdown(arm))]
+    remarks = [f"- {note}" for note in format_notes(arms)]
+    remarks += [
+        f"- **Warning:** {warning}"
+        for warning in find_warnings(document, reference=reference, target_loss=target)
+    ]
+    parts.append("\n".join(remarks))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _table(columns: Sequence[Column]) -> str:
+    from tabulate import tabulate
+
+    headers = [_escape(column.name.replace("\n", " ")) for column in columns]
+    rows = zip(*([_escape(cell) for cell in column.cells] for column in columns), strict=True)
+    align = ["left" if column.left else "right" for column in columns]
+    return str(tabulate(list(rows), headers, tablefmt="github", colalign=align, disable_numparse=True))
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _write(text: str, destination: str | Path) -> None:
+    if str(destination) == STANDARD_OUTPUT:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    path = Path(destination)
+    check_destination(path)
+    try:
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+            return
+        # A file of the same directory, so that the replacement is a rename and never half a file.
+        scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            scratch.write_text(text, encoding="utf-8")
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write to {str(path)!r}: {error.strerror or error}") from error

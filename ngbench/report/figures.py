@@ -1,0 +1,235 @@
+"""Figures of a comparison: loss against epoch and against time, and the cost of an update by phase."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ngbench.errors import OutputError
+from ngbench.measurement.phases import PHASES
+from ngbench.report.heading import data_descriptions, describe_conditions
+from ngbench.report.summary import OTHER, Arm, phase_order, summarise
+from ngbench.results.record import Document, RunRecord
+from ngbench.results.statistics import FAILED
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["Curve", "band_of", "draw_curves"]
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito, *Color universal design* (2008): told apart by all common kinds of colour vision."""
+_PHASE_COLOURS = dict(zip(PHASES, (*_COLOURS[:-1], "#F0E442", "#332288"), strict=True))
+_LINES = ("-", "--", "-.", ":")
+_LOG_RANGE = 5.0
+_DPI = 150
+
+Which = Literal["train", "validation"]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A loss by epoch over runs: its mean and the lowest and highest run.
+
+    Attributes:
+        epochs: the epochs that all runs finished.
+        seconds: training seconds at the end of each, mean over runs.
+        mean: of the loss.
+        low: of the loss.
+        high: of the loss.
+    """
+
+    epochs: list[int]
+    seconds: list[float]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+
+
+def band_of(runs: Sequence[RunRecord], which: Which) -> Curve:
+    """The curve over the epochs in which every run has a finite loss."""
+    by_run = [_points(run, which) for run in runs]
+    shared = sorted(set.intersection(*(set(points) for points in by_run))) if by_run else []
+    losses = [[points[epoch][1] for points in by_run] for epoch in shared]
+    return Curve(
+        epochs=shared,
+        seconds=[sum(points[epoch][0] for points in by_run) / len(by_run) for epoch in shared],
+        mean=[sum(at) / len(at) for at in losses],
+        low=[min(at) for at in losses],
+        high=[max(at) for at in losses],
+    )
+
+
+def draw_curves(document: Document, directory: str | Path) -> list[Path]:
+    """Draw the figures as PNG files into the directory, which is made if it does not exist.
+
+    ``loss_by_epoch.png`` and ``loss_by_time.png`` show training and validation loss, a line for the mean over an
+    arm's seeds and a band from the lowest to the highest; a run that failed or diverged is a thin line of its own
+    that ends in a cross. ``cost_by_phase.png`` shows the time of a step, amortised, by phase. A figure without
+    anything to show is not written.
+
+    Returns:
+        The files written.
+
+    Raises:
+        OutputError: the directory cannot be made or written.
+        NotComparableError: the runs belong to different tasks.
+    """
+    arms = summarise(document)
+    directory = Path(directory)
+    written = []
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if any(_points(run, "train") for run in document.runs):
+            for axis in ("epoch", "time"):
+                figure = _draw_losses(document, arms, axis)
+                written.append(_save(figure, directory / f"loss_by_{axis}.png"))
+        if any(phase.seconds_per_step for arm in arms for phase in arm.phases):
+            written.append(_save(_draw_costs(document, arms), directory / "cost_by_phase.png"))
+    except OSError as error:
+        raise OutputError(
+            f"cannot write figures into {str(directory)!r}: {error.strerror or error}"
+        ) from error
+    return written
+
+
+def _points(run: RunRecord, which: Which) -> dict[int, tuple[float, float]]:
+    """Seconds and loss of each epoch whose loss is finite."""
+    history = run.history
+    losses = history.train_loss if which == "train" else history.validation_loss
+    rows = zip(history.epoch, history.elapsed_seconds, losses, strict=True)
+    return {epoch: (seconds, loss) for epoch, seconds, loss in rows if loss is not None}
+
+
+def _figure(width: float, height: float) -> Figure:
+    # A Figure with its own canvas keeps pyplot's global state, and its choice of backend, out of a library.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    figure.savefig(path, dpi=_DPI)
+    return path
+
+
+def _draw_losses(document: Document, arms: Sequence[Arm], axis: Literal["epoch", "time"]) -> Figure:
+    validated = any(_points(run, "validation") for run in document.runs)
+    panels: list[Which] = ["train", "validation"] if validated else ["train"]
+    figure = _figure(10 if validated else 6.5, 4.8)
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    drawn: list[float] = []
+    for axes, which in zip(grid, panels, strict=True):
+        for at, arm in enumerate(arms):
+            drawn += _draw_arm(axes, arm, which, axis, _style(at))
+        axes.set_title("training" if which == "train" else "validation")
+        axes.set_xlabel("epoch" if axis == "epoch" else "training time (s)")
+        axes.grid(visible=True, which="both", alpha=0.25, linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        if axis == "epoch":
+            axes.xaxis.get_major_locator().set_params(integer=True)
+    grid[0].set_ylabel("loss")
+    _scale(grid[0], drawn)
+    handles, labels = grid[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside upper center", ncols=min(3, max(1, len(labels))), frameon=False
+    )
+    _caption(figure, document, seeds=any(len(arm.runs) > 1 for arm in arms))
+    return figure
+
+
+def _scale(axes: Axes, losses: Sequence[float]) -> None:
+    """Make the axis show these losses, on a logarithmic scale if they span more than a factor of five."""
+    low, high = min(losses, default=0.0), max(losses, default=0.0)
+    if low == high:
+        return
+    if low > 0 and high / low >= _LOG_RANGE:
+        margin = (high / low) ** 0.05
+        axes.set_yscale("log")
+        axes.set_ylim(low / margin, high * margin)
+    else:
+        margin = 0.05 * (high - low)
+        axes.set_ylim(low - margin, high + margin)
+
+
+def _style(at: int) -> dict[str, Any]:
+    line = _LINES[at // len(_COLOURS) % len(_LINES)]
+    return {"color": _COLOURS[at % len(_COLOURS)], "linestyle": line}
+
+
+def _draw_arm(
+    axes: Axes, arm: Arm, which: Which, axis: Literal["epoch", "time"], style: dict[str, Any]
+) -> list[float]:
+    """Draw an arm and return the losses that the axis must show: a diverging run does not stretch it."""
+    sound = [run for run in arm.runs if run.status not in FAILED]
+    label: str | None = arm.label
+    drawn: list[float] = []
+    if sound:
+        curve = band_of(sound, which)
+        x: Sequence[float] = curve.epochs if axis == "epoch" else curve.seconds
+        marker = "o" if len(x) <= 20 else None
+        axes.plot(x, curve.mean, label=label, linewidth=1.8, marker=marker, markersize=3.5, **style)
+        if len(sound) > 1:
+            axes.fill_between(x, curve.low, curve.high, color=style["color"], alpha=0.2, linewidth=0)
+        drawn += [*curve.low, *curve.high]
+        label = None
+    for run in arm.runs:
+        if run.status in FAILED:
+            curve = band_of([run], which)
+            x = curve.epochs if axis == "epoch" else curve.seconds
+            ended = f"{arm.label} ({run.status.replace('_', ' ')})" if label is not None else None
+            axes.plot(
+                x, curve.mean, label=ended, linewidth=0.9, marker="X", markevery=[-1] if x else [], **style
+            )
+            label = None
+    return drawn
+
+
+def _draw_costs(document: Document, arms: Sequence[Arm]) -> Figure:
+    from matplotlib.patches import Patch
+
+    shown = [arm for arm in arms if any(phase.seconds_per_step for phase in arm.phases)]
+    names = phase_order(phase.name for arm in shown for phase in arm.phases if phase.name != OTHER)
+    if any(phase.name == OTHER for arm in shown for phase in arm.phases):
+        names.append(OTHER)
+    figure = _figure(9, 2.0 + 0.55 * len(shown))
+    axes = figure.subplots()
+    for row, arm in enumerate(shown):
+        left = 0.0
+        costs = {phase.name: 1e3 * (phase.seconds_per_step or 0.0) for phase in arm.phases}
+        for name in names:
+            width = costs.get(name, 0.0)
+            axes.barh(row, width, left=left, color=_phase_colour(name), edgecolor="white", height=0.65)
+            left += width
+        axes.text(left, row, f" {left:.3g} ms", va="center")
+    axes.set_yticks(range(len(shown)), [arm.label for arm in shown])
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("time of a step, amortised (ms)")
+    axes.spines[["top", "right"]].set_visible(False)
+    patches = [Patch(color=_phase_colour(name), label=name) for name in names]
+    figure.legend(handles=patches, loc="outside upper center", ncols=min(5, len(names)), frameon=False)
+    _caption(figure, document, seeds=False)
+    return figure
+
+
+def _phase_colour(name: str) -> str:
+    """The same colour for a phase in every figure."""
+    return _PHASE_COLOURS.get(name, "#777777" if name != OTHER else "#BBBBBB")
+
+
+def _caption(figure: Figure, document: Document, *, seeds: bool) -> None:
+    lines = [f"{document.runs[0].task} · {describe_conditions(document)}"]
+    lines += [f"data: {described}" for _, described in data_descriptions(document)]
+    if seeds:
+        lines.append("line: mean over seeds; band: lowest to highest seed; cross: the run failed or diverged")
+    wrapped = "\n".join(textwrap.fill(line, int(14 * figure.get_figwidth())) for line in lines)
+    figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=7.5, color="#444444")

@@ -1,0 +1,253 @@
+"""What a document says of each arm, aggregated over its seeds."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from ngbench.errors import NotComparableError, UnknownNameError
+from ngbench.measurement.phases import PHASES
+from ngbench.results import statistics
+from ngbench.results.record import Document, RunRecord
+from ngbench.results.statistics import Estimate
+
+__all__ = [
+    "OTHER",
+    "Arm",
+    "PhaseCost",
+    "arms_of",
+    "phase_costs",
+    "phase_order",
+    "recorded_target",
+    "shared_seconds",
+    "summarise",
+]
+
+OTHER = "other"
+"""The part of the step time that no phase accounts for."""
+
+
+@dataclass(frozen=True)
+class PhaseCost:
+    """What one phase cost an arm, over all its seeds.
+
+    Attributes:
+        name: the phase, or :data:`OTHER`.
+        seconds_per_call: ``None`` if the number of calls is not known.
+        seconds_per_step: amortised over all steps; ``None`` if no step was timed.
+        share: of the time of all steps, between 0 and 1.
+        flops: operations of a call.
+        bytes: bytes that a call reads and writes.
+        calls: over all seeds.
+    """
+
+    name: str
+    seconds_per_call: float | None
+    seconds_per_step: float | None
+    share: float | None
+    flops: float | None
+    bytes: float | None
+    calls: int | None
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm of a comparison. Losses are over the seeds that neither failed nor diverged.
+
+    Attributes:
+        label: the arm's name.
+        is_reference: whether the others' step times are divided by this arm's.
+        runs: its records, one per seed.
+        final: training loss after the last epoch.
+        best: lowest training loss of any epoch.
+        validation: validation loss after the last epoch.
+        at_shared_seconds: training loss after the training time that all arms had.
+        epochs_to_target: over the seeds that reached the target.
+        seconds_to_target: likewise.
+        reached: how many seeds reached the target.
+        seconds_per_epoch: over seeds.
+        step: seconds of a step, amortised, over rounds.
+        ratio: of the step to the reference arm's; ``None`` for the reference arm itself.
+        plain: seconds of a plain step (median).
+        refresh: seconds of a step that refreshes the curvature (median).
+        peak_bytes: the largest of the seeds.
+        added_bytes: the peak above what was in use before the optimizer was built, the largest of the seeds.
+        optimizer_state_bytes: the largest of the seeds.
+        phases: in the order of ``PHASES``, a plugin's own after them, the rest last.
+    """
+
+    label: str
+    is_reference: bool
+    runs: Sequence[RunRecord]
+    final: Estimate | None
+    best: Estimate | None
+    validation: Estimate | None
+    at_shared_seconds: Estimate | None
+    epochs_to_target: Estimate | None
+    seconds_to_target: Estimate | None
+    reached: int
+    seconds_per_epoch: Estimate | None
+    step: Estimate | None
+    ratio: Estimate | None
+    plain: Estimate | None
+    refresh: Estimate | None
+    peak_bytes: int | None
+    added_bytes: int | None
+    optimizer_state_bytes: int | None
+    phases: Sequence[PhaseCost]
+
+    @property
+    def statuses(self) -> Counter[str]:
+        """How many seeds ended with which status."""
+        return Counter(run.status for run in self.runs)
+
+
+def arms_of(document: Document) -> dict[str, list[RunRecord]]:
+    """The runs of each arm by its label, in the order of the document.
+
+    Raises:
+        NotComparableError: the runs belong to different tasks.
+    """
+    tasks = sorted({run.task for run in document.runs})
+    if len(tasks) > 1:
+        raise NotComparableError(f"runs of different tasks cannot be compared: {', '.join(tasks)}")
+    arms: dict[str, list[RunRecord]] = {}
+    for run in document.runs:
+        arms.setdefault(run.label, []).append(run)
+    return arms
+
+
+def recorded_target(document: Document) -> float | None:
+    """The target loss that all runs were given, or ``None``."""
+    targets = {run.target_loss for run in document.runs}
+    return targets.pop() if len(targets) == 1 else None
+
+
+def shared_seconds(document: Document) -> float | None:
+    """The training time that all runs which did not fail have had; ``None`` where one has had none."""
+    runs = [run for run in document.runs if run.status not in statistics.FAILED]
+    ends = [run.history.elapsed_seconds[-1] for run in runs if run.history.elapsed_seconds]
+    return min(ends) if ends and len(ends) == len(runs) else None
+
+
+def summarise(
+    document: Document, *, reference: str | None = None, target_loss: float | None = None
+) -> list[Arm]:
+    """The document's arms.
+
+    Args:
+        document: runs of one task.
+        reference: label of the arm that the others' step times are divided by; the first arm by default.
+        target_loss: training loss to reach; the recorded one by default.
+
+    Raises:
+        NotComparableError: the runs belong to different tasks.
+        UnknownNameError: no arm has the reference's label.
+    """
+    arms = arms_of(document)
+    if reference is not None and reference not in arms:
+        raise UnknownNameError("reference arm", reference, arms)
+    if not arms:
+        return []
+    reference = next(iter(arms)) if reference is None else reference
+    target = recorded_target(document) if target_loss is None else target_loss
+    shared = shared_seconds(document)
+    return [
+        _arm(label, runs, None if label == reference else arms[reference], target, shared)
+        for label, runs in arms.items()
+    ]
+
+
+def _arm(
+    label: str,
+    runs: Sequence[RunRecord],
+    reference: Sequence[RunRecord] | None,
+    target: float | None,
+    shared: float | None,
+) -> Arm:
+    sound = [run for run in runs if run.status not in statistics.FAILED]
+    epochs = _over(runs, lambda run: None if target is None else statistics.epochs_to_target(run, target))
+    return Arm(
+        label=label,
+        is_reference=reference is None,
+        runs=runs,
+        final=_over(sound, statistics.final_loss),
+        best=_over(sound, statistics.best_loss),
+        validation=_over(sound, lambda run: statistics.final_loss(run, "validation")),
+        at_shared_seconds=_over(
+            sound, lambda run: None if shared is None else statistics.loss_at_time(run, shared)
+        ),
+        epochs_to_target=epochs,
+        seconds_to_target=_over(
+            runs, lambda run: None if target is None else statistics.seconds_to_target(run, target)
+        ),
+        reached=epochs.n if epochs else 0,
+        seconds_per_epoch=_over(runs, statistics.seconds_per_epoch),
+        step=statistics.mean_step(runs),
+        ratio=None if reference is None else statistics.step_ratio(runs, reference),
+        plain=statistics.step_time(runs, "plain"),
+        refresh=statistics.step_time(runs, "refresh"),
+        peak_bytes=_largest(run.memory.peak_bytes for run in runs),
+        added_bytes=_largest(
+            max(0, run.memory.peak_bytes - run.memory.baseline_bytes)
+            if run.memory.peak_bytes is not None and run.memory.baseline_bytes is not None
+            else None
+            for run in runs
+        ),
+        optimizer_state_bytes=_largest(run.memory.optimizer_state_bytes for run in runs),
+        phases=phase_costs(runs),
+    )
+
+
+def _over(runs: Sequence[RunRecord], function: Callable[[RunRecord], float | None]) -> Estimate | None:
+    return statistics.mean_interval([value for value in map(function, runs) if value is not None])
+
+
+def _largest(values: Iterable[int | None]) -> int | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def phase_order(names: Iterable[str]) -> list[str]:
+    """The phases in the order of ``PHASES``, a plugin's own after them by name."""
+    found = set(names)
+    return [name for name in PHASES if name in found] + sorted(found - set(PHASES))
+
+
+def phase_costs(runs: Sequence[RunRecord]) -> list[PhaseCost]:
+    """Each phase's cost over the runs, and what the steps took beyond their phases."""
+    found = {name for run in runs for name in run.phases}
+    if not found:
+        return []
+    order = phase_order(found)
+    steps = sum(len(run.steps.seconds) for run in runs)
+    stepping = math.fsum(seconds for run in runs for seconds in run.steps.seconds)
+    phased = math.fsum(phase.seconds_total for run in runs for phase in run.phases.values())
+    total = max(stepping, phased)
+    costs = [_phase_cost(name, runs, steps, total) for name in order]
+    if stepping > phased:
+        rest = stepping - phased
+        costs.append(PhaseCost(OTHER, None, rest / steps, rest / total, None, None, None))
+    return costs
+
+
+def _phase_cost(name: str, runs: Sequence[RunRecord], steps: int, total: float) -> PhaseCost:
+    records = [run.phases[name] for run in runs if name in run.phases]
+    seconds = math.fsum(record.seconds_total for record in records)
+    calls = sum(record.calls for record in records)
+
+    def per_call(values: list[tuple[int | None, int]]) -> float | None:
+        known = [(value, weight) for value, weight in values if value is not None and weight]
+        weights = sum(weight for _, weight in known)
+        return sum(value * weight for value, weight in known) / weights if weights else None
+
+    return PhaseCost(
+        name=name,
+        seconds_per_call=seconds / calls if calls else None,
+        seconds_per_step=seconds / steps if steps else None,
+        share=seconds / total if total else None,
+        flops=per_call([(record.flops, record.calls) for record in records]),
+        bytes=per_call([(record.bytes, record.calls) for record in records]),
+        calls=calls,
+    )

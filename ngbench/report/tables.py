@@ -1,0 +1,197 @@
+"""The tables on the terminal: ``format_*`` builds renderables, ``print_*`` writes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from rich.cells import cell_len, chop_cells
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ngbench.report.advice import find_warnings
+from ngbench.report.columns import (
+    Column,
+    format_breakdown,
+    format_cost,
+    format_hyperparameters,
+    format_notes,
+    format_progress,
+)
+from ngbench.report.heading import ORIGINS, arm_descriptions, data_descriptions, describe_conditions
+from ngbench.report.summary import Arm, recorded_target, shared_seconds, summarise
+from ngbench.results.record import Document
+
+__all__ = [
+    "format_comparison",
+    "format_heading",
+    "format_notes",
+    "format_run",
+    "print_comparison",
+    "print_run",
+]
+
+_STYLES = {"done": "green", "diverged": "bold red", "failed": "bold red", "out of memory": "bold red"}
+_LABEL_WIDTH = 24
+
+
+def print_comparison(
+    document: Document,
+    *,
+    reference: str | None = None,
+    target_loss: float | None = None,
+    console: Console,
+) -> None:
+    """Print what ran, how far each arm got, what it cost, its cost per update by phase, and warnings.
+
+    Args:
+        document: runs of one task.
+        reference: label of the arm that the others' step times are divided by; the first arm by default.
+        target_loss: training loss to reach; the recorded one by default.
+        console: where to; its width decides how many columns a table takes.
+
+    Raises:
+        NotComparableError: the runs belong to different tasks.
+        UnknownNameError: no arm has the reference's label.
+    """
+    console.print(
+        format_comparison(document, reference=reference, target_loss=target_loss, width=console.width)
+    )
+
+
+def print_run(document: Document, *, target_loss: float | None = None, console: Console) -> None:
+    """Print what a single arm did, over all its seeds: the same numbers, one below the other."""
+    console.print(format_run(document, target_loss=target_loss, width=console.width))
+
+
+def format_comparison(
+    document: Document, *, reference: str | None = None, target_loss: float | None = None, width: int
+) -> RenderableType:
+    """The whole report of a comparison for a terminal of so many columns."""
+    target = recorded_target(document) if target_loss is None else target_loss
+    arms = summarise(document, reference=reference, target_loss=target)
+    if not arms:
+        return Text("no runs")
+    parts: list[RenderableType] = [format_heading(document), Text()]
+    parts += _packed("Progress", format_progress(arms, target, shared_seconds(document)), width)
+    parts += _packed("Cost", format_cost(arms), width)
+    parts += _breakdowns(arms)
+    parts += _footer(document, arms, reference, target)
+    return Group(*parts)
+
+
+def format_run(document: Document, *, target_loss: float | None = None, width: int) -> RenderableType:
+    """The whole report of a single arm for a terminal of so many columns."""
+    target = recorded_target(document) if target_loss is None else target_loss
+    arms = summarise(document, target_loss=target)
+    if len(arms) != 1:
+        return format_comparison(document, target_loss=target, width=width)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for column in [*format_progress(arms, target, None)[1:], *format_cost(arms)[1:]]:
+        table.add_row(column.name.replace("\n", " "), _cell(column, column.cells[0]))
+    return Group(
+        format_heading(document),
+        Text(),
+        table,
+        Text(),
+        *_breakdowns(arms),
+        *_footer(document, arms, None, target),
+    )
+
+
+def format_heading(document: Document) -> RenderableType:
+    """What ran: task, data and their origin, device, dtype, threads, batch size, seeds, hyper-parameters."""
+    first = document.runs[0]
+    heading = Text()
+    heading.append(first.task, style="bold")
+    if first.task_options:
+        heading.append(f" {format_hyperparameters(first.task_options)}")
+    for origin, described in data_descriptions(document):
+        data = Text(f"\ndata: {described}")
+        if origin == "stand-in":
+            data.highlight_words([ORIGINS[origin]], style="bold yellow")
+        heading.append(data)
+    heading.append(f"\n{describe_conditions(document)}")
+    arms = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    arms.add_column(overflow="fold")
+    arms.add_column(overflow="fold", style="dim")
+    for label, described in arm_descriptions(document):
+        arms.add_row(Text(_broken(label)), Text(described))
+    return Group(heading, arms)
+
+
+def _packed(title: str, columns: Sequence[Column], width: int) -> Iterator[RenderableType]:
+    """Tables of the columns in their order, each as wide as fits and each beginning with the first column."""
+    first = replace(columns[0], cells=[_broken(cell) for cell in columns[0].cells])
+    rest = list(columns[1:])
+    part = 0
+    while rest:
+        taken = [rest.pop(0)]
+        used = _width(first) + _width(taken[0]) + 2
+        while rest and used + 2 + _width(rest[0]) <= width:
+            used += 2 + _width(rest[0])
+            taken.append(rest.pop(0))
+        yield _table(title if part == 0 else f"{title} (continued)", [first, *taken])
+        yield Text()
+        part += 1
+
+
+def _broken(label: str) -> str:
+    """The label in lines that leave room for numbers, broken after a comma or colon where there is one."""
+    lines = [""]
+    for piece in re.split(r"(?<=[,:@])", label):
+        if cell_len(lines[-1]) + cell_len(piece) > _LABEL_WIDTH and lines[-1]:
+            lines.append("  ")
+        lines[-1] += piece
+    return "\n".join(chunk for line in lines for chunk in chop_cells(line, _LABEL_WIDTH))
+
+
+def _width(column: Column) -> int:
+    return max(cell_len(line) for text in (column.name, *column.cells) for line in text.split("\n"))
+
+
+def _table(title: str, columns: Sequence[Column]) -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        padding=(0, 2, 0, 0),
+        pad_edge=False,
+        header_style="dim",
+    )
+    for column in columns:
+        table.add_column(
+            Text(column.name),
+            justify="left" if column.left else "right",
+            vertical="bottom",
+            no_wrap=True,
+            overflow="fold",
+        )
+    for row in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*(_cell(column, cell) for column, cell in zip(columns, row, strict=True)))
+    return table
+
+
+def _cell(column: Column, cell: str) -> Text:
+    return Text(cell, style=_STYLES.get(cell, "") if column.name == "status" else "")
+
+
+def _breakdowns(arms: Sequence[Arm]) -> Iterator[RenderableType]:
+    for arm in arms:
+        if arm.phases:
+            yield _table(f"Cost per update: {arm.label}", format_breakdown(arm))
+            yield Text()
+
+
+def _footer(
+    document: Document, arms: Sequence[Arm], reference: str | None, target: float | None
+) -> Iterator[RenderableType]:
+    for note in format_notes(arms):
+        yield Text(note, style="dim")
+    for warning in find_warnings(document, reference=reference, target_loss=target):
+        yield Text.assemble(("Warning: ", "yellow"), warning)

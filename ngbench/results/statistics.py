@@ -1,0 +1,269 @@
+"""Statistics of runs, computed from records alone by pure functions.
+
+An interval is two-sided, of 95 % confidence unless told otherwise, and exists only when the data support it:
+a single value has none. Step times of one run are correlated and drift with the machine, so the unit of their
+intervals is not the step but the round: one epoch of one seed, in which the arms of a comparison take turns.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ngbench.results.record import RunRecord
+
+__all__ = [
+    "CONFIDENCE",
+    "FAILED",
+    "Estimate",
+    "best_loss",
+    "epochs_to_target",
+    "final_loss",
+    "loss_at_time",
+    "mean_interval",
+    "mean_step",
+    "median_interval",
+    "ratio_interval",
+    "rounds",
+    "seconds_per_epoch",
+    "seconds_to_target",
+    "step_ratio",
+    "step_time",
+]
+
+CONFIDENCE = 0.95
+FAILED = frozenset({"diverged", "out_of_memory", "failed"})
+"""Statuses whose runs have no final loss."""
+
+_BLOCKS = 10
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval.
+
+    Attributes:
+        value: the point estimate.
+        low: lower end of the interval, ``None`` where the data support no interval.
+        high: upper end.
+        n: how many values (runs, rounds or steps) it rests on.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+    @property
+    def error(self) -> float | None:
+        """Half the width of the interval, or ``None``.
+
+        >>> Estimate(2.0, 1.5, 3.5, 4).error
+        1.0
+        """
+        if self.low is None or self.high is None:
+            return None
+        return (self.high - self.low) / 2
+
+
+def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate | None:
+    """The mean of independent values (one per seed) with Student's t interval; ``None`` of no values.
+
+    >>> estimate = mean_interval([1.0, 2.0, 3.0])
+    >>> round(estimate.value, 3), round(estimate.low, 3), round(estimate.high, 3), estimate.n
+    (2.0, -0.484, 4.484, 3)
+    >>> mean_interval([1.0])
+    Estimate(value=1.0, low=None, high=None, n=1)
+    """
+    n = len(values)
+    if n == 0:
+        return None
+    mean = float(np.mean(values))
+    if n == 1:
+        return Estimate(mean, None, None, 1)
+    half = _student(n - 1, confidence) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    return Estimate(mean, mean - half, mean + half, n)
+
+
+def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate | None:
+    """The median with the distribution-free interval between two order statistics; ``None`` of no values.
+
+    The interval ``[x_(k), x_(n+1-k)]`` takes the largest ``k`` whose coverage ``1 - 2 P(Bin(n, 1/2) < k)`` is
+    at least the confidence (David and Nagaraja, *Order Statistics*, 3rd ed., section 7.1). Fewer than six
+    values support none of 95 %.
+
+    >>> median_interval([1, 2, 3, 4, 5, 60])
+    Estimate(value=3.5, low=1.0, high=60.0, n=6)
+    >>> median_interval([1, 2, 3])
+    Estimate(value=2.0, low=None, high=None, n=3)
+    """
+    from scipy.special import bdtr
+
+    n = len(values)
+    if n == 0:
+        return None
+    ordered = np.sort(np.asarray(values, dtype=float))
+    median = float(np.median(ordered))
+    k = int(np.searchsorted(bdtr(np.arange(n + 1), n, 0.5), (1 - confidence) / 2))
+    if k < 1:
+        return Estimate(median, None, None, n)
+    return Estimate(median, float(ordered[k - 1]), float(ordered[n - k]), n)
+
+
+def ratio_interval(
+    numerators: Sequence[float], denominators: Sequence[float], confidence: float = CONFIDENCE
+) -> Estimate | None:
+    """The ratio ``R = sum y / sum x`` over paired rounds and its interval; ``None`` of no pairs.
+
+    The variance of ``R`` is that of the residuals ``y_i - R x_i`` over ``n (mean x)^2`` (Cochran, *Sampling
+    Techniques*, 3rd ed., chapter 6), with Student's t. What slows both members of a pair alike, such as a
+    machine that throttles, leaves no residual.
+
+    >>> ratio_interval([2.0, 4.0, 8.0], [1.0, 2.0, 4.0])
+    Estimate(value=2.0, low=2.0, high=2.0, n=3)
+    >>> ratio_interval([3.0], [2.0])
+    Estimate(value=1.5, low=None, high=None, n=1)
+
+    Raises:
+        ValueError: the two lengths differ.
+    """
+    if len(numerators) != len(denominators):
+        raise ValueError(
+            f"{len(numerators)} numerators cannot be paired with {len(denominators)} denominators"
+        )
+    y, x = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
+    n = len(y)
+    if n == 0 or x.sum() <= 0:
+        return None
+    ratio = float(y.sum() / x.sum())
+    if n == 1:
+        return Estimate(ratio, None, None, 1)
+    residual = math.sqrt(float(((y - ratio * x) ** 2).sum()) / (n - 1))
+    half = _student(n - 1, confidence) * residual / (float(x.mean()) * math.sqrt(n))
+    return Estimate(ratio, ratio - half, ratio + half, n)
+
+
+def rounds(run: RunRecord) -> list[list[float]]:
+    """The run's step times in seconds, cut at the ends of its epochs; an unfinished epoch comes last."""
+    seconds = run.steps.seconds
+    cuts = sorted({0, len(seconds), *(step for step in run.history.step if step <= len(seconds))})
+    return [seconds[start:stop] for start, stop in itertools.pairwise(cuts)]
+
+
+def mean_step(runs: Sequence[RunRecord]) -> Estimate | None:
+    """Seconds of a step, plain and refresh steps together in the proportion in which they occurred.
+
+    The interval is over the rounds of all runs, or over blocks of consecutive steps if there is one round.
+    """
+    parts = [part for run in runs for part in rounds(run)]
+    if len(parts) == 1:
+        parts = _blocks(parts[0])
+    return ratio_interval([math.fsum(part) for part in parts], [len(part) for part in parts])
+
+
+def step_time(runs: Sequence[RunRecord], kind: Literal["plain", "refresh"]) -> Estimate | None:
+    """The median time in seconds of the steps of one kind, over all runs."""
+    return median_interval(
+        [
+            seconds
+            for run in runs
+            for seconds, is_kind in zip(run.steps.seconds, run.steps.kind, strict=False)
+            if is_kind == kind
+        ]
+    )
+
+
+def step_ratio(runs: Sequence[RunRecord], reference: Sequence[RunRecord]) -> Estimate | None:
+    """How many times longer a step takes than the reference arm's, amortised, over the rounds that both ran.
+
+    Rounds pair by seed and position and count when both arms took the same number of steps in them. With
+    fewer than two such rounds, blocks of the consecutive steps that both took stand in for them. ``None``
+    where the arms share no seed or no step.
+    """
+    others = {run.seed: run for run in reference}
+    shared = [(run, others[run.seed]) for run in runs if run.seed in others]
+    pairs = [
+        (ours, theirs)
+        for run, other in shared
+        for ours, theirs in zip(rounds(run), rounds(other), strict=False)
+        if len(ours) == len(theirs)
+    ]
+    if len(pairs) < 2:
+        pairs = []
+        for run, other in shared:
+            common = min(len(run.steps.seconds), len(other.steps.seconds))
+            blocks = (_blocks(one.steps.seconds[:common]) for one in (run, other))
+            pairs += zip(*blocks, strict=True)
+    return ratio_interval([math.fsum(ours) for ours, _ in pairs], [math.fsum(theirs) for _, theirs in pairs])
+
+
+def seconds_per_epoch(run: RunRecord) -> float | None:
+    """Training seconds of a finished epoch, on average; ``None`` if none was finished."""
+    elapsed = run.history.elapsed_seconds
+    return elapsed[-1] / len(elapsed) if elapsed else None
+
+
+def final_loss(run: RunRecord, which: Literal["train", "validation"] = "train") -> float | None:
+    """The loss after the last epoch; ``None`` for a run that failed or diverged, or finished no epoch."""
+    losses = _losses(run, which)
+    return losses[-1] if losses and run.status not in FAILED else None
+
+
+def best_loss(run: RunRecord, which: Literal["train", "validation"] = "train") -> float | None:
+    """The lowest loss of any epoch; ``None`` for a run that failed or diverged, or finished no epoch."""
+    if run.status in FAILED:
+        return None
+    return min((loss for loss in _losses(run, which) if loss is not None), default=None)
+
+
+def epochs_to_target(run: RunRecord, target: float) -> int | None:
+    """The first epoch whose training loss is at most the target; ``None`` if there is none."""
+    at = _reached(run, target)
+    return None if at is None else run.history.epoch[at]
+
+
+def seconds_to_target(run: RunRecord, target: float) -> float | None:
+    """Training seconds until the end of the first epoch whose training loss is at most the target."""
+    at = _reached(run, target)
+    return None if at is None else run.history.elapsed_seconds[at]
+
+
+def loss_at_time(run: RunRecord, seconds: float) -> float | None:
+    """The training loss after so many training seconds, linear between the ends of epochs.
+
+    ``None`` before the end of the first epoch, after that of the last, and next to a loss that is not finite.
+    """
+    history = run.history
+    points = list(zip(history.elapsed_seconds, history.train_loss, strict=False))
+    for (before, left), (after, right) in zip([*points[:1], *points], points, strict=False):
+        if before <= seconds <= after and left is not None and right is not None:
+            part = (seconds - before) / (after - before) if after > before else 1.0
+            return left + part * (right - left)
+    return None
+
+
+def _losses(run: RunRecord, which: Literal["train", "validation"]) -> list[float | None]:
+    return run.history.train_loss if which == "train" else run.history.validation_loss
+
+
+def _reached(run: RunRecord, target: float) -> int | None:
+    losses = enumerate(run.history.train_loss)
+    return next((at for at, loss in losses if loss is not None and loss <= target), None)
+
+
+def _blocks(seconds: Sequence[float]) -> list[list[float]]:
+    """At most ten blocks of consecutive steps, of two steps or more unless there is one step."""
+    count = max(1, min(_BLOCKS, len(seconds) // 2))
+    cuts = [len(seconds) * at // count for at in range(count + 1)]
+    return [list(seconds[start:stop]) for start, stop in itertools.pairwise(cuts) if stop > start]
+
+
+def _student(degrees: int, confidence: float) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, (1 + confidence) / 2))

@@ -1,0 +1,139 @@
+"""Realistic documents, made without torch."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from ngbench.results.record import (
+    DataRecord,
+    Document,
+    EnvironmentRecord,
+    History,
+    MemoryRecord,
+    OptimizerRecord,
+    PhaseRecord,
+    RunRecord,
+    StepsRecord,
+)
+
+STEPS = 63
+PHASE_SECONDS = {"forward": 0.004, "backward": 0.006, "update": 0.001}
+KRONECKER_SECONDS = {"curvature_backward": 0.002, "accumulate": 0.003, "refresh": 0.03}
+
+
+def build_run(
+    label: str = "sgd",
+    *,
+    seed: int = 0,
+    epochs: int = 10,
+    refresh_every: int = 0,
+    rate: float = 0.9,
+    diverge_at: int | None = None,
+    origin: str = "generated",
+    target_loss: float | None = None,
+) -> RunRecord:
+    """A run whose loss falls geometrically and whose steps cost what its phases say, with noise by epoch."""
+    noise = random.Random(f"{label}{seed}")
+    history, steps = History(), StepsRecord()
+    totals: dict[str, list[float]] = {}
+    loss, elapsed, ended = 0.25, 0.0, "done"
+    for epoch in range(1, epochs + 1):
+        drift = 1 + 0.1 * random.Random(f"machine{seed}{epoch}").random()
+        for step in range(STEPS):
+            refresh = bool(refresh_every) and ((epoch - 1) * STEPS + step) % refresh_every == 0
+            phases = dict(PHASE_SECONDS)
+            if refresh_every:
+                phases["precondition"] = 0.005
+            if refresh:
+                phases |= KRONECKER_SECONDS
+            scale = drift * (1 + 0.02 * noise.random())
+            for name, seconds in phases.items():
+                totals.setdefault(name, []).append(seconds * scale)
+            steps.seconds.append(sum(phases.values()) * scale * 1.01)
+            steps.kind.append("refresh" if refresh else "plain")
+        elapsed += sum(steps.seconds[-STEPS:])
+        loss = 0.07 + (loss - 0.07) * (rate + 0.02 * noise.random())
+        diverged = diverge_at == epoch
+        history.epoch.append(epoch)
+        history.step.append(epoch * STEPS)
+        history.train_loss.append(None if diverged else loss)
+        history.validation_loss.append(None if diverged else loss * 1.01)
+        history.elapsed_seconds.append(elapsed)
+        if diverged:
+            ended = "diverged"
+            break
+    hyperparameters = {"lr": 0.3, "momentum": 0.9}
+    if refresh_every:
+        hyperparameters |= {"damping": 0.01, "curvature_interval": refresh_every}
+    return RunRecord(
+        label=label,
+        task="curves-autoencoder",
+        data=DataRecord(
+            name="CURVES",
+            origin=origin,
+            description="Bézier curves drawn by the seeded generator",
+            digest="ab" * 32,
+            train_examples=16000,
+            validation_examples=4000,
+        ),
+        optimizer=OptimizerRecord(name=label.split(":")[0], hyperparameters=hyperparameters),
+        seed=seed,
+        device="cpu",
+        device_name="Example CPU",
+        dtype="float32",
+        batch_size=256,
+        threads=2,
+        status=ended,
+        message="the training loss is not finite" if ended == "diverged" else None,
+        target_loss=target_loss,
+        parameters=843_000,
+        history=history,
+        steps=steps,
+        phases={
+            name: PhaseRecord(seconds_total=sum(seconds), calls=len(seconds), flops=431_616_000, bytes=6_700_000)
+            for name, seconds in totals.items()
+        },
+        memory=MemoryRecord(
+            peak_bytes=512 * 2**20, baseline_bytes=400 * 2**20, optimizer_state_bytes=3_372_000
+        ),
+    )
+
+
+def build_document(*runs: RunRecord) -> Document:
+    """A document that holds the runs."""
+    return Document(
+        environment=EnvironmentRecord(
+            ngbench="0.1.0",
+            python="3.11.4",
+            torch="2.13.0",
+            platform="Linux",
+            processor="Example CPU",
+            cores=2,
+            memory_bytes=8 * 2**30,
+        ),
+        runs=list(runs),
+    )
+
+
+@pytest.fixture
+def make_run() -> Callable[..., RunRecord]:
+    return build_run
+
+
+@pytest.fixture
+def make_document() -> Callable[..., Document]:
+    return build_document
+
+
+@pytest.fixture
+def comparison() -> Document:
+    """SGD and KFAC with two seeds, the second seed of KFAC diverged in its fourth epoch."""
+    return build_document(
+        build_run("sgd", seed=0),
+        build_run("sgd", seed=1),
+        build_run("kfac", seed=0, refresh_every=10, rate=0.7),
+        build_run("kfac", seed=1, refresh_every=10, rate=0.7, diverge_at=4),
+    )
