@@ -1,0 +1,200 @@
+"""Forward hooks that record what each layer sees when a curvature estimate is due.
+
+Only derivatives with respect to the layers' outputs are asked of the extra backward pass, never those of the
+weights. They are taken at the gradient edge of each output, so that an activation that overwrites the output in
+place does not change what is differentiated.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from ngbench.curvature.fisher import FisherBlock
+from ngbench.curvature.layers import Call, Layer
+from ngbench.curvature.likelihoods import Likelihood
+
+__all__ = ["Capture", "FisherKind"]
+
+FisherKind = Literal["sampled", "empirical", "exact"]
+
+
+@dataclass
+class _Visit:
+    """One call of a layer while recording; ``derivatives`` arrive with a backward pass."""
+
+    layer: Layer
+    inputs: Tensor
+    edge: GradientEdge
+    derivatives: Tensor | None = None
+
+
+class Capture:
+    """Records the inputs of layers and the derivatives at their outputs.
+
+    A forward pass of the model with gradients enabled is recorded when :attr:`due` is true and no recorded batch
+    waits to be taken: with several forward passes a step (gradient accumulation) the first one counts.
+
+    Args:
+        model: the model; it must return one tensor, the outputs of the likelihood.
+        layers: the layers to watch, by module.
+        likelihood: gives targets and output derivatives.
+        fisher: ``"sampled"`` draws targets from the model (2.84), ``"exact"`` takes the expectation over them in
+            closed form, ``"empirical"`` uses the derivatives of the training loss's own backward pass (2.85).
+        fraction: the part of the batch that is used, its first ``⌈fraction · m⌉`` examples.
+        gradient_scale: what the loss was multiplied with before ``backward``, relative to the mean over the batch
+            of the forward pass (1/k under k-fold gradient accumulation); only ``"empirical"`` needs it.
+        seed: of the generator that draws targets.
+
+    Attributes:
+        due: whether the next forward pass is to be recorded.
+        phase: a context that times the extra backward pass, named ``curvature_backward``.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Mapping[nn.Module, Layer],
+        likelihood: Likelihood,
+        *,
+        fisher: FisherKind = "sampled",
+        fraction: float = 1.0,
+        gradient_scale: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        self.due = False
+        self.phase: Callable[[str], AbstractContextManager[Any]] = nullcontext
+        self._likelihood = likelihood
+        self._fisher = fisher
+        self._fraction = fraction
+        self._gradient_scale = gradient_scale
+        self._seed = seed
+        self._generator: torch.Generator | None = None
+        self._recording = False
+        self._visits: list[_Visit] = []
+        self._handles = self._attach(model, layers)
+        self._finalizer = weakref.finalize(self, _remove, self._handles)
+
+    def _attach(self, model: nn.Module, layers: Mapping[nn.Module, Layer]) -> list[Any]:
+        # The model outlives the optimizer, so its hooks must not keep the capture alive.
+        this = weakref.ref(self)
+
+        def before(module: nn.Module, arguments: Any) -> None:
+            if (capture := this()) is not None:
+                capture._start()
+
+        def visit(module: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> None:
+            if (capture := this()) is not None and capture._recording:
+                capture._record(layers[module], arguments[0], output)
+
+        def after(module: nn.Module, arguments: Any, output: Any) -> None:
+            if (capture := this()) is not None and capture._recording:
+                capture._finish(output)
+
+        handles: list[Any] = [model.register_forward_pre_hook(before), model.register_forward_hook(after)]
+        # A model that is itself a layer is visited before its own closing hook runs.
+        handles += [layer.register_forward_hook(visit, prepend=True) for layer in layers]
+        return handles
+
+    def _start(self) -> None:
+        self._recording = self.due and not self._visits and torch.is_grad_enabled()
+
+    def _record(self, layer: Layer, inputs: Tensor, output: Tensor) -> None:
+        if not output.requires_grad:
+            return
+        visit = _Visit(layer, inputs.detach(), get_gradient_edge(output))
+        self._visits.append(visit)
+        if self._fisher == "empirical":
+            examples = output.shape[0]
+
+            def keep(gradient: Tensor) -> None:
+                visit.derivatives = gradient.detach() * (examples / self._gradient_scale)
+
+            output.register_hook(keep)  # type: ignore[no-untyped-call]
+
+    def _finish(self, outputs: Any) -> None:
+        self._recording = False
+        if self._fisher == "empirical" or not self._visits:
+            return
+        if not isinstance(outputs, Tensor):
+            self._visits.clear()
+            raise TypeError(f"the model must return one tensor to its likelihood, not {type(outputs).__name__}")
+        with self.phase("curvature_backward"):
+            self._differentiate(outputs)
+
+    def _differentiate(self, outputs: Tensor) -> None:
+        used = self._used(outputs.shape[0])
+        z = outputs.detach()[:used]
+        if self._fisher == "sampled":
+            targets = self._likelihood.sample(z, self._draw(z.device))
+            columns = self._likelihood.output_derivative(z, targets).unsqueeze(0)
+        else:
+            columns = self._likelihood.fisher_columns(z)
+        edges = [visit.edge for visit in self._visits]
+        pieces: list[list[Tensor]] = [[] for _ in edges]
+        for column in columns:
+            cotangent = column
+            if used < outputs.shape[0]:
+                cotangent = torch.cat([column, torch.zeros_like(outputs[used:])])
+            derivatives = torch.autograd.grad(
+                outputs, edges, grad_outputs=cotangent, retain_graph=True, allow_unused=True
+            )
+            for piece, derivative in zip(pieces, derivatives, strict=True):
+                if derivative is not None:
+                    piece.append(derivative[:used])
+        for visit, piece in zip(self._visits, pieces, strict=True):
+            visit.derivatives = torch.cat(piece) if len(piece) > 1 else (piece[0] if piece else None)
+
+    def _draw(self, device: torch.device) -> torch.Generator:
+        if self._generator is None:
+            self._generator = torch.Generator(device).manual_seed(self._seed)
+        return self._generator
+
+    def _used(self, examples: int) -> int:
+        # The guard keeps rounding, as in 0.07 · 100 = 7.000000000000001, from adding an example.
+        return max(1, math.ceil(self._fraction * examples - 1e-9))
+
+    def take(self) -> dict[Layer, FisherBlock]:
+        """The blocks of the recorded batch, and none if nothing was recorded; they are handed out once."""
+        calls: dict[Layer, list[Call]] = {}
+        for visit in self._visits:
+            if visit.derivatives is not None:
+                used = self._used(visit.inputs.shape[0])
+                dtype = _statistics_dtype(visit.layer.weight.dtype)
+                derivatives = visit.derivatives[:used] if self._fisher == "empirical" else visit.derivatives
+                calls.setdefault(visit.layer, []).append(Call(visit.inputs[:used].to(dtype), derivatives.to(dtype)))
+        self._visits.clear()
+        return {layer: layer.block(seen) for layer, seen in calls.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the generator that draws targets."""
+        return {"generator": None if self._generator is None else self._generator.get_state()}
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Continue the sequence of drawn targets where ``state`` left it."""
+        self._visits.clear()
+        if state["generator"] is None:
+            self._generator = None
+        else:
+            self._draw(device).set_state(state["generator"].cpu())
+
+    def remove(self) -> None:
+        """Detach from the model."""
+        self._finalizer()
+
+
+def _statistics_dtype(dtype: torch.dtype) -> torch.dtype:
+    return torch.float32 if dtype in (torch.bfloat16, torch.float16) else dtype
+
+
+def _remove(handles: list[Any]) -> None:
+    for handle in handles:
+        handle.remove()

@@ -1,0 +1,121 @@
+"""Layers seen as ``(patches, output derivatives, weight matrix)``: the only place that knows module types.
+
+A layer has a weight matrix ``W`` of shape ``(d_out, d_in)``, the bias being its last column. What it saw in one
+forward call is its input and the derivative of the per-example losses with respect to its pre-activation output.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ngbench.curvature.fisher import FisherBlock, LinearBlock, SequenceBlock
+
+__all__ = ["Call", "Layer", "LinearLayer", "find_layers"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer in a forward pass.
+
+    Attributes:
+        inputs: what the layer was given, ``(m, ...)``.
+        derivatives: ``∂L_b/∂s`` at its output, ``(c · m, ...)``, where ``c > 1`` columns an example stand for the
+            closed-form expectation over targets (all examples for the first column, then for the second, ...).
+    """
+
+    inputs: Tensor
+    derivatives: Tensor
+
+
+class Layer(ABC):
+    """A module whose parameters form one weight matrix.
+
+    Attributes:
+        name: the module's name in the model.
+        weight: the module's weight.
+        bias: the module's bias, or None where it has none or does not train it.
+        d_out: rows of the weight matrix.
+        d_in: its columns, the bias column included.
+    """
+
+    def __init__(self, name: str, weight: Tensor, bias: Tensor | None) -> None:
+        self.name = name
+        self.weight = weight
+        self.bias = bias
+        self.d_out = weight.shape[0]
+        self.d_in = weight.numel() // self.d_out + (self.bias is not None)
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """The trained parameters of the layer."""
+        return [self.weight] if self.bias is None else [self.weight, self.bias]
+
+    def gradient(self) -> Tensor | None:
+        """The gradient as a matrix ``(d_out, d_in)``, or None if the layer had no part in the backward pass."""
+        if self.weight.grad is None:
+            return None
+        return self.join(self.weight.grad, None if self.bias is None else self.bias.grad)
+
+    def join(self, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """A matrix ``(d_out, d_in)`` from tensors of the shapes of the weight and the bias."""
+        matrix = weight.reshape(self.d_out, -1)
+        if self.bias is None:
+            return matrix
+        column = torch.zeros_like(matrix[:, :1]) if bias is None else bias.unsqueeze(1)
+        return torch.cat([matrix, column], 1)
+
+    def split(self, matrix: Tensor) -> list[Tensor]:
+        """The inverse of :meth:`join`: tensors in the order and shapes of :attr:`parameters`."""
+        if self.bias is None:
+            return [matrix.reshape(self.weight.shape)]
+        return [matrix[:, :-1].reshape(self.weight.shape), matrix[:, -1]]
+
+    @abstractmethod
+    def block(self, calls: Sequence[Call]) -> FisherBlock:
+        """The Fisher block of the layer on the batch that ``calls`` saw; several calls add their gradients."""
+
+
+class LinearLayer(Layer):
+    """``nn.Linear``; further dimensions between the example and the features are positions that share the weight."""
+
+    def block(self, calls: Sequence[Call]) -> FisherBlock:
+        constant = self.bias is not None
+        if len(calls) == 1 and calls[0].inputs.ndim == 2:
+            return LinearBlock(calls[0].inputs, calls[0].derivatives, constant=constant)
+        # Positions and repeated calls alike are terms of D_b = Σ_t g āᵀ.
+        inputs = [call.inputs.flatten(1, -2) if call.inputs.ndim > 2 else call.inputs[:, None] for call in calls]
+        derivatives = [
+            call.derivatives.flatten(1, -2) if call.derivatives.ndim > 2 else call.derivatives[:, None]
+            for call in calls
+        ]
+        return SequenceBlock(torch.cat(inputs, 1), torch.cat(derivatives, 1), constant=constant)
+
+
+def find_layers(model: nn.Module, parameters: Iterable[nn.Parameter] | None = None) -> dict[nn.Module, Layer]:
+    """The layers of ``model`` that have a curvature of their own, in the order of its modules.
+
+    Args:
+        parameters: only layers whose weight is among them; all trained ones by default.
+
+    Raises:
+        ValueError: two layers share a weight.
+    """
+    allowed = {id(p) for p in (model.parameters() if parameters is None else parameters) if p.requires_grad}
+    layers: dict[nn.Module, Layer] = {}
+    owners: dict[int, str] = {}
+    for name, module in model.named_modules():
+        if not isinstance(module, nn.Linear) or id(module.weight) not in allowed:
+            continue
+        if id(module.weight) in owners:
+            raise ValueError(
+                f"layers {owners[id(module.weight)]!r} and {name!r} share a weight, which has no Fisher block of one"
+                " layer; untie them or call one layer twice"
+            )
+        owners[id(module.weight)] = name
+        layers[module] = LinearLayer(name, module.weight, module.bias if id(module.bias) in allowed else None)
+    return layers

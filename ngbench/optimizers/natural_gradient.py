@@ -1,0 +1,257 @@
+"""Natural-gradient descent as a ``torch.optim.Optimizer``: a drop-in, given a model, a likelihood and a curvature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, overload
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ngbench.curvature.capture import Capture, FisherKind
+from ngbench.curvature.curvatures import Curvature
+from ngbench.curvature.layers import Layer, find_layers
+from ngbench.curvature.likelihoods import Likelihood
+from ngbench.measurement.phases import PhaseContext, no_phase
+
+__all__ = ["Interval", "NaturalGradient"]
+
+Interval = int | Literal["once"]
+
+
+class NaturalGradient(Optimizer):
+    """Natural-gradient descent with momentum, on top of any :class:`~ngbench.curvature.curvatures.Curvature`.
+
+    It is used like any optimizer::
+
+        optimizer = NaturalGradient(model, likelihood, make_curvature, lr=0.1)
+        for inputs, targets in batches:
+            optimizer.zero_grad()
+            likelihood.loss(model(inputs), targets).backward()
+            optimizer.step()
+
+    When a curvature estimate is due, hooks on ``model`` record that forward pass and, unless the Fisher matrix is
+    empirical, run a second backward pass for the derivatives at the layers' outputs. So ``model`` itself must be
+    called, with gradients enabled, and must return the one tensor that ``likelihood`` takes. Several forward passes
+    before a ``step`` (gradient accumulation) add up in the gradient as usual; the curvature is estimated on the first.
+
+    A step with learning rate α, momentum β and weight decay η moves the parameters by ``−α v``, where
+    ``v ← β v + (ν F̂⁻¹∇h + η θ)``. Parameters outside the layers that the curvature knows (batch norm, embeddings)
+    take their plain gradient. ``ν = min(1, √(c / Σ_i |⟨F̂⁻¹∇h, ∇h⟩_i|))`` is the KL clipping of 3.E, the sum running
+    over the layers. Weight decay is not preconditioned (the first of the two readings in Zhang et al., *Three
+    mechanisms of weight decay regularization*, 2019, would add it to ∇h).
+
+    Args:
+        model: the model.
+        likelihood: the predictive distribution of the model's outputs.
+        curvature: from the layers found in the model to the curvature.
+        params: parameters or parameter groups to train, as for any optimizer; all of the model's by default. Each
+            group may have its own ``lr``, ``momentum`` and ``weight_decay``.
+        lr: learning rate α > 0.
+        momentum: β in [0, 1).
+        weight_decay: η ≥ 0.
+        kl_clip: c > 0, or None for no clipping.
+        fisher: whose targets the derivatives are taken at: ``"sampled"``, ``"empirical"`` or ``"exact"``.
+        curvature_interval: T₁, steps between estimates of the curvature, or ``"once"`` for the first step alone.
+        inverse_interval: T₂, steps between inversions, or ``"once"``.
+        curvature_fraction: the part of the batch that the curvature sees, in (0, 1].
+        gradient_scale: what the loss is multiplied with before ``backward``; see
+            :class:`~ngbench.curvature.capture.Capture`.
+        seed: of the targets drawn for the sampled Fisher matrix.
+
+    Attributes:
+        phase: names the phases of a step for whoever measures them.
+        refreshed: whether the last step estimated or inverted the curvature.
+
+    Raises:
+        ValueError: an argument is out of range, or the model has no layer that the curvature knows.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        likelihood: Likelihood,
+        curvature: Callable[[Mapping[nn.Module, Layer]], Curvature],
+        *,
+        params: Iterable[Any] | None = None,
+        lr: float = 0.01,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        kl_clip: float | None = None,
+        fisher: FisherKind = "sampled",
+        curvature_interval: Interval = 1,
+        inverse_interval: Interval = 1,
+        curvature_fraction: float = 1.0,
+        gradient_scale: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        _check("lr", lr, lr > 0, "> 0")
+        _check("momentum", momentum, 0 <= momentum < 1, "in [0, 1)")
+        _check("weight_decay", weight_decay, weight_decay >= 0, ">= 0")
+        _check("kl_clip", kl_clip, kl_clip is None or kl_clip > 0, "> 0 or None")
+        _check("fisher", fisher, fisher in ("sampled", "empirical", "exact"), "sampled, empirical or exact")
+        _check(
+            "curvature_interval",
+            curvature_interval,
+            _is_interval(curvature_interval),
+            "an int >= 1 or 'once'",
+        )
+        _check("inverse_interval", inverse_interval, _is_interval(inverse_interval), "an int >= 1 or 'once'")
+        _check("curvature_fraction", curvature_fraction, 0 < curvature_fraction <= 1, "in (0, 1]")
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+        super().__init__(model.parameters() if params is None else params, defaults)
+        trained = [parameter for group in self.param_groups for parameter in group["params"]]
+        found = find_layers(model, trained)
+        if not found:
+            raise ValueError(f"{type(model).__name__} has no trained layer that a natural gradient knows")
+        self.layers = list(found.values())
+        self.curvature = curvature(found)
+        self.kl_clip = kl_clip
+        self.curvature_interval = curvature_interval
+        self.inverse_interval = inverse_interval
+        self.refreshed = False
+        self._phase: PhaseContext = no_phase
+        self._steps = 0
+        self._capture = Capture(
+            model,
+            found,
+            likelihood,
+            fisher=fisher,
+            fraction=curvature_fraction,
+            gradient_scale=gradient_scale,
+            seed=seed,
+        )
+        self._capture.due = True
+
+    @property
+    def phase(self) -> PhaseContext:
+        """The context that each phase of a step runs in; see :mod:`ngbench.measurement.phases`."""
+        return self._phase
+
+    @phase.setter
+    def phase(self, context: PhaseContext) -> None:
+        self._phase = self._capture.phase = context
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """One step.
+
+        Args:
+            closure: re-evaluates the model and returns the loss, as for any optimizer.
+
+        Raises:
+            RuntimeError: there is no curvature yet, because the model was not called with gradients enabled.
+            FloatingPointError: the curvature contains NaN or infinite values.
+            ArithmeticError: the damped curvature is not positive definite in its precision.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self._estimate()
+        with self._phase("precondition"):
+            directions = self._directions()
+        with self._phase("update"):
+            self._update(directions)
+        self._steps += 1
+        self._capture.due = _is_due(self._steps, self.curvature_interval)
+        return loss
+
+    def _estimate(self) -> None:
+        blocks = self._capture.take()
+        if blocks:
+            with self._phase("accumulate"):
+                self.curvature.accumulate(blocks)
+        elif self._steps == 0:
+            raise RuntimeError("no curvature yet: call the model itself, with gradients enabled, before step()")
+        inverse_due = _is_due(self._steps, self.inverse_interval)
+        if inverse_due:
+            with self._phase("refresh"):
+                self.curvature.refresh()
+        self.refreshed = bool(blocks) or inverse_due
+
+    def _directions(self) -> dict[Tensor, Tensor]:
+        gradients = {layer: gradient for layer in self.layers if (gradient := layer.gradient()) is not None}
+        natural = self.curvature.precondition(gradients)
+        if self.kl_clip is not None and natural:
+            # ⟨F̂⁻¹∇h, ∇h⟩ stays on the device: a step never waits for it.
+            products = [torch.sum(natural[layer] * gradients[layer]).abs() for layer in natural]
+            scale = (self.kl_clip / torch.stack(products).sum()).sqrt().clamp(max=1)
+            natural = {layer: matrix.mul_(scale) for layer, matrix in natural.items()}
+        return {
+            parameter: direction
+            for layer, matrix in natural.items()
+            for parameter, direction in zip(layer.parameters, layer.split(matrix), strict=True)
+        }
+
+    def _update(self, directions: Mapping[Tensor, Tensor]) -> None:
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not parameters:
+                continue
+            moves: Any = [directions.get(parameter, parameter.grad) for parameter in parameters]
+            if group["weight_decay"]:
+                moves = torch._foreach_add(moves, parameters, alpha=group["weight_decay"])
+            if group["momentum"]:
+                moves = self._momentum(parameters, moves, group["momentum"])
+            torch._foreach_add_(parameters, moves, alpha=-group["lr"])
+
+    def _momentum(self, parameters: list[Tensor], moves: list[Tensor], momentum: float) -> list[Tensor]:
+        buffers = []
+        for parameter in parameters:
+            state = self.state[parameter]
+            if "momentum_buffer" not in state:
+                state["momentum_buffer"] = torch.zeros_like(parameter)
+            buffers.append(state["momentum_buffer"])
+        torch._foreach_mul_(buffers, momentum)
+        torch._foreach_add_(buffers, moves)
+        return buffers
+
+    def diagnostics(self) -> dict[str, float]:
+        """Numbers about the last step that belong in a record."""
+        return self.curvature.diagnostics()
+
+    def state_dict(self) -> dict[str, Any]:
+        """As for any optimizer, with the curvature's state under ``"natural_gradient"``."""
+        state = super().state_dict()
+        state["natural_gradient"] = {
+            "steps": self._steps,
+            "curvature": self.curvature.state_dict(),
+            "capture": self._capture.state_dict(),
+        }
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a :meth:`state_dict` of an optimizer of the same model and curvature.
+
+        Raises:
+            ValueError: the state is another optimizer's.
+        """
+        if "natural_gradient" not in state_dict:
+            raise ValueError("the state is not that of a natural-gradient optimizer")
+        super().load_state_dict({key: value for key, value in state_dict.items() if key != "natural_gradient"})
+        own = state_dict["natural_gradient"]
+        self._steps = own["steps"]
+        self.curvature.load_state_dict(own["curvature"])
+        self._capture.load_state_dict(own["capture"], self.layers[0].weight.device)
+        self._capture.due = _is_due(self._steps, self.curvature_interval)
+
+
+def _is_interval(value: object) -> bool:
+    return value == "once" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1)
+
+
+def _is_due(step: int, interval: Interval) -> bool:
+    return step == 0 if interval == "once" else step % int(interval) == 0
+
+
+def _check(name: str, value: object, holds: bool, allowed: str) -> None:
+    if not holds:
+        raise ValueError(f"{name}={value!r} is not allowed: {allowed}")

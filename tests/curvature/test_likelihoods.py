@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from oracle import derivative_covariance
+
+from ngbench.curvature.likelihoods import Bernoulli, Categorical, Gaussian
+
+LIKELIHOODS = [Bernoulli("mean"), Bernoulli("sum"), Gaussian("mean"), Gaussian("sum"), Categorical()]
+IDS = ["bernoulli-mean", "bernoulli-sum", "gaussian-mean", "gaussian-sum", "categorical"]
+
+
+def _outputs_and_targets(likelihood):
+    generator = torch.Generator().manual_seed(1)
+    outputs = torch.randn(5, 4, dtype=torch.float64, generator=generator)
+    return outputs, likelihood.sample(outputs, generator)
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=IDS)
+def test_loss_is_the_mean_of_the_per_example_losses(likelihood):
+    outputs, targets = _outputs_and_targets(likelihood)
+    torch.testing.assert_close(likelihood.loss(outputs, targets), likelihood.per_example_loss(outputs, targets).mean())
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=IDS)
+def test_output_derivative_equals_autograd(likelihood):
+    outputs, targets = _outputs_and_targets(likelihood)
+    leaf = outputs.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(likelihood.per_example_loss(leaf, targets).sum(), leaf)
+    torch.testing.assert_close(likelihood.output_derivative(outputs, targets), expected)
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=IDS)
+def test_fisher_columns_sum_to_the_covariance_of_the_output_derivative(likelihood):
+    outputs, _ = _outputs_and_targets(likelihood)
+    columns = likelihood.fisher_columns(outputs)
+    assert columns.shape == (4, 5, 4)
+    for b, z in enumerate(outputs):
+        torch.testing.assert_close(columns[:, b].T @ columns[:, b], derivative_covariance(likelihood, z))
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=IDS)
+def test_samples_have_the_covariance_that_fisher_columns_state(likelihood):
+    generator = torch.Generator().manual_seed(0)
+    z = torch.tensor([0.3, -1.0, 0.8], dtype=torch.float64).expand(200_000, 3)
+    derivative = likelihood.output_derivative(z, likelihood.sample(z, generator))
+    exact = derivative_covariance(likelihood, z[0])
+    torch.testing.assert_close(derivative.T @ derivative / len(z), exact, rtol=0.05, atol=0.02 * float(exact.max()))
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian()], ids=["bernoulli", "gaussian"])
+def test_outputs_may_be_images(likelihood):
+    outputs = torch.randn(3, 2, 4, 4, dtype=torch.float64)
+    targets = likelihood.sample(outputs, torch.Generator().manual_seed(0))
+    flat = likelihood.loss(outputs.flatten(1), targets.flatten(1))
+    torch.testing.assert_close(likelihood.loss(outputs, targets), flat)
+    columns = likelihood.fisher_columns(outputs)
+    torch.testing.assert_close(columns.flatten(2), likelihood.fisher_columns(outputs.flatten(1)))
+
+
+def test_an_unknown_reduction_is_refused():
+    with pytest.raises(ValueError, match="'total' is not one of"):
+        Bernoulli("total")
