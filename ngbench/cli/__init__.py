@@ -1,0 +1,153 @@
+"""The command line: parse, call, print. One module a subcommand, imported when the command is used.
+
+Adding a command is one line in ``COMMANDS`` and a module with a function whose parameters carry
+``typer.Option`` and ``typer.Argument``. The function's module imports torch inside the function, so that
+``ngbench COMMAND --help`` stays fast. A function ends by returning (exit code 0), by ``raise typer.Exit(code)``
+or by raising an :class:`ngbench.errors.NgbenchError`, whose message and exit code reach the user.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from ngbench import __version__
+from ngbench.errors import NgbenchError
+
+__all__ = ["COMMANDS", "TRACEBACK_VARIABLE", "main"]
+
+TRACEBACK_VARIABLE = "NGBENCH_TRACEBACK"
+_PROGRAM = "ngbench"
+_COMPLETE_VARIABLE = "_NGBENCH_COMPLETE"
+# What the parser raises for a wrong command line. Typer exports its subclass BadParameter under one name in
+# all versions, the class itself under a name that depends on whether Click is bundled.
+_BadCommandLine: Any = typer.BadParameter.__base__
+
+
+@dataclass(frozen=True)
+class _Command:
+    """Where a command lives and the line that ``ngbench --help`` shows for it."""
+
+    module: str
+    function: str
+    summary: str
+
+
+COMMANDS = {
+    "train": _Command("ngbench.cli.train", "train", "Train one task with one optimizer."),
+    "compare": _Command("ngbench.cli.compare", "compare", "Train one task with several optimizers side by side."),
+    "list": _Command("ngbench.cli.list", "list_plugins", "Show the tasks or the optimizers that are installed."),
+    "schema": _Command("ngbench.cli.schema", "schema", "Print the JSON Schema of the records."),
+    "env": _Command("ngbench.cli.env", "env", "Print what a bug report needs."),
+}
+
+
+class _LazyGroup(TyperGroup):
+    """A group that knows its commands by name and summary, and imports the one that is used."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = {name: TyperCommand(name, help=command.summary) for name, command in COMMANDS.items()}
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, _load(name) if name in COMMANDS else command, rest
+
+
+def _load(name: str) -> Any:
+    command = COMMANDS[name]
+    function = getattr(importlib.import_module(command.module), command.function)
+    app = typer.Typer(add_completion=False)
+    app.command(name)(function)
+    return typer.main.get_command(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"{_PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+def _program(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+    ),
+) -> None:
+    """What is a natural-gradient optimizer worth? Convergence by epoch and second, and the cost of updates."""
+
+
+def _group() -> Any:
+    app = typer.Typer(cls=_LazyGroup)
+    app.callback()(_program)
+    return typer.main.get_command(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code that :mod:`ngbench.errors` documents.
+
+    Args:
+        arguments: without the program's name; ``sys.argv[1:]`` by default.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    group = _group()
+    if _COMPLETE_VARIABLE in os.environ:
+        group.main(args=given, prog_name=_PROGRAM)
+    try:
+        with group.make_context(_PROGRAM, given or ["--help"]) as context:
+            group.invoke(context)
+        sys.stdout.flush()
+    except typer.Exit as end:
+        return _flushed(end.exit_code)
+    except BrokenPipeError:
+        return _stdout_closed()
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            traceback.print_exc()
+        message, code = _explain(error)
+        print(f"Error: {message}", file=sys.stderr)
+        return code
+    return 0
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    """The sentence for the user and the exit code."""
+    if isinstance(error, NgbenchError):
+        return str(error), error.exit_code
+    if isinstance(error, _BadCommandLine):
+        message = " ".join(error.format_message().split()).rstrip(".")
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else _PROGRAM
+        return f"{message} (see {path} --help)", 2
+    detail = " ".join(str(error).split())
+    return (
+        f"unexpected {type(error).__name__}: {detail} (set {TRACEBACK_VARIABLE}=1 to see where, "
+        "and please report it with the output of ngbench env)"
+    ), 1
+
+
+def _flushed(code: int) -> int:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _stdout_closed()
+    return code
+
+
+def _stdout_closed() -> int:
+    """The reader of a pipe went away: say nothing, and keep the interpreter from flushing at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
