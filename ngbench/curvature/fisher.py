@@ -1,24 +1,29 @@
 """Fisher blocks of a layer on a batch, as implicit operators over what the layer saw.
 
 With ``D_b = Σ_t g_{b,t} ā_{b,t}ᵀ`` the gradient of example ``b`` with respect to the weight matrix, the block is
-``F = (1/m) Σ_b vec(D_b) vec(D_b)ᵀ``; with ``c`` derivative columns an example (the closed-form expectation over
-targets) it is ``(1/m) Σ_b Σ_c vec(D_{b,c}) vec(D_{b,c})ᵀ``. F itself is never formed outside ``dense``.
+``F = (1/m) Σ_b vec(D_b) vec(D_b)ᵀ = (1/m) J Jᵀ`` (the columns of J are the ``vec(D_b)``); with ``c`` derivative columns
+an example (the closed-form expectation over targets) the sum runs over those as well and J has ``c · m`` columns.
+``Z(F) = (1/m) Σ_b Σ_{t,t'} vec(ā_t ā_{t'}ᵀ) vec(g_t g_{t'}ᵀ)ᵀ`` is its rearrangement (3.23), whose rank-r
+approximations are sums of r Kronecker products. Neither F, J nor Z is formed outside ``dense``.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from ngbench.curvature.kronecker import KroneckerSum
 from ngbench.curvature.moments import homogeneous_second_moment, second_moment
 
 __all__ = ["FisherBlock", "LinearBlock", "SequenceBlock"]
 
 
 class FisherBlock(ABC):
-    """The block of one layer.
+    """The block of one layer, with products through per-example gradients; a subclass replaces what it can do better.
 
     Attributes:
         examples: m, the number of examples.
@@ -37,8 +42,61 @@ class FisherBlock(ABC):
         """``A`` and ``G`` of (3.19) and (3.29): shapes ``(d_in, d_in)`` and ``(d_out, d_out)``."""
 
     @abstractmethod
+    def gradient_chunks(self) -> Iterator[Tensor]:
+        """``D`` in order, in pieces ``(n, d_out, d_in)`` of bounded size that add up to ``c · m``."""
+
     def per_example_gradients(self) -> Tensor:
-        """``D``: shape ``(c · m, d_out, d_in)``."""
+        """``D``, all at once: shape ``(c · m, d_out, d_in)``."""
+        return torch.cat(list(self.gradient_chunks()))
+
+    def transpose_times(self, matrix: Tensor) -> Tensor:
+        """``Jᵀ vec(matrix)``: the products ``⟨D_b, matrix⟩``, shape ``(c · m,)``."""
+        return torch.cat([torch.einsum("noi,oi->n", d, matrix) for d in self.gradient_chunks()])
+
+    def weighted_sum(self, weights: Tensor) -> Tensor:
+        """``J weights`` as a matrix: ``Σ_b w_b D_b``, shape ``(d_out, d_in)``, for weights ``(c · m,)``."""
+        total = weights.new_zeros(self.d_out, self.d_in)
+        start = 0
+        for d in self.gradient_chunks():
+            total += torch.einsum("n,noi->oi", weights[start : start + len(d)], d)
+            start += len(d)
+        return total
+
+    def gram(self) -> Tensor:
+        """``JᵀJ``: the products ``⟨D_b, D_b'⟩``, shape ``(c · m, c · m)``."""
+        d = self.per_example_gradients().flatten(1)
+        return d @ d.T
+
+    def times(self, matrix: Tensor) -> Tensor:
+        """``F vec(matrix)`` as a matrix ``(d_out, d_in)``."""
+        return self.weighted_sum(self.transpose_times(matrix)) / self.examples
+
+    def rearranged_times(self, matrix: Tensor) -> Tensor:
+        """``MAT(Z(F) vec(V)) = (1/m) Σ_b D_bᵀ V D_b``: shape ``(d_in, d_in)`` for V ``(d_out, d_out)``."""
+        total = matrix.new_zeros(self.d_in, self.d_in)
+        for d in self.gradient_chunks():
+            total += d.flatten(0, 1).T @ (matrix @ d).flatten(0, 1)
+        return total / self.examples
+
+    def rearranged_transpose_times(self, matrix: Tensor) -> Tensor:
+        """``MAT(Z(F)ᵀ vec(U)) = (1/m) Σ_b D_b U D_bᵀ``: shape ``(d_out, d_out)`` for U ``(d_in, d_in)``."""
+        total = matrix.new_zeros(self.d_out, self.d_out)
+        for d in self.gradient_chunks():
+            left = d.transpose(0, 1).flatten(1)
+            total += left @ (d @ matrix).transpose(0, 1).flatten(1).T
+        return total / self.examples
+
+    def norm_squared(self) -> Tensor:
+        """``‖F‖²_F``, from the Gram matrix: F and ``JᵀJ/m`` have the same non-zero eigenvalues."""
+        return self.gram().double().square().sum() / self.examples**2
+
+    def inner_product(self, other: KroneckerSum) -> Tensor:
+        """``⟨F, Σ_r A_r ⊗ G_r⟩ = (1/m) Σ_b ⟨D_b, Σ_r G_r D_b A_r⟩``, a scalar in float64."""
+        total = torch.zeros((), dtype=torch.float64, device=other.terms[0][0].device)
+        for d in self.gradient_chunks():
+            for a, g in other.terms:
+                total += torch.sum(d.double() * (g @ d @ a).double())
+        return total / self.examples
 
     def dense(self) -> Tensor:
         """F itself, ``(d_in · d_out)²`` numbers: for tests."""
@@ -65,13 +123,57 @@ class LinearBlock(FisherBlock):
         self.d_in = inputs.shape[1] + constant
         self.d_out = derivatives.shape[1]
 
+    @cached_property
+    def homogeneous(self) -> Tensor:
+        """``ā`` of every derivative column: shape ``(c · m, d_in)``."""
+        inputs = torch.nn.functional.pad(self.inputs, (0, 1), value=1.0) if self.constant else self.inputs
+        return inputs.repeat(self.columns, 1) if self.columns > 1 else inputs
+
     def kfac_factors(self) -> tuple[Tensor, Tensor]:
         a = homogeneous_second_moment(self.inputs, constant=self.constant)
         return a.div_(self.examples), second_moment(self.derivatives).div_(self.examples)
 
-    def per_example_gradients(self) -> Tensor:
-        inputs = torch.nn.functional.pad(self.inputs, (0, 1), value=1.0) if self.constant else self.inputs
-        return self.derivatives.unsqueeze(2) * inputs.repeat(self.columns, 1).unsqueeze(1)
+    def gradient_chunks(self) -> Iterator[Tensor]:
+        size = chunk_length(self.d_in * self.d_out)
+        for g, a in zip(self.derivatives.split(size), self.homogeneous.split(size), strict=True):
+            yield g.unsqueeze(2) * a.unsqueeze(1)
+
+    def transpose_times(self, matrix: Tensor) -> Tensor:
+        return torch.sum((self.derivatives @ matrix) * self.homogeneous, 1)
+
+    def weighted_sum(self, weights: Tensor) -> Tensor:
+        return (self.derivatives * weights.unsqueeze(1)).T @ self.homogeneous
+
+    def input_gram(self) -> Tensor:
+        """``ĀᵀĀ``: the products ``⟨ā_b, ā_b'⟩``, shape ``(c · m, c · m)``."""
+        gram = self.inputs @ self.inputs.T
+        if self.constant:
+            gram += 1
+        return gram.repeat(self.columns, self.columns) if self.columns > 1 else gram
+
+    def output_gram(self) -> Tensor:
+        """``GᵀG``: the products ``⟨g_b, g_b'⟩``, shape ``(c · m, c · m)``."""
+        return self.derivatives @ self.derivatives.T
+
+    def gram(self) -> Tensor:
+        # (4.78): ⟨g āᵀ, g' ā'ᵀ⟩ = ⟨ā, ā'⟩ ⟨g, g'⟩.
+        return self.input_gram() * self.output_gram()
+
+    def rearranged_times(self, matrix: Tensor) -> Tensor:
+        # Proposition 3.1.
+        weights = torch.sum((self.derivatives @ matrix) * self.derivatives, 1)
+        return (self.homogeneous * weights.unsqueeze(1)).T @ self.homogeneous / self.examples
+
+    def rearranged_transpose_times(self, matrix: Tensor) -> Tensor:
+        weights = torch.sum((self.homogeneous @ matrix) * self.homogeneous, 1)
+        return (self.derivatives * weights.unsqueeze(1)).T @ self.derivatives / self.examples
+
+    def inner_product(self, other: KroneckerSum) -> Tensor:
+        total = torch.zeros((), dtype=torch.float64, device=self.inputs.device)
+        for a, g in other.terms:
+            left = torch.sum((self.homogeneous @ a) * self.homogeneous, 1).double()
+            total += torch.sum(left * torch.sum((self.derivatives @ g) * self.derivatives, 1).double())
+        return total / self.examples
 
 
 class SequenceBlock(FisherBlock):
@@ -97,6 +199,18 @@ class SequenceBlock(FisherBlock):
         g = second_moment(self.derivatives.flatten(0, 1))
         return a.div_(self.examples), g.div_(self.examples * self.inputs.shape[1])
 
-    def per_example_gradients(self) -> Tensor:
+    def gradient_chunks(self) -> Iterator[Tensor]:
         inputs = torch.nn.functional.pad(self.inputs, (0, 1), value=1.0) if self.constant else self.inputs
-        return self.derivatives.transpose(1, 2) @ inputs.repeat(self.columns, 1, 1)
+        inputs = inputs.repeat(self.columns, 1, 1) if self.columns > 1 else inputs
+        size = chunk_length(self.d_in * self.d_out)
+        for g, a in zip(self.derivatives.split(size), inputs.split(size), strict=True):
+            yield g.transpose(1, 2) @ a
+
+
+# Pieces of at most this many numbers (256 MiB in float32) bound the memory of per-example gradients.
+_CHUNK_NUMBERS = 2**26
+
+
+def chunk_length(numbers: int) -> int:
+    """How many examples of ``numbers`` numbers each make a piece of bounded size; at least 1."""
+    return max(1, _CHUNK_NUMBERS // numbers)
