@@ -135,7 +135,7 @@ class LinearBlock(FisherBlock):
 
     def gradient_chunks(self) -> Iterator[Tensor]:
         size = chunk_length(self.d_in * self.d_out)
-        for g, a in zip(self.derivatives.split(size), self.homogeneous.split(size), strict=True):
+        for g, a in zip(torch.split(self.derivatives, size), torch.split(self.homogeneous, size), strict=True):
             yield g.unsqueeze(2) * a.unsqueeze(1)
 
     def transpose_times(self, matrix: Tensor) -> Tensor:
@@ -203,7 +203,7 @@ class SequenceBlock(FisherBlock):
         inputs = torch.nn.functional.pad(self.inputs, (0, 1), value=1.0) if self.constant else self.inputs
         inputs = inputs.repeat(self.columns, 1, 1) if self.columns > 1 else inputs
         size = chunk_length(self.d_in * self.d_out)
-        for g, a in zip(self.derivatives.split(size), inputs.split(size), strict=True):
+        for g, a in zip(torch.split(self.derivatives, size), torch.split(inputs, size), strict=True):
             yield g.transpose(1, 2) @ a
 
 
