@@ -13,9 +13,7 @@ __all__ = ["find_warnings"]
 _FEW_REFRESHES = 6
 
 
-def find_warnings(
-    document: Document, *, reference: str | None = None, target_loss: float | None = None
-) -> list[str]:
+def find_warnings(document: Document, *, reference: str | None = None, target_loss: float | None = None) -> list[str]:
     """One sentence or two for each reason to read the tables with care, in the order of their weight."""
     arms = summarise(document, reference=reference, target_loss=target_loss)
     runs = document.runs
@@ -66,9 +64,7 @@ def _about_outcome(arm: Arm) -> Iterator[str]:
         if not runs:
             continue
         seeds = ", ".join(str(run.seed) for run in runs)
-        scope = f"seed{'s' if len(runs) > 1 else ''} {seeds}" + (
-            f" ({len(runs)} of {total})" if total > 1 else ""
-        )
+        scope = f"seed{'s' if len(runs) > 1 else ''} {seeds}" + (f" ({len(runs)} of {total})" if total > 1 else "")
         message = f": {runs[0].message}" if runs[0].message else ""
         left = " Its losses above leave them out." if status in FAILED and len(runs) < total else ""
         yield f"{arm.label} {_VERBS[status]} with {scope}{message.rstrip('.')}. {hint}{left}"

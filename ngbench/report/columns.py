@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from ngbench.results.statistics import Estimate
 
 __all__ = [
     "Column",
+    "break_label",
     "format_breakdown",
     "format_cost",
     "format_hyperparameters",
@@ -50,6 +52,21 @@ class Column:
         return all(cell == DASH for cell in self.cells)
 
 
+def break_label(label: str, width: int = 24) -> str:
+    """The label in lines that leave room for numbers, broken after a comma, colon or ``@`` where there is one.
+
+    >>> print(break_label("kfac:damping=0.01,lr=0.3,momentum=0.9"))
+    kfac:damping=0.01,
+      lr=0.3,momentum=0.9
+    """
+    lines = [""]
+    for piece in re.split(r"(?<=[,:@])", label):
+        if lines[-1] and len(lines[-1]) + len(piece) > width:
+            lines.append("  ")
+        lines[-1] += piece
+    return "\n".join(line[at : at + width] for line in lines for at in range(0, max(1, len(line)), width))
+
+
 def format_hyperparameters(hyperparameters: dict[str, Any]) -> str:
     """``key=value`` pairs in their order.
 
@@ -57,8 +74,7 @@ def format_hyperparameters(hyperparameters: dict[str, Any]) -> str:
     'lr=0.3 momentum=0.9 curvature_interval=once'
     """
     return " ".join(
-        f"{key}={value:.6g}" if isinstance(value, float) else f"{key}={value}"
-        for key, value in hyperparameters.items()
+        f"{key}={value:.6g}" if isinstance(value, float) else f"{key}={value}" for key, value in hyperparameters.items()
     )
 
 
@@ -76,11 +92,7 @@ def format_progress(arms: Sequence[Arm], target: float | None, shared_seconds: f
     def loss(estimate: Estimate | None) -> str:
         if estimate is None:
             return DASH
-        return (
-            format_estimate(estimate.value, estimate.error, 4)
-            if several
-            else format_number(estimate.value, 4)
-        )
+        return format_estimate(estimate.value, estimate.error, 4) if several else format_number(estimate.value, 4)
 
     columns = [
         Column("arm", [arm.label for arm in arms], left=True),
@@ -95,9 +107,7 @@ def format_progress(arms: Sequence[Arm], target: float | None, shared_seconds: f
         shown = format_number(target)
         columns += [
             Column(f"epochs\nto {shown}", [_to_target(arm, arm.epochs_to_target, _epochs) for arm in arms]),
-            Column(
-                f"time\nto {shown}", [_to_target(arm, arm.seconds_to_target, format_seconds) for arm in arms]
-            ),
+            Column(f"time\nto {shown}", [_to_target(arm, arm.seconds_to_target, format_seconds) for arm in arms]),
         ]
     columns.append(Column("status", [format_status(arm) for arm in arms], left=True))
     return columns
@@ -159,13 +169,11 @@ def _rounds(arm: Arm) -> str:
 def format_breakdown(arm: Arm) -> list[Column]:
     """What an update cost the arm, phase by phase, and in total."""
     phases = arm.phases
-    total = None if arm.step is None else arm.step.value
+    per_step = [phase.seconds_per_step for phase in phases] + [None if arm.step is None else arm.step.value]
     return [
         Column("phase", [phase.name for phase in phases] + ["step in total"], left=True),
         Column("time\nper call", [format_seconds(phase.seconds_per_call) for phase in phases] + [DASH]),
-        Column(
-            "per step", [format_seconds(phase.seconds_per_step) for phase in phases] + [format_seconds(total)]
-        ),
+        Column("time\nper step", [format_seconds(part) for part in per_step]),
         Column("share", [format_share(phase.share) for phase in phases] + [format_share(1.0)]),
         Column("operations\nper call", [_with_unit(phase.flops, "FLOP") for phase in phases] + [DASH]),
         Column("bytes\nper call", [format_bytes(phase.bytes) for phase in phases] + [DASH]),

@@ -163,9 +163,7 @@ def _epochs(run: RunRecord) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def format_markdown(
-    document: Document, *, reference: str | None = None, target_loss: float | None = None
-) -> str:
+def format_markdown(document: Document, *, reference: str | None = None, target_loss: float | None = None) -> str:
     """What ``print_comparison`` prints, as Markdown with GitHub tables."""
     target = recorded_target(document) if target_loss is None else target_loss
     arms = summarise(document, reference=reference, target_loss=target)
@@ -184,8 +182,7 @@ def format_markdown(
             parts += [f"### Cost per update: {arm.label}", _table(format_breakdown(arm))]
     remarks = [f"- {note}" for note in format_notes(arms)]
     remarks += [
-        f"- **Warning:** {warning}"
-        for warning in find_warnings(document, reference=reference, target_loss=target)
+        f"- **Warning:** {warning}" for warning in find_warnings(document, reference=reference, target_loss=target)
     ]
     parts.append("\n".join(remarks))
     return "\n\n".join(part for part in parts if part) + "\n"

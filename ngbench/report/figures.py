@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ngbench.errors import OutputError
 from ngbench.measurement.phases import PHASES
+from ngbench.report.columns import break_label
 from ngbench.report.heading import data_descriptions, describe_conditions
 from ngbench.report.summary import OTHER, Arm, phase_order, summarise
 from ngbench.results.record import Document, RunRecord
@@ -67,9 +68,9 @@ def band_of(runs: Sequence[RunRecord], which: Which) -> Curve:
 def draw_curves(document: Document, directory: str | Path) -> list[Path]:
     """Draw the figures as PNG files into the directory, which is made if it does not exist.
 
-    ``loss_by_epoch.png`` and ``loss_by_time.png`` show training and validation loss, a line for the mean over an
-    arm's seeds and a band from the lowest to the highest; a run that failed or diverged is a thin line of its own
-    that ends in a cross. ``cost_by_phase.png`` shows the time of a step, amortised, by phase. A figure without
+    ``loss_by_epoch.png`` and ``loss_by_time.png`` show training and validation loss: a line for the mean over
+    an arm's seeds, a band from the lowest to the highest, and a thin line that ends in a cross for a run that
+    failed or diverged. ``cost_by_phase.png`` shows the time of a step, amortised, by phase. A figure without
     anything to show is not written.
 
     Returns:
@@ -91,9 +92,7 @@ def draw_curves(document: Document, directory: str | Path) -> list[Path]:
         if any(phase.seconds_per_step for arm in arms for phase in arm.phases):
             written.append(_save(_draw_costs(document, arms), directory / "cost_by_phase.png"))
     except OSError as error:
-        raise OutputError(
-            f"cannot write figures into {str(directory)!r}: {error.strerror or error}"
-        ) from error
+        raise OutputError(f"cannot write figures into {str(directory)!r}: {error.strerror or error}") from error
     return written
 
 
@@ -138,9 +137,7 @@ def _draw_losses(document: Document, arms: Sequence[Arm], axis: Literal["epoch",
     grid[0].set_ylabel("loss")
     _scale(grid[0], drawn)
     handles, labels = grid[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside upper center", ncols=min(3, max(1, len(labels))), frameon=False
-    )
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(3, max(1, len(labels))), frameon=False)
     _caption(figure, document, seeds=any(len(arm.runs) > 1 for arm in arms))
     return figure
 
@@ -164,12 +161,10 @@ def _style(at: int) -> dict[str, Any]:
     return {"color": _COLOURS[at % len(_COLOURS)], "linestyle": line}
 
 
-def _draw_arm(
-    axes: Axes, arm: Arm, which: Which, axis: Literal["epoch", "time"], style: dict[str, Any]
-) -> list[float]:
+def _draw_arm(axes: Axes, arm: Arm, which: Which, axis: Literal["epoch", "time"], style: dict[str, Any]) -> list[float]:
     """Draw an arm and return the losses that the axis must show: a diverging run does not stretch it."""
     sound = [run for run in arm.runs if run.status not in FAILED]
-    label: str | None = arm.label
+    label: str | None = break_label(arm.label)
     drawn: list[float] = []
     if sound:
         curve = band_of(sound, which)
@@ -184,9 +179,18 @@ def _draw_arm(
         if run.status in FAILED:
             curve = band_of([run], which)
             x = curve.epochs if axis == "epoch" else curve.seconds
-            ended = f"{arm.label} ({run.status.replace('_', ' ')})" if label is not None else None
+            ended = f"{label} ({run.status.replace('_', ' ')})" if label is not None else None
             axes.plot(
-                x, curve.mean, label=ended, linewidth=0.9, marker="X", markevery=[-1] if x else [], **style
+                x,
+                curve.mean,
+                label=ended,
+                linewidth=0.9,
+                marker="X",
+                markersize=9,
+                markeredgecolor="black",
+                zorder=3,
+                markevery=[-1] if x else [],
+                **style,
             )
             label = None
     return drawn
@@ -209,7 +213,7 @@ def _draw_costs(document: Document, arms: Sequence[Arm]) -> Figure:
             axes.barh(row, width, left=left, color=_phase_colour(name), edgecolor="white", height=0.65)
             left += width
         axes.text(left, row, f" {left:.3g} ms", va="center")
-    axes.set_yticks(range(len(shown)), [arm.label for arm in shown])
+    axes.set_yticks(range(len(shown)), [break_label(arm.label) for arm in shown])
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xlim(left=0)

@@ -16,7 +16,7 @@ from ngbench.results.statistics import Estimate
 __all__ = [
     "OTHER",
     "Arm",
-    "PhaseCost",
+    "PhaseSummary",
     "arms_of",
     "phase_costs",
     "phase_order",
@@ -30,7 +30,7 @@ OTHER = "other"
 
 
 @dataclass(frozen=True)
-class PhaseCost:
+class PhaseSummary:
     """What one phase cost an arm, over all its seeds.
 
     Attributes:
@@ -96,7 +96,7 @@ class Arm:
     peak_bytes: int | None
     added_bytes: int | None
     optimizer_state_bytes: int | None
-    phases: Sequence[PhaseCost]
+    phases: Sequence[PhaseSummary]
 
     @property
     def statuses(self) -> Counter[str]:
@@ -132,9 +132,7 @@ def shared_seconds(document: Document) -> float | None:
     return min(ends) if ends and len(ends) == len(runs) else None
 
 
-def summarise(
-    document: Document, *, reference: str | None = None, target_loss: float | None = None
-) -> list[Arm]:
+def summarise(document: Document, *, reference: str | None = None, target_loss: float | None = None) -> list[Arm]:
     """The document's arms.
 
     Args:
@@ -176,9 +174,7 @@ def _arm(
         final=_over(sound, statistics.final_loss),
         best=_over(sound, statistics.best_loss),
         validation=_over(sound, lambda run: statistics.final_loss(run, "validation")),
-        at_shared_seconds=_over(
-            sound, lambda run: None if shared is None else statistics.loss_at_time(run, shared)
-        ),
+        at_shared_seconds=_over(sound, lambda run: None if shared is None else statistics.loss_at_time(run, shared)),
         epochs_to_target=epochs,
         seconds_to_target=_over(
             runs, lambda run: None if target is None else statistics.seconds_to_target(run, target)
@@ -215,7 +211,7 @@ def phase_order(names: Iterable[str]) -> list[str]:
     return [name for name in PHASES if name in found] + sorted(found - set(PHASES))
 
 
-def phase_costs(runs: Sequence[RunRecord]) -> list[PhaseCost]:
+def phase_costs(runs: Sequence[RunRecord]) -> list[PhaseSummary]:
     """Each phase's cost over the runs, and what the steps took beyond their phases."""
     found = {name for run in runs for name in run.phases}
     if not found:
@@ -228,11 +224,11 @@ def phase_costs(runs: Sequence[RunRecord]) -> list[PhaseCost]:
     costs = [_phase_cost(name, runs, steps, total) for name in order]
     if stepping > phased:
         rest = stepping - phased
-        costs.append(PhaseCost(OTHER, None, rest / steps, rest / total, None, None, None))
+        costs.append(PhaseSummary(OTHER, None, rest / steps, rest / total, None, None, None))
     return costs
 
 
-def _phase_cost(name: str, runs: Sequence[RunRecord], steps: int, total: float) -> PhaseCost:
+def _phase_cost(name: str, runs: Sequence[RunRecord], steps: int, total: float) -> PhaseSummary:
     records = [run.phases[name] for run in runs if name in run.phases]
     seconds = math.fsum(record.seconds_total for record in records)
     calls = sum(record.calls for record in records)
@@ -242,7 +238,7 @@ def _phase_cost(name: str, runs: Sequence[RunRecord], steps: int, total: float) 
         weights = sum(weight for _, weight in known)
         return sum(value * weight for value, weight in known) / weights if weights else None
 
-    return PhaseCost(
+    return PhaseSummary(
         name=name,
         seconds_per_call=seconds / calls if calls else None,
         seconds_per_step=seconds / steps if steps else None,

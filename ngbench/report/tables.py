@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +13,7 @@ from rich.text import Text
 from ngbench.report.advice import find_warnings
 from ngbench.report.columns import (
     Column,
+    break_label,
     format_breakdown,
     format_cost,
     format_hyperparameters,
@@ -34,7 +34,6 @@ __all__ = [
 ]
 
 _STYLES = {"done": "green", "diverged": "bold red", "failed": "bold red", "out of memory": "bold red"}
-_LABEL_WIDTH = 24
 
 
 def print_comparison(
@@ -56,9 +55,7 @@ def print_comparison(
         NotComparableError: the runs belong to different tasks.
         UnknownNameError: no arm has the reference's label.
     """
-    console.print(
-        format_comparison(document, reference=reference, target_loss=target_loss, width=console.width)
-    )
+    console.print(format_comparison(document, reference=reference, target_loss=target_loss, width=console.width))
 
 
 def print_run(document: Document, *, target_loss: float | None = None, console: Console) -> None:
@@ -120,13 +117,13 @@ def format_heading(document: Document) -> RenderableType:
     arms.add_column(overflow="fold")
     arms.add_column(overflow="fold", style="dim")
     for label, described in arm_descriptions(document):
-        arms.add_row(Text(_broken(label)), Text(described))
+        arms.add_row(Text(break_label(label)), Text(described))
     return Group(heading, arms)
 
 
 def _packed(title: str, columns: Sequence[Column], width: int) -> Iterator[RenderableType]:
     """Tables of the columns in their order, each as wide as fits and each beginning with the first column."""
-    first = replace(columns[0], cells=[_broken(cell) for cell in columns[0].cells])
+    first = replace(columns[0], cells=[break_label(cell) for cell in columns[0].cells])
     rest = list(columns[1:])
     part = 0
     while rest:
@@ -138,16 +135,6 @@ def _packed(title: str, columns: Sequence[Column], width: int) -> Iterator[Rende
         yield _table(title if part == 0 else f"{title} (continued)", [first, *taken])
         yield Text()
         part += 1
-
-
-def _broken(label: str) -> str:
-    """The label in lines that leave room for numbers, broken after a comma or colon where there is one."""
-    lines = [""]
-    for piece in re.split(r"(?<=[,:@])", label):
-        if cell_len(lines[-1]) + cell_len(piece) > _LABEL_WIDTH and lines[-1]:
-            lines.append("  ")
-        lines[-1] += piece
-    return "\n".join(chunk for line in lines for chunk in chop_cells(line, _LABEL_WIDTH))
 
 
 def _width(column: Column) -> int:

@@ -32,7 +32,7 @@ def format_number(value: float | None, digits: int = 3) -> str:
     if value == 0:
         return "0"
     rounded = float(f"{value:.{digits - 1}e}")
-    exponent = math.floor(math.log10(abs(rounded)))
+    exponent = _exponent(rounded)
     if exponent < -4 or exponent >= 7:
         return f"{value:.{digits - 1}e}"
     return f"{value:.{max(0, digits - 1 - exponent)}f}"
@@ -51,15 +51,21 @@ def format_estimate(value: float | None, error: float | None, digits: int = 3) -
     if error is None:
         return f"{format_number(value, digits)} ± {DASH}"
     decimals = _decimals(value, error, digits)
-    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
+    least = 10.0**-decimals
+    shown = f"<{least:.{decimals}f}" if 0 < error < least / 2 else f"{error:.{decimals}f}"
+    return f"{value:.{decimals}f} ± {shown}"
 
 
 def _decimals(value: float, error: float, digits: int) -> int:
-    """Decimal places for the pair: two digits of the error, but no more than ``digits + 2`` of the value."""
-    places = [1 - math.floor(math.log10(float(f"{error:.1e}")))] if error > 0 else []
-    if value != 0:
-        places.append(digits + 1 - math.floor(math.log10(abs(value))))
-    return max(0, min(places, default=digits))
+    """Decimal places for the pair: two digits of the error, but at most ``digits + 2`` of the value."""
+    if error == 0:
+        return max(0, digits - 1 - _exponent(value)) if value else digits
+    places = 1 - _exponent(float(f"{error:.1e}"))
+    return max(0, min(places, digits + 1 - _exponent(value)) if value else places)
+
+
+def _exponent(value: float) -> int:
+    return math.floor(math.log10(abs(value)))
 
 
 def format_seconds(seconds: float | None) -> str:

@@ -35,7 +35,9 @@ def load_document(path: Path) -> Document:
         raise RecordError(f"the record {str(path)!r} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise RecordError(f"the record {str(path)!r} is not a JSON object with the keys environment and runs")
-    version = content.get("schema_version", SCHEMA_VERSION)
+    if "schema_version" not in content:
+        raise RecordError(f"the record {str(path)!r} is invalid at schema_version: the key is missing")
+    version = content["schema_version"]
     if version != SCHEMA_VERSION:
         raise RecordError(
             f"the record {str(path)!r} has schema version {version!r}; "
@@ -73,16 +75,12 @@ def merge(documents: Sequence[Document]) -> Document:
         for run in document.runs:
             identity = (run.task, run.label, run.seed)
             if identity in seen:
-                raise RecordError(
-                    f"two records hold the run of {run.label!r} on {run.task!r} with seed {run.seed}"
-                )
+                raise RecordError(f"two records hold the run of {run.label!r} on {run.task!r} with seed {run.seed}")
             seen.add(identity)
             elsewhere = document.environment != first and "environment" not in (run.model_extra or {})
             update = {"environment": document.environment.model_dump()} if elsewhere else {}
             runs.append(run.model_copy(update=update))
-    extra = {
-        key: value for document in reversed(documents) for key, value in (document.model_extra or {}).items()
-    }
+    extra = {key: value for document in reversed(documents) for key, value in (document.model_extra or {}).items()}
     return Document(environment=first, runs=runs, **extra)
 
 
@@ -90,9 +88,7 @@ def _uneven(run: RunRecord) -> Iterator[str]:
     """The keys of lists whose length differs from that of the lists beside them."""
     history = run.history
     epochs = len(history.epoch)
-    beside = {
-        name: getattr(history, name) for name in ("step", "train_loss", "validation_loss", "elapsed_seconds")
-    }
+    beside = {name: getattr(history, name) for name in ("step", "train_loss", "validation_loss", "elapsed_seconds")}
     metrics = {f"metrics.{name}": values for name, values in history.metrics.items()}
     for name, values in {**beside, **metrics}.items():
         if len(values) != epochs:

@@ -133,9 +133,7 @@ def ratio_interval(
         ValueError: the two lengths differ.
     """
     if len(numerators) != len(denominators):
-        raise ValueError(
-            f"{len(numerators)} numerators cannot be paired with {len(denominators)} denominators"
-        )
+        raise ValueError(f"{len(numerators)} numerators cannot be paired with {len(denominators)} denominators")
     y, x = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
     n = len(y)
     if n == 0 or x.sum() <= 0:

@@ -96,9 +96,7 @@ def build_run(
             name: PhaseRecord(seconds_total=sum(seconds), calls=len(seconds), flops=431_616_000, bytes=6_700_000)
             for name, seconds in totals.items()
         },
-        memory=MemoryRecord(
-            peak_bytes=512 * 2**20, baseline_bytes=400 * 2**20, optimizer_state_bytes=3_372_000
-        ),
+        memory=MemoryRecord(peak_bytes=512 * 2**20, baseline_bytes=400 * 2**20, optimizer_state_bytes=3_372_000),
     )
 
 

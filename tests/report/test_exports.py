@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import stat
+
+import pytest
+
+from ngbench.errors import OutputError
+from ngbench.report.exports import (
+    check_destination,
+    check_directory,
+    export_csv,
+    export_json,
+    export_markdown,
+    format_csv,
+    format_markdown,
+)
+from ngbench.results.documents import load_document
+
+
+def rows_of(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_exported_json_loads_as_the_same_document(comparison, tmp_path):
+    export_json(comparison, tmp_path / "out.json")
+    assert load_document(tmp_path / "out.json") == comparison
+
+
+def test_a_dash_means_standard_output_and_nothing_else_is_there(comparison, capsys):
+    export_json(comparison, "-")
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["schema_version"] == 1
+    assert captured.err == ""
+
+
+def test_csv_has_one_row_per_run_and_epoch(comparison):
+    rows = rows_of(format_csv(comparison))
+    assert len(rows) == 10 + 10 + 10 + 4
+    first = rows[0]
+    assert (first["label"], first["seed"], first["epoch"], first["step"]) == ("sgd", "0", "1", "63")
+    assert float(first["train_loss"]) == comparison.runs[0].history.train_loss[0]
+    assert json.loads(first["hyperparameters"]) == {"lr": 0.3, "momentum": 0.9}
+    assert (first["data"], first["data_origin"]) == ("CURVES", "generated")
+
+
+def test_csv_leaves_a_number_that_does_not_exist_empty(comparison):
+    last = rows_of(format_csv(comparison))[-1]
+    assert (last["status"], last["epoch"], last["train_loss"]) == ("diverged", "4", "")
+
+
+def test_csv_keeps_a_run_without_epochs(make_document, make_run):
+    (row,) = rows_of(format_csv(make_document(make_run(epochs=0))))
+    assert (row["label"], row["status"], row["epoch"], row["train_loss"]) == ("sgd", "done", "", "")
+
+
+def test_csv_has_a_column_for_every_metric(make_document, make_run):
+    run = make_run(epochs=2)
+    run.history.metrics["accuracy"] = [0.5, None]
+    rows = rows_of(format_csv(make_document(run, make_run("adam", epochs=1))))
+    assert [row["metric.accuracy"] for row in rows] == ["0.5", "", ""]
+
+
+def test_csv_goes_to_the_file(comparison, tmp_path):
+    export_csv(comparison, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8") == format_csv(comparison)
+
+
+def test_markdown_has_github_tables_of_equal_row_length(comparison, tmp_path):
+    export_markdown(comparison, tmp_path / "out.md", target_loss=0.12)
+    text = (tmp_path / "out.md").read_text(encoding="utf-8")
+    assert text == format_markdown(comparison, target_loss=0.12)
+    tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
+    assert len(tables) == 4
+    for lines in tables:
+        assert len({line.count("|") for line in lines}) == 1
+        assert set(lines[1]) <= set("|-: ")
+    assert "epochs to 0.120" in tables[0][0]
+    assert "- **Warning:** kfac diverged" in text
+
+
+def test_markdown_uses_the_reference_that_is_asked_for(comparison):
+    lines = format_markdown(comparison, reference="kfac").splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("|") and " reference |" in line] == ["arm", "kfac"]
+
+
+def test_markdown_escapes_what_would_end_a_cell(make_document, make_run):
+    assert "| a\\|b" in format_markdown(make_document(make_run("a|b")))
+
+
+def test_an_export_replaces_the_file_whole_and_leaves_nothing_beside_it(comparison, tmp_path):
+    path = tmp_path / "out.json"
+    path.write_text("old" * 1_000_000)
+    export_json(comparison, path)
+    assert load_document(path) == comparison
+    assert os.listdir(tmp_path) == ["out.json"]
+
+
+def test_a_failed_export_keeps_the_old_file(comparison, tmp_path, monkeypatch):
+    path = tmp_path / "out.json"
+    path.write_text("old")
+
+    def full(self, *args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        export_json(comparison, path)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["out.json"]
+
+
+def test_an_export_to_a_device_is_not_a_rename(comparison):
+    export_json(comparison, os.devnull)
+    assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
+
+
+def test_destinations_that_cannot_be_written_are_refused_before_anything_runs(tmp_path):
+    with pytest.raises(OutputError, match="it is a directory"):
+        check_destination(tmp_path)
+    with pytest.raises(OutputError, match=r"there is no directory '.*none'"):
+        check_destination(tmp_path / "none" / "out.json")
+    check_destination("-")
+    check_destination(tmp_path / "out.json")
+    assert os.listdir(tmp_path) == []
+
+
+def test_directories_that_cannot_be_made_are_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="is not a directory"):
+        check_directory(tmp_path / "file" / "figures")
+    check_directory(tmp_path / "new" / "figures")
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_missing_permission_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(OutputError, match="no permission"):
+        check_destination(tmp_path / "out.json")
+    with pytest.raises(OutputError, match="no permission"):
+        check_directory(tmp_path / "figures")

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from ngbench.errors import OutputError
+from ngbench.report import figures
+from ngbench.report.figures import band_of, draw_curves
+from ngbench.report.summary import summarise
+
+
+def texts(figure):
+    import matplotlib.text
+
+    return [found.get_text() for found in figure.findobj(matplotlib.text.Text)]
+
+
+def test_band_spans_the_seeds_over_the_epochs_that_all_finished(make_run):
+    runs = [make_run(seed=0, epochs=3), make_run(seed=1, epochs=5)]
+    curve = band_of(runs, "train")
+    assert curve.epochs == [1, 2, 3]
+    second = [run.history.train_loss[1] for run in runs]
+    assert (curve.low[1], curve.high[1]) == (min(second), max(second))
+    assert curve.mean[1] == pytest.approx(sum(second) / 2)
+    assert curve.seconds[1] == pytest.approx(sum(run.history.elapsed_seconds[1] for run in runs) / 2)
+
+
+def test_band_ends_where_the_loss_is_no_number(make_run):
+    assert band_of([make_run(diverge_at=4)], "validation").epochs == [1, 2, 3]
+
+
+def test_three_pngs_are_written_into_a_directory_that_is_made(comparison, tmp_path):
+    written = draw_curves(comparison, tmp_path / "new" / "figures")
+    assert [path.name for path in written] == ["loss_by_epoch.png", "loss_by_time.png", "cost_by_phase.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
+
+
+def test_nothing_is_drawn_of_a_run_without_epochs_and_phases(make_document, make_run, tmp_path):
+    assert draw_curves(make_document(make_run(epochs=0)), tmp_path) == []
+
+
+def test_curves_have_bands_and_a_diverged_seed_ends_in_a_cross(comparison):
+    figure = figures._draw_losses(comparison, summarise(comparison), "epoch")
+    axes = figure.axes[0]
+    assert len(axes.collections) == 1
+    crosses = [line for line in axes.lines if line.get_marker() == "X"]
+    assert [list(line.get_xdata()) for line in crosses] == [[1, 2, 3]]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["sgd", "kfac"]
+
+
+def test_time_axis_shows_training_seconds(make_document, make_run):
+    run = make_run()
+    document = make_document(run)
+    figure = figures._draw_losses(document, summarise(document), "time")
+    assert list(figure.axes[0].lines[0].get_xdata()) == run.history.elapsed_seconds
+
+
+def test_an_arm_that_only_diverged_is_labelled_so(make_document, make_run):
+    document = make_document(make_run(), make_run("bad", diverge_at=3))
+    figure = figures._draw_losses(document, summarise(document), "epoch")
+    assert "bad (diverged)" in texts(figure)
+
+
+def test_a_diverging_loss_does_not_stretch_the_axis(make_document, make_run):
+    bad = make_run("bad", diverge_at=3)
+    bad.history.train_loss[1] = 1e30
+    document = make_document(make_run(), bad)
+    figure = figures._draw_losses(document, summarise(document), "epoch")
+    assert figure.axes[0].get_ylim()[1] < 1
+
+
+def test_the_axis_is_logarithmic_when_losses_span_a_large_range(make_document, make_run):
+    narrow, wide = make_document(make_run()), make_document(make_run())
+    wide.runs[0].history.train_loss[-1] = 1e-4
+    scales = [
+        figures._draw_losses(document, summarise(document), "epoch").axes[0].get_yscale() for document in (narrow, wide)
+    ]
+    assert scales == ["linear", "log"]
+
+
+def test_the_caption_names_the_data_and_its_origin(make_document, make_run):
+    document = make_document(make_run(origin="stand-in"))
+    arms = summarise(document)
+    for figure in (figures._draw_losses(document, arms, "time"), figures._draw_costs(document, arms)):
+        assert any("data: CURVES (STAND-IN)" in text for text in texts(figure))
+
+
+def test_no_validation_panel_without_validation(make_document, make_run):
+    document = make_document(make_run())
+    document.runs[0].history.validation_loss = [None] * 10
+    assert len(figures._draw_losses(document, summarise(document), "epoch").axes) == 1
+
+
+def test_bars_stack_to_the_mean_step(comparison):
+    arms = summarise(comparison)
+    axes = figures._draw_costs(comparison, arms).axes[0]
+    ends = [
+        max(bar.get_x() + bar.get_width() for bar in axes.patches if round(bar.get_y() + 0.4) == row) for row in (0, 1)
+    ]
+    assert ends == pytest.approx([1e3 * arm.step.value for arm in arms])
+
+
+def test_a_directory_that_cannot_be_made_is_one_sentence(comparison, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot write figures into"):
+        draw_curves(comparison, tmp_path / "file" / "figures")
+
+
+def test_reports_need_neither_torch_nor_pyplot():
+    code = (
+        "import sys, ngbench.report.tables, ngbench.report.exports, ngbench.report.figures;"
+        "print([name for name in ('torch', 'matplotlib', 'scipy.stats') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
