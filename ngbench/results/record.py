@@ -19,8 +19,10 @@ __all__ = [
     "History",
     "MemoryRecord",
     "OptimizerRecord",
+    "PhaseCost",
     "PhaseRecord",
     "RunRecord",
+    "Status",
     "StepsRecord",
     "status_help",
 ]
@@ -95,8 +97,8 @@ class StepsRecord(_Part):
     kind: list[Literal["plain", "refresh"]] = []
 
 
-class PhaseRecord(_Part):
-    """What one phase cost over the run.
+class PhaseCost(_Part):
+    """What one phase cost over some steps.
 
     ``flops`` and ``bytes`` are per call, counted on probe steps outside the run: floating-point operations of
     matrix products, convolutions and factorisations, and bytes read and written by tensor operations.
@@ -106,6 +108,12 @@ class PhaseRecord(_Part):
     calls: Count
     flops: Count | None = None
     bytes: Count | None = None
+
+
+class PhaseRecord(PhaseCost):
+    """What one phase cost over the run: over all steps, and over those of each kind (``by_kind``)."""
+
+    by_kind: dict[Literal["plain", "refresh"], PhaseCost] = {}
 
 
 class MemoryRecord(_Part):

@@ -1,0 +1,92 @@
+"""``ngbench compare``: one task, several optimizers side by side."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import typer
+
+from ngbench.cli import options
+
+__all__ = ["compare"]
+
+
+def compare(
+    task: options.TaskName,
+    optimizer: Annotated[
+        list[str],
+        typer.Option(
+            "--optimizer",
+            "-o",
+            metavar="[LABEL@]NAME[:KEY=VALUE,...]",
+            help="An optimizer, or several with commas between them (repeatable); see ngbench list optimizers.",
+        ),
+    ],
+    reference: Annotated[
+        Optional[str],
+        typer.Option("--reference", metavar="ARM", help="Arm that ratios refer to.  [default: the first]"),
+    ] = None,
+    settings: options.Settings = None,
+    batch_size: options.BatchSize = None,
+    seed: options.Seed = 0,
+    seeds: options.Seeds = 1,
+    epochs: options.Epochs = None,
+    steps: options.Steps = None,
+    time_limit: options.TimeLimit = None,
+    target_loss: options.TargetLoss = None,
+    early_stopping: options.EarlyStopping = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
+    threads: options.Threads = None,
+    data_dir: options.DataDir = None,
+    output: options.Output = None,
+    resume: options.Resume = False,
+    export_json: options.ExportJson = None,
+    export_csv: options.ExportCsv = None,
+    export_markdown: options.ExportMarkdown = None,
+    figures: options.Figures = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Train one task with several optimizers side by side.
+
+    All arms start from the same weights and see the data in the same order. Each has a process of its own,
+    and they take turns epoch by epoch, so that neither memory nor the machine's drift is shared unevenly. The
+    table says what each reached and what it cost; --reference is the arm that the others are compared with.
+
+    Example: ngbench compare curves-autoencoder -o sgd,adam,kfac --epochs 5
+    """
+    from ngbench.arms import parse_arms
+    from ngbench.cli.execution import Outputs, run_and_report
+    from ngbench.errors import UnknownNameError
+    from ngbench.training.plan import Request
+
+    arms = parse_arms(optimizer)
+    labels = [arm.label for arm in arms]
+    if reference is not None and reference not in labels:
+        raise UnknownNameError("arm", reference, labels)
+    request = Request(
+        task=task,
+        arms=arms,
+        task_options=options.task_settings(settings),
+        epochs=epochs,
+        steps=steps,
+        time_limit=options.parse_duration(time_limit),
+        early_stopping=early_stopping,
+        target_loss=target_loss,
+        batch_size=batch_size,
+        seed=seed,
+        seeds=seeds,
+        device=device,
+        dtype=dtype,
+        threads=threads,
+        data_dir=str(data_dir) if data_dir is not None else None,
+    )
+    outputs = Outputs(
+        directory=output,
+        resume=resume,
+        json=export_json,
+        csv=export_csv,
+        markdown=export_markdown,
+        figures=figures,
+    )
+    raise typer.Exit(run_and_report(request, outputs, quiet=quiet, own_processes=True, reference=reference))

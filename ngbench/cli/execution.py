@@ -1,0 +1,171 @@
+"""What ``train`` and ``compare`` do once their options are parsed: plan, execute, report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from ngbench.cli.progress import Reporter, reporter_for
+from ngbench.errors import OutputError, ParameterError
+from ngbench.report.exports import (
+    STANDARD_OUTPUT,
+    check_destination,
+    check_directory,
+    export_csv,
+    export_json,
+    export_markdown,
+)
+from ngbench.report.figures import draw_curves
+from ngbench.report.tables import print_comparison, print_run
+from ngbench.results.environment import describe_environment
+from ngbench.results.record import Document, EnvironmentRecord, RunRecord
+from ngbench.results.store import Store
+from ngbench.training.devices import explain_device
+from ngbench.training.executors import Executor, InProcess, OwnProcess
+from ngbench.training.plan import Plan, Request, make_plan
+from ngbench.training.resume import with_output
+from ngbench.training.schedule import execute
+
+__all__ = ["Outputs", "run_and_report"]
+
+_UNSUCCESSFUL = frozenset({"diverged", "failed", "out_of_memory", "interrupted"})
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where results go; ``None`` is nowhere, ``-`` is standard output."""
+
+    directory: Path | None = None
+    resume: bool = False
+    json: str | None = None
+    csv: str | None = None
+    markdown: str | None = None
+    figures: Path | None = None
+
+    def check(self) -> None:
+        """Refuse what could not be written in the end.
+
+        Raises:
+            OutputError: naming it.
+            ParameterError: two exports go to standard output, or there is nothing to resume from.
+        """
+        exports = [name for name in (self.json, self.csv, self.markdown) if name is not None]
+        if exports.count(STANDARD_OUTPUT) > 1:
+            raise ParameterError("only one export can go to stdout: give the others a file instead of '-'")
+        for name in exports:
+            check_destination(name)
+        if self.figures is not None:
+            check_directory(self.figures)
+        if self.resume and self.directory is None:
+            raise ParameterError("--resume needs --output, the directory that holds what to go on with")
+
+    @property
+    def use_stdout(self) -> bool:
+        """Whether an export goes to standard output, which then holds nothing else."""
+        return STANDARD_OUTPUT in (self.json, self.csv, self.markdown)
+
+
+class _Observer:
+    """Keeps what happens: on disk first, then on the screen."""
+
+    def __init__(self, store: Store | None, reporter: Reporter) -> None:
+        self._store = store
+        self._reporter = reporter
+
+    def group(self, records: Sequence[RunRecord]) -> None:
+        if self._store is not None:
+            for record in records:
+                self._store.write(record)
+        self._reporter.group(records)
+
+    def update(self, record: RunRecord) -> None:
+        if self._store is not None:
+            self._store.write(record)
+        self._reporter.update(record)
+
+    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
+        self._reporter.step(record, step, steps, loss)
+
+
+def run_and_report(
+    request: Request,
+    outputs: Outputs,
+    *,
+    quiet: bool,
+    own_processes: bool,
+    reference: str | None = None,
+) -> int:
+    """Make the runs that are asked for and report on them.
+
+    Args:
+        request: what to run.
+        outputs: where results go.
+        quiet: show results only.
+        own_processes: each arm in a process of its own.
+        reference: the arm that the tables compare the others with; the first by default.
+
+    Returns:
+        The exit code: 0, or 1 if a run did not do what was asked.
+    """
+    outputs.check()
+    environment = describe_environment()
+    plan = make_plan(request)
+    environment.threads = plan.threads
+    groups = plan.groups
+    store = None
+    if outputs.directory is not None:
+        store = Store(outputs.directory, environment, resume=outputs.resume)
+        groups = with_output(groups, store)
+    executors: dict[str, Executor] = {
+        arm.label: OwnProcess() if own_processes else InProcess(plan.problem) for arm in request.arms
+    }
+    threads_before = torch.get_num_threads()
+    try:
+        with reporter_for(Console(stderr=True), quiet=quiet) as reporter:
+            for line in _introduction(request, plan):
+                reporter.note(line)
+            records, interrupted = execute(groups, executors, _Observer(store, reporter))
+            if interrupted:
+                reporter.note("interrupted: what was finished follows")
+    finally:
+        torch.set_num_threads(threads_before)
+    _report(records, environment, outputs, reference=reference, own_processes=own_processes)
+    return 1 if interrupted or any(record.status in _UNSUCCESSFUL for record in records) else 0
+
+
+def _introduction(request: Request, plan: Plan) -> list[str]:
+    source = plan.problem.data.source
+    origin = "" if source.origin == "original" else f" ({source.origin})"
+    return [
+        explain_device(request.device, plan.device, plan.threads),
+        f"data: {source.name}{origin}, {source.description}",
+    ]
+
+
+def _report(
+    records: Sequence[RunRecord],
+    environment: EnvironmentRecord,
+    outputs: Outputs,
+    *,
+    reference: str | None,
+    own_processes: bool,
+) -> None:
+    document = Document(environment=environment, runs=list(records))
+    console = Console(stderr=True) if outputs.use_stdout else Console(file=sys.stdout)
+    if own_processes:
+        print_comparison(document, reference=reference, console=console)
+    else:
+        print_run(document, console=console)
+    if outputs.json is not None:
+        export_json(document, outputs.json)
+    if outputs.csv is not None:
+        export_csv(document, outputs.csv)
+    if outputs.markdown is not None:
+        export_markdown(document, outputs.markdown, reference=reference)
+    if outputs.figures is not None:
+        draw_curves(document, outputs.figures)

@@ -1,0 +1,167 @@
+"""The options that ``train`` and ``compare`` share, and what they mean together."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from ngbench.arms import parse_settings
+from ngbench.errors import ParameterError
+
+__all__ = ["parse_duration", "task_settings"]
+
+_BUDGET = "Budget"
+_MACHINE = "Machine"
+_RESULTS = "Results"
+
+TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Name of a task (see ngbench list tasks).")]
+Settings = Annotated[
+    Optional[list[str]],
+    typer.Option("--set", metavar="KEY=VALUE", help="Set one of the task's own options (repeatable)."),
+]
+BatchSize = Annotated[Optional[int], typer.Option("--batch-size", help="Examples in a step.  [default: the task's]")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of initial weights, data order and sampling.")]
+Seeds = Annotated[
+    int, typer.Option("--seeds", metavar="N", help="Repeat with this many seeds, counted up from --seed.")
+]
+
+Epochs = Annotated[
+    Optional[int],
+    typer.Option(
+        "--epochs",
+        help="Passes over the training data.  [default: the task's, without any other limit]",
+        rich_help_panel=_BUDGET,
+    ),
+]
+Steps = Annotated[Optional[int], typer.Option("--steps", help="Updates.", rich_help_panel=_BUDGET)]
+TimeLimit = Annotated[
+    Optional[str],
+    typer.Option(
+        "--time-limit",
+        metavar="DURATION",
+        help="Training time of each run, such as 90s, 10m or 1h30m; evaluation does not count.",
+        rich_help_panel=_BUDGET,
+    ),
+]
+TargetLoss = Annotated[
+    Optional[float],
+    typer.Option(
+        "--target-loss",
+        help="Report when the training loss reaches this; runs go on after it.",
+        rich_help_panel=_BUDGET,
+    ),
+]
+EarlyStopping = Annotated[
+    Optional[int],
+    typer.Option(
+        "--early-stopping",
+        metavar="PATIENCE",
+        help="End a run after this many epochs without a new lowest training loss.",
+        rich_help_panel=_BUDGET,
+    ),
+]
+
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|cuda|cuda:N",
+        help="Where to compute; auto takes CUDA where there is one.",
+        rich_help_panel=_MACHINE,
+    ),
+]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        "--dtype",
+        metavar="float32|float64|bfloat16",
+        help="Type of weights, data and arithmetic.",
+        rich_help_panel=_MACHINE,
+    ),
+]
+Threads = Annotated[
+    Optional[int],
+    typer.Option("--threads", help="Threads on the CPU.  [default: torch's]", rich_help_panel=_MACHINE),
+]
+DataDir = Annotated[
+    Optional[Path],
+    typer.Option(
+        "--data-dir",
+        help="Where data sets live.  [default: NGBENCH_DATA_DIR, else the user's cache]",
+        rich_help_panel=_MACHINE,
+    ),
+]
+
+Output = Annotated[
+    Optional[Path],
+    typer.Option(
+        "--output",
+        metavar="DIR",
+        help="Keep a record and a checkpoint of each run here, written as it goes.",
+        rich_help_panel=_RESULTS,
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on with what the output directory holds.", rich_help_panel=_RESULTS),
+]
+ExportJson = Annotated[
+    Optional[str],
+    typer.Option("--export-json", metavar="FILE", help="Write the records; - is stdout.", rich_help_panel=_RESULTS),
+]
+ExportCsv = Annotated[
+    Optional[str],
+    typer.Option(
+        "--export-csv",
+        metavar="FILE",
+        help="Write one row for each run and epoch; - is stdout.",
+        rich_help_panel=_RESULTS,
+    ),
+]
+ExportMarkdown = Annotated[
+    Optional[str],
+    typer.Option("--export-markdown", metavar="FILE", help="Write the tables; - is stdout.", rich_help_panel=_RESULTS),
+]
+Figures = Annotated[
+    Optional[Path],
+    typer.Option(
+        "--figures",
+        metavar="DIR",
+        help="Draw loss against epoch and against time, as PNG files.",
+        rich_help_panel=_RESULTS,
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="No progress; results and errors only.", rich_help_panel=_RESULTS),
+]
+
+
+def task_settings(settings: list[str] | None) -> dict[str, str]:
+    """The mapping that the values of ``--set`` describe."""
+    return parse_settings(settings or [])
+
+
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+
+
+def parse_duration(text: str | None) -> float | None:
+    """Seconds meant by ``10m``, ``1h30m``, ``90s`` or ``90``.
+
+    Raises:
+        ParameterError: the text is no duration longer than zero.
+    """
+    if text is None:
+        return None
+    match = _DURATION.fullmatch(text.strip().replace(" ", ""))
+    parts = match.groups() if match else ()
+    seconds = sum(float(part) * unit for part, unit in zip(parts, _UNITS.values(), strict=False) if part)
+    if not seconds > 0:
+        raise ParameterError(
+            f"time-limit={text} is not allowed, it must be a duration longer than 0 such as 90s, 10m or 1h30m"
+        )
+    return seconds

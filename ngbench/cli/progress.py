@@ -1,0 +1,187 @@
+"""What the user sees while runs go on: bars on a terminal, lines elsewhere, nothing when quiet. On stderr."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+from ngbench.results.record import RunRecord
+
+__all__ = ["Reporter", "reporter_for"]
+
+
+class Reporter(ABC):
+    """Shows progress; a context that is entered before the first run and left after the last."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __enter__(self) -> Reporter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+    def note(self, line: str) -> None:
+        """Say something about the runs as a whole."""
+        self._console.print(Text(line), highlight=False, soft_wrap=True)
+
+    @abstractmethod
+    def group(self, records: Sequence[RunRecord]) -> None:
+        """The runs of one seed are about to be set up."""
+
+    @abstractmethod
+    def update(self, record: RunRecord) -> None:
+        """A run was set up, finished an epoch, or ended."""
+
+    @abstractmethod
+    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
+        """Within an epoch, a few times a second."""
+
+
+class _Silent(Reporter):
+    def note(self, line: str) -> None:
+        pass
+
+    def group(self, records: Sequence[RunRecord]) -> None:
+        pass
+
+    def update(self, record: RunRecord) -> None:
+        pass
+
+    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
+        pass
+
+
+class _Lines(Reporter):
+    """One line for each epoch."""
+
+    def group(self, records: Sequence[RunRecord]) -> None:
+        pass
+
+    def update(self, record: RunRecord) -> None:
+        if record.history.epoch:
+            self.note(f"{_name(record)}: {_epoch(record)}, {_numbers(record)}")
+        if record.status != "running":
+            self.note(f"{_name(record)}: {_ending(record)}")
+
+    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
+        pass
+
+
+class _Bars(Reporter):
+    """One bar for each run of the present seed.
+
+    Drawing happens only when there is news, between steps: a thread that draws would steal time from them.
+    """
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._progress = Progress(
+            TextColumn("{task.fields[name]}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[epoch]}"),
+            TextColumn("{task.fields[numbers]}"),
+            console=console,
+            auto_refresh=False,
+        )
+        self._bars: dict[tuple[str, int], TaskID] = {}
+
+    def __enter__(self) -> Reporter:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.refresh()
+        self._progress.stop()
+
+    def note(self, line: str) -> None:
+        self._progress.console.print(Text(line), highlight=False, soft_wrap=True)
+        self._progress.refresh()
+
+    def group(self, records: Sequence[RunRecord]) -> None:
+        for record in records:
+            self._bars[(record.label, record.seed)] = self._progress.add_task(
+                "", total=None, name=_name(record), epoch="preparing", numbers=""
+            )
+        self._progress.refresh()
+
+    def update(self, record: RunRecord) -> None:
+        total = _total(record)
+        over = record.status != "running"
+        completed = float(total or 1) if over and record.status == "done" else _completed(record)
+        self._progress.update(
+            self._bars[(record.label, record.seed)],
+            total=total if total is not None or not over else 1.0,
+            completed=completed,
+            epoch=_ending(record) if over else _epoch(record),
+            numbers=_numbers(record),
+        )
+        self._progress.refresh()
+
+    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
+        within = step if "steps" in record.budget and "epochs" not in record.budget else step / steps
+        self._progress.update(
+            self._bars[(record.label, record.seed)],
+            completed=_completed(record) + within,
+            epoch=f"{_epoch(record)} + {step}/{steps} steps",
+            numbers=f"train {loss:.5g}",
+        )
+        self._progress.refresh()
+
+
+def reporter_for(console: Console, *, quiet: bool) -> Reporter:
+    """The reporter that suits where ``console`` writes to."""
+    if quiet:
+        return _Silent(console)
+    return _Bars(console) if console.is_terminal else _Lines(console)
+
+
+def _name(record: RunRecord) -> str:
+    return f"{record.label} seed {record.seed}"
+
+
+def _total(record: RunRecord) -> float | None:
+    return record.budget.get("epochs", record.budget.get("steps"))
+
+
+def _completed(record: RunRecord) -> float:
+    history = record.history
+    if "epochs" in record.budget:
+        return len(history.epoch)
+    return history.step[-1] if history.step else 0
+
+
+def _epoch(record: RunRecord) -> str:
+    of = f"/{record.budget['epochs']}" if "epochs" in record.budget else ""
+    return f"epoch {len(record.history.epoch)}{of}"
+
+
+def _numbers(record: RunRecord) -> str:
+    history = record.history
+    if not history.epoch:
+        return ""
+    shown = {"train": history.train_loss[-1], "validation": history.validation_loss[-1]}
+    shown |= {name: values[-1] for name, values in history.metrics.items()}
+    parts = [f"{name} {'–' if value is None else format(value, '.5g')}" for name, value in shown.items()]
+    return " ".join([*parts, f"{history.elapsed_seconds[-1]:.1f} s"])
+
+
+def _ending(record: RunRecord) -> str:
+    message = f": {record.message}" if record.message else ""
+    return f"{record.status.replace('_', ' ')}{message}"

@@ -1,0 +1,1 @@
+"""What a step costs: clock, phases, memory and operation counts."""

@@ -1,0 +1,81 @@
+"""The cost-per-update breakdown that builds up over a run: seconds and calls of each phase, by kind of step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ngbench.measurement.operations import Operations
+from ngbench.measurement.phases import PHASES
+from ngbench.measurement.recorder import Collected, PhaseTotal, StepKind
+from ngbench.results.record import PhaseCost, PhaseRecord
+
+__all__ = ["Breakdown", "OperationCounts"]
+
+OperationCounts = Mapping[StepKind, Mapping[str, Operations]]
+"""For each kind of step, for each phase, the operations of one call."""
+
+
+class Breakdown:
+    """Accumulates what :class:`~ngbench.measurement.recorder.StepRecorder` collects."""
+
+    def __init__(self) -> None:
+        self._totals: dict[StepKind, dict[str, PhaseTotal]] = {}
+        self._operations: dict[StepKind, dict[str, Operations]] = {}
+
+    @classmethod
+    def from_records(cls, records: Mapping[str, PhaseRecord]) -> Breakdown:
+        """The breakdown that :meth:`records` was called on."""
+        breakdown = cls()
+        for name, record in records.items():
+            for kind, cost in record.by_kind.items():
+                total = PhaseTotal(cost.seconds_total, cost.calls)
+                breakdown._totals.setdefault(kind, {})[name] = total
+                if cost.flops is not None and cost.bytes is not None:
+                    operations = Operations(cost.flops, cost.bytes)
+                    breakdown._operations.setdefault(kind, {})[name] = operations
+        return breakdown
+
+    def add(self, collected: Collected) -> None:
+        """Add the seconds of some steps."""
+        for kind, phases in collected.phases.items():
+            totals = self._totals.setdefault(kind, {})
+            for name, added in phases.items():
+                total = totals.setdefault(name, PhaseTotal())
+                total.amount += added.amount
+                total.calls += added.calls
+
+    def set_operations(self, counts: OperationCounts) -> None:
+        """Set what one call of each phase computes."""
+        self._operations = {kind: dict(phases) for kind, phases in counts.items()}
+
+    def records(self) -> dict[str, PhaseRecord]:
+        """One record for each phase that occurred, in the order of ``PHASES``, a plugin's own after them."""
+        names = {name for phases in self._totals.values() for name in phases}
+        ordered = [name for name in PHASES if name in names] + sorted(names.difference(PHASES))
+        return {name: self._record(name) for name in ordered}
+
+    def _record(self, name: str) -> PhaseRecord:
+        costs: dict[StepKind, PhaseCost] = {}
+        for kind, phases in self._totals.items():
+            if name in phases:
+                operations = self._operations.get(kind, {}).get(name)
+                costs[kind] = PhaseCost(
+                    seconds_total=phases[name].amount,
+                    calls=phases[name].calls,
+                    flops=operations.flops if operations else None,
+                    bytes=operations.bytes if operations else None,
+                )
+        return PhaseRecord(
+            seconds_total=sum(cost.seconds_total for cost in costs.values()),
+            calls=sum(cost.calls for cost in costs.values()),
+            flops=_per_call((cost.calls, cost.flops) for cost in costs.values()),
+            bytes=_per_call((cost.calls, cost.bytes) for cost in costs.values()),
+            by_kind=costs,
+        )
+
+
+def _per_call(counts: Iterable[tuple[int, int | None]]) -> int | None:
+    """The mean over the calls whose count is known."""
+    known = [(calls, count) for calls, count in counts if count is not None and calls]
+    calls = sum(number for number, _ in known)
+    return round(sum(number * count for number, count in known) / calls) if calls else None

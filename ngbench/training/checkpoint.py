@@ -1,0 +1,87 @@
+"""Checkpoints: the state of a run after an epoch, in one file that is replaced as a whole.
+
+A file holds tensors, numbers, texts and containers only, and is read with ``weights_only=True``: loading one
+executes nothing. It contains the record of the run so far, so that state and record cannot disagree.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ngbench.errors import RecordError
+from ngbench.results.record import RunRecord
+from ngbench.training.randomness import RandomState
+
+__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a run needs to go on.
+
+    Attributes:
+        model: the model's ``state_dict``.
+        optimizer: the optimizer's.
+        random: the states of the global random number generators.
+        record: the record so far.
+    """
+
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    random: RandomState
+    record: RunRecord
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write ``path``, which is whole at every moment.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    content = {
+        "version": VERSION,
+        "model": checkpoint.model,
+        "optimizer": checkpoint.optimizer,
+        "random": checkpoint.random,
+        "record": checkpoint.record.model_dump_json(),
+    }
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        torch.save(content, partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read ``path``; its tensors are on the CPU.
+
+    Raises:
+        RecordError: the file is missing, corrupt, of another version, or holds what only code could restore.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if content["version"] != VERSION:
+            raise RecordError(
+                f"the checkpoint {str(path)!r} has version {content['version']!r}; "
+                f"this version of ngbench reads version {VERSION}"
+            )
+        record = RunRecord.model_validate_json(content["record"])
+        return Checkpoint(content["model"], content["optimizer"], content["random"], record)
+    except RecordError:
+        raise
+    except FileNotFoundError:
+        raise RecordError(f"the checkpoint {str(path)!r} is missing") from None
+    except Exception as error:
+        # torch.load raises whatever the damaged bytes lead to.
+        raise RecordError(
+            f"the checkpoint {str(path)!r} is corrupt ({type(error).__name__}); delete it and its record "
+            "to start that run again"
+        ) from error

@@ -1,0 +1,75 @@
+"""What a run is asked to do, fully resolved: the same configuration gives the same run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Budget", "RunConfig"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a run ends: at whichever of its limits comes first.
+
+    Attributes:
+        epochs: passes over the training data.
+        steps: updates.
+        time_limit: seconds of training time; a run that this ends has the status ``timeout``.
+        early_stopping: ends the run after this many epochs without a new lowest training loss.
+    """
+
+    epochs: int | None = None
+    steps: int | None = None
+    time_limit: float | None = None
+    early_stopping: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The limits that are set."""
+        limits = {
+            "epochs": self.epochs,
+            "steps": self.steps,
+            "time_limit_seconds": self.time_limit,
+            "early_stopping": self.early_stopping,
+        }
+        return {name: value for name, value in limits.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run: picklable, with every default filled in.
+
+    Attributes:
+        task: the task's name.
+        task_options: the task's own options that were set.
+        label: the arm.
+        optimizer: plugin or dotted class name.
+        hyperparameters: all of the optimizer's, defaults included.
+        seed: of the initial weights, the data order and the random numbers of the run.
+        device: as ``torch.device`` reads it, resolved (never ``auto``).
+        dtype: name of a floating-point type of torch.
+        batch_size: examples in a step; the last one of an epoch may be smaller.
+        budget: when the run ends.
+        threads: of torch's operations on the CPU.
+        data_dir: where data sets live.
+        target_loss: a training loss to reach; it does not end the run.
+        checkpoint: the file that is written after each epoch; ``None`` writes nothing.
+        resume: whether to go on from that checkpoint.
+    """
+
+    task: str
+    label: str
+    optimizer: str
+    seed: int
+    batch_size: int
+    budget: Budget
+    data_dir: Path
+    task_options: dict[str, Any] = field(default_factory=dict)
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    device: str = "cpu"
+    dtype: str = "float32"
+    threads: int = 1
+    target_loss: float | None = None
+    checkpoint: Path | None = None
+    resume: bool = False

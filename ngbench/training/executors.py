@@ -1,0 +1,197 @@
+"""Where runs are executed: in this process, or in a process for each arm.
+
+Both take the same two orders, ``prepare`` and ``epoch``, and answer with the record so far. What goes wrong in
+a run is in the record that comes back; it never ends the others.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from ngbench.results.record import RunRecord
+from ngbench.training.config import RunConfig
+from ngbench.training.failures import died, failed
+from ngbench.training.problem import Problem, load_problem
+from ngbench.training.run import OnStep, Run
+
+__all__ = ["Executor", "InProcess", "OwnProcess"]
+
+
+class Executor(ABC):
+    """Executes runs one after the other: :meth:`begin` an order, then :meth:`result` waits for its answer."""
+
+    @abstractmethod
+    def begin_prepare(self, config: RunConfig, record: RunRecord) -> None:
+        """Order the run of ``config`` to be set up; ``record`` is what is known of it."""
+
+    @abstractmethod
+    def begin_epoch(self) -> None:
+        """Order one epoch of the run that was prepared last."""
+
+    @abstractmethod
+    def result(self, on_step: OnStep | None = None) -> RunRecord:
+        """The record after the last order; its status says whether the run goes on."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End whatever is going on."""
+
+
+class _Host:
+    """Executes orders in the process where it lives."""
+
+    def __init__(self, problem: Problem | None = None) -> None:
+        self._problem = problem
+        self._run: Run | None = None
+        self._record: RunRecord | None = None
+
+    def prepare(self, config: RunConfig, record: RunRecord) -> RunRecord:
+        def work() -> RunRecord:
+            if self._problem is None:
+                self._problem = load_problem(config.task, config.task_options, config.data_dir)
+            self._run = None
+            self._run = Run(config, self._problem, record)
+            return self._run.prepare()
+
+        return self._guarded(record, work)
+
+    def epoch(self, on_step: OnStep | None) -> RunRecord:
+        assert self._run is not None
+        assert self._record is not None
+        run = self._run
+        return self._guarded(self._record, lambda: run.epoch(on_step))
+
+    def _guarded(self, before: RunRecord, work: Callable[[], RunRecord]) -> RunRecord:
+        try:
+            # A plugin that prints must not write into an export that goes to stdout.
+            with redirect_stdout(sys.stderr):
+                self._record = work()
+        except Exception as error:
+            self._record = failed(before, error)
+        if self._record.status != "running":
+            self._run = None
+        return self._record
+
+
+class InProcess(Executor):
+    """Runs in this process, on a problem that is loaded already."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._host = _Host(problem)
+        self._order: Callable[[OnStep | None], RunRecord]
+
+    def begin_prepare(self, config: RunConfig, record: RunRecord) -> None:
+        self._order = lambda on_step: self._host.prepare(config, record)
+
+    def begin_epoch(self) -> None:
+        self._order = self._host.epoch
+
+    def result(self, on_step: OnStep | None = None) -> RunRecord:
+        return self._order(on_step)
+
+    def close(self) -> None:
+        pass
+
+
+class OwnProcess(Executor):
+    """Runs in a process of its own, so that its memory is its own and its death is not another's.
+
+    The process is started with the first order, and again after it has died.
+    """
+
+    def __init__(self) -> None:
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._connection: Connection[Any, Any] | None = None
+        self._record: RunRecord | None = None
+
+    def begin_prepare(self, config: RunConfig, record: RunRecord) -> None:
+        self._record = record
+        if self._process is None:
+            self._start()
+        self._send(("prepare", config, record))
+
+    def begin_epoch(self) -> None:
+        self._send(("epoch",))
+
+    def result(self, on_step: OnStep | None = None) -> RunRecord:
+        assert self._record is not None
+        try:
+            while self._connection is not None:
+                kind, content = self._connection.recv()
+                if kind == "record":
+                    self._record = content
+                    return self._record
+                if on_step is not None:
+                    on_step(*content)
+        except (EOFError, OSError):
+            pass
+        self._record = died(self._record, self._bury())
+        return self._record
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._bury()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def _send(self, order: tuple[Any, ...]) -> None:
+        assert self._connection is not None
+        try:
+            self._connection.send(order)
+        except OSError:
+            # The process is dead: result() says so.
+            pass
+
+    def _bury(self) -> int | None:
+        assert self._process is not None
+        assert self._connection is not None
+        self._process.join(5)
+        exit_code = self._process.exitcode
+        self._process.kill()
+        self._process.join()
+        self._connection.close()
+        self._process = self._connection = None
+        return exit_code
+
+
+def _serve(connection: Connection[Any, Any]) -> None:
+    """The main function of an arm's process: execute orders until the other side is gone."""
+    # Ctrl-C reaches the whole process group; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(2, 1)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    host = _Host()
+
+    def on_step(step: int, steps: int, loss: float) -> None:
+        connection.send(("step", (step, steps, loss)))
+
+    try:
+        while True:
+            kind, *arguments = connection.recv()
+            record = host.prepare(*arguments) if kind == "prepare" else host.epoch(on_step)
+            connection.send(("record", record))
+    except (EOFError, OSError):
+        pass
+
+
+def _die_with_parent() -> None:
+    # A parent that was killed closes nothing in time, and an orphan would go on to the end of its epoch.
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

@@ -1,0 +1,218 @@
+"""From what a user asks for to the runs that will be made. Everything is checked here, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Annotated, Any
+
+import torch
+
+from ngbench import plugins
+from ngbench.arms import ArmSpec, refuse_identical
+from ngbench.data.directory import data_directory
+from ngbench.errors import ParameterError
+from ngbench.measurement.memory import parameter_bytes
+from ngbench.parameters import Parameter, Range
+from ngbench.results.record import DataRecord, MemoryRecord, OptimizerRecord, RunRecord
+from ngbench.training.config import Budget, RunConfig
+from ngbench.training.devices import device_name, resolve_device, resolve_dtype
+from ngbench.training.problem import Problem, initial_model, initial_optimizer, load_problem
+from ngbench.training.schedule import PlannedRun
+
+__all__ = ["Plan", "Request", "make_plan"]
+
+_COUNT = Annotated[int, Range(minimum=1)]
+_BOUNDS: dict[str, Any] = {
+    "epochs": _COUNT,
+    "steps": _COUNT,
+    "batch-size": _COUNT,
+    "seed": Annotated[int, Range(minimum=0, below=2**63)],
+    "seeds": _COUNT,
+    "threads": _COUNT,
+    "early-stopping": _COUNT,
+    "target-loss": float,
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for; ``None`` stands for the task's or the tool's default.
+
+    Attributes:
+        task: the task's name.
+        arms: the optimizers.
+        task_options: the task's own options, as text.
+        seed: the first seed.
+        seeds: how many seeds, counted up from the first.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        time_limit: seconds.
+
+    The others are as in :class:`~ngbench.training.config.RunConfig` and its budget.
+    """
+
+    task: str
+    arms: Sequence[ArmSpec]
+    task_options: Mapping[str, str] = field(default_factory=dict)
+    epochs: int | None = None
+    steps: int | None = None
+    time_limit: float | None = None
+    early_stopping: int | None = None
+    target_loss: float | None = None
+    batch_size: int | None = None
+    seed: int = 0
+    seeds: int = 1
+    device: str = "auto"
+    dtype: str = "float32"
+    threads: int | None = None
+    data_dir: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs to be made.
+
+    Attributes:
+        groups: for each seed, one run for each arm.
+        problem: the task with its data.
+        device: where the runs compute.
+        threads: of torch's operations on the CPU.
+    """
+
+    groups: list[list[PlannedRun]]
+    problem: Problem
+    device: torch.device
+    threads: int
+
+
+def make_plan(request: Request) -> Plan:
+    """Check the request and fill in every default; the data are loaded, and each optimizer is built once.
+
+    Raises:
+        UsageError: whatever the user can put right, naming the value and what is allowed.
+    """
+    _check_bounds(request)
+    device = resolve_device(request.device)
+    dtype = resolve_dtype(request.dtype, device)
+    threads = request.threads if request.threads is not None else torch.get_num_threads()
+    directory = data_directory(request.data_dir)
+    options = plugins.task_options(request.task, request.task_options)
+    found = [plugins.optimizer(arm.optimizer) for arm in request.arms]
+    # A wrong name or value is said before anything is downloaded.
+    task = plugins.task(request.task, options)
+    hyperparameters = [
+        plugins.effective_hyperparameters(plugin, task, arm.hyperparameters)
+        for plugin, arm in zip(found, request.arms, strict=True)
+    ]
+    refuse_identical(
+        (arm.label, arm.optimizer, values) for arm, values in zip(request.arms, hyperparameters, strict=True)
+    )
+    problem = load_problem(request.task, options, directory)
+    batch_size = _batch_size(request, problem)
+    parameters, size = _try_optimizers(problem, request.arms, hyperparameters, dtype)
+    budget = _budget(request, problem)
+
+    def planned(at: int, seed: int) -> PlannedRun:
+        arm = request.arms[at]
+        config = RunConfig(
+            task=request.task,
+            label=arm.label,
+            optimizer=arm.optimizer,
+            seed=seed,
+            batch_size=batch_size,
+            budget=budget,
+            data_dir=directory,
+            task_options=options,
+            hyperparameters=hyperparameters[at],
+            device=str(device),
+            dtype=request.dtype,
+            threads=threads,
+            target_loss=request.target_loss,
+        )
+        return PlannedRun(config, _first_record(config, problem, found[at].distribution, parameters, size))
+
+    groups = [[planned(at, request.seed + k) for at in range(len(request.arms))] for k in range(request.seeds)]
+    return Plan(groups, problem, device, threads)
+
+
+def _check_bounds(request: Request) -> None:
+    for name, annotation in _BOUNDS.items():
+        value = getattr(request, name.replace("-", "_"))
+        if value is not None:
+            Parameter(name, annotation).convert(value)
+    if request.time_limit is not None and not request.time_limit > 0:
+        raise ParameterError(f"time-limit={request.time_limit} is not allowed, it must be longer than 0 s")
+
+
+def _batch_size(request: Request, problem: Problem) -> int:
+    size = problem.task.batch_size if request.batch_size is None else request.batch_size
+    examples = len(problem.data.train_inputs)
+    if size > examples:
+        raise ParameterError(
+            f"batch-size={size} is not allowed, it must be at most {examples}, "
+            f"the number of training examples of {problem.name}"
+        )
+    return size
+
+
+def _budget(request: Request, problem: Problem) -> Budget:
+    """The budget asked for; the task's own number of epochs where no end is asked for at all."""
+    endless = request.epochs is None and request.steps is None and request.time_limit is None
+    return Budget(
+        epochs=problem.task.epochs if endless else request.epochs,
+        steps=request.steps,
+        time_limit=request.time_limit,
+        early_stopping=request.early_stopping,
+    )
+
+
+def _try_optimizers(
+    problem: Problem,
+    arms: Sequence[ArmSpec],
+    hyperparameters: Sequence[Mapping[str, Any]],
+    dtype: torch.dtype,
+) -> tuple[int, int]:
+    """Build each optimizer once, on the CPU, and forget it.
+
+    Returns:
+        The model's number of parameters, and their bytes.
+    """
+    for arm, values in zip(arms, hyperparameters, strict=True):
+        # A new model each time: an optimizer may leave hooks on its own.
+        model = initial_model(problem, 0, torch.device("cpu"), dtype)
+        initial_optimizer(problem, model, arm.optimizer, values)
+    return sum(p.numel() for p in model.parameters()), parameter_bytes(model)
+
+
+def _first_record(
+    config: RunConfig, problem: Problem, distribution: str | None, parameters: int, size: int
+) -> RunRecord:
+    data, device = problem.data, torch.device(config.device)
+    return RunRecord(
+        label=config.label,
+        task=config.task,
+        task_options=config.task_options,
+        data=DataRecord(
+            name=data.source.name,
+            origin=data.source.origin,
+            description=data.source.description,
+            digest=data.source.digest,
+            train_examples=len(data.train_inputs),
+            validation_examples=len(data.validation_inputs),
+        ),
+        optimizer=OptimizerRecord(
+            name=config.optimizer, hyperparameters=config.hyperparameters, distribution=distribution
+        ),
+        seed=config.seed,
+        device=config.device,
+        device_name=device_name(device),
+        dtype=config.dtype,
+        batch_size=config.batch_size,
+        threads=config.threads,
+        budget=config.budget.as_dict(),
+        target_loss=config.target_loss,
+        parameters=parameters,
+        memory=MemoryRecord(parameter_bytes=size),
+        started_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )

@@ -1,0 +1,68 @@
+"""Operation counts of a step, taken on a model and an optimizer that are thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ngbench.measurement.operations import Operations, count_operations
+from ngbench.measurement.recorder import StepKind, StepRecorder
+from ngbench.training.problem import DeviceData, Problem, initial_model, initial_optimizer
+from ngbench.training.randomness import epoch_generator, epoch_order, isolated, seeded_state
+from ngbench.training.step import TrainingStep
+
+__all__ = ["probe_operations"]
+
+STEPS = 3
+"""The first step refreshes whatever there is to refresh and sets up the state, the last is an ordinary one."""
+
+
+def probe_operations(
+    problem: Problem,
+    data: DeviceData,
+    *,
+    optimizer: str,
+    hyperparameters: Mapping[str, Any],
+    seed: int,
+    batch_size: int,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> dict[StepKind, dict[str, Operations]]:
+    """The operations of one call of each phase, for each kind of step that the first few steps show.
+
+    The random state of the process is as before, and the model that the run will train is not touched.
+    """
+    counts: dict[StepKind, dict[str, Operations]] = {}
+    model = initial_model(problem, seed, device, dtype)
+    with isolated(device, seeded_state(seed, device)), count_operations() as counter:
+        recorder = StepRecorder(counter.mark)
+        built = initial_optimizer(problem, model, optimizer, hyperparameters)
+        step = TrainingStep(problem, data, model.train(), built, recorder)
+        order = epoch_order(seed, 1, len(data.train_inputs)).to(device)
+        for _, index in zip(range(STEPS), _endless(order, batch_size), strict=False):
+            step(index, epoch_generator(seed, 1, stream=1))
+            kind, phases = _one_step(recorder)
+            counts[kind] = phases
+    return counts
+
+
+def _endless(order: torch.Tensor, batch_size: int) -> Any:
+    while True:
+        yield from (index for index in order.split(batch_size) if len(index) == batch_size)
+
+
+def _one_step(recorder: StepRecorder[Operations]) -> tuple[StepKind, dict[str, Operations]]:
+    flops = recorder.collect(lambda start, end: end.flops - start.flops)
+    moved = recorder.collect(lambda start, end: end.bytes - start.bytes)
+    recorder.clear()
+    (kind,) = flops.kinds
+    phases = {
+        name: Operations(
+            round(total.amount / max(total.calls, 1)),
+            round(moved.phases[kind][name].amount / max(total.calls, 1)),
+        )
+        for name, total in flops.phases[kind].items()
+    }
+    return kind, phases

@@ -1,0 +1,265 @@
+"""One training run, epoch by epoch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ngbench.errors import RecordError
+from ngbench.measurement.breakdown import Breakdown
+from ngbench.measurement.clock import Clock, clock_for
+from ngbench.measurement.memory import MemoryMeter, memory_meter, parameter_bytes, state_bytes
+from ngbench.measurement.recorder import StepRecorder
+from ngbench.results.record import MemoryRecord, RunRecord
+from ngbench.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from ngbench.training.config import RunConfig
+from ngbench.training.devices import resolve_dtype
+from ngbench.training.evaluation import evaluate
+from ngbench.training.probe import probe_operations
+from ngbench.training.problem import DeviceData, Problem, initial_model, initial_optimizer
+from ngbench.training.randomness import epoch_generator, epoch_order, isolated, seeded_state
+from ngbench.training.step import TrainingStep
+from ngbench.training.stopping import status_after_epoch, steps_left
+
+__all__ = ["OnStep", "Run"]
+
+OnStep = Callable[[int, int, float], None]
+"""Told between steps, a few times a second: steps taken in this epoch, steps in an epoch, the latest loss."""
+
+LARGEST = torch.finfo(torch.float32).max
+SYNCHRONISE_EVERY = 50
+"""Steps between two looks at the losses on a device that runs ahead of the host."""
+REPORT_EVERY = 0.25
+
+
+@dataclass
+class _Steps:
+    """What the steps of one epoch gave."""
+
+    losses: list[float] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    diverged: bool = False
+    out_of_time: bool = False
+
+    def mean_loss(self) -> float:
+        weighted = sum(loss * length for loss, length in zip(self.losses, self.lengths, strict=True))
+        return weighted / sum(self.lengths)
+
+
+class Run:
+    """A run of one optimizer with one seed: :meth:`prepare` once, then :meth:`epoch` while it is ``running``.
+
+    The random numbers of the process are the same after each call as before it, so several runs can take
+    turns in one process and each still draws what it would draw alone.
+
+    Args:
+        config: what to do.
+        problem: the task and its data, of the configuration.
+        record: what is known of the run before it begins; a run that resumes takes its checkpoint's instead.
+        clock: measures the steps; by default that of the device.
+        meter: measures the memory; by default that of the device.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        problem: Problem,
+        record: RunRecord,
+        *,
+        clock: Clock | None = None,
+        meter: MemoryMeter | None = None,
+    ) -> None:
+        self._config = config
+        self._problem = problem
+        self._record = record.model_copy(deep=True)
+        self._device = torch.device(config.device)
+        self._dtype = resolve_dtype(config.dtype, self._device)
+        self._clock = clock if clock is not None else clock_for(self._device)
+        self._meter = meter if meter is not None else memory_meter(self._device)
+        self._recorder: StepRecorder[Any] = StepRecorder(self._clock.mark)
+        self._breakdown = Breakdown()
+
+    def prepare(self) -> RunRecord:
+        """Build data, model and optimizer, count a step's operations, and load the checkpoint if there is one.
+
+        Raises:
+            RecordError: the checkpoint cannot be read or does not fit.
+        """
+        torch.set_num_threads(self._config.threads)
+        self._data = DeviceData.of(self._problem.data, self._device, self._dtype)
+        if not self._config.resume:
+            self._count_operations()
+        self._model = initial_model(self._problem, self._config.seed, self._device, self._dtype)
+        self._meter.trim()
+        memory = MemoryRecord(
+            baseline_bytes=self._meter.in_use(),
+            parameter_bytes=parameter_bytes(self._model),
+        )
+        # A plugin's own keys are kept, so what the numbers are can stand beside them.
+        self._record.memory = memory.model_copy(update={"source": self._meter.source})
+        with isolated(self._device, seeded_state(self._config.seed, self._device)) as after:
+            self._optimizer = initial_optimizer(
+                self._problem, self._model, self._config.optimizer, self._config.hyperparameters
+            )
+        self._random = after
+        self._diagnostics = getattr(self._optimizer, "diagnostics", None)
+        self._step = TrainingStep(self._problem, self._data, self._model, self._optimizer, self._recorder)
+        if self._config.resume:
+            self._load()
+        return self._record.model_copy(deep=True)
+
+    def epoch(self, on_step: OnStep | None = None) -> RunRecord:
+        """Train for one epoch, or what the budget leaves of one, then evaluate and write the checkpoint.
+
+        Returns:
+            The record so far; its status says whether there is more to do.
+        """
+        with isolated(self._device, self._random) as after:
+            self._meter.reset()
+            steps = self._train(len(self._record.history.epoch) + 1, on_step)
+            self._collect()
+            validation: float | None = None
+            metrics: dict[str, float | None] = dict.fromkeys(self._problem.task.metrics)
+            if not steps.diverged:
+                validation, metrics = evaluate(self._problem.task, self._model, self._data, self._config.batch_size)
+        self._random = after
+        self._append(steps, validation, metrics)
+        self._record.status = self._status(steps, validation)
+        if self._config.checkpoint is not None:
+            self._save()
+        return self._record.model_copy(deep=True)
+
+    def _count_operations(self) -> None:
+        config = self._config
+        try:
+            counts = probe_operations(
+                self._problem,
+                self._data,
+                optimizer=config.optimizer,
+                hyperparameters=config.hyperparameters,
+                seed=config.seed,
+                batch_size=config.batch_size,
+                device=self._device,
+                dtype=self._dtype,
+            )
+        except (NotImplementedError, RuntimeError) as error:
+            # What cannot run while it is counted may still run: that is for the run itself to show.
+            note = f"{type(error).__name__}: {error}"
+            self._record = self._record.model_copy(update={"operations_error": note})
+        else:
+            self._breakdown.set_operations(counts)
+
+    def _train(self, epoch: int, on_step: OnStep | None) -> _Steps:
+        config, steps = self._config, _Steps()
+        order = epoch_order(config.seed, epoch, len(self._data.train_inputs))
+        left = steps_left(config.budget, self._record.history)
+        if left is not None:
+            order = order[: left * config.batch_size]
+        batches = order.to(self._device).split(config.batch_size)
+        generator = epoch_generator(config.seed, epoch, stream=1)
+        interval = 1 if self._device.type == "cpu" else SYNCHRONISE_EVERY
+        before = self._record.history.elapsed_seconds[-1] if self._record.history.elapsed_seconds else 0.0
+        limit = config.budget.time_limit
+        started = reported = time.perf_counter()
+        pending: list[torch.Tensor] = []
+        self._model.train()
+        for count, index in enumerate(batches, 1):
+            pending.append(self._step(index, generator))
+            steps.lengths.append(len(index))
+            self._diagnose()
+            if count % interval and count < len(batches):
+                continue
+            steps.losses += _read(pending)
+            pending.clear()
+            # A comparison with NaN is false.
+            steps.diverged = not all(abs(loss) <= LARGEST for loss in steps.losses[-interval:])
+            now = time.perf_counter()
+            steps.out_of_time = limit is not None and before + now - started >= limit
+            if on_step is not None and now - reported >= REPORT_EVERY:
+                reported = now
+                on_step(count, len(batches), steps.losses[-1])
+            if steps.diverged or steps.out_of_time:
+                break
+        return steps
+
+    def _diagnose(self) -> None:
+        if self._diagnostics is None:
+            return
+        step = len(self._record.steps.seconds) + self._recorder.closed_steps
+        for name, value in self._diagnostics().items():
+            self._record.diagnostics.setdefault(name, []).append([step, value])
+
+    def _collect(self) -> None:
+        """Turn the marks of the epoch into the record's steps, phases and memory."""
+        self._clock.synchronise()
+        collected = self._recorder.collect(self._clock.seconds)
+        self._recorder.clear()
+        self._clock.release()
+        self._breakdown.add(collected)
+        record = self._record
+        record.steps.seconds += collected.amounts
+        record.steps.kind += collected.kinds
+        record.phases = self._breakdown.records()
+        record.memory.peak_bytes = max(self._meter.peak(), record.memory.peak_bytes or 0)
+        record.memory.optimizer_state_bytes = state_bytes(self._optimizer)
+        self._epoch_seconds = sum(collected.amounts)
+
+    def _append(self, steps: _Steps, validation: float | None, metrics: dict[str, float | None]) -> None:
+        history = self._record.history
+        elapsed = history.elapsed_seconds[-1] if history.elapsed_seconds else 0.0
+        history.epoch.append(len(history.epoch) + 1)
+        history.step.append(len(self._record.steps.seconds))
+        history.train_loss.append(None if steps.diverged else steps.mean_loss())
+        history.validation_loss.append(_finite(validation))
+        history.elapsed_seconds.append(elapsed + self._epoch_seconds)
+        for name, value in metrics.items():
+            history.metrics.setdefault(name, []).append(_finite(value))
+
+    def _status(self, steps: _Steps, validation: float | None) -> Any:
+        epoch = len(self._record.history.epoch)
+        if steps.diverged:
+            self._record.message = f"the training loss became {steps.losses[-1]} in epoch {epoch}"
+            return "diverged"
+        if validation is not None and _finite(validation) is None:
+            self._record.message = f"the validation loss became {validation} after epoch {epoch}"
+            return "diverged"
+        status = status_after_epoch(self._config.budget, self._record.history)
+        return "timeout" if steps.out_of_time and status == "running" else status
+
+    def _save(self) -> None:
+        assert self._config.checkpoint is not None
+        save_checkpoint(
+            Checkpoint(self._model.state_dict(), self._optimizer.state_dict(), self._random, self._record),
+            self._config.checkpoint,
+        )
+
+    def _load(self) -> None:
+        path = self._config.checkpoint
+        assert path is not None
+        checkpoint = load_checkpoint(path)
+        try:
+            self._model.load_state_dict(checkpoint.model)
+            self._optimizer.load_state_dict(checkpoint.optimizer)
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise RecordError(f"the checkpoint {str(path)!r} does not fit the run: {error}") from error
+        self._random = checkpoint.random
+        self._record = checkpoint.record
+        self._breakdown = Breakdown.from_records(checkpoint.record.phases)
+        if self._record.status not in ("done", "diverged", "timeout"):
+            self._record.status = "running"
+            self._record.message = None
+
+
+def _read(losses: list[torch.Tensor]) -> list[float]:
+    if len(losses) == 1:
+        return [losses[0].item()]
+    values: list[float] = torch.stack(losses).double().tolist()
+    return values
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and abs(value) <= LARGEST else None

@@ -1,0 +1,74 @@
+"""One training step: the plain loop that every optimizer runs in, with a mark at each change of phase."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ngbench.measurement.recorder import StepRecorder
+from ngbench.task import Data
+from ngbench.training.problem import DeviceData, Problem
+
+__all__ = ["TrainingStep"]
+
+
+class TrainingStep:
+    """Zero the gradient, forward, loss, backward, step, on one batch.
+
+    An optimizer that has the attribute ``phase`` gets the recorder there and reports its own phases; another
+    is timed as a whole under the name ``step``. One that has the attribute ``refreshed`` labels its steps.
+
+    Args:
+        problem: gives the likelihood and the augmentation.
+        data: what the batches are taken from.
+        model: in training mode.
+        optimizer: on the model's parameters.
+        recorder: is told of steps and phases.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        data: DeviceData,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        recorder: StepRecorder[Any],
+    ) -> None:
+        self._loss = problem.task.likelihood.loss
+        self._augment = problem.data.augment
+        self._inputs = data.train_inputs
+        self._targets = data.train_targets
+        self._model = model
+        self._optimizer = optimizer
+        self._recorder = recorder
+        self._labels = hasattr(optimizer, "refreshed")
+        self._update_phase: str | None = "step"
+        if hasattr(optimizer, "phase"):
+            optimizer.phase = recorder
+            self._update_phase = None
+
+    def __call__(self, index: Tensor, generator: torch.Generator) -> Tensor:
+        """Train on the examples ``index`` ``(m,)``; ``generator`` is the augmentation's.
+
+        Returns:
+            The mini-batch loss, a scalar without gradient.
+        """
+        recorder = self._recorder
+        recorder.begin_step()
+        inputs = self._inputs.index_select(0, index)
+        targets = inputs if self._targets is self._inputs else self._targets.index_select(0, index)
+        if self._augment is not None:
+            inputs = self._augment(inputs, generator)
+        self._optimizer.zero_grad()
+        recorder.switch("forward")
+        loss = self._loss(self._model(inputs), targets)
+        recorder.switch("backward")
+        loss.backward()
+        recorder.switch(self._update_phase)
+        self._optimizer.step()
+        recorder.end_step()
+        if self._labels and self._optimizer.refreshed:  # type: ignore[attr-defined]
+            recorder.label_step("refresh")
+        return loss.detach()

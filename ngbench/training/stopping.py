@@ -1,0 +1,37 @@
+"""When a run ends: pure functions of its budget and of its history."""
+
+from __future__ import annotations
+
+from ngbench.results.record import History, Status
+from ngbench.training.config import Budget
+
+__all__ = ["epochs_without_improvement", "status_after_epoch", "steps_left"]
+
+
+def epochs_without_improvement(history: History) -> int:
+    """How many epochs ago the training loss was the lowest so far."""
+    best, since = None, 0
+    for loss in history.train_loss:
+        if loss is not None and (best is None or loss < best):
+            best, since = loss, 0
+        else:
+            since += 1
+    return since
+
+
+def steps_left(budget: Budget, history: History) -> int | None:
+    """How many steps the budget still allows; ``None`` for any number."""
+    taken = history.step[-1] if history.step else 0
+    return None if budget.steps is None else budget.steps - taken
+
+
+def status_after_epoch(budget: Budget, history: History) -> Status:
+    """``done``, ``timeout``, or ``running`` if there is more to do."""
+    left = steps_left(budget, history)
+    if (budget.epochs is not None and len(history.epoch) >= budget.epochs) or (left is not None and left <= 0):
+        return "done"
+    if budget.early_stopping is not None and epochs_without_improvement(history) >= budget.early_stopping:
+        return "done"
+    if budget.time_limit is not None and history.elapsed_seconds[-1] >= budget.time_limit:
+        return "timeout"
+    return "running"
