@@ -85,7 +85,9 @@ class Bernoulli(Likelihood):
         return super().loss(outputs, targets)
 
     def sample(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return torch.bernoulli(torch.sigmoid(outputs), generator=generator)
+        # Unlike torch.bernoulli, a comparison lets a NaN pass on to the derivative instead of stopping the device.
+        uniform = torch.empty_like(outputs).uniform_(generator=generator)
+        return (uniform < torch.sigmoid(outputs)).to(outputs.dtype)
 
     def output_derivative(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return (torch.sigmoid(outputs) - targets).mul_(self._scale(outputs))
@@ -105,7 +107,10 @@ class Categorical(Likelihood):
         return F.cross_entropy(outputs, targets)
 
     def sample(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return torch.multinomial(torch.softmax(outputs, 1), 1, generator=generator).squeeze(1)
+        # The smallest of exponential waiting times with rates p falls on class k with probability p_k; unlike
+        # torch.multinomial this lets a NaN pass on to the derivative instead of stopping the device.
+        waiting = torch.empty_like(outputs).exponential_(generator=generator)
+        return (torch.softmax(outputs, 1) / waiting).argmax(1)
 
     def output_derivative(self, outputs: Tensor, targets: Tensor) -> Tensor:
         derivative = torch.softmax(outputs, 1)
