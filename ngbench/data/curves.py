@@ -11,16 +11,24 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ngbench.data.arrays import ArrayDataSet, digest_of_arrays
 from ngbench.data.cache import cached_array
+from ngbench.data.choice import Choice, find_file
+from ngbench.data.download import RemoteFile, download
+from ngbench.data.matlab import read_matrices
+from ngbench.errors import DataError
 from ngbench.task import DataSource
 
 __all__ = ["curves", "generate_curves"]
+
+OFFICIAL = RemoteFile(
+    name="digs3pts_1.mat", urls=("https://www.cs.toronto.edu/~jmartens/digs3pts_1.mat",), checksum=None
+)
+FOLDERS = ("CURVES", "curves")
 
 SIZE = 28
 TRAIN, VALIDATION = 16_000, 4_000
@@ -84,11 +92,40 @@ def _generated(directory: Path) -> ArrayDataSet:
     return ArrayDataSet(train, validation, source)
 
 
-def curves(directory: Path, choice: Literal["auto", "official", "stand-in"] = "auto") -> ArrayDataSet:
+def _official(directory: Path) -> ArrayDataSet:
+    path = find_file(directory, OFFICIAL.name, FOLDERS) or download(OFFICIAL, directory / FOLDERS[0])
+    matrices = read_matrices(path, ["bdata", "bdatatest"])
+    for name, matrix in matrices.items():
+        if matrix.shape[1] != SIZE * SIZE:
+            raise DataError(f"{name!r} in {str(path)!r} has shape {matrix.shape}, (images, {SIZE * SIZE}) expected")
+    images = np.concatenate(list(matrices.values()))
+    if len(images) < TRAIN + VALIDATION:
+        raise DataError(f"{str(path)!r} has {len(images)} images, {TRAIN + VALIDATION} expected")
+    if not ((images >= 0) & (images <= 1)).all():
+        raise DataError(f"{str(path)!r} has grey levels outside [0, 1]")
+    train, validation = images[:TRAIN], images[TRAIN : TRAIN + VALIDATION]
+    source = DataSource(
+        name="CURVES",
+        origin="original",
+        description=f"the official file {OFFICIAL.name}, its first {TRAIN} + {VALIDATION} images",
+        digest=digest_of_arrays([train, validation]),
+    )
+    return ArrayDataSet(train, validation, source)
+
+
+def curves(directory: Path, choice: Choice = "auto") -> ArrayDataSet:
     """CURVES, 16,000 images to train on and 4,000 for validation, ``(n, 784)`` in [0, 1].
 
     Args:
         directory: where data sets live.
-        choice: ``"stand-in"`` generates the images.
+        choice: ``"official"`` is the published file, downloaded where it is missing; ``"stand-in"`` generates
+            the images; ``"auto"`` is the published file where it is present, else it generates them: the data
+            are synthetic by nature, so that a download is not worth waiting for.
+
+    Raises:
+        DataError: the official file is damaged, or it was asked for and cannot be had.
     """
+    present = find_file(directory, OFFICIAL.name, FOLDERS) is not None
+    if choice == "official" or (choice == "auto" and present):
+        return _official(directory)
     return _generated(directory)

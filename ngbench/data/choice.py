@@ -1,0 +1,54 @@
+"""Which data a task is to use: the official files, or what stands in for them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from ngbench.data.arrays import ArrayDataSet
+from ngbench.data.download import DownloadError
+from ngbench.errors import DataError
+
+__all__ = ["Choice", "find_file", "official_or_stand_in"]
+
+logger = logging.getLogger(__name__)
+
+Choice = Literal["auto", "official", "stand-in"]
+
+
+def find_file(directory: Path, name: str, folders: tuple[str, ...]) -> Path | None:
+    """The first existing file of that name in one of the folders of the data directory, or in itself."""
+    candidates = (directory / folder / name for folder in (*folders, "."))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def official_or_stand_in(
+    name: str, choice: Choice, official: Callable[[], ArrayDataSet], stand_in: Callable[[], ArrayDataSet]
+) -> ArrayDataSet:
+    """The official data set if it can be had, else its stand-in, with a note that it is one.
+
+    Args:
+        name: of the data set.
+        choice: ``"official"`` or ``"stand-in"`` asks for one of them; ``"auto"`` prefers the official one.
+        official: loads the official files, downloading them where they are missing; a ``DownloadError``
+            means that they are neither present nor downloadable, any other error that they are damaged.
+        stand_in: loads or makes the stand-in.
+
+    Raises:
+        DataError: what was asked for cannot be had, or the official files are damaged.
+    """
+    if choice == "stand-in":
+        return stand_in()
+    try:
+        return official()
+    except DownloadError as unavailable:
+        if choice == "official":
+            raise
+        try:
+            data = stand_in()
+        except DataError as error:
+            raise DataError(f"{unavailable}; nor is there a stand-in: {error}") from None
+        logger.warning("a stand-in takes the place of %s: %s", name, unavailable)
+        return data

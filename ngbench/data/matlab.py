@@ -1,0 +1,50 @@
+"""MATLAB files that hold a few large matrices."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.io
+from scipy.io.matlab import MatReadError
+
+from ngbench.data.arrays import Floats
+from ngbench.errors import DataError
+
+__all__ = ["read_matrices"]
+
+
+def read_matrices(path: Path, names: Sequence[str]) -> dict[str, Floats]:
+    """Matrices of real numbers by name, as float32.
+
+    Raises:
+        DataError: the file cannot be read, is truncated or corrupt, is of MATLAB's HDF5-based version 7.3, or
+            lacks one of the matrices.
+    """
+    try:
+        contents = scipy.io.loadmat(path, variable_names=list(names))
+    except NotImplementedError:
+        raise DataError(
+            f"{str(path)!r} is a MATLAB 7.3 file, which is not supported; "
+            "use the original file, or save it again with MATLAB's option '-v7'"
+        ) from None
+    except (MatReadError, OSError, ValueError, TypeError, EOFError, zlib.error, MemoryError) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise DataError(f"cannot read {str(path)!r}: {error.strerror}") from None
+        # scipy meets a damaged file with any of these, depending on where the damage is.
+        raise DataError(f"{str(path)!r} is truncated or corrupt; delete it and get it again") from None
+    return {name: _matrix(contents, name, path) for name in names}
+
+
+def _matrix(contents: dict[str, npt.NDArray[Any]], name: str, path: Path) -> Floats:
+    if name not in contents:
+        found = ", ".join(sorted(key for key in contents if not key.startswith("__"))) or "none"
+        raise DataError(f"{str(path)!r} has no matrix {name!r} (found: {found})")
+    matrix = contents[name]
+    if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind not in "fiub":
+        raise DataError(f"{name!r} in {str(path)!r} is not a matrix of real numbers")
+    return matrix.astype(np.float32)
