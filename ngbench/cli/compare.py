@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -23,7 +23,7 @@ def compare(
         ),
     ],
     reference: Annotated[
-        Optional[str],
+        str | None,
         typer.Option("--reference", metavar="ARM", help="Arm that ratios refer to.  [default: the first]"),
     ] = None,
     settings: options.Settings = None,

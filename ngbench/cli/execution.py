@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from ngbench.cli.progress import Reporter, reporter_for
-from ngbench.errors import OutputError, ParameterError
+from ngbench.errors import ParameterError
 from ngbench.report.exports import (
     STANDARD_OUTPUT,
     check_destination,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -19,26 +19,26 @@ _RESULTS = "Results"
 
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Name of a task (see ngbench list tasks).")]
 Settings = Annotated[
-    Optional[list[str]],
+    list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set one of the task's own options (repeatable)."),
 ]
-BatchSize = Annotated[Optional[int], typer.Option("--batch-size", help="Examples in a step.  [default: the task's]")]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Examples in a step.  [default: the task's]")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of initial weights, data order and sampling.")]
 Seeds = Annotated[
     int, typer.Option("--seeds", metavar="N", help="Repeat with this many seeds, counted up from --seed.")
 ]
 
 Epochs = Annotated[
-    Optional[int],
+    int | None,
     typer.Option(
         "--epochs",
         help="Passes over the training data.  [default: the task's, without any other limit]",
         rich_help_panel=_BUDGET,
     ),
 ]
-Steps = Annotated[Optional[int], typer.Option("--steps", help="Updates.", rich_help_panel=_BUDGET)]
+Steps = Annotated[int | None, typer.Option("--steps", help="Updates.", rich_help_panel=_BUDGET)]
 TimeLimit = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
         "--time-limit",
         metavar="DURATION",
@@ -47,7 +47,7 @@ TimeLimit = Annotated[
     ),
 ]
 TargetLoss = Annotated[
-    Optional[float],
+    float | None,
     typer.Option(
         "--target-loss",
         help="Report when the training loss reaches this; runs go on after it.",
@@ -55,7 +55,7 @@ TargetLoss = Annotated[
     ),
 ]
 EarlyStopping = Annotated[
-    Optional[int],
+    int | None,
     typer.Option(
         "--early-stopping",
         metavar="PATIENCE",
@@ -83,11 +83,11 @@ Dtype = Annotated[
     ),
 ]
 Threads = Annotated[
-    Optional[int],
+    int | None,
     typer.Option("--threads", help="Threads on the CPU.  [default: torch's]", rich_help_panel=_MACHINE),
 ]
 DataDir = Annotated[
-    Optional[Path],
+    Path | None,
     typer.Option(
         "--data-dir",
         help="Where data sets live.  [default: NGBENCH_DATA_DIR, else the user's cache]",
@@ -96,7 +96,7 @@ DataDir = Annotated[
 ]
 
 Output = Annotated[
-    Optional[Path],
+    Path | None,
     typer.Option(
         "--output",
         metavar="DIR",
@@ -109,11 +109,11 @@ Resume = Annotated[
     typer.Option("--resume", help="Go on with what the output directory holds.", rich_help_panel=_RESULTS),
 ]
 ExportJson = Annotated[
-    Optional[str],
+    str | None,
     typer.Option("--export-json", metavar="FILE", help="Write the records; - is stdout.", rich_help_panel=_RESULTS),
 ]
 ExportCsv = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
         "--export-csv",
         metavar="FILE",
@@ -122,11 +122,11 @@ ExportCsv = Annotated[
     ),
 ]
 ExportMarkdown = Annotated[
-    Optional[str],
+    str | None,
     typer.Option("--export-markdown", metavar="FILE", help="Write the tables; - is stdout.", rich_help_panel=_RESULTS),
 ]
 Figures = Annotated[
-    Optional[Path],
+    Path | None,
     typer.Option(
         "--figures",
         metavar="DIR",

@@ -58,14 +58,14 @@ class CudaClock:
 
     def mark(self) -> torch.cuda.Event:
         if self._used == len(self._events):
-            self._events.append(torch.cuda.Event(enable_timing=True))
+            self._events.append(torch.cuda.Event(enable_timing=True))  # type: ignore[no-untyped-call]
         event = self._events[self._used]
         self._used += 1
         event.record()
         return event
 
     def seconds(self, start: torch.cuda.Event, end: torch.cuda.Event) -> float:
-        return start.elapsed_time(end) / 1e3
+        return float(start.elapsed_time(end)) / 1e3
 
     def synchronise(self) -> None:
         torch.cuda.synchronize(self._device)

@@ -24,7 +24,7 @@ from torch.utils.flop_counter import flop_registry
 
 from ngbench.curvature.parallel import serial
 
-__all__ = ["Operations", "OperationCounter", "count_operations"]
+__all__ = ["OperationCounter", "Operations", "count_operations"]
 
 aten = torch.ops.aten
 Shape = Sequence[int]
@@ -174,11 +174,11 @@ def _size(tensors: Iterator[Tensor]) -> int:
     return total
 
 
-class OperationCounter(TorchDispatchMode):
+class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A mode that counts the operations dispatched while it is active, backward passes included."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._flops = 0
         self._bytes = 0
 

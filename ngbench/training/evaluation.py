@@ -25,8 +25,9 @@ def evaluate(task: Task, model: nn.Module, data: DeviceData, batch_size: int) ->
         return None, dict.fromkeys(task.metrics)
     model.eval()
     sums = torch.zeros(len(functions), dtype=torch.float64, device=data.validation_inputs.device)
-    batches = zip(data.validation_inputs.split(batch_size), data.validation_targets.split(batch_size), strict=True)
-    for inputs, targets in batches:
+    for start in range(0, examples, batch_size):
+        inputs = data.validation_inputs[start : start + batch_size]
+        targets = data.validation_targets[start : start + batch_size]
         outputs = model(inputs)
         values = [torch.as_tensor(function(outputs, targets)) for function in functions.values()]
         sums += len(inputs) * torch.stack([value.to(sums) for value in values])

@@ -13,7 +13,7 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -151,11 +151,9 @@ class OwnProcess(Executor):
 
     def _send(self, order: tuple[Any, ...]) -> None:
         assert self._connection is not None
-        try:
+        # Where the process is dead, result() says so.
+        with suppress(OSError):
             self._connection.send(order)
-        except OSError:
-            # The process is dead: result() says so.
-            pass
 
     def _bury(self) -> int | None:
         assert self._process is not None

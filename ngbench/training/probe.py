@@ -10,7 +10,7 @@ import torch
 from ngbench.measurement.operations import Operations, count_operations
 from ngbench.measurement.recorder import StepKind, StepRecorder
 from ngbench.training.problem import DeviceData, Problem, initial_model, initial_optimizer
-from ngbench.training.randomness import epoch_generator, epoch_order, isolated, seeded_state
+from ngbench.training.randomness import batches, epoch_generator, epoch_order, isolated, seeded_state
 from ngbench.training.step import TrainingStep
 
 __all__ = ["probe_operations"]
@@ -50,7 +50,7 @@ def probe_operations(
 
 def _endless(order: torch.Tensor, batch_size: int) -> Any:
     while True:
-        yield from (index for index in order.split(batch_size) if len(index) == batch_size)
+        yield from (index for index in batches(order, batch_size) if len(index) == batch_size)
 
 
 def _one_step(recorder: StepRecorder[Operations]) -> tuple[StepKind, dict[str, Operations]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["RandomState", "epoch_generator", "epoch_order", "isolated", "seeded_state"]
+__all__ = ["RandomState", "batches", "epoch_generator", "epoch_order", "isolated", "seeded_state"]
 
 RandomState = dict[str, Any]
 
@@ -75,3 +75,8 @@ def epoch_generator(seed: int, epoch: int, stream: int = 0) -> torch.Generator:
 def epoch_order(seed: int, epoch: int, examples: int) -> torch.Tensor:
     """The order in which ``epoch`` of any run with this seed visits the examples: a permutation ``(n,)``."""
     return torch.randperm(examples, generator=epoch_generator(seed, epoch))
+
+
+def batches(order: torch.Tensor, size: int) -> list[torch.Tensor]:
+    """``order`` in parts of ``size``; the last one may be smaller."""
+    return list(torch.split(order, size))

@@ -21,7 +21,7 @@ from ngbench.training.devices import resolve_dtype
 from ngbench.training.evaluation import evaluate
 from ngbench.training.probe import probe_operations
 from ngbench.training.problem import DeviceData, Problem, initial_model, initial_optimizer
-from ngbench.training.randomness import epoch_generator, epoch_order, isolated, seeded_state
+from ngbench.training.randomness import batches, epoch_generator, epoch_order, isolated, seeded_state
 from ngbench.training.step import TrainingStep
 from ngbench.training.stopping import status_after_epoch, steps_left
 
@@ -159,7 +159,7 @@ class Run:
         left = steps_left(config.budget, self._record.history)
         if left is not None:
             order = order[: left * config.batch_size]
-        batches = order.to(self._device).split(config.batch_size)
+        parts = batches(order.to(self._device), config.batch_size)
         generator = epoch_generator(config.seed, epoch, stream=1)
         interval = 1 if self._device.type == "cpu" else SYNCHRONISE_EVERY
         before = self._record.history.elapsed_seconds[-1] if self._record.history.elapsed_seconds else 0.0
@@ -167,11 +167,11 @@ class Run:
         started = reported = time.perf_counter()
         pending: list[torch.Tensor] = []
         self._model.train()
-        for count, index in enumerate(batches, 1):
+        for count, index in enumerate(parts, 1):
             pending.append(self._step(index, generator))
             steps.lengths.append(len(index))
             self._diagnose()
-            if count % interval and count < len(batches):
+            if count % interval and count < len(parts):
                 continue
             steps.losses += _read(pending)
             pending.clear()
@@ -181,7 +181,7 @@ class Run:
             steps.out_of_time = limit is not None and before + now - started >= limit
             if on_step is not None and now - reported >= REPORT_EVERY:
                 reported = now
-                on_step(count, len(batches), steps.losses[-1])
+                on_step(count, len(parts), steps.losses[-1])
             if steps.diverged or steps.out_of_time:
                 break
         return steps

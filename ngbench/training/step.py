@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from ngbench.measurement.recorder import StepRecorder
-from ngbench.task import Data
 from ngbench.training.problem import DeviceData, Problem
 
 __all__ = ["TrainingStep"]
@@ -65,7 +64,7 @@ class TrainingStep:
         recorder.switch("forward")
         loss = self._loss(self._model(inputs), targets)
         recorder.switch("backward")
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         recorder.switch(self._update_phase)
         self._optimizer.step()
         recorder.end_step()
