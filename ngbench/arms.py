@@ -83,10 +83,9 @@ def refuse_identical(arms: Iterable[tuple[str, str, Mapping[str, Any]]]) -> None
         identity = (optimizer, frozenset((key, repr(value)) for key, value in hyperparameters.items()))
         if identity in seen:
             first = seen[identity]
-            which = (
-                f"{first!r} is given twice" if first == label else f"{first!r} and {label!r} are identical"
-            )
-            raise UsageError(f"arm {which}: each arm needs its own optimizer or hyper-parameters")
+            both = f"arms {first!r} and {label!r} are identical"
+            which = f"arm {label!r} is given twice" if first == label else both
+            raise UsageError(f"{which}: each arm needs its own optimizer or hyper-parameters")
         seen[identity] = label
 
 
@@ -118,9 +117,7 @@ def _parse_option(option: str) -> list[ArmSpec]:
             raise UsageError(f"--optimizer {option!r} has an empty item, it must be NAME[:KEY=VALUE,...]")
         if "=" in item and ":" not in item:
             if not drafts:
-                raise UsageError(
-                    f"--optimizer {option!r} begins with {item!r}, it must begin with an optimizer's name"
-                )
+                raise UsageError(f"--optimizer {option!r} begins with {item!r}, it must begin with an optimizer's name")
             _add_setting(drafts[-1][2], item, f"--optimizer {option!r}")
         else:
             drafts.append(_parse_arm(item, option))

@@ -31,9 +31,7 @@ def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
         classes = [key for key, value in vars(module).items() if _is_optimizer_class(value)]
         raise UnknownNameError(f"optimizer class in {module_name}", attribute, classes) from None
     if not _is_optimizer_class(found):
-        raise PluginError(
-            f"optimizer {name!r} is not allowed, it must be a subclass of torch.optim.Optimizer"
-        )
+        raise PluginError(f"optimizer {name!r} is not allowed, it must be a subclass of torch.optim.Optimizer")
     closure = inspect.signature(found.step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
         raise PluginError(

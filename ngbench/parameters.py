@@ -63,9 +63,7 @@ class Parameter:
             return first_match(self._alternatives, value)
         except Refused:
             shown = format_value(value)
-            raise ParameterError(
-                f"{self.name}={shown} is not allowed, it must be {self.describe()}"
-            ) from None
+            raise ParameterError(f"{self.name}={shown} is not allowed, it must be {self.describe()}") from None
 
     def describe(self) -> str:
         """The allowed set in words, for example ``"an integer >= 1 or 'once'"``."""
@@ -139,9 +137,7 @@ def resolve(
             continue
         if parameter.required:
             prefix = f"{where}: " if where else ""
-            raise ParameterError(
-                f"{prefix}{parameter.name} has no default, it must be given: {parameter.describe()}"
-            )
+            raise ParameterError(f"{prefix}{parameter.name} has no default, it must be given: {parameter.describe()}")
         if is_plain(parameter.default):
             values[parameter.name] = parameter.default
     order = [parameter.name for parameter in parameters if parameter.name in values]
@@ -239,4 +235,4 @@ def _described_arguments(docstring: str) -> dict[str, str]:
             found[name] = match["text"]
         elif name:
             found[name] += f" {line.strip()}"
-    return found
+    return {name: text.replace("``", "") for name, text in found.items()}

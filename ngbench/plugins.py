@@ -199,9 +199,7 @@ def published_hyperparameters(plugin: OptimizerPlugin, task: Task) -> dict[str, 
         raise PluginError(f"the task's published hyper-parameters do not fit: {error}") from error
 
 
-def effective_hyperparameters(
-    plugin: OptimizerPlugin, task: Task, given: Mapping[str, Any]
-) -> dict[str, Any]:
+def effective_hyperparameters(plugin: OptimizerPlugin, task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     """All hyper-parameters of an arm: the ``given`` value, else the task's published one, else the default.
 
     Raises:
@@ -261,8 +259,7 @@ def task(name: str, options: Mapping[str, Any]) -> Task:
         ) from error
     if not isinstance(made, Task):
         raise PluginError(
-            f"task {name!r} (from {plugin.distribution}) returned {type(made).__name__}, "
-            "it must be an ngbench.Task"
+            f"task {name!r} (from {plugin.distribution}) returned {type(made).__name__}, it must be an ngbench.Task"
         )
     return made
 

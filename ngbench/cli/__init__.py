@@ -1,14 +1,16 @@
 """The command line: parse, call, print. One module a subcommand, imported when the command is used.
 
 Adding a command is one line in ``COMMANDS`` and a module with a function whose parameters carry
-``typer.Option`` and ``typer.Argument``. The function's module imports torch inside the function, so that
-``ngbench COMMAND --help`` stays fast. A function ends by returning (exit code 0), by ``raise typer.Exit(code)``
-or by raising an :class:`ngbench.errors.NgbenchError`, whose message and exit code reach the user.
+``typer.Option`` and ``typer.Argument``. The module imports torch inside the function, so that
+``ngbench COMMAND --help`` stays fast, and has no builtin's name, since it would hide the builtin in this
+package. A function ends by returning (exit code 0), by ``raise typer.Exit(code)`` or by raising an
+:class:`ngbench.errors.NgbenchError`, whose message and exit code reach the user.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
 import traceback
@@ -34,7 +36,7 @@ _BadCommandLine: Any = typer.BadParameter.__base__
 
 @dataclass(frozen=True)
 class _Command:
-    """Where a command lives and the line that ``ngbench --help`` shows for it."""
+    """A module of this package, the function in it, and the line that ``ngbench --help`` shows for it."""
 
     module: str
     function: str
@@ -42,11 +44,11 @@ class _Command:
 
 
 COMMANDS = {
-    "train": _Command("ngbench.cli.train", "train", "Train one task with one optimizer."),
-    "compare": _Command("ngbench.cli.compare", "compare", "Train one task with several optimizers side by side."),
-    "list": _Command("ngbench.cli.list", "list_plugins", "Show the tasks or the optimizers that are installed."),
-    "schema": _Command("ngbench.cli.schema", "schema", "Print the JSON Schema of the records."),
-    "env": _Command("ngbench.cli.env", "env", "Print what a bug report needs."),
+    "train": _Command("train", "train", "Train one task with one optimizer."),
+    "compare": _Command("compare", "compare", "Train one task with several optimizers side by side."),
+    "list": _Command("list_plugins", "list_plugins", "Show the tasks or the optimizers that are installed."),
+    "schema": _Command("schema", "schema", "Print the JSON Schema of the records."),
+    "env": _Command("env", "env", "Print what a bug report needs."),
 }
 
 
@@ -67,10 +69,15 @@ class _LazyGroup(TyperGroup):
 
 def _load(name: str) -> Any:
     command = COMMANDS[name]
-    function = getattr(importlib.import_module(command.module), command.function)
+    function = getattr(importlib.import_module(f"{__name__}.{command.module}"), command.function)
     app = typer.Typer(add_completion=False)
-    app.command(name)(function)
+    app.command(name, help=_reflowed(inspect.getdoc(function) or ""))(function)
     return typer.main.get_command(app)
+
+
+def _reflowed(documentation: str) -> str:
+    """Paragraphs as one line each: rich keeps the line breaks of the source otherwise."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in documentation.split("\n\n"))
 
 
 def _print_version(wanted: bool) -> None:
@@ -128,7 +135,7 @@ def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, NgbenchError):
         return str(error), error.exit_code
     if isinstance(error, _BadCommandLine):
-        message = " ".join(error.format_message().split()).rstrip(".")
+        message = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else _PROGRAM
         return f"{message} (see {path} --help)", 2

@@ -43,9 +43,7 @@ def sgd(
     from torch.optim import SGD
 
     if nesterov and momentum == 0:
-        raise ParameterError(
-            "optimizer sgd: nesterov=true is not allowed with momentum=0, it needs momentum > 0"
-        )
+        raise ParameterError("optimizer sgd: nesterov=true is not allowed with momentum=0, it needs momentum > 0")
     return SGD(model.parameters(), lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
 
 

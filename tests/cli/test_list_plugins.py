@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ngbench.cli import main
+
+Distribute = Callable[..., None]
+
+WALK = '''
+    from typing import Annotated
+    from ngbench import Range
+
+    def walk(model, task, *, lr: Annotated[float, Range(above=0)] = 0.5, path: str | None = None):
+        """A walk that goes downhill.
+
+        Args:
+            lr: length of a stride.
+        """
+'''
+
+POND = '''
+    from ngbench import Gaussian, Task
+
+    def pond(*, depth: int = 3) -> Task:
+        """A pond."""
+        return Task(None, None, Gaussian(), batch_size=depth, epochs=9, batch_sizes=(5, 6),
+                    hyperparameters={"walk": {"lr": 0.125}})
+
+    def bog() -> Task:
+        """A bog."""
+        raise KeyError("sunk")
+'''
+
+
+@pytest.fixture
+def wild(distribute: Distribute) -> None:
+    """A distribution with an optimizer, a task, and one of each that fail."""
+    distribute(
+        "dist-wild",
+        {"walkers": WALK, "stumblers": '"""Stumble."""\nraise OSError("no boots")', "ponds": POND},
+        optimizers={"walk": "walkers:walk", "stumble": "stumblers:stumble"},
+        tasks={"pond": "ponds:pond", "bog": "ponds:bog"},
+    )
+
+
+def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["list", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def listed_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, dict[str, Any]]:
+    return {row["name"]: row for row in json.loads(listed(capsys, *arguments, "--json"))}
+
+
+@pytest.mark.usefixtures("wild")
+def test_a_line_shows_name_summary_and_distribution(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = listed(capsys, "optimizers").splitlines()
+    (line,) = [line for line in lines if line.startswith("walk ")]
+    assert line.split("  ")[0] == "walk"
+    assert "A walk that goes downhill." in line
+    assert line.endswith("dist-wild 1.5")
+    assert any(line.startswith("sgd ") for line in lines)
+    assert any(line.startswith("pond ") for line in listed(capsys, "tasks").splitlines())
+
+
+@pytest.mark.usefixtures("wild")
+def test_listing_imports_no_plugin(capsys: pytest.CaptureFixture[str]) -> None:
+    listed(capsys, "optimizers")
+    assert not {"walkers", "stumblers", "ponds"} & set(sys.modules)
+
+
+@pytest.mark.usefixtures("wild")
+def test_only_what_is_shown_in_full_is_imported(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = listed(capsys, "tasks", "pond")
+    assert "walkers" not in sys.modules
+    assert shown.splitlines()[:2] == ["pond (dist-wild 1.5)", "  A pond."]
+    assert "  batch size: 3" in shown
+    assert "  batch sizes: 5, 6" in shown
+    assert "  epochs: 9" in shown
+    assert "  depth      3        an integer" in shown
+    assert "    walk  lr=0.125" in shown
+
+
+@pytest.mark.usefixtures("wild")
+def test_an_optimizer_in_full_shows_what_is_allowed_and_what_is_published(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    walk = listed_json(capsys, "optimizers", "walk")["walk"]
+    assert walk["parameters"] == [
+        {
+            "name": "lr",
+            "allowed": "a number > 0",
+            "default": 0.5,
+            "required": False,
+            "description": "length of a stride.",
+        },
+        {"name": "path", "allowed": "none or a text", "default": None, "required": False, "description": ""},
+    ]
+    assert walk["published"] == {"pond": {"lr": 0.125}}
+    assert "KeyError: 'sunk'" in walk["unreadable_tasks"]["bog"]
+    shown = listed(capsys, "optimizers", "walk")
+    assert "  lr         0.5      a number > 0    length of a stride." in shown
+    assert "    pond  lr=0.125" in shown
+
+
+@pytest.mark.usefixtures("wild")
+def test_a_broken_plugin_is_a_named_row_in_full_view(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = listed_json(capsys, "optimizers", "--full")
+    assert rows["stumble"]["problem"] == ("optimizer 'stumble' (from dist-wild) cannot be imported: OSError: no boots")
+    assert rows["sgd"]["problem"] is None
+    assert "PROBLEM: optimizer 'stumble'" in listed(capsys, "optimizers", "stumble")
+    assert "KeyError: 'sunk'" in listed_json(capsys, "tasks", "bog")["bog"]["problem"]
+
+
+def test_a_class_is_shown_by_its_dotted_name(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = listed(capsys, "optimizers", "torch.optim.Rprop")
+    assert shown.startswith("torch.optim.Rprop\n")
+    assert "etas" in shown
+    assert "0.5/1.2" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["optimizers", "adan"], "unknown optimizer 'adan'; did you mean 'adam'?"),
+        (["tasks", "torch.optim.Adam"], "unknown task 'torch.optim.Adam'"),
+    ],
+)
+def test_an_unknown_name_is_refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", *arguments]) == 2
+    assert message in capsys.readouterr().err
