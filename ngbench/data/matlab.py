@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 import scipy.io
-from scipy.io.matlab import MatReadError
 
 from ngbench.data.arrays import Floats
 from ngbench.errors import DataError
@@ -26,21 +23,28 @@ def read_matrices(path: Path, names: Sequence[str]) -> dict[str, Floats]:
             lacks one of the matrices.
     """
     try:
-        contents = scipy.io.loadmat(path, variable_names=list(names))
+        with path.open("rb") as file:
+            contents = _load(file, names, path)
+    except OSError as error:
+        raise DataError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
+    return {name: _matrix(contents, name, path) for name in names}
+
+
+def _load(file: BinaryIO, names: Sequence[str], path: Path) -> dict[str, Any]:
+    try:
+        contents: dict[str, Any] = scipy.io.loadmat(file, variable_names=list(names))
     except NotImplementedError:
         raise DataError(
             f"{str(path)!r} is a MATLAB 7.3 file, which is not supported; "
             "use the original file, or save it again with MATLAB's option '-v7'"
         ) from None
-    except (MatReadError, OSError, ValueError, TypeError, EOFError, zlib.error, MemoryError) as error:
-        if isinstance(error, OSError) and error.strerror:
-            raise DataError(f"cannot read {str(path)!r}: {error.strerror}") from None
-        # scipy meets a damaged file with any of these, depending on where the damage is.
+    except Exception:
+        # scipy meets a damaged file with almost any exception, depending on where the damage is.
         raise DataError(f"{str(path)!r} is truncated or corrupt; delete it and get it again") from None
-    return {name: _matrix(contents, name, path) for name in names}
+    return contents
 
 
-def _matrix(contents: dict[str, npt.NDArray[Any]], name: str, path: Path) -> Floats:
+def _matrix(contents: dict[str, Any], name: str, path: Path) -> Floats:
     if name not in contents:
         found = ", ".join(sorted(key for key in contents if not key.startswith("__"))) or "none"
         raise DataError(f"{str(path)!r} has no matrix {name!r} (found: {found})")

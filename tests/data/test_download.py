@@ -204,3 +204,16 @@ def test_progress_goes_to_standard_error_only(site: Site, tmp_path: Path, capsys
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == "downloading file.bin (1.0 MB)\n"
+
+
+def test_terminal_gets_a_progress_bar(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    (tmp_path / "file.bin.part").write_bytes(CONTENT[:1000])
+    assert download(RemoteFile("file.bin", (site.url(),), SHA256), tmp_path).read_bytes() == CONTENT
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "━" in captured.err
+    # Counted from the bytes that were there before.
+    assert "1.0/1.0 MB" in captured.err
