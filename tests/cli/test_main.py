@@ -77,8 +77,8 @@ def test_an_interruption_exits_with_one(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["lst"], "Error: No such command 'lst'. Did you mean 'list'? (see ngbench --help)\n"),
-        (["list"], "Missing argument 'kind'. Choose from: tasks, optimizers (see ngbench list --help)"),
+        (["lst"], "Error: No such command 'lst'"),
+        (["list"], "Choose from: tasks, optimizers (see ngbench list --help)"),
         (["list", "foo"], "'foo' is not one of 'tasks', 'optimizers' (see ngbench list --help)"),
         (["list", "tasks", "--ful"], "No such option: --ful"),
     ],
