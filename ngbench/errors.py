@@ -7,6 +7,7 @@
     │   ├── UnknownNameError         a task, optimizer, layer, ... that does not exist
     │   ├── ParameterError           a hyper-parameter or option that is unknown, of the wrong type or out of range
     │   ├── DataError                a data set that is missing, truncated, corrupt or of the wrong shape
+    │   │   └── DownloadError            no mirror delivered it (in ``ngbench.data.download``)
     │   ├── PluginError              a plugin that cannot be imported or does not keep its contract
     │   ├── DeviceError              a device or dtype that this machine does not have
     │   ├── OutputError              an output directory that is not writable or already used
