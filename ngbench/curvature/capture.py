@@ -172,7 +172,10 @@ class Capture:
                 derivatives = visit.derivatives[:used] if self._fisher == "empirical" else visit.derivatives
                 calls.setdefault(visit.layer, []).append(Call(visit.inputs[:used].to(dtype), derivatives.to(dtype)))
         self._visits.clear()
-        return {layer: layer.block(seen) for layer, seen in calls.items()}
+        blocks = {layer: layer.block(seen) for layer, seen in calls.items()}
+        for layer, block in blocks.items():
+            block.calls = tuple(calls[layer])
+        return blocks
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the generator that draws targets."""

@@ -10,14 +10,18 @@ approximations are sums of r Kronecker products. Neither F, J nor Z is formed ou
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ngbench.curvature.kronecker import KroneckerSum
 from ngbench.curvature.moments import homogeneous_second_moment, second_moment
+
+if TYPE_CHECKING:
+    from ngbench.curvature.layers import Call
 
 __all__ = ["FisherBlock", "LinearBlock", "SequenceBlock"]
 
@@ -30,8 +34,10 @@ class FisherBlock(ABC):
         columns: c, the number of derivative columns an example; 1 unless the expectation over targets is exact.
         d_in: columns of the weight matrix, the bias column included.
         d_out: rows of the weight matrix.
+        calls: what the layer recorded, from which ``Layer.block`` makes this block again; empty if it was not recorded.
     """
 
+    calls: Sequence[Call] = ()
     examples: int
     columns: int
     d_in: int
@@ -52,6 +58,18 @@ class FisherBlock(ABC):
     def transpose_times(self, matrix: Tensor) -> Tensor:
         """``Jᵀ vec(matrix)``: the products ``⟨D_b, matrix⟩``, shape ``(c · m,)``."""
         return torch.cat([torch.einsum("noi,oi->n", d, matrix) for d in self.gradient_chunks()])
+
+    def rank_one_products(self, left: Tensor, right: Tensor) -> Tensor:
+        """``Jᵀ vec(left rightᵀ)``, shape ``(c · m,)``, for vectors of shapes ``(d_out,)`` and ``(d_in,)``."""
+        return self.transpose_times(torch.outer(left, right))
+
+    def cross_layer_sums(self) -> tuple[Tensor, Tensor]:
+        """What Kronecker factors across layers (4.20b) see of this layer through vectors of ones.
+
+        Returns:
+            ``(1/√T) Σ_t 1ᵀā_{b,t}``, shape ``(m,)``, and ``(1/T) Σ_t 1ᵀg_{b,t}``, shape ``(c · m,)``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no Kronecker factors across layers")
 
     def weighted_sum(self, weights: Tensor) -> Tensor:
         """``J weights`` as a matrix: ``Σ_b w_b D_b``, shape ``(d_out, d_in)``, for weights ``(c · m,)``."""
@@ -139,21 +157,43 @@ class LinearBlock(FisherBlock):
             yield g.unsqueeze(2) * a.unsqueeze(1)
 
     def transpose_times(self, matrix: Tensor) -> Tensor:
-        return torch.sum((self.derivatives @ matrix) * self.homogeneous, 1)
+        # ⟨g āᵀ, W⟩ = ⟨g, W ā⟩, and W ā does not depend on the column; no padding to the odd width d + 1.
+        images = torch.nn.functional.linear(self.inputs, *self._split(matrix))
+        return torch.sum(self._by_column(self.derivatives) * images, -1).flatten()
+
+    def rank_one_products(self, left: Tensor, right: Tensor) -> Tensor:
+        weight, bias = self._split(right)
+        images = self.inputs @ weight if bias is None else self.inputs @ weight + bias
+        return (self._by_column(self.derivatives @ left) * images).flatten()
+
+    def cross_layer_sums(self) -> tuple[Tensor, Tensor]:
+        return self.inputs.sum(1) + self.constant, self.derivatives.sum(1)
 
     def weighted_sum(self, weights: Tensor) -> Tensor:
-        return (self.derivatives * weights.unsqueeze(1)).T @ self.homogeneous
+        weighted = self._by_column(self.derivatives * weights.unsqueeze(1)).sum(0)
+        if not self.constant:
+            return weighted.T @ self.inputs
+        total = weighted.new_empty(self.d_out, self.d_in)
+        torch.mm(weighted.T, self.inputs, out=total[:, :-1])
+        torch.sum(weighted, 0, out=total[:, -1])
+        return total
+
+    def _split(self, values: Tensor) -> tuple[Tensor, Tensor | None]:
+        return (values[..., :-1], values[..., -1]) if self.constant else (values, None)
+
+    def _by_column(self, values: Tensor) -> Tensor:
+        return values.unflatten(0, (self.columns, self.examples))
 
     def input_gram(self) -> Tensor:
         """``ĀᵀĀ``: the products ``⟨ā_b, ā_b'⟩``, shape ``(c · m, c · m)``."""
-        gram = self.inputs @ self.inputs.T
+        gram = second_moment(self.inputs.T)
         if self.constant:
             gram += 1
         return gram.repeat(self.columns, self.columns) if self.columns > 1 else gram
 
     def output_gram(self) -> Tensor:
         """``GᵀG``: the products ``⟨g_b, g_b'⟩``, shape ``(c · m, c · m)``."""
-        return self.derivatives @ self.derivatives.T
+        return second_moment(self.derivatives.T)
 
     def gram(self) -> Tensor:
         # (4.78): ⟨g āᵀ, g' ā'ᵀ⟩ = ⟨ā, ā'⟩ ⟨g, g'⟩.
@@ -198,6 +238,10 @@ class SequenceBlock(FisherBlock):
         a = homogeneous_second_moment(self.inputs.flatten(0, 1), constant=self.constant)
         g = second_moment(self.derivatives.flatten(0, 1))
         return a.div_(self.examples), g.div_(self.examples * self.inputs.shape[1])
+
+    def cross_layer_sums(self) -> tuple[Tensor, Tensor]:
+        sums = self.inputs.sum(2) + self.constant
+        return sums.sum(1) / sums.shape[1] ** 0.5, self.derivatives.sum(2).mean(1)
 
     def gradient_chunks(self) -> Iterator[Tensor]:
         inputs = torch.nn.functional.pad(self.inputs, (0, 1), value=1.0) if self.constant else self.inputs
