@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+
+# Test processes run side by side, and torch reads this when it is imported. What needs more threads sets them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Distribute = Callable[..., None]
 
