@@ -35,6 +35,8 @@ __all__ = [
     "export_markdown",
     "format_csv",
     "format_markdown",
+    "format_table",
+    "write_text",
 ]
 
 STANDARD_OUTPUT = "-"
@@ -78,7 +80,7 @@ def export_json(document: Document, destination: str | Path) -> None:
     Raises:
         OutputError: the destination cannot be written.
     """
-    _write(dump(document), destination)
+    write_text(dump(document), destination)
 
 
 def export_csv(document: Document, destination: str | Path) -> None:
@@ -87,7 +89,7 @@ def export_csv(document: Document, destination: str | Path) -> None:
     Raises:
         OutputError: the destination cannot be written.
     """
-    _write(format_csv(document), destination)
+    write_text(format_csv(document), destination)
 
 
 def export_markdown(
@@ -104,7 +106,7 @@ def export_markdown(
         NotComparableError: the runs belong to different tasks.
         UnknownNameError: no arm has the reference's label.
     """
-    _write(format_markdown(document, reference=reference, target_loss=target_loss), destination)
+    write_text(format_markdown(document, reference=reference, target_loss=target_loss), destination)
 
 
 def format_csv(document: Document) -> str:
@@ -175,11 +177,11 @@ def format_markdown(document: Document, *, reference: str | None = None, target_
     facts.append(f"- {describe_conditions(document)}")
     facts += [f"- `{label}`: {described}" for label, described in arm_descriptions(document)]
     parts = [title, "\n".join(facts)]
-    parts += ["### Progress", _table(format_progress(arms, target, shared_seconds(document)))]
-    parts += ["### Cost", _table(format_cost(arms))]
+    parts += ["### Progress", format_table(format_progress(arms, target, shared_seconds(document)))]
+    parts += ["### Cost", format_table(format_cost(arms))]
     for arm in arms:
         if arm.phases:
-            parts += [f"### Cost per update: {arm.label}", _table(format_breakdown(arm))]
+            parts += [f"### Cost per update: {arm.label}", format_table(format_breakdown(arm))]
     remarks = [f"- {note}" for note in format_notes(arms)]
     remarks += [
         f"- **Warning:** {warning}" for warning in find_warnings(document, reference=reference, target_loss=target)
@@ -188,7 +190,8 @@ def format_markdown(document: Document, *, reference: str | None = None, target_
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _table(columns: Sequence[Column]) -> str:
+def format_table(columns: Sequence[Column]) -> str:
+    """The columns as a GitHub table."""
     from tabulate import tabulate
 
     headers = [_escape(column.name.replace("\n", " ")) for column in columns]
@@ -201,7 +204,12 @@ def _escape(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _write(text: str, destination: str | Path) -> None:
+def write_text(text: str, destination: str | Path) -> None:
+    """Write the text to the destination, whole or not at all.
+
+    Raises:
+        OutputError: the destination cannot be written.
+    """
     if str(destination) == STANDARD_OUTPUT:
         sys.stdout.write(text)
         sys.stdout.flush()

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ngbench.errors import OutputError
 from ngbench.measurement.phases import PHASES
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Curve", "band_of", "draw_curves"]
+__all__ = ["Axis", "Curve", "band_of", "draw_curves"]
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito, *Color universal design* (2008): told apart by all common kinds of colour vision."""
@@ -30,6 +30,8 @@ _LOG_RANGE = 5.0
 _DPI = 150
 
 Which = Literal["train", "validation"]
+Axis = Literal["epoch", "step", "time"]
+_AXES = {"epoch": "epoch", "step": "update", "time": "training time (s)"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Curve:
 
     Attributes:
         epochs: the epochs that all runs finished.
+        steps: updates until the end of each, mean over runs.
         seconds: training seconds at the end of each, mean over runs.
         mean: of the loss.
         low: of the loss.
@@ -45,33 +48,40 @@ class Curve:
     """
 
     epochs: list[int]
+    steps: list[float]
     seconds: list[float]
     mean: list[float]
     low: list[float]
     high: list[float]
 
 
-def band_of(runs: Sequence[RunRecord], which: Which) -> Curve:
-    """The curve over the epochs in which every run has a finite loss."""
+def band_of(runs: Sequence[RunRecord], which: str) -> Curve:
+    """The curve over the epochs in which every run has a finite value.
+
+    Args:
+        runs: of one arm.
+        which: ``"train"`` or ``"validation"`` for the loss, else the name of a metric in the histories.
+    """
     by_run = [_points(run, which) for run in runs]
     shared = sorted(set.intersection(*(set(points) for points in by_run))) if by_run else []
-    losses = [[points[epoch][1] for points in by_run] for epoch in shared]
+    values = [[points[epoch].value for points in by_run] for epoch in shared]
     return Curve(
         epochs=shared,
-        seconds=[sum(points[epoch][0] for points in by_run) / len(by_run) for epoch in shared],
-        mean=[sum(at) / len(at) for at in losses],
-        low=[min(at) for at in losses],
-        high=[max(at) for at in losses],
+        steps=[sum(points[epoch].step for points in by_run) / len(by_run) for epoch in shared],
+        seconds=[sum(points[epoch].seconds for points in by_run) / len(by_run) for epoch in shared],
+        mean=[sum(at) / len(at) for at in values],
+        low=[min(at) for at in values],
+        high=[max(at) for at in values],
     )
 
 
-def draw_curves(document: Document, directory: str | Path) -> list[Path]:
+def draw_curves(document: Document, directory: str | Path, *, axes: Sequence[Axis] = ("epoch", "time")) -> list[Path]:
     """Draw the figures as PNG files into the directory, which is made if it does not exist.
 
-    ``loss_by_epoch.png`` and ``loss_by_time.png`` show training and validation loss: a line for the mean over
-    an arm's seeds, a band from the lowest to the highest, and a thin line that ends in a cross for a run that
-    failed or diverged. ``cost_by_phase.png`` shows the time of a step, amortised, by phase. A figure without
-    anything to show is not written.
+    ``loss_by_epoch.png``, ``loss_by_step.png`` and ``loss_by_time.png``, those of ``axes``, show training and
+    validation loss: a line for the mean over an arm's seeds, a band from the lowest to the highest, and a thin
+    line that ends in a cross for a run that failed or diverged. ``cost_by_phase.png`` shows the time of a step,
+    amortised, by phase. A figure without anything to show is not written.
 
     Returns:
         The files written.
@@ -86,7 +96,7 @@ def draw_curves(document: Document, directory: str | Path) -> list[Path]:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if any(_points(run, "train") for run in document.runs):
-            for axis in ("epoch", "time"):
+            for axis in axes:
                 figure = _draw_losses(document, arms, axis)
                 written.append(_save(figure, directory / f"loss_by_{axis}.png"))
         if any(phase.seconds_per_step for arm in arms for phase in arm.phases):
@@ -96,12 +106,19 @@ def draw_curves(document: Document, directory: str | Path) -> list[Path]:
     return written
 
 
-def _points(run: RunRecord, which: Which) -> dict[int, tuple[float, float]]:
-    """Seconds and loss of each epoch whose loss is finite."""
+class _Point(NamedTuple):
+    step: int
+    seconds: float
+    value: float
+
+
+def _points(run: RunRecord, which: str) -> dict[int, _Point]:
+    """What is known of each epoch whose value is finite."""
     history = run.history
-    losses = history.train_loss if which == "train" else history.validation_loss
-    rows = zip(history.epoch, history.elapsed_seconds, losses, strict=True)
-    return {epoch: (seconds, loss) for epoch, seconds, loss in rows if loss is not None}
+    columns = {**history.metrics, "train": history.train_loss, "validation": history.validation_loss}
+    values = columns.get(which, [None] * len(history.epoch))
+    rows = zip(history.epoch, history.step, history.elapsed_seconds, values, strict=True)
+    return {epoch: _Point(step, seconds, value) for epoch, step, seconds, value in rows if value is not None}
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -119,7 +136,7 @@ def _save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def _draw_losses(document: Document, arms: Sequence[Arm], axis: Literal["epoch", "time"]) -> Figure:
+def _draw_losses(document: Document, arms: Sequence[Arm], axis: Axis) -> Figure:
     validated = any(_points(run, "validation") for run in document.runs)
     panels: list[Which] = ["train", "validation"] if validated else ["train"]
     figure = _figure(10 if validated else 6.5, 4.8)
@@ -129,10 +146,10 @@ def _draw_losses(document: Document, arms: Sequence[Arm], axis: Literal["epoch",
         for at, arm in enumerate(arms):
             drawn += _draw_arm(axes, arm, which, axis, _style(at))
         axes.set_title("training" if which == "train" else "validation")
-        axes.set_xlabel("epoch" if axis == "epoch" else "training time (s)")
+        axes.set_xlabel(_AXES[axis])
         axes.grid(visible=True, which="both", alpha=0.25, linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
-        if axis == "epoch":
+        if axis != "time":
             axes.xaxis.get_major_locator().set_params(integer=True)
     grid[0].set_ylabel("loss")
     _scale(grid[0], drawn)
@@ -161,14 +178,20 @@ def _style(at: int) -> dict[str, Any]:
     return {"color": _COLOURS[at % len(_COLOURS)], "linestyle": line}
 
 
-def _draw_arm(axes: Axes, arm: Arm, which: Which, axis: Literal["epoch", "time"], style: dict[str, Any]) -> list[float]:
+def _abscissa(curve: Curve, axis: Axis) -> Sequence[float]:
+    if axis == "epoch":
+        return curve.epochs
+    return curve.steps if axis == "step" else curve.seconds
+
+
+def _draw_arm(axes: Axes, arm: Arm, which: Which, axis: Axis, style: dict[str, Any]) -> list[float]:
     """Draw an arm and return the losses that the axis must show: a diverging run does not stretch it."""
     sound = [run for run in arm.runs if run.status not in FAILED]
     label: str | None = break_label(arm.label)
     drawn: list[float] = []
     if sound:
         curve = band_of(sound, which)
-        x: Sequence[float] = curve.epochs if axis == "epoch" else curve.seconds
+        x = _abscissa(curve, axis)
         marker = "o" if len(x) <= 20 else None
         axes.plot(x, curve.mean, label=label, linewidth=1.8, marker=marker, markersize=3.5, **style)
         if len(sound) > 1:
@@ -178,7 +201,7 @@ def _draw_arm(axes: Axes, arm: Arm, which: Which, axis: Literal["epoch", "time"]
     for run in arm.runs:
         if run.status in FAILED:
             curve = band_of([run], which)
-            x = curve.epochs if axis == "epoch" else curve.seconds
+            x = _abscissa(curve, axis)
             ended = f"{label} ({run.status.replace('_', ' ')})" if label is not None else None
             axes.plot(
                 x,

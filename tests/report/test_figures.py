@@ -31,6 +31,22 @@ def test_band_ends_where_the_loss_is_no_number(make_run):
     assert band_of([make_run(diverge_at=4)], "validation").epochs == [1, 2, 3]
 
 
+def test_band_has_the_mean_number_of_steps_and_reads_metrics_by_name(make_run):
+    runs = [make_run(seed=0, epochs=2), make_run(seed=1, epochs=2)]
+    runs[1].history.step = [100, 200]
+    for run, accuracy in zip(runs, ([0.5, 0.7], [0.7, None]), strict=True):
+        run.history.metrics["accuracy"] = accuracy
+    assert band_of(runs, "train").steps == [(63 + 100) / 2, (126 + 200) / 2]
+    curve = band_of(runs, "accuracy")
+    assert (curve.epochs, curve.low, curve.high) == ([1], [0.5], [0.7])
+    assert band_of(runs, "precision").epochs == []
+
+
+def test_axes_that_are_asked_for_are_drawn(comparison, tmp_path):
+    written = draw_curves(comparison, tmp_path, axes=["step"])
+    assert [path.name for path in written] == ["loss_by_step.png", "cost_by_phase.png"]
+
+
 def test_three_pngs_are_written_into_a_directory_that_is_made(comparison, tmp_path):
     written = draw_curves(comparison, tmp_path / "new" / "figures")
     assert [path.name for path in written] == ["loss_by_epoch.png", "loss_by_time.png", "cost_by_phase.png"]
