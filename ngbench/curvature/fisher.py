@@ -23,7 +23,7 @@ from ngbench.curvature.moments import homogeneous_second_moment, second_moment
 if TYPE_CHECKING:
     from ngbench.curvature.layers import Call
 
-__all__ = ["FisherBlock", "LinearBlock", "SequenceBlock"]
+__all__ = ["FisherBlock", "LinearBlock"]
 
 
 class FisherBlock(ABC):
@@ -34,6 +34,7 @@ class FisherBlock(ABC):
         columns: c, the number of derivative columns an example; 1 unless the expectation over targets is exact.
         d_in: columns of the weight matrix, the bias column included.
         d_out: rows of the weight matrix.
+        positions: T, the positions at which an example uses the weight; 1 unless the layer shares it among several.
         calls: what the layer recorded, from which ``Layer.block`` makes this block again; empty if it was not recorded.
     """
 
@@ -42,6 +43,7 @@ class FisherBlock(ABC):
     columns: int
     d_in: int
     d_out: int
+    positions: int = 1
 
     @abstractmethod
     def kfac_factors(self) -> tuple[Tensor, Tensor]:
@@ -100,8 +102,7 @@ class FisherBlock(ABC):
         """``MAT(Z(F)ᵀ vec(U)) = (1/m) Σ_b D_b U D_bᵀ``: shape ``(d_out, d_out)`` for U ``(d_in, d_in)``."""
         total = matrix.new_zeros(self.d_out, self.d_out)
         for d in self.gradient_chunks():
-            left = d.transpose(0, 1).flatten(1)
-            total += left @ (d @ matrix).transpose(0, 1).flatten(1).T
+            total += (d @ matrix).transpose(0, 1).flatten(1) @ d.transpose(0, 1).flatten(1).T
         return total / self.examples
 
     def norm_squared(self) -> Tensor:
@@ -115,6 +116,16 @@ class FisherBlock(ABC):
             for a, g in other.terms:
                 total += torch.sum(d.double() * (g @ d @ a).double())
         return total / self.examples
+
+    def truncated(self, radius: int) -> FisherBlock:
+        """The block with only position pairs ``‖t − t'‖∞ ≤ radius`` of the grid (3.35); without a grid, all of it.
+
+        Raises:
+            ValueError: the radius is negative.
+        """
+        if radius < 0:
+            raise ValueError(f"positions={radius} is not allowed: an int >= 0 or 'all'")
+        return self
 
     def dense(self) -> Tensor:
         """F itself, ``(d_in · d_out)²`` numbers: for tests."""
@@ -182,7 +193,7 @@ class LinearBlock(FisherBlock):
         return (values[..., :-1], values[..., -1]) if self.constant else (values, None)
 
     def _by_column(self, values: Tensor) -> Tensor:
-        return values.unflatten(0, (self.columns, self.examples))
+        return values.view(self.columns, self.examples, *values.shape[1:])
 
     def input_gram(self) -> Tensor:
         """``ĀᵀĀ``: the products ``⟨ā_b, ā_b'⟩``, shape ``(c · m, c · m)``."""
@@ -214,41 +225,6 @@ class LinearBlock(FisherBlock):
             left = torch.sum((self.homogeneous @ a) * self.homogeneous, 1).double()
             total += torch.sum(left * torch.sum((self.derivatives @ g) * self.derivatives, 1).double())
         return total / self.examples
-
-
-class SequenceBlock(FisherBlock):
-    """Several positions an example, their patches at hand.
-
-    Args:
-        inputs: ``(m, T, d)``, without the constant.
-        derivatives: ``(c · m, T, d_out)``.
-        constant: whether a constant 1 is appended to each input, for the bias.
-    """
-
-    def __init__(self, inputs: Tensor, derivatives: Tensor, *, constant: bool) -> None:
-        self.inputs = inputs
-        self.derivatives = derivatives
-        self.constant = constant
-        self.examples = inputs.shape[0]
-        self.columns = derivatives.shape[0] // inputs.shape[0]
-        self.d_in = inputs.shape[2] + constant
-        self.d_out = derivatives.shape[2]
-
-    def kfac_factors(self) -> tuple[Tensor, Tensor]:
-        a = homogeneous_second_moment(self.inputs.flatten(0, 1), constant=self.constant)
-        g = second_moment(self.derivatives.flatten(0, 1))
-        return a.div_(self.examples), g.div_(self.examples * self.inputs.shape[1])
-
-    def cross_layer_sums(self) -> tuple[Tensor, Tensor]:
-        sums = self.inputs.sum(2) + self.constant
-        return sums.sum(1) / sums.shape[1] ** 0.5, self.derivatives.sum(2).mean(1)
-
-    def gradient_chunks(self) -> Iterator[Tensor]:
-        inputs = torch.nn.functional.pad(self.inputs, (0, 1), value=1.0) if self.constant else self.inputs
-        inputs = inputs.repeat(self.columns, 1, 1) if self.columns > 1 else inputs
-        size = chunk_length(self.d_in * self.d_out)
-        for g, a in zip(torch.split(self.derivatives, size), torch.split(inputs, size), strict=True):
-            yield g.transpose(1, 2) @ a
 
 
 # Pieces of at most this many numbers (256 MiB in float32) bound the memory of per-example gradients.

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ngbench.curvature.fisher import FisherBlock, LinearBlock, SequenceBlock
+from ngbench.curvature.convolution import ConvolutionBlock
+from ngbench.curvature.fisher import FisherBlock, LinearBlock
+from ngbench.curvature.patches import Geometry
+from ngbench.curvature.positions import SequenceBlock
 
-__all__ = ["Call", "Layer", "LinearLayer", "find_layers"]
+__all__ = ["Call", "Conv2dLayer", "Layer", "LinearLayer", "find_layers"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,40 @@ class LinearLayer(Layer):
         return SequenceBlock(torch.cat(inputs, 1), torch.cat(derivatives, 1), constant=constant)
 
 
+class Conv2dLayer(Layer):
+    """``nn.Conv2d``: its patches ``(c_in / groups · kh · kw)`` are the inputs of a matrix of ``c_out`` rows.
+
+    Args:
+        module: the convolution.
+    """
+
+    def __init__(self, name: str, weight: Tensor, bias: Tensor | None, module: nn.Conv2d) -> None:
+        super().__init__(name, weight, bias)
+        self.geometry = Geometry.of(module)
+
+    def block(self, calls: Sequence[Call]) -> FisherBlock:
+        if any(call.inputs.ndim != 4 for call in calls):
+            raise ValueError(
+                f"layer {self.name!r} was called on {calls[0].inputs.ndim}-dimensional input; its Fisher block needs"
+                " (examples, channels, height, width)"
+            )
+        return ConvolutionBlock(
+            [call.inputs for call in calls],
+            [call.derivatives for call in calls],
+            self.geometry,
+            constant=self.bias is not None,
+        )
+
+
+def _layer(name: str, module: nn.Module, allowed: set[int]) -> Layer | None:
+    if not isinstance(module, (nn.Linear, nn.Conv2d)) or id(module.weight) not in allowed:
+        return None
+    bias = module.bias if id(module.bias) in allowed else None
+    if isinstance(module, nn.Conv2d):
+        return Conv2dLayer(name, module.weight, bias, module)
+    return LinearLayer(name, module.weight, bias)
+
+
 def find_layers(model: nn.Module, parameters: Iterable[nn.Parameter] | None = None) -> dict[nn.Module, Layer]:
     """The layers of ``model`` that have a curvature of their own, in the order of its modules.
 
@@ -109,13 +146,14 @@ def find_layers(model: nn.Module, parameters: Iterable[nn.Parameter] | None = No
     layers: dict[nn.Module, Layer] = {}
     owners: dict[int, str] = {}
     for name, module in model.named_modules():
-        if not isinstance(module, nn.Linear) or id(module.weight) not in allowed:
+        layer = _layer(name, module, allowed)
+        if layer is None:
             continue
-        if id(module.weight) in owners:
+        if id(layer.weight) in owners:
             raise ValueError(
-                f"layers {owners[id(module.weight)]!r} and {name!r} share a weight, which has no Fisher block of one"
+                f"layers {owners[id(layer.weight)]!r} and {name!r} share a weight, which has no Fisher block of one"
                 " layer; untie them or call one layer twice"
             )
-        owners[id(module.weight)] = name
-        layers[module] = LinearLayer(name, module.weight, module.bias if id(module.bias) in allowed else None)
+        owners[id(layer.weight)] = name
+        layers[module] = layer
     return layers

@@ -1,0 +1,186 @@
+"""The Fisher block of a two-dimensional convolution, from its raw input and its output derivatives.
+
+With groups the block is one, and cross-group correlations are part of it: a position is a pair ``(t, group)`` whose
+patch is that of the group and whose derivative vanishes outside the group's rows. The formulas of an ungrouped
+convolution then hold with ``T · γ`` positions. So KFAC's factors (3.29) are ``A = E[Σ_{t,γ} ā āᵀ]``, summed over
+groups, and ``G = (1/(T γ)) E[Σ_{t,γ} g gᵀ]``, which is block-diagonal over groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ngbench.curvature.correlation import correlated_second_moment, correlation_operations
+from ngbench.curvature.fisher import FisherBlock
+from ngbench.curvature.moments import second_moment
+from ngbench.curvature.patches import Geometry
+from ngbench.curvature.positions import PositionBlock
+from ngbench.curvature.truncation import TruncatedBlock
+
+__all__ = ["ConvolutionBlock"]
+
+# Unfolded patches in pieces of at most this many numbers (16 MiB in float32): each piece costs a sum over d_in².
+_UNFOLD_NUMBERS = 2**22
+
+# A product of second moments by lower blocks takes this part of a full one.
+_LOWER = 0.6
+
+
+class ConvolutionBlock(PositionBlock):
+    """The double sum over positions (3.28).
+
+    Args:
+        inputs: of each call of the layer, ``(m, c_in, height, width)``; the sizes of calls may differ.
+        derivatives: of each call, ``(c · m, c_out, output height, output width)``.
+        geometry: of the convolution.
+        constant: whether the layer trains a bias.
+    """
+
+    def __init__(
+        self, inputs: Sequence[Tensor], derivatives: Sequence[Tensor], geometry: Geometry, *, constant: bool
+    ) -> None:
+        self.inputs = list(inputs)
+        self.derivatives = list(derivatives)
+        self.geometry = geometry
+        self.constant = constant
+        self.groups = geometry.groups
+        self.examples = inputs[0].shape[0]
+        self.columns = derivatives[0].shape[0] // self.examples
+        self.grids = [(g.shape[2], g.shape[3]) for g in derivatives]
+        self.positions = sum(height * width for height, width in self.grids)
+        kh, kw = geometry.kernel
+        self.d_in = inputs[0].shape[1] // self.groups * kh * kw + constant
+        self.d_out = derivatives[0].shape[1]
+
+    def patches(self, start: int, stop: int, groups: slice = slice(None)) -> Tensor:
+        windows = [self.geometry.windows(x[start:stop])[:, groups] for x in self.inputs]
+        out = windows[0].new_empty(stop - start, windows[0].shape[1], self.d_in, self.positions)
+        first = 0
+        for view in windows:
+            grid = view.shape[5:]
+            last = first + grid.numel()
+            part = out[:, :, : self.d_in - self.constant, first:last]
+            torch.unflatten(torch.unflatten(part, 3, grid), 2, view.shape[2:5]).copy_(view)
+            first = last
+        if self.constant:
+            out[:, :, -1] = 1
+        return out
+
+    def output_derivatives(self, start: int, stop: int) -> Tensor:
+        parts = [g[start:stop].flatten(2) for g in self.derivatives]
+        return torch.unflatten(parts[0] if len(parts) == 1 else torch.cat(parts, 2), 1, (self.groups, -1))
+
+    def kfac_factors(self) -> tuple[Tensor, Tensor]:
+        a = self.inputs[0].new_zeros(self.d_in, self.d_in)
+        for x in self.inputs:
+            a += self._input_moment(x)
+        g = self.inputs[0].new_zeros(self.d_out, self.d_out)
+        for derivatives in self.derivatives:
+            self._add_output_moment(derivatives, g)
+        return a.div_(self.examples), g.div_(self.examples * self.positions * self.groups)
+
+    def _input_moment(self, x: Tensor) -> Tensor:
+        """``Σ_b Σ_{t,γ} ā āᵀ`` of one call."""
+        geometry = self.geometry
+        padding = geometry.padding
+        if geometry.mode != "zeros":
+            x, padding = geometry.pad(x), (0, 0, 0, 0)
+        # Groups are further examples.
+        x = torch.unflatten(x, 1, (self.groups, -1)).flatten(0, 1)
+        plain = replace(geometry, padding=padding, mode="zeros", groups=1)
+        width = self.d_in - self.constant
+        out = x.new_empty(self.d_in, self.d_in)
+        grid = plain.grid(x)
+        t = grid[0] * grid[1]
+        if geometry.kernel != (1, 1) and plain.stride == plain.dilation == (1, 1):
+            operations = correlation_operations(x.shape[1], (x.shape[2], x.shape[3]), plain.kernel, padding)
+            correlate = operations < _LOWER * width * width * t
+        else:
+            correlate = False
+        if correlate:
+            correlated_second_moment(x, plain.kernel, padding, out[:width, :width])
+        else:
+            out[:width, :width] = _unfolded_second_moment(x, plain)
+        if self.constant:
+            sums = plain.windows(x.sum(0, keepdim=True)).sum((5, 6)).flatten()
+            out[-1, :-1] = sums
+            out[:-1, -1] = sums
+            out[-1, -1] = len(x) * t
+        return out
+
+    def _add_output_moment(self, derivatives: Tensor, out: Tensor) -> None:
+        g = torch.unflatten(derivatives.flatten(2), 1, (self.groups, -1))
+        o, t = g.shape[2:]
+        if self.groups == 1 and t < o:
+            out += second_moment(g[:, 0].transpose(1, 2).flatten(0, 1))
+            return
+        # Many positions: the product of each example is small beside its derivatives.
+        moments = g.new_zeros(self.groups, o, o)
+        for piece in torch.split(g, max(1, _UNFOLD_NUMBERS // (self.groups * o * max(o, t)))):
+            moments += (piece @ piece.transpose(2, 3)).sum(0)
+        blocks = out.view(self.groups, o, self.groups, o).diagonal(dim1=0, dim2=2)
+        blocks += moments.permute(1, 2, 0)
+
+    def transpose_times(self, matrix: Tensor) -> Tensor:
+        # ⟨Σ_t g āᵀ, W⟩ = Σ_t ⟨g, W ā⟩, and the W ā are the convolution with W.
+        return (
+            torch.stack(
+                [(g * image).sum((2, 3, 4)) for g, image in zip(self._by_column(), self._images(matrix), strict=True)]
+            )
+            .sum(0)
+            .flatten()
+        )
+
+    def weighted_sum(self, weights: Tensor) -> Tensor:
+        by_column = weights.view(self.columns, self.examples, 1, 1, 1)
+        return self._weight_gradient([(g * by_column).sum(0) for g in self._by_column()])
+
+    def _by_column(self) -> list[Tensor]:
+        return [torch.unflatten(g, 0, (self.columns, self.examples)) for g in self.derivatives]
+
+    def _images(self, matrix: Tensor) -> list[Tensor]:
+        """``W ā`` at all positions of each call, each in the row's own group: ``(m, d_out, height, width)``."""
+        weight, bias = (matrix[:, :-1], matrix[:, -1]) if self.constant else (matrix, None)
+        weight = torch.unflatten(weight, 1, (-1, *self.geometry.kernel))
+        return [self.geometry.outputs(x, weight, bias) for x in self.inputs]
+
+    def _weight_gradient(self, derivatives: Sequence[Tensor]) -> Tensor:
+        """``Σ_b Σ_t g āᵀ`` of given derivatives of each call, ``(m, d_out, height, width)``."""
+        total = self.inputs[0].new_zeros(self.d_out, self.d_in)
+        for x, g in zip(self.inputs, derivatives, strict=True):
+            total[:, : self.d_in - self.constant] += self.geometry.weight_gradient(x, g)
+            if self.constant:
+                total[:, -1] += g.sum((0, 2, 3))
+        return total
+
+    def truncated(self, radius: int) -> FisherBlock:
+        super().truncated(radius)
+        return TruncatedBlock(self, radius)
+
+    def cross_layer_sums(self) -> tuple[Tensor, Tensor]:
+        positions = self.positions * self.groups
+        sums = torch.stack([self._patch_sums(x) for x in self.inputs]).sum(0) + positions * self.constant
+        derivatives = torch.stack([g.sum((1, 2, 3)) for g in self.derivatives]).sum(0)
+        return sums / positions**0.5, derivatives / positions
+
+    def _patch_sums(self, x: Tensor) -> Tensor:
+        """``Σ_{t,γ} 1ᵀa_{b,t}`` without the constant: ``(m,)``."""
+        channels = replace(self.geometry, groups=1)
+        return channels.windows(x.sum(1, keepdim=True)).flatten(1).sum(1)
+
+
+def _unfolded_second_moment(x: Tensor, geometry: Geometry) -> Tensor:
+    """``Σ_b Σ_t a aᵀ`` of one group from its patches, some examples at a time."""
+    width = x.shape[1] * geometry.kernel[0] * geometry.kernel[1]
+    grid = geometry.grid(x)
+    total = x.new_zeros(width, width)
+    # A piece worth its sum over d_in² has at least as many rows as columns.
+    rows = max(_UNFOLD_NUMBERS // width, width)
+    for piece in torch.split(x, max(1, rows // (grid[0] * grid[1]))):
+        patches = geometry.windows(piece)[:, 0].permute(1, 2, 3, 0, 4, 5).reshape(width, -1)
+        total += second_moment(patches.T)
+    return total
