@@ -1,0 +1,211 @@
+"""The per-example gradients of the whole network on one batch, as an implicit matrix J.
+
+``J`` has one row a parameter and one column a per-example gradient ``(𝒟θ)^{(b)}`` (4.48); its rows of one layer are
+those of the layer's Fisher block. ``F = (1/m) J Jᵀ`` has the blocks between layers that block-diagonal approximations
+leave out. A vector of parameter space is held as one matrix ``(d_out, d_in)`` a layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ngbench.curvature.fisher import FisherBlock, chunk_length
+from ngbench.curvature.layers import Call, Layer
+from ngbench.curvature.parallel import map_layers
+
+__all__ = ["Jacobian", "Matrices", "inner_product"]
+
+Matrices = dict[Layer, Tensor]
+
+# Of vectors drawn to tell whether a gradient is the mean column of J; two a layer leave no room for chance.
+_PROBES = 2
+
+
+def inner_product(left: Mapping[Layer, Tensor], right: Mapping[Layer, Tensor]) -> Tensor:
+    """``⟨left, right⟩`` over the layers of ``left``: a scalar in float64."""
+    products = [torch.sum(matrix * right[layer]).double() for layer, matrix in left.items()]
+    return torch.stack(products).sum()
+
+
+class Jacobian:
+    """J on one batch, or its rows of some layers.
+
+    Args:
+        blocks: the Fisher block of each layer, all of one batch.
+
+    Attributes:
+        blocks: as given.
+        examples: m.
+        columns: c · m, the columns of J.
+        parameters: the rows of J.
+
+    Raises:
+        ValueError: the blocks are not of one batch.
+    """
+
+    def __init__(self, blocks: Mapping[Layer, FisherBlock]) -> None:
+        sizes = {(block.examples, block.columns) for block in blocks.values()}
+        if len(sizes) != 1:
+            seen = ", ".join(f"{layer.name!r}: {b.examples}" for layer, b in blocks.items()) or "no layer"
+            raise ValueError(f"all layers must see the same examples, not {seen}")
+        ((self.examples, columns),) = sizes
+        self.blocks = dict(blocks)
+        self.columns = self.examples * columns
+        self.parameters = sum(block.d_in * block.d_out for block in blocks.values())
+        self._versions = [tensor._version for tensor in self._recorded()]
+
+    def _recorded(self) -> list[Tensor]:
+        return [
+            tensor
+            for block in self.blocks.values()
+            for call in block.calls
+            for tensor in (call.inputs, call.derivatives)
+        ]
+
+    def check_unchanged(self) -> None:
+        """What a batch recorded is kept, not copied, for the steps that reuse it.
+
+        Raises:
+            RuntimeError: it was overwritten in place since.
+        """
+        if self._versions != [tensor._version for tensor in self._recorded()]:
+            raise RuntimeError(
+                "the batch that the curvature was estimated on was overwritten in place; give the model a new tensor a"
+                " batch, or set curvature_interval=1 and inverse_interval=1"
+            )
+
+    def only(self, layer: Layer) -> Jacobian:
+        """The rows of one layer."""
+        return Jacobian({layer: self.blocks[layer]})
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batch is."""
+        return next(iter(self.blocks)).weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the numbers of J: that of the weights, but no less than float32."""
+        return torch.promote_types(next(iter(self.blocks)).weight.dtype, torch.float32)
+
+    def fill(self, gradients: Mapping[Layer, Tensor]) -> Matrices:
+        """A vector with a matrix for every layer of J: that of ``gradients`` where it has one, else zero."""
+        return {
+            layer: gradients[layer].to(self.dtype)
+            if layer in gradients
+            else torch.zeros(block.d_out, block.d_in, dtype=self.dtype, device=self.device)
+            for layer, block in self.blocks.items()
+        }
+
+    def layer_products(self, matrices: Mapping[Layer, Tensor]) -> dict[Layer, Tensor]:
+        """``J_iᵀ vec(matrix_i)`` of each layer i that both have: shapes ``(c · m,)``."""
+        items = [(layer, block) for layer, block in self.blocks.items() if layer in matrices]
+        products = map_layers(
+            lambda item: item[1].transpose_times(matrices[item[0]]),
+            items,
+            device=self.device,
+            size=lambda item: item[1].d_in * item[1].d_out,
+        )
+        return {layer: product for (layer, _), product in zip(items, products, strict=True)}
+
+    def transpose_times(self, matrices: Mapping[Layer, Tensor]) -> Tensor:
+        """``Jᵀ vec(matrices)`` (4.58), shape ``(c · m,)``; layers left out count as zero."""
+        return torch.stack(list(self.layer_products(matrices).values())).sum(0)
+
+    def weighted_sum(self, weights: Tensor) -> Matrices:
+        """``J weights`` (4.65) for weights of shape ``(c · m,)``."""
+        items = list(self.blocks.items())
+        sums = map_layers(
+            lambda item: item[1].weighted_sum(weights),
+            items,
+            device=self.device,
+            size=lambda item: item[1].d_in * item[1].d_out,
+        )
+        return {layer: total for (layer, _), total in zip(items, sums, strict=True)}
+
+    def gram(self) -> Tensor:
+        """``JᵀJ`` (4.78), shape ``(c · m, c · m)``."""
+        total: Tensor | None = None
+        for block in self.blocks.values():
+            gram = block.gram()
+            total = gram if total is None else total.add_(gram)
+        assert total is not None
+        return total
+
+    def rows(self) -> Iterator[Tensor]:
+        """``Jᵀ`` in pieces ``(n, parameters)`` of bounded size, each layer's matrix flattened row by row."""
+        size = chunk_length(self.parameters)
+        pieces = [_rechunk(block.gradient_chunks(), size) for block in self.blocks.values()]
+        for parts in zip(*pieces, strict=True):
+            yield torch.cat([part.flatten(1) for part in parts], 1)
+
+    def mean_column_factor(self, matrices: Mapping[Layer, Tensor]) -> float | None:
+        """α if ``matrices`` is α times the mean column of J, else None.
+
+        Under the empirical Fisher matrix the gradient is the mean column, unless somebody changed it. This compares
+        ``xᵀ M y`` of both for random x and y in every layer, which costs O(p + m Σ(d_in + d_out)) where J times a
+        vector costs O(m p): two different matrices agree on a continuous random draw with probability zero, and to
+        the tolerance ``10³ ε`` on all of them with one that is negligible.
+        """
+        if matrices.keys() != self.blocks.keys():
+            return None
+        generator = torch.Generator(self.device).manual_seed(0)
+        given, mean, scales = [], [], []
+        for layer, block in self.blocks.items():
+            matrix = matrices[layer]
+            left = torch.randn(_PROBES, block.d_out, generator=generator, dtype=self.dtype, device=self.device)
+            right = torch.randn(_PROBES, block.d_in, generator=generator, dtype=self.dtype, device=self.device)
+            given.append(torch.sum((left @ matrix) * right, 1).double())
+            products = [block.rank_one_products(x, y) for x, y in zip(left, right, strict=True)]
+            mean.append(torch.stack(products).double().mean(1))
+            scales.append(matrix.norm().expand(_PROBES).double())
+        a, b, scale = torch.cat(given), torch.cat(mean), torch.cat(scales)
+        factor = torch.dot(a, b) / torch.dot(b, b)
+        tolerance = 1e3 * torch.finfo(self.dtype).eps
+        holds = torch.isfinite(factor) & ((a - factor * b).abs() <= tolerance * scale).all()
+        return float(factor) if holds else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the layers recorded, by layer name: copies.
+
+        Raises:
+            RuntimeError: a block was not made from what a layer recorded.
+        """
+        state: dict[str, Any] = {}
+        for layer, block in self.blocks.items():
+            if not block.calls:
+                raise RuntimeError(f"the Fisher block of layer {layer.name!r} was not recorded and cannot be saved")
+            # A copy, for what is kept may be the first part of a larger batch.
+            state[layer.name] = [[call.inputs.clone(), call.derivatives.clone()] for call in block.calls]
+        return state
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], layers: Mapping[str, Layer]) -> Jacobian:
+        """The inverse of :meth:`state_dict`."""
+        blocks: dict[Layer, FisherBlock] = {}
+        for name, recorded in state.items():
+            layer = layers[name]
+            device = layer.weight.device
+            calls = tuple(Call(*(tensor.to(device, copy=True) for tensor in tensors)) for tensors in recorded)
+            blocks[layer] = layer.block(calls)
+            blocks[layer].calls = calls
+        return cls(blocks)
+
+
+def _rechunk(chunks: Iterator[Tensor], size: int) -> Iterator[Tensor]:
+    """The rows of ``chunks`` in pieces of ``size`` rows (the last one shorter)."""
+    waiting: list[Tensor] = []
+    rows = 0
+    for chunk in chunks:
+        waiting.append(chunk)
+        rows += len(chunk)
+        while rows >= size:
+            joined = torch.cat(waiting) if len(waiting) > 1 else waiting[0]
+            yield joined[:size]
+            waiting, rows = [joined[size:]], rows - size
+    if rows:
+        yield torch.cat(waiting)
