@@ -17,7 +17,12 @@ _KILLED = -9
 
 def failed(record: RunRecord, error: Exception) -> RunRecord:
     """The record of a run that ``error`` ended: what it had finished, a status and a message."""
-    status: Status = "out_of_memory" if _is_out_of_memory(error) else "failed"
+    status: Status = "failed"
+    if _is_out_of_memory(error):
+        status = "out_of_memory"
+    elif isinstance(error, FloatingPointError):
+        # An optimizer that meets NaN or infinite values says so before the loss does.
+        status = "diverged"
     text = " ".join(str(error).split())
     message = text if isinstance(error, NgbenchError) and text else f"{type(error).__name__}: {text}"
     details = "".join(traceback.format_exception(error))
