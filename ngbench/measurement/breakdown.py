@@ -21,6 +21,7 @@ class Breakdown:
     def __init__(self) -> None:
         self._totals: dict[StepKind, dict[str, PhaseTotal]] = {}
         self._operations: dict[StepKind, dict[str, Operations]] = {}
+        self._rounds: list[dict[str, PhaseTotal]] = []
 
     @classmethod
     def from_records(cls, records: Mapping[str, PhaseRecord]) -> Breakdown:
@@ -33,16 +34,19 @@ class Breakdown:
                 if cost.flops is not None and cost.bytes is not None:
                     operations = Operations(cost.flops, cost.bytes)
                     breakdown._operations.setdefault(kind, {})[name] = operations
+            for at, (amount, calls) in enumerate(zip(record.seconds_by_round, record.calls_by_round, strict=True)):
+                breakdown._round(at)[name] = PhaseTotal(amount, calls)
         return breakdown
 
     def add(self, collected: Collected) -> None:
-        """Add the seconds of some steps."""
+        """Add the steps of one round."""
+        this_round = self._round(len(self._rounds))
         for kind, phases in collected.phases.items():
             totals = self._totals.setdefault(kind, {})
             for name, added in phases.items():
-                total = totals.setdefault(name, PhaseTotal())
-                total.amount += added.amount
-                total.calls += added.calls
+                for total in (totals.setdefault(name, PhaseTotal()), this_round.setdefault(name, PhaseTotal())):
+                    total.amount += added.amount
+                    total.calls += added.calls
 
     def set_operations(self, counts: OperationCounts) -> None:
         """Set what one call of each phase computes."""
@@ -71,7 +75,14 @@ class Breakdown:
             flops=_per_call((cost.calls, cost.flops) for cost in costs.values()),
             bytes=_per_call((cost.calls, cost.bytes) for cost in costs.values()),
             by_kind=costs,
+            seconds_by_round=[phases[name].amount if name in phases else 0.0 for phases in self._rounds],
+            calls_by_round=[phases[name].calls if name in phases else 0 for phases in self._rounds],
         )
+
+    def _round(self, at: int) -> dict[str, PhaseTotal]:
+        while len(self._rounds) <= at:
+            self._rounds.append({})
+        return self._rounds[at]
 
 
 def _per_call(counts: Iterable[tuple[int, int | None]]) -> int | None:

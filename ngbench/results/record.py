@@ -111,9 +111,15 @@ class PhaseCost(_Part):
 
 
 class PhaseRecord(PhaseCost):
-    """What one phase cost over the run: over all steps, and over those of each kind (``by_kind``)."""
+    """What one phase cost over the run: over all steps, and over those of each kind (``by_kind``).
+
+    ``seconds_by_round`` and ``calls_by_round`` have one entry for each round, an epoch or what was run of one,
+    in which the arms of a comparison take turns: the replicates from which a phase's time has an interval.
+    """
 
     by_kind: dict[Literal["plain", "refresh"], PhaseCost] = {}
+    seconds_by_round: list[Seconds] = []
+    calls_by_round: list[Count] = []
 
 
 class MemoryRecord(_Part):
