@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     import torch
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ngbench.curvature.likelihoods import Likelihood
 
-__all__ = ["Data", "DataSource", "Task"]
+__all__ = ["Data", "DataSource", "Task", "TensorSource"]
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,27 @@ class DataSource:
     digest: str
 
 
+class TensorSource(Protocol):
+    """Examples that are made or read when a batch asks for them, because all of them would not fit in memory.
+
+    What training asks of examples, and what a tensor answers as well.
+    """
+
+    def __len__(self) -> int:
+        """How many examples there are."""
+
+    def __getitem__(self, index: Tensor | slice) -> Tensor:
+        """The examples at these places ``(m,)``, in this order: ``(m, ...)``."""
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> TensorSource:
+        """The same examples, given on ``device`` and in the floating-point type ``dtype``."""
+
+
 @dataclass(frozen=True)
 class Data:
     """The training and validation examples of a task, as tensors whose first dimension is the example.
+
+    Inputs that do not fit in memory are a :class:`TensorSource` instead.
 
     Attributes:
         train_inputs: ``(n, ...)``.
@@ -47,9 +65,9 @@ class Data:
         augment: applied to each training batch of inputs, with the generator that makes it reproducible.
     """
 
-    train_inputs: Tensor
+    train_inputs: Tensor | TensorSource
     train_targets: Tensor
-    validation_inputs: Tensor
+    validation_inputs: Tensor | TensorSource
     validation_targets: Tensor
     source: DataSource
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
-
-from torch import nn
+from typing import Literal
 
 from ngbench.curvature.likelihoods import Bernoulli, Gaussian, Likelihood
 from ngbench.data.arrays import ArrayDataSet
@@ -15,27 +12,13 @@ from ngbench.data.choice import Choice
 from ngbench.data.curves import curves
 from ngbench.data.faces import faces
 from ngbench.data.mnist import mnist
-from ngbench.parameters import Range
 from ngbench.task import Data, Task
 
+from .networks.perceptron import perceptron
+from .options import Examples, chosen
 from .published import published_hyperparameters, thesis_grid
 
 __all__ = ["curves_autoencoder", "faces_autoencoder", "mnist_autoencoder"]
-
-Examples = Annotated[int, Range(minimum=1)] | Literal["all"]
-
-BIAS = 0.01
-
-
-def perceptron(widths: Sequence[int]) -> nn.Sequential:
-    """Linear layers of these widths with ReLU between them, Xavier-uniform weights and biases of 0.01."""
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(widths):
-        linear = nn.Linear(inputs, outputs)
-        nn.init.xavier_uniform_(linear.weight)
-        nn.init.constant_(linear.bias, BIAS)
-        layers += [linear, nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
 
 
 def _autoencoder(
@@ -50,8 +33,7 @@ def _autoencoder(
     """The task whose decoder mirrors ``encoder``; the first batch size is the default."""
 
     def data(directory: Path) -> Data:
-        arrays = load(directory)
-        return (arrays if examples == "all" else arrays.subset(examples)).autoencoder()
+        return chosen(load(directory), examples).autoencoder()
 
     widths = [*encoder, *reversed(encoder[:-1])]
     return Task(

@@ -10,15 +10,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 __all__ = ["published_hyperparameters", "thesis_grid"]
 
 _LEARNING_RATES = (1e-1, 1e-2, 1e-3, 1e-4, 3e-1, 3e-2, 3e-3, 3e-4)
-_DAMPINGS = _LEARNING_RATES
 # The same values squared, written out so that they equal their decimal form.
 _DAMPINGS_SQUARED = (1e-2, 1e-4, 1e-6, 1e-8, 9e-2, 9e-4, 9e-6, 9e-8)
 _KL_CLIPS = (1e-2, 1e-3)
+_POWERS = (1e-4, 1e-3, 1e-2, 1e-1, 1e0, 1e1, 1e2, 1e3, 1e4)
+_POWERS_SQUARED = (1e-8, 1e-6, 1e-4, 1e-2, 1e0, 1e2, 1e4, 1e6, 1e8)
+_WIDE_KL_CLIPS = (1e-2, 1e-1, 1e0, None)
 
 
 def published_hyperparameters(task: str) -> dict[str, dict[str, Any]]:
@@ -28,12 +30,20 @@ def published_hyperparameters(task: str) -> dict[str, dict[str, Any]]:
     return hyperparameters
 
 
-def thesis_grid() -> Mapping[str, Mapping[str, Sequence[float]]]:
-    """The grid of section 3.3.2 of the thesis for each optimizer's name, with λ = d² where it applies."""
-    first_order = {"lr": _LEARNING_RATES}
-    rank_one = {"lr": _LEARNING_RATES, "damping": _DAMPINGS, "kl_clip": _KL_CLIPS}
-    rank_two = {**rank_one, "damping": _DAMPINGS_SQUARED}
-    return {
+def thesis_grid(chapter: Literal[3, 4] = 3) -> Mapping[str, Mapping[str, Sequence[float | None]]]:
+    """The grid that a chapter of the thesis searched for each optimizer's name, with λ = d² where it applies.
+
+    Args:
+        chapter: 3 is section 3.3.2, of the auto-encoders; 4 is section 4.3, of what was studied later, its bounds
+            of the KL clipping being those that occur in the published results.
+    """
+    rates, dampings_squared, clips = (
+        (_LEARNING_RATES, _DAMPINGS_SQUARED, _KL_CLIPS) if chapter == 3 else (_POWERS, _POWERS_SQUARED, _WIDE_KL_CLIPS)
+    )
+    first_order = {"lr": rates}
+    rank_one = {"lr": rates, "damping": rates, "kl_clip": clips}
+    rank_two = {**rank_one, "damping": dampings_squared}
+    grid: dict[str, Mapping[str, Sequence[float | None]]] = {
         "sgd": first_order,
         "adam": first_order,
         "kfac": rank_one,
@@ -42,3 +52,7 @@ def thesis_grid() -> Mapping[str, Mapping[str, Sequence[float]]]:
         "lanczos": rank_two,
         "kfac-corrected": rank_two,
     }
+    if chapter == 4:
+        exact = {"lr": rates, "damping": rates}
+        grid |= {"two-level": rank_two, "exact-ng": exact, "block-diagonal-ng": exact}
+    return grid

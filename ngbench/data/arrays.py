@@ -13,8 +13,9 @@ import torch
 from ngbench.errors import DataError
 from ngbench.task import Data, DataSource
 
-__all__ = ["ArrayDataSet", "Floats", "Labels", "digest_of_arrays"]
+__all__ = ["ArrayDataSet", "Bytes", "Floats", "Labels", "digest_of_arrays", "spread"]
 
+Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
@@ -28,7 +29,8 @@ def digest_of_arrays(arrays: Iterable[npt.NDArray[np.generic]]) -> str:
     return digest.hexdigest()
 
 
-def _spread(available: int, count: int) -> npt.NDArray[np.int64]:
+def spread(available: int, count: int) -> npt.NDArray[np.int64]:
+    """``count`` evenly spaced indices among ``available``."""
     return np.arange(count, dtype=np.int64) * available // count
 
 
@@ -37,15 +39,15 @@ class ArrayDataSet:
     """Training and validation examples, with labels where the data set has them.
 
     Attributes:
-        train: ``(n, ...)``, float32.
-        validation: ``(n_v, ...)``, float32.
+        train: ``(n, ...)``, float32, or uint8 for images that are still to be scaled (``ngbench.data.images``).
+        validation: ``(n_v, ...)``, of the same type.
         source: what the data are.
         train_labels: ``(n,)``, int64, or None.
         validation_labels: ``(n_v,)``, int64, or None.
     """
 
-    train: Floats
-    validation: Floats
+    train: Floats | Bytes
+    validation: Floats | Bytes
     source: DataSource
     train_labels: Labels | None = None
     validation_labels: Labels | None = None
@@ -64,7 +66,7 @@ class ArrayDataSet:
         if examples == available:
             return self
         kept = max(1, round(len(self.validation) * examples / available))
-        chosen, held_out = _spread(available, examples), _spread(len(self.validation), kept)
+        chosen, held_out = spread(available, examples), spread(len(self.validation), kept)
         train, validation = self.train[chosen], self.validation[held_out]
         train_labels = None if self.train_labels is None else self.train_labels[chosen]
         validation_labels = None if self.validation_labels is None else self.validation_labels[held_out]
@@ -76,15 +78,13 @@ class ArrayDataSet:
         )
         return ArrayDataSet(train, validation, source, train_labels, validation_labels)
 
-    def autoencoder(self) -> Data:
-        """Data whose targets are their inputs: the same tensors, ``(n, pixels)``."""
-        train, validation = (
-            torch.from_numpy(np.ascontiguousarray(a)).flatten(1) for a in (self.train, self.validation)
-        )
+    def autoencoder(self, *, flat: bool = True) -> Data:
+        """Data whose targets are their inputs, the same tensors: ``(n, pixels)``, or of the arrays' own shape."""
+        train, validation = _tensor(self.train, flat), _tensor(self.validation, flat)
         return Data(train, train, validation, validation, self.source)
 
-    def classifier(self) -> Data:
-        """Data whose targets are the labels: inputs of the arrays' own shape.
+    def classifier(self, *, flat: bool = False) -> Data:
+        """Data whose targets are the labels: inputs of the arrays' own shape, or ``(n, pixels)``.
 
         Raises:
             DataError: the data set has no labels.
@@ -92,9 +92,14 @@ class ArrayDataSet:
         if self.train_labels is None or self.validation_labels is None:
             raise DataError(f"{self.source.name} has no labels")
         return Data(
-            torch.from_numpy(np.ascontiguousarray(self.train)),
+            _tensor(self.train, flat),
             torch.from_numpy(self.train_labels),
-            torch.from_numpy(np.ascontiguousarray(self.validation)),
+            _tensor(self.validation, flat),
             torch.from_numpy(self.validation_labels),
             self.source,
         )
+
+
+def _tensor(array: Floats | Bytes, flat: bool) -> torch.Tensor:
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    return tensor.flatten(1) if flat else tensor

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-from ngbench.data.arrays import ArrayDataSet
 from ngbench.data.download import DownloadError
 from ngbench.errors import DataError
 
@@ -17,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 Choice = Literal["auto", "official", "stand-in"]
 
+DataSet = TypeVar("DataSet")
+
 
 def find_file(directory: Path, name: str, folders: tuple[str, ...]) -> Path | None:
     """The first existing file of that name in one of the folders of the data directory, or in itself."""
@@ -25,8 +26,8 @@ def find_file(directory: Path, name: str, folders: tuple[str, ...]) -> Path | No
 
 
 def official_or_stand_in(
-    name: str, choice: Choice, official: Callable[[], ArrayDataSet], stand_in: Callable[[], ArrayDataSet]
-) -> ArrayDataSet:
+    name: str, choice: Choice, official: Callable[[], DataSet], stand_in: Callable[[], DataSet]
+) -> DataSet:
     """The official data set if it can be had, else its stand-in, with a note that it is one.
 
     Args:

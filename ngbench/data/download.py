@@ -20,7 +20,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from ngbench.errors import DataError
 
-__all__ = ["DownloadError", "RemoteFile", "download"]
+__all__ = ["DownloadError", "RemoteFile", "checksum_matches", "download"]
 
 # Seconds without a byte, connecting included, before a mirror is given up.
 TIMEOUT = 10.0
@@ -57,7 +57,7 @@ class _BrokenOff(_MirrorError):
     """The connection ended early; what has arrived is kept in the partial file."""
 
 
-def _checksum_matches(path: Path, checksum: str) -> bool:
+def checksum_matches(path: Path, checksum: str) -> bool:
     """Whether the file has the checksum ``"ALGORITHM:HEX"``."""
     algorithm, _, expected = checksum.partition(":")
     digest = hashlib.new(algorithm, usedforsecurity=False)
@@ -118,7 +118,7 @@ def _download_from(url: str, file: RemoteFile, target: Path, timeout: float) -> 
             if attempts == 0 or partial.stat().st_size <= before:
                 raise
             continue
-        if file.checksum is None or _checksum_matches(partial, file.checksum):
+        if file.checksum is None or checksum_matches(partial, file.checksum):
             os.replace(partial, target)
             return
         partial.unlink()

@@ -1,4 +1,4 @@
-"""MATLAB files that hold a few large matrices."""
+"""MATLAB files that hold a few large arrays."""
 
 from __future__ import annotations
 
@@ -7,27 +7,37 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 import scipy.io
 
 from ngbench.data.arrays import Floats
 from ngbench.errors import DataError
 
-__all__ = ["read_matrices"]
+__all__ = ["read_arrays", "read_matrices"]
 
 
-def read_matrices(path: Path, names: Sequence[str]) -> dict[str, Floats]:
-    """Matrices of real numbers by name, as float32.
+def read_arrays(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """Arrays of real numbers by name, of the type and with all the dimensions that they have in the file.
 
     Raises:
         DataError: the file cannot be read, is truncated or corrupt, is of MATLAB's HDF5-based version 7.3, or
-            lacks one of the matrices.
+            lacks one of the arrays.
     """
     try:
         with path.open("rb") as file:
             contents = _load(file, names, path)
     except OSError as error:
         raise DataError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
-    return {name: _matrix(contents, name, path) for name in names}
+    return {name: _array(contents, name, path) for name in names}
+
+
+def read_matrices(path: Path, names: Sequence[str]) -> dict[str, Floats]:
+    """Matrices of real numbers by name, as float32; errors as for :func:`read_arrays`."""
+    arrays = read_arrays(path, names)
+    for name, array in arrays.items():
+        if array.ndim != 2:
+            raise DataError(f"{name!r} in {str(path)!r} is not a matrix of real numbers")
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
 def _load(file: BinaryIO, names: Sequence[str], path: Path) -> dict[str, Any]:
@@ -44,11 +54,11 @@ def _load(file: BinaryIO, names: Sequence[str], path: Path) -> dict[str, Any]:
     return contents
 
 
-def _matrix(contents: dict[str, Any], name: str, path: Path) -> Floats:
+def _array(contents: dict[str, Any], name: str, path: Path) -> npt.NDArray[Any]:
     if name not in contents:
         found = ", ".join(sorted(key for key in contents if not key.startswith("__"))) or "none"
         raise DataError(f"{str(path)!r} has no matrix {name!r} (found: {found})")
-    matrix = contents[name]
-    if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind not in "fiub":
+    array = contents[name]
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
         raise DataError(f"{name!r} in {str(path)!r} is not a matrix of real numbers")
-    return matrix.astype(np.float32)
+    return array

@@ -125,10 +125,10 @@ def flat(published: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, Any
 def test_published_values_are_among_those_searched(build: Callable[[], Task]) -> None:
     task = build()
     names = {"sgd", "adam", "kfac", "kpsvd", "deflation", "lanczos", "kfac-corrected"}
-    assert set(task.hyperparameters) == names
+    assert names <= set(task.hyperparameters)
     assert set(task.grid) == names
     for name, key, value in flat(task.hyperparameters):
-        if key in task.grid[name]:
+        if key in task.grid.get(name, {}):
             assert any(np.isclose(value, searched, rtol=1e-12) for searched in task.grid[name][key])
 
 
