@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import torch
 from rich.console import Console
@@ -80,7 +84,9 @@ class _Observer:
     def group(self, records: Sequence[RunRecord]) -> None:
         if self._store is not None:
             for record in records:
-                self._store.write(record)
+                # The file of a run that is over stays as it is, with the environment that it was made in.
+                if record.status == "running":
+                    self._store.write(record)
         self._reporter.group(records)
 
     def update(self, record: RunRecord) -> None:
@@ -125,17 +131,34 @@ def run_and_report(
         arm.label: OwnProcess() if own_processes else InProcess(plan.problem) for arm in request.arms
     }
     threads_before = torch.get_num_threads()
-    try:
-        with reporter_for(Console(stderr=True), quiet=quiet) as reporter:
-            for line in _introduction(request, plan):
-                reporter.note(line)
-            records, interrupted = execute(groups, executors, _Observer(store, reporter))
-            if interrupted:
-                reporter.note("interrupted: what was finished follows")
-    finally:
-        torch.set_num_threads(threads_before)
-    _report(records, environment, outputs, reference=reference, own_processes=own_processes)
+    with _one_interrupt():
+        try:
+            with reporter_for(Console(stderr=True), quiet=quiet) as reporter:
+                for line in _introduction(request, plan):
+                    reporter.note(line)
+                records, interrupted = execute(groups, executors, _Observer(store, reporter))
+        finally:
+            torch.set_num_threads(threads_before)
+        _report(records, environment, outputs, reference=reference, own_processes=own_processes)
     return 1 if interrupted or any(record.status in _UNSUCCESSFUL for record in records) else 0
+
+
+@contextmanager
+def _one_interrupt() -> Iterator[None]:
+    """Only the first Ctrl-C counts, so that the second does not take away what was finished."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _introduction(request: Request, plan: Plan) -> list[str]:

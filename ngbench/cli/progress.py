@@ -66,11 +66,17 @@ class _Silent(Reporter):
 class _Lines(Reporter):
     """One line for each epoch."""
 
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._shown: dict[tuple[str, int], int] = {}
+
     def group(self, records: Sequence[RunRecord]) -> None:
         pass
 
     def update(self, record: RunRecord) -> None:
-        if record.history.epoch:
+        key, epochs = (record.label, record.seed), len(record.history.epoch)
+        if epochs > self._shown.get(key, 0):
+            self._shown[key] = epochs
             self.note(f"{_name(record)}: {_epoch(record)}, {_numbers(record)}")
         if record.status != "running":
             self.note(f"{_name(record)}: {_ending(record)}")

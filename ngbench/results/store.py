@@ -96,7 +96,7 @@ class Store:
         Raises:
             RecordError: a file is not the record of one run.
         """
-        return [self._load(path) for path in sorted(self.directory.glob("*.json"))]
+        return [self._load(path) for path in sorted(self.directory.glob("*-seed[0-9]*.json"))]
 
     def _load(self, path: Path) -> RunRecord:
         runs = load_document(path).runs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,7 +120,9 @@ class Run:
         """
         with isolated(self._device, self._random) as after:
             self._meter.reset()
-            steps = self._train(len(self._record.history.epoch) + 1, on_step)
+            steps = _Steps()
+            for _ in self._train(steps, on_step):
+                pass
             self._collect()
             validation: float | None = None
             metrics: dict[str, float | None] = dict.fromkeys(self._problem.task.metrics)
@@ -153,8 +155,9 @@ class Run:
         else:
             self._breakdown.set_operations(counts)
 
-    def _train(self, epoch: int, on_step: OnStep | None) -> _Steps:
-        config, steps = self._config, _Steps()
+    def _train(self, steps: _Steps, on_step: OnStep | None) -> Iterator[None]:
+        """Take the steps of one epoch, and pause after each."""
+        config, epoch = self._config, len(self._record.history.epoch) + 1
         order = epoch_order(config.seed, epoch, len(self._data.train_inputs))
         left = steps_left(config.budget, self._record.history)
         if left is not None:
@@ -171,20 +174,19 @@ class Run:
             pending.append(self._step(index, generator))
             steps.lengths.append(len(index))
             self._diagnose()
-            if count % interval and count < len(parts):
-                continue
-            steps.losses += _read(pending)
-            pending.clear()
-            # A comparison with NaN is false.
-            steps.diverged = not all(abs(loss) <= LARGEST for loss in steps.losses[-interval:])
-            now = time.perf_counter()
-            steps.out_of_time = limit is not None and before + now - started >= limit
-            if on_step is not None and now - reported >= REPORT_EVERY:
-                reported = now
-                on_step(count, len(parts), steps.losses[-1])
-            if steps.diverged or steps.out_of_time:
-                break
-        return steps
+            if count % interval == 0 or count == len(parts):
+                steps.losses += _read(pending)
+                pending.clear()
+                # A comparison with NaN is false.
+                steps.diverged = not all(abs(loss) <= LARGEST for loss in steps.losses[-interval:])
+                now = time.perf_counter()
+                steps.out_of_time = limit is not None and before + now - started >= limit
+                if on_step is not None and now - reported >= REPORT_EVERY:
+                    reported = now
+                    on_step(count, len(parts), steps.losses[-1])
+                if steps.diverged or steps.out_of_time:
+                    return
+            yield
 
     def _diagnose(self) -> None:
         if self._diagnostics is None:

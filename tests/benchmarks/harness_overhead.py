@@ -1,0 +1,147 @@
+"""What the harness costs over a bare loop of the same model and optimizer, phase timing on.
+
+    python tests/benchmarks/harness_overhead.py [--task NAME] [--optimizer NAME[:KEY=VALUE,...]] [--quadruples N]
+
+Harness steps and bare steps alternate in one process, each on a model of its own, so that the load of the
+machine hits both alike. A harness step is all that the training loop does for a step; what it does once an
+epoch (collecting the marks, restoring random states, updating the record) is measured apart and added.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+
+from ngbench.arms import parse_arms
+from ngbench.results.statistics import median_interval
+from ngbench.training.plan import Plan, Request, make_plan
+from ngbench.training.problem import DeviceData, Problem, initial_model, initial_optimizer
+from ngbench.training.randomness import batches, epoch_order
+from ngbench.training.run import OnStep, Run, _Steps
+
+WARM_UP = 10
+EPOCHS = 7
+
+
+def without_validation(problem: Problem) -> Problem:
+    """The clock is stopped in evaluations, so they are no part of the comparison."""
+    data = problem.data
+    empty = replace(data, validation_inputs=data.validation_inputs[:0], validation_targets=data.validation_targets[:0])
+    return replace(problem, data=empty)
+
+
+def harness_steps(run: Run) -> Iterator[None]:
+    while True:
+        yield from run._train(_Steps(), None)
+
+
+def bare_steps(plan: Plan, problem: Problem) -> Iterator[None]:
+    config = plan.groups[0][0].config
+    device, dtype = plan.device, getattr(torch, config.dtype)
+    data = DeviceData.of(problem.data, device, dtype)
+    model = initial_model(problem, config.seed, device, dtype).train()
+    optimizer = initial_optimizer(problem, model, config.optimizer, config.hyperparameters)
+    likelihood = problem.task.likelihood
+    order = epoch_order(config.seed, 1, len(data.train_inputs)).to(device)
+    while True:
+        for index in batches(order, config.batch_size):
+            inputs = data.train_inputs.index_select(0, index)
+            same = data.train_targets is data.train_inputs
+            targets = inputs if same else data.train_targets.index_select(0, index)
+            optimizer.zero_grad()
+            loss = likelihood.loss(model(inputs), targets)
+            loss.backward()
+            optimizer.step()
+            yield
+
+
+def timed(action: Callable[[], object], device: torch.device) -> float:
+    start = time.perf_counter()
+    action()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
+
+
+class StepTimedRun(Run):
+    """Knows how long the steps of its last epoch took, the loop around them included."""
+
+    def _train(self, steps: _Steps, on_step: OnStep | None) -> Iterator[None]:
+        start = time.perf_counter()
+        yield from super()._train(steps, on_step)
+        self.seconds_in_steps = time.perf_counter() - start
+        self.steps = len(steps.losses)
+
+
+def once_an_epoch(run: StepTimedRun) -> tuple[float, int]:
+    """Seconds of an epoch outside its steps, the median of some epochs, and how many steps it has."""
+    outside = []
+    for _ in range(EPOCHS):
+        start = time.perf_counter()
+        run.epoch()
+        outside.append(time.perf_counter() - start - run.seconds_in_steps)
+    return statistics.median(outside), run.steps
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", default="curves-autoencoder")
+    parser.add_argument("--optimizer", default="sgd")
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--quadruples", type=int, default=500, help="groups of two harness and two bare steps")
+    arguments = parser.parse_args()
+    plan = make_plan(
+        Request(
+            task=arguments.task,
+            arms=parse_arms([arguments.optimizer]),
+            batch_size=arguments.batch_size,
+            device=arguments.device,
+            threads=arguments.threads,
+            epochs=10**9,
+        )
+    )
+    problem = without_validation(plan.problem)
+    planned = plan.groups[0][0]
+    run = StepTimedRun(planned.config, problem, planned.record)
+    run.prepare()
+    outside, steps = once_an_epoch(run)
+    harness, bare = harness_steps(run), bare_steps(plan, problem)
+    differences, bare_seconds = [], []
+    for quadruple in range(WARM_UP + arguments.quadruples):
+        # The model that went last is in the caches, and ABBA gives each that advantage once.
+        seconds = {harness: 0.0, bare: 0.0}
+        for stepper in (harness, bare, bare, harness):
+            seconds[stepper] += timed(lambda stepper=stepper: next(stepper), plan.device) / 2
+        if quadruple >= WARM_UP:
+            differences.append(seconds[harness] - seconds[bare])
+            bare_seconds.append(seconds[bare])
+    difference, unit = median_interval(differences), statistics.median(bare_seconds)
+    assert difference.low is not None
+    assert difference.high is not None
+    per_epoch = outside / steps
+    total, low, high = (
+        100 * (value + per_epoch) / unit for value in (difference.value, difference.low, difference.high)
+    )
+    print(
+        f"{arguments.task}, {arguments.optimizer}, {plan.device}, {plan.threads} threads, {len(differences)} quadruples"
+    )
+    print(f"bare step                  {1e3 * unit:9.3f} ms (median)")
+    print(
+        f"harness step − bare step   {1e6 * difference.value:9.1f} µs "
+        f"({1e6 * difference.low:.1f} to {1e6 * difference.high:.1f}, 95 % interval of the median)"
+    )
+    print(f"work once an epoch         {1e6 * per_epoch:9.1f} µs a step ({1e3 * outside:.2f} ms / {steps} steps)")
+    print(f"harness overhead           {total:9.2f} %  ({low:.2f} to {high:.2f})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
