@@ -33,7 +33,7 @@ class _Visit:
 
     layer: Layer
     inputs: Tensor
-    edge: GradientEdge
+    edge: GradientEdge | None
     derivatives: Tensor | None = None
 
 
@@ -53,6 +53,10 @@ class Capture:
         gradient_scale: what the loss was multiplied with before ``backward``, relative to the mean over the batch
             of the forward pass (1/k under k-fold gradient accumulation); only ``"empirical"`` needs it.
         seed: of the generator that draws targets.
+
+    Raises:
+        ValueError: (from the model's forward pass) a layer's input has another first dimension than the outputs.
+        TypeError: (from the model's forward pass) the model returned something else than one tensor.
 
     Attributes:
         due: whether the next forward pass is to be recorded.
@@ -105,23 +109,31 @@ class Capture:
         return handles
 
     def _start(self) -> None:
+        if self._recording:
+            # The last forward pass raised before its end.
+            self._visits.clear()
         self._recording = self.due and not self._visits and torch.is_grad_enabled()
 
     def _record(self, layer: Layer, inputs: Tensor, output: Tensor) -> None:
         if not output.requires_grad:
             return
-        visit = _Visit(layer, inputs.detach(), get_gradient_edge(output))
+        if self._fisher != "empirical":
+            self._visits.append(_Visit(layer, inputs.detach(), get_gradient_edge(output)))
+            return
+        # No edge: the hook lives in the graph, and a graph that holds itself is never freed.
+        visit = _Visit(layer, inputs.detach(), None)
         self._visits.append(visit)
-        if self._fisher == "empirical":
-            examples = output.shape[0]
+        scale = output.shape[0] / self._gradient_scale
 
-            def keep(gradient: Tensor) -> None:
-                visit.derivatives = gradient.detach() * (examples / self._gradient_scale)
+        def keep(gradient: Tensor) -> None:
+            visit.derivatives = gradient.detach() * scale
 
-            output.register_hook(keep)  # type: ignore[no-untyped-call]
+        output.register_hook(keep)  # type: ignore[no-untyped-call]
 
     def _finish(self, outputs: Any) -> None:
         self._recording = False
+        if isinstance(outputs, Tensor):
+            self._check_batches(outputs)
         if self._fisher == "empirical" or not self._visits:
             return
         if not isinstance(outputs, Tensor):
@@ -129,6 +141,16 @@ class Capture:
             raise TypeError(f"the model must return one tensor to its likelihood, not {type(outputs).__name__}")
         with self.phase("curvature_backward"):
             self._differentiate(outputs)
+
+    def _check_batches(self, outputs: Tensor) -> None:
+        for visit in self._visits:
+            rows = visit.inputs.shape[0] if visit.inputs.ndim else 0
+            if rows != outputs.shape[0]:
+                self._visits.clear()
+                raise ValueError(
+                    f"layer {visit.layer.name!r} was called on {rows} rows in a batch of {outputs.shape[0]} examples:"
+                    " the first dimension of its input must be the examples, or whose gradient is whose is unknown"
+                )
 
     def _differentiate(self, outputs: Tensor) -> None:
         used = self._used(outputs.shape[0])
@@ -138,7 +160,7 @@ class Capture:
             columns = self._likelihood.output_derivative(z, targets).unsqueeze(0)
         else:
             columns = self._likelihood.fisher_columns(z)
-        edges = [visit.edge for visit in self._visits]
+        edges = [visit.edge for visit in self._visits if visit.edge is not None]
         pieces: list[list[Tensor]] = [[] for _ in edges]
         for column in columns:
             cotangent = column

@@ -56,6 +56,10 @@ class ConvolutionBlock(PositionBlock):
         self.d_in = inputs[0].shape[1] // self.groups * kh * kw + constant
         self.d_out = derivatives[0].shape[1]
 
+    @property
+    def like(self) -> Tensor:
+        return self.inputs[0]
+
     def patches(self, start: int, stop: int, groups: slice = slice(None)) -> Tensor:
         windows = [self.geometry.windows(x[start:stop])[:, groups] for x in self.inputs]
         out = windows[0].new_empty(stop - start, windows[0].shape[1], self.d_in, self.positions)

@@ -96,10 +96,10 @@ def correlated_second_moment(
     half = x.new_zeros(kh, kw, channels, kh, kw, channels)
     for shift in sums.by_shift:
         _place(half, sums.windows(shift), shift)
-    ordered = half.permute(2, 0, 1, 5, 3, 4)
-    mirrored = ordered.permute(3, 4, 5, 0, 1, 2)
+    flat = half.flatten(3).flatten(0, 2)
+    whole = (flat + flat.T).view_as(half).permute(2, 0, 1, 5, 3, 4)
     by_offset = torch.unflatten(out, 0, (channels, kh, kw))
-    torch.unflatten(by_offset, 3, (channels, kh, kw)).copy_(ordered).add_(mirrored)
+    torch.unflatten(by_offset, 3, (channels, kh, kw)).copy_(whole)
 
 
 class _Sums:
@@ -134,14 +134,17 @@ class _Sums:
         unfolded = pixels.as_strided((height, n, width, kw * channels), (row, example, pixel, 1))
         inner = unfolded[:, :, self.inner[0] : self.inner[1]].contiguous()
         border = unfolded[:, :, self.border].permute(2, 0, 1, 3).contiguous()
-        for shift, sums in self.by_shift.items():
+        for shift, whole in self.by_shift.items():
+            # Of ε = 0 the shifts δ ≥ 0 are enough: the others are their transposes.
+            first = channels if shift < 0 else 0
+            sums = whole[..., first:]
             for into, (start, stop) in zip(sums, self.row_segments[shift], strict=True):
                 left, right = inner[start:stop].flatten(0, 2), inner[start + shift : stop + shift].flatten(0, 2)
-                into[0].addmm_(left[:, :channels].T, right)
+                into[0].addmm_(left[:, :channels].T, right[:, first:])
                 if self.border:
                     left = border[:, start:stop].flatten(1, 2)[:, :, :channels]
                     right = border[:, start + shift : stop + shift].flatten(1, 2)
-                    into[1:].baddbmm_(left.transpose(1, 2), right)
+                    into[1:].baddbmm_(left.transpose(1, 2), right[:, :, first:])
 
     def windows(self, shift: int) -> Tensor:
         """The sums over what each offset ``(i, j)`` visits: ``(kh, kw, c, kw, c)``, the partners' ε before the last."""

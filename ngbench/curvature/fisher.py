@@ -45,6 +45,11 @@ class FisherBlock(ABC):
     d_out: int
     positions: int = 1
 
+    @property
+    @abstractmethod
+    def like(self) -> Tensor:
+        """Any of the statistics, for their dtype and device."""
+
     @abstractmethod
     def kfac_factors(self) -> tuple[Tensor, Tensor]:
         """``A`` and ``G`` of (3.19) and (3.29): shapes ``(d_in, d_in)`` and ``(d_out, d_out)``."""
@@ -151,6 +156,10 @@ class LinearBlock(FisherBlock):
         self.columns = derivatives.shape[0] // inputs.shape[0]
         self.d_in = inputs.shape[1] + constant
         self.d_out = derivatives.shape[1]
+
+    @property
+    def like(self) -> Tensor:
+        return self.inputs
 
     @cached_property
     def homogeneous(self) -> Tensor:

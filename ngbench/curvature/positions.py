@@ -179,6 +179,10 @@ class SequenceBlock(PositionBlock):
         self.d_in = inputs.shape[2] + constant
         self.d_out = derivatives.shape[2]
 
+    @property
+    def like(self) -> Tensor:
+        return self.inputs
+
     def patches(self, start: int, stop: int, groups: slice = slice(None)) -> Tensor:
         inputs = self.inputs[start:stop]
         if self.constant:

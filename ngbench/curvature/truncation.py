@@ -61,6 +61,10 @@ class TruncatedBlock(FisherBlock):
         self.d_in, self.d_out = block.d_in, block.d_out
         self.positions = block.positions
 
+    @property
+    def like(self) -> Tensor:
+        return self.block.like
+
     def kfac_factors(self) -> tuple[Tensor, Tensor]:
         return self.block.kfac_factors()
 
