@@ -1,17 +1,280 @@
-"""Kronecker approximations of a Fisher block: each is one function from a block to a :class:`KroneckerSum`."""
+"""Kronecker approximations of a Fisher block: each is one function from a block to a :class:`KroneckerSum`.
+
+``kpsvd``, ``deflation`` and ``lanczos`` give the sum of r Kronecker products of symmetric matrices that is nearest to
+F in Frobenius norm: the r dominant singular triplets of ``Z(F)`` (Theorem 3.14). The factors of the first product are
+positive semi-definite (Proposition 3.2); later products may have any sign, and one beyond the rank of ``Z(F)`` is zero.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
-from ngbench.curvature.fisher import FisherBlock
+import torch
+from torch import Tensor
+
+from ngbench.curvature.fisher import FisherBlock, LinearBlock
+from ngbench.curvature.gram_space import GramRearrangement, choose_route
 from ngbench.curvature.kronecker import KroneckerSum
+from ngbench.curvature.rearrangement import DirectRearrangement, Rearrangement
+from ngbench.curvature.singular import Deflated, Spectrum, Triplet, lanczos_bidiagonalisation, power_svd
+from ngbench.curvature.truncation import TruncatedBlock
 
-__all__ = ["Approximation", "kfac"]
+__all__ = [
+    "Approximation",
+    "Estimate",
+    "Route",
+    "at_radius",
+    "deflation",
+    "kfac",
+    "kfac_corrected",
+    "kpsvd",
+    "lanczos",
+    "rearrange",
+]
 
-Approximation = Callable[[FisherBlock], KroneckerSum]
+Route = Literal["auto", "direct", "gram"]
+
+PRECISION = 1e-6
+MAX_ITERATIONS = 200
+# What a warm start keeps of the cold one, lest it be orthogonal to what is looked for.
+_COLD_SHARE = 1e-3
 
 
-def kfac(block: FisherBlock) -> KroneckerSum:
+@dataclass(frozen=True)
+class Estimate:
+    """What an approximation made of a block.
+
+    Attributes:
+        value: the Kronecker products.
+        iterations: pairs of products with ``Z(F)`` and its transpose, for each search of singular triplets.
+        residuals: for each product that was searched for, what its triplet leaves of ``Zv = σu``, relative to σ₁.
+        converged: whether all residuals reached the precision.
+        start: the products that the next estimate wants as its start; None where it could not use them.
+    """
+
+    value: KroneckerSum
+    iterations: Mapping[str, int] = field(default_factory=dict)
+    residuals: Mapping[str, float] = field(default_factory=dict)
+    converged: bool = True
+    start: KroneckerSum | None = None
+
+
+#: From a block, and the ``start`` of the previous estimate of the same layer or None, to an estimate.
+Approximation = Callable[[FisherBlock, KroneckerSum | None], Estimate]
+
+
+def kfac(block: FisherBlock, previous: KroneckerSum | None = None) -> Estimate:
     """``A ⊗ G`` of Kronecker-factored approximate curvature: (3.19), and (3.29) with several positions."""
-    return KroneckerSum((block.kfac_factors(),))
+    return Estimate(KroneckerSum((block.kfac_factors(),)))
+
+
+def kpsvd(
+    block: FisherBlock,
+    previous: KroneckerSum | None = None,
+    *,
+    precision: float = PRECISION,
+    max_iterations: int = MAX_ITERATIONS,
+    route: Route = "auto",
+) -> Estimate:
+    """The nearest Kronecker product (3.22); the arguments are those of :func:`deflation`."""
+    return deflation(block, previous, rank=1, precision=precision, max_iterations=max_iterations, route=route)
+
+
+def deflation(
+    block: FisherBlock,
+    previous: KroneckerSum | None = None,
+    *,
+    rank: int = 2,
+    precision: float = PRECISION,
+    max_iterations: int = MAX_ITERATIONS,
+    route: Route = "auto",
+) -> Estimate:
+    """The nearest sum of ``rank`` Kronecker products, one after another by the power method (3.2.3.1).
+
+    Args:
+        block: the Fisher block.
+        previous: where the iterations start.
+        rank: how many products.
+        precision: an iteration stops when ``‖Zv − σu‖`` is at most this share of σ₁.
+        max_iterations: of the power method, for each product.
+        route: through Gram matrices (Linear layers alone), by direct products, or by what needs fewer operations.
+
+    Raises:
+        ValueError: ``route="gram"`` for a block that has no Gram form.
+    """
+    z = rearrange(block, rank, route)
+    generator = torch.Generator().manual_seed(0)
+    found: list[Triplet] = []
+    spectra = []
+    for i in range(rank):
+        remainder = Deflated(z, [(triplet.u * triplet.sigma, triplet.v) for triplet in found])
+        cold = z.random_left(generator) if found else z.positive_left()
+        spectrum = power_svd(
+            remainder,
+            _start(z, cold, previous.terms[i : i + 1] if previous else ()),
+            precision=precision,
+            max_iterations=max_iterations,
+            scale=found[0].sigma if found else None,
+        )
+        spectra.append(spectrum)
+        found += spectrum.triplets
+    return _estimate(z, _factors(block, z, found), {f"term_{i + 1}": s for i, s in enumerate(spectra)})
+
+
+def kfac_corrected(
+    block: FisherBlock,
+    previous: KroneckerSum | None = None,
+    *,
+    precision: float = PRECISION,
+    max_iterations: int = MAX_ITERATIONS,
+    route: Route = "auto",
+) -> Estimate:
+    """KFAC's product plus the one nearest to what it leaves (3.26), by the power method.
+
+    Args:
+        precision: relative to ``‖A ⊗ G‖``, KFAC's product, in the place of σ₁.
+
+    The other arguments are those of :func:`deflation`.
+    """
+    z = rearrange(block, 1, route)
+    left, right = z.kfac_pair()
+    spectrum = power_svd(
+        Deflated(z, [(left, right)]),
+        _start(z, z.random_left(torch.Generator().manual_seed(0)), previous.terms[1:2] if previous else ()),
+        precision=precision,
+        max_iterations=max_iterations,
+        scale=z.left_norm(left) * z.right_norm(right),
+    )
+    terms = [block.kfac_factors(), z.factors(spectrum.triplets[0])]
+    return _estimate(z, terms, {"term_2": spectrum})
+
+
+def lanczos(
+    block: FisherBlock,
+    previous: KroneckerSum | None = None,
+    *,
+    rank: int = 2,
+    dimension: int = 10,
+    precision: float = PRECISION,
+    max_iterations: int = MAX_ITERATIONS,
+    route: Route = "auto",
+) -> Estimate:
+    """The nearest sum of ``rank`` Kronecker products, all at once by Lanczos bidiagonalisation (3.2.3.2).
+
+    Args:
+        dimension: K > ``rank`` of the Krylov space.
+        max_iterations: of the bidiagonalisation, restarts included.
+
+    The other arguments are those of :func:`deflation`.
+
+    Raises:
+        ValueError: ``dimension`` is not larger than ``rank``, or as for :func:`deflation`.
+    """
+    if dimension <= rank:
+        raise ValueError(f"dimension={dimension} is not allowed: with rank={rank} it must be at least {rank + 1}")
+    z = rearrange(block, rank, route)
+    generator = torch.Generator().manual_seed(0)
+    positive = z.positive_left()
+    cold = _unit(z, positive) + _unit(z, z.random_left(generator))
+    spectrum = lanczos_bidiagonalisation(
+        z,
+        _start(z, cold, previous.terms if previous else ()),
+        rank=rank,
+        dimension=dimension,
+        precision=precision,
+        max_iterations=max_iterations,
+        generator=generator,
+    )
+    triplets = _positive_first(z, spectrum.triplets, positive, 4 * precision)
+    return _estimate(z, _factors(block, z, triplets), {"krylov": spectrum})
+
+
+def rearrange(block: FisherBlock, terms: int, route: Route = "auto") -> Rearrangement:
+    """``Z(F)`` by the route asked for; ``"auto"`` is the one with the fewer operations for ``terms`` triplets.
+
+    Raises:
+        ValueError: ``route="gram"`` for a block that has no Gram form.
+    """
+    if isinstance(block, LinearBlock) and route != "direct":
+        return choose_route(block, terms) if route == "auto" else GramRearrangement(block)
+    if route == "gram":
+        raise ValueError(f"route='gram' is not allowed for {type(block).__name__}: only 'auto' and 'direct' are")
+    return DirectRearrangement(block)
+
+
+def _start(z: Rearrangement, cold: Tensor, terms: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """The direction of ``terms``, if Z wants one and they have one, else ``cold``."""
+    cold = _unit(z, cold)
+    if not terms or not z.wants_warm_start:
+        return cold
+    warm = torch.stack([_unit(z, z.warm_left(term)) for term in terms]).sum(0)
+    return warm + _COLD_SHARE * cold if z.left_norm(warm) else cold
+
+
+def _factors(block: FisherBlock, z: Rearrangement, triplets: Sequence[Triplet]) -> list[tuple[Tensor, Tensor]]:
+    terms = [z.factors(triplet) for triplet in triplets]
+    if isinstance(block, TruncatedBlock):
+        # Of a truncated sum the dominant triplet may be indefinite: its nearest semi-definite factors stand for it.
+        terms[0] = (_semi_definite(terms[0][0]), _semi_definite(terms[0][1]))
+    return terms
+
+
+def _semi_definite(matrix: Tensor) -> Tensor:
+    """The nearest positive semi-definite matrix to ``matrix`` or its opposite, whichever has the larger trace."""
+    if not matrix.isfinite().all():
+        return matrix
+    values, vectors = torch.linalg.eigh(matrix)
+    scaled: Tensor = vectors * (values if values.sum() >= 0 else -values).clamp(min=0)
+    return scaled @ vectors.T
+
+
+def at_radius(approximation: Approximation, positions: int | Literal["all"]) -> Approximation:
+    """``approximation`` of the block cut off at pairs of positions that are at most ``positions`` apart (3.35-3.36)."""
+    if positions == "all":
+        return approximation
+    return lambda block, previous: approximation(block.truncated(positions), previous)
+
+
+def _unit(z: Rearrangement, u: Tensor) -> Tensor:
+    length = z.left_norm(u)
+    return u / length if length else u
+
+
+def _positive_first(z: Rearrangement, triplets: Sequence[Triplet], positive: Tensor, tie: float) -> list[Triplet]:
+    """The triplets with the first one positive semi-definite.
+
+    Singular vectors are given up to their sign, and those of (nearly) equal σ up to a rotation, that changes their sum
+    by no more than the ``tie``. Of their span, the projection of a positive semi-definite matrix is the one that the
+    power method would find, and positive semi-definite as all its iterates.
+    """
+    tied = [t for t in triplets if t.sigma and t.sigma >= (1 - tie) * triplets[0].sigma]
+    if not tied:
+        return list(triplets)
+    left, right = torch.stack([t.u for t in tied]), torch.stack([t.v for t in tied])
+    shares = z.left_products(left, positive)
+    rotation = torch.linalg.qr(torch.cat([shares.unsqueeze(1), torch.eye(len(tied), dtype=shares.dtype)], 1)).Q
+    if rotation[:, 0] @ shares < 0:
+        rotation[:, 0].neg_()
+    weights = rotation.T.to(left)
+    left, right = torch.tensordot(weights, left, dims=1), torch.tensordot(weights, right, dims=1)
+    sigma = sum(t.sigma for t in tied) / len(tied)
+    rotated = [Triplet(u, sigma, v) for u, v in zip(left, right, strict=True)]
+    return [*rotated, *triplets[len(tied) :]]
+
+
+def _estimate(z: Rearrangement, terms: Sequence[tuple[Tensor, Tensor]], searches: Mapping[str, Spectrum]) -> Estimate:
+    value = KroneckerSum(tuple(terms))
+    residuals = {
+        (f"term_{i + 1}" if name == "krylov" else name): residual
+        for name, search in searches.items()
+        for i, residual in enumerate(search.residuals)
+    }
+    return Estimate(
+        value,
+        iterations={name: search.iterations for name, search in searches.items()},
+        residuals=residuals,
+        converged=all(search.converged for search in searches.values()),
+        start=value if z.wants_warm_start else None,
+    )

@@ -6,18 +6,20 @@ The three steps are the three columns of the thesis' Table 3.1: F̂, F̂⁻¹ an
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ngbench.curvature.approximations import Approximation
+from ngbench.curvature.approximations import Approximation, Estimate
 from ngbench.curvature.fisher import FisherBlock
-from ngbench.curvature.kronecker import FactoredInverse, KroneckerSum, invert_factored
+from ngbench.curvature.inverses import Damping, DampingKind, IterativeInverse, invert, pack_inverse, unpack_inverse
+from ngbench.curvature.kronecker import KroneckerInverse, KroneckerSum
 from ngbench.curvature.layers import Layer
 from ngbench.curvature.parallel import map_layers
+from ngbench.curvature.two_term import SecondTerm
 
 __all__ = ["Curvature", "KroneckerCurvature"]
 
@@ -63,14 +65,30 @@ class Curvature(ABC):
 
 
 class KroneckerCurvature(Curvature):
-    """Layer by layer, a running average of a Kronecker approximation, inverted under factored damping.
+    """Layer by layer, a running average of a Kronecker approximation, inverted under damping.
+
+    Products are averaged factor by factor, each new one with the sign of its factors that is nearer to the average.
+    Iterative approximations start where the previous batch's iteration ended, not at the running average, which is the
+    solution for no batch. Each worker of data-parallel training approximates the block of its own examples; the
+    factors are averaged over the workers.
 
     Args:
         layers: the layers, in the order of the model.
         approximation: from the Fisher block of a layer on one batch to Kronecker factors.
-        damping: λ > 0.
-        use_pi: balance the damping of the two factors by the ratio of their average eigenvalues; else π = 1.
+        damping: λ > 0; divided by the number of positions of a layer that has several.
+        damping_kind: ``"factored"`` or ``"normal"``; see :class:`~ngbench.curvature.inverses.Damping`.
+        use_pi: balance factored damping by the ratio of the average eigenvalues of the factors; else π = 1.
+        second_term: ``"clamp"`` or ``"absolute"``, for sums of two products.
+        floor: of ``second_term="clamp"``.
         decay: γ of the running average with weight ρ = min(1 − 1/k, γ), k counting the updates (3.1.2).
+
+    Attributes:
+        factors: the running averages.
+        starts: of the layers whose next estimate wants one, the products that the last batch gave.
+        inverses: of the damped averages at the last refresh.
+
+    Raises:
+        ValueError: a value is not allowed.
     """
 
     def __init__(
@@ -79,40 +97,61 @@ class KroneckerCurvature(Curvature):
         approximation: Approximation,
         *,
         damping: float,
+        damping_kind: DampingKind = "factored",
         use_pi: bool = True,
+        second_term: SecondTerm = "clamp",
+        floor: float = 0.1,
         decay: float = 0.95,
     ) -> None:
         self.layers = {layer.name: layer for layer in layers.values()}
         self.approximation = approximation
-        self.damping = damping
-        self.use_pi = use_pi
+        self.damping = Damping(damping, damping_kind, use_pi, second_term, floor)
         self.decay = decay
         self.factors: dict[str, KroneckerSum] = {}
-        self.inverses: dict[str, FactoredInverse] = {}
+        self.starts: dict[str, KroneckerSum] = {}
+        self.inverses: dict[str, KroneckerInverse] = {}
         self.updates: dict[str, int] = {}
+        self.positions: dict[str, int] = {}
+        self._estimates: dict[str, Estimate] = {}
+        self._refreshed = False
+        self._told: tuple[dict[str, Estimate], bool] = ({}, False)
 
     def accumulate(self, blocks: Mapping[Layer, FisherBlock]) -> None:
         items = list(blocks.items())
         estimates = map_layers(
-            lambda item: self.approximation(item[1]),
+            lambda item: self.approximation(item[1], self.starts.get(item[0].name)),
             items,
             device=_device(blocks),
             size=lambda item: item[1].d_in ** 2 + item[1].d_out ** 2,
         )
-        for (layer, _), estimate in zip(items, estimates, strict=True):
-            estimate = _average_over_workers(estimate)
-            count = self.updates.get(layer.name, 0) + 1
-            self.updates[layer.name] = count
-            if count > 1:
-                estimate = self.factors[layer.name].average(estimate, min(1 - 1 / count, self.decay))
-            self.factors[layer.name] = estimate
+        for (layer, block), estimate in zip(items, estimates, strict=True):
+            self._average(layer.name, estimate)
+            self.positions[layer.name] = block.positions
+            self._estimates[layer.name] = estimate
+
+    def _average(self, name: str, estimate: Estimate) -> None:
+        if estimate.start is None:
+            self.starts.pop(name, None)
+        else:
+            self.starts[name] = estimate.start
+        value, average = estimate.value, self.factors.get(name)
+        if average is not None:
+            value = value.aligned_with(average)
+        elif _workers() > 1:
+            value = value.aligned_with(_of_first_worker(value))
+        value = _average_over_workers(value)
+        count = self.updates.get(name, 0) + 1
+        self.updates[name] = count
+        if average is not None:
+            value = average.average(value, min(1 - 1 / count, self.decay))
+        self.factors[name] = value
 
     def refresh(self) -> None:
         items = list(self.factors.items())
         if not items:
             return
         inverses = map_layers(
-            lambda item: invert_factored(item[1], self.damping, use_pi=self.use_pi),
+            lambda item: invert(item[1], self.damping, self.positions[item[0]]),
             items,
             device=self.layers[items[0][0]].weight.device,
             size=lambda item: sum(len(factor) ** 3 for factor in item[1].terms[0]),
@@ -120,6 +159,7 @@ class KroneckerCurvature(Curvature):
         if torch.stack([inverse.info for inverse in inverses]).any():
             self._explain([name for (name, _), inverse in zip(items, inverses, strict=True) if inverse.info])
         self.inverses = {name: inverse for (name, _), inverse in zip(items, inverses, strict=True)}
+        self._refreshed = True
 
     def _explain(self, failed: list[str]) -> None:
         for name in failed:
@@ -127,7 +167,7 @@ class KroneckerCurvature(Curvature):
                 raise FloatingPointError(f"the curvature of layer {name!r} contains NaN or infinite values")
         raise ArithmeticError(
             f"the curvature of layer {failed[0]!r} is not positive definite in its precision with damping"
-            f" {self.damping:g}; a larger damping or --dtype float64 makes it so"
+            f" {self.damping.value:g}; a larger damping or --dtype float64 makes it so"
         )
 
     def precondition(self, gradients: Mapping[Layer, Tensor]) -> dict[Layer, Tensor]:
@@ -140,39 +180,88 @@ class KroneckerCurvature(Curvature):
             device=known[0][1].device,
             size=lambda item: item[1].numel() * sum(item[1].shape),
         )
+        self._report()
         return {layer: direction for (layer, _), direction in zip(known, directions, strict=True)}
+
+    def _report(self) -> None:
+        """Keep what the estimates, the inversions and the solutions of this step have to tell."""
+        self._told = (self._estimates, self._refreshed)
+        self._estimates, self._refreshed = {}, False
+
+    def diagnostics(self) -> dict[str, float]:
+        """What the last step iterated and clamped, layer by layer.
+
+        ``iterations/LAYER/TERM`` and ``residual/LAYER/TERM`` of an estimate, ``unconverged`` (how many layers missed
+        the precision), ``clamped/LAYER`` after an inversion, and of solutions by iteration ``solve_iterations/LAYER``,
+        ``solve_residual/LAYER`` and ``negative_curvature/LAYER``.
+        """
+        estimates, refreshed = self._told
+        numbers: dict[str, float] = {}
+        for name, estimate in estimates.items():
+            numbers.update({f"iterations/{name}/{term}": float(k) for term, k in estimate.iterations.items()})
+            numbers.update({f"residual/{name}/{term}": r for term, r in estimate.residuals.items()})
+        if any(estimate.iterations for estimate in estimates.values()):
+            numbers["unconverged"] = float(sum(not estimate.converged for estimate in estimates.values()))
+        for name, inverse in self.inverses.items():
+            # A solution by iteration has news at every step, an inverse only when it is made.
+            if refreshed or isinstance(inverse, IterativeInverse):
+                numbers.update({f"{key}/{name}": value for key, value in inverse.diagnostics().items()})
+        return numbers
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "updates": dict(self.updates),
-            "factors": {name: [list(term) for term in value.terms] for name, value in self.factors.items()},
-            "inverses": {name: [value.a, value.g, value.info] for name, value in self.inverses.items()},
+            "positions": dict(self.positions),
+            "factors": {name: _pack(value) for name, value in self.factors.items()},
+            "starts": {name: _pack(value) for name, value in self.starts.items()},
+            "inverses": {name: pack_inverse(value) for name, value in self.inverses.items()},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        def place(tensor: Tensor, name: str) -> Tensor:
-            return tensor.to(self.layers[name].weight.device, copy=True)
+        def place(name: str) -> Callable[[Tensor], Tensor]:
+            return lambda tensor: tensor.to(self.layers[name].weight.device, copy=True)
+
+        def unpack(sums: Mapping[str, Any]) -> dict[str, KroneckerSum]:
+            return {
+                name: KroneckerSum(tuple((place(name)(a), place(name)(g)) for a, g in terms))
+                for name, terms in sums.items()
+            }
 
         self.updates = dict(state["updates"])
-        self.factors = {
-            name: KroneckerSum(tuple((place(a, name), place(g, name)) for a, g in terms))
-            for name, terms in state["factors"].items()
-        }
-        self.inverses = {
-            name: FactoredInverse(*(place(tensor, name) for tensor in tensors))
-            for name, tensors in state["inverses"].items()
-        }
+        self.positions = dict(state["positions"])
+        self.factors = unpack(state["factors"])
+        self.starts = unpack(state["starts"])
+        self.inverses = {name: unpack_inverse(packed, place(name)) for name, packed in state["inverses"].items()}
+
+
+def _pack(value: KroneckerSum) -> list[list[Tensor]]:
+    return [list(term) for term in value.terms]
 
 
 def _device(blocks: Mapping[Layer, FisherBlock]) -> torch.device:
     return next((layer.weight.device for layer in blocks), torch.device("cpu"))
 
 
-def _average_over_workers(estimate: KroneckerSum) -> KroneckerSum:
+def _workers() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def _of_first_worker(value: KroneckerSum) -> KroneckerSum:
+    """The products of the first worker, whose signs all others take."""
+    terms = tuple((a.clone(), g.clone()) for a, g in value.terms)
+    for term in terms[1:]:
+        for factor in term:
+            dist.broadcast(factor, 0)
+    return KroneckerSum(terms)
+
+
+def _average_over_workers(value: KroneckerSum) -> KroneckerSum:
     """The mean over the processes of data-parallel training, so that all of them step alike."""
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-        for term in estimate.terms:
-            for factor in term:
-                dist.all_reduce(factor)
-                factor.div_(dist.get_world_size())
-    return estimate
+    if _workers() == 1:
+        return value
+    terms = tuple((a.clone(), g.clone()) for a, g in value.terms)
+    for term in terms:
+        for factor in term:
+            dist.all_reduce(factor)
+            factor.div_(_workers())
+    return KroneckerSum(terms)

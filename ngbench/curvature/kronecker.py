@@ -1,4 +1,4 @@
-"""Sums of Kronecker products, and the inverse of a damped Kronecker product.
+"""Sums of Kronecker products, and the inverse of one damped Kronecker product.
 
 Conventions: ``vec`` stacks columns, a vector of a layer's block is held as the matrix ``B`` of the layer's weight
 shape ``(d_out, d_in)`` (bias column included), and ``(A ⊗ G) vec(B) = vec(G B Aᵀ)`` (Theorem 3.13).
@@ -6,12 +6,13 @@ shape ``(d_out, d_in)`` (bias column included), and ``(A ⊗ G) vec(B) = vec(G B
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["FactoredInverse", "KroneckerSum", "invert_factored", "pi_ratio"]
+__all__ = ["FactoredInverse", "KroneckerInverse", "KroneckerSum", "damped_factors", "invert_factored", "pi_ratio"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,28 @@ class KroneckerSum:
         """The matrix itself, ``(d_in · d_out)²`` numbers: for tests."""
         return torch.stack([torch.kron(a, g) for a, g in self.terms]).sum(0)
 
+    def inner_product(self, other: KroneckerSum) -> Tensor:
+        """``⟨Σ_r A_r ⊗ G_r, Σ_s A'_s ⊗ G'_s⟩ = Σ_rs ⟨A_r, A'_s⟩ ⟨G_r, G'_s⟩``: a scalar in float64."""
+        first, second = self._stacked(), other._stacked()
+        return torch.sum((first[0] @ second[0].T) * (first[1] @ second[1].T))
+
+    def _stacked(self) -> tuple[Tensor, Tensor]:
+        left = torch.stack([a.flatten() for a, _ in self.terms]).double()
+        return left, torch.stack([g.flatten() for _, g in self.terms]).double()
+
+    def aligned_with(self, reference: KroneckerSum) -> KroneckerSum:
+        """The same sum, each product written with the sign of its factors that is nearer to those of ``reference``.
+
+        ``P ⊗ Q = (−P) ⊗ (−Q)``: an average factor by factor (3.1.2) makes sense once the signs agree. The first
+        product has semi-definite factors, and keeps them.
+        """
+        terms = [self.terms[0]]
+        for (a, g), (a_reference, g_reference) in zip(self.terms[1:], reference.terms[1:], strict=True):
+            agreement = _cosine(a, a_reference) + _cosine(g, g_reference)
+            sign = torch.where(agreement < 0, -1.0, 1.0).to(a.dtype)
+            terms.append((a * sign, g * sign))
+        return KroneckerSum(tuple(terms))
+
     def average(self, other: KroneckerSum, weight: float) -> KroneckerSum:
         """``weight · self + (1 − weight) · other``, factor by factor (3.1.2)."""
         return KroneckerSum(
@@ -45,21 +68,44 @@ class KroneckerSum:
         )
 
 
+def _cosine(x: Tensor, y: Tensor) -> Tensor:
+    product = torch.sum(x * y, dtype=torch.float64)
+    lengths = torch.linalg.vector_norm(x, dtype=torch.float64) * torch.linalg.vector_norm(y, dtype=torch.float64)
+    return torch.where(lengths > 0, product / lengths, 0.0)
+
+
 def pi_ratio(a: Tensor, g: Tensor) -> Tensor:
     """``π = √((tr A / dim A) / (tr G / dim G))`` (3.1.2): a scalar tensor, 1 where a trace vanishes."""
     ratio = (a.diagonal().mean() / g.diagonal().mean()).sqrt()
     return torch.where(torch.isfinite(ratio) & (ratio > 0), ratio, torch.ones_like(ratio))
 
 
+class KroneckerInverse(ABC):
+    """The inverse of a damped sum of Kronecker products: a dataclass of tensors and numbers.
+
+    Attributes:
+        info: a scalar tensor, non-zero where a factorisation failed and the inverse must not be used. It stays on
+            the device, so that inverting many layers waits for the device once.
+    """
+
+    info: Tensor
+
+    @abstractmethod
+    def times(self, matrix: Tensor) -> Tensor:
+        """The product with ``vec(matrix)``, as a matrix ``(d_out, d_in)``."""
+
+    def diagnostics(self) -> dict[str, float]:
+        """Numbers about the inverse and its last product that belong in a record; none by default."""
+        return {}
+
+
 @dataclass(frozen=True)
-class FactoredInverse:
+class FactoredInverse(KroneckerInverse):
     """``(A + π√λ I)⁻¹ ⊗ (G + π⁻¹√λ I)⁻¹``.
 
     Attributes:
         a: ``(d_in, d_in)``.
         g: ``(d_out, d_out)``.
-        info: a scalar tensor, non-zero where a factorisation failed and the inverse must not be used. It stays on
-            the device, so that inverting many layers waits for the device once.
     """
 
     a: Tensor
@@ -73,13 +119,22 @@ class FactoredInverse:
         return self.g @ (matrix @ self.a)
 
 
-def _shifted_inverse(matrix: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    shifted = matrix.clone()
-    shifted.diagonal().add_(shift)
-    factor, info = torch.linalg.cholesky_ex(shifted)
-    # On the CPU, inverting from a factor with a zero on its diagonal raises; the info already tells.
-    factor.diagonal().masked_fill_(info > 0, 1)
-    return torch.cholesky_inverse(factor), info
+def damped_factors(a: Tensor, g: Tensor, damping: float, *, use_pi: bool) -> tuple[Tensor, Tensor]:
+    """``A + π√λ I`` and ``G + π⁻¹√λ I`` (3.1.2, 1.50)."""
+    pi = pi_ratio(a, g) if use_pi else torch.ones((), dtype=a.dtype, device=a.device)
+    a, g = a.clone(), g.clone()
+    a.diagonal().add_(pi * damping**0.5)
+    g.diagonal().add_(damping**0.5 / pi)
+    return a, g
+
+
+def _inverse(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    try:
+        return torch.cholesky_inverse(factor), info
+    except RuntimeError:
+        # What is left of a failed factorisation may be singular; ``info`` says that it failed.
+        return torch.zeros_like(matrix), torch.ones_like(info)
 
 
 def invert_factored(product: KroneckerSum, damping: float, *, use_pi: bool = True) -> FactoredInverse:
@@ -94,7 +149,7 @@ def invert_factored(product: KroneckerSum, damping: float, *, use_pi: bool = Tru
         The inverse; its ``info`` says whether the damped factors are positive definite in their precision.
     """
     ((a, g),) = product.terms
-    pi = pi_ratio(a, g) if use_pi else torch.ones((), dtype=a.dtype, device=a.device)
-    a_inverse, a_info = _shifted_inverse(a, pi * damping**0.5)
-    g_inverse, g_info = _shifted_inverse(g, damping**0.5 / pi)
+    a, g = damped_factors(a, g, damping, use_pi=use_pi)
+    a_inverse, a_info = _inverse(a)
+    g_inverse, g_info = _inverse(g)
     return FactoredInverse(a_inverse, g_inverse, a_info + g_info)

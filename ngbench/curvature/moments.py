@@ -11,24 +11,36 @@ __all__ = ["homogeneous_second_moment", "second_moment"]
 _BLOCK = 128
 
 
-def second_moment(x: Tensor) -> Tensor:
-    """``XᵀX`` of the rows of ``x`` ``(n, d)``: shape ``(d, d)``, symmetric to rounding.
+def second_moment(x: Tensor, weights: Tensor | None = None) -> Tensor:
+    """``Σ_b w_b x_b x_bᵀ`` over the rows of ``x`` ``(n, d)``: shape ``(d, d)``, symmetric.
 
     On the CPU only the lower blocks are multiplied; the upper ones are copied.
+
+    Args:
+        weights: ``(n,)``, of any sign; all 1 by default.
     """
     d = x.shape[1]
+    left = x if weights is None else x * weights.unsqueeze(1)
     if x.device.type != "cpu" or d <= 2 * _BLOCK:
-        return x.T @ x
+        out = left.T @ x
+        return out if weights is None else _symmetrise(out)
     out = x.new_empty(d, d)
     for start in range(0, d, _BLOCK):
         stop = min(start + _BLOCK, d)
-        torch.mm(x[:, start:stop].T, x[:, :stop], out=out[start:stop, :stop])
+        torch.mm(left[:, start:stop].T, x[:, :stop], out=out[start:stop, :stop])
+        if weights is not None:
+            _symmetrise(out[start:stop, start:stop])
         out[:start, start:stop] = out[start:stop, :start].T
     return out
 
 
-def homogeneous_second_moment(x: Tensor, *, constant: bool) -> Tensor:
-    """``Σ x̄ x̄ᵀ`` over the rows of ``x`` ``(n, d)``, a constant 1 appended to each if ``constant``.
+def _symmetrise(matrix: Tensor) -> Tensor:
+    # With weights the two halves round differently; the iterations on Z(F) and ``eigh`` want them equal.
+    return matrix.add_(matrix.T.clone()).mul_(0.5)
+
+
+def homogeneous_second_moment(x: Tensor, *, constant: bool, weights: Tensor | None = None) -> Tensor:
+    """``Σ_b w_b x̄_b x̄_bᵀ`` over the rows of ``x`` ``(n, d)``, a constant 1 appended to each if ``constant``.
 
     The constant's row and column are sums, so the product keeps the (usually even) width ``d``.
 
@@ -36,12 +48,12 @@ def homogeneous_second_moment(x: Tensor, *, constant: bool) -> Tensor:
         Shape ``(d + 1, d + 1)`` with the constant last, else ``(d, d)``.
     """
     if not constant:
-        return second_moment(x)
+        return second_moment(x, weights)
     n, d = x.shape
     out = x.new_empty(d + 1, d + 1)
-    out[:d, :d] = second_moment(x)
-    sums = x.sum(0)
+    out[:d, :d] = second_moment(x, weights)
+    sums = x.sum(0) if weights is None else weights @ x
     out[d, :d] = sums
     out[:d, d] = sums
-    out[d, d] = n
+    out[d, d] = n if weights is None else weights.sum()
     return out

@@ -75,7 +75,7 @@ def test_factors_are_the_second_moments_of_dense_inputs_and_derivatives(fisher):
     inputs = torch.randn(7, 5, dtype=torch.float64)
     targets = likelihood.sample(model(inputs).detach())
     block = _blocks(model, likelihood, inputs, targets, fisher)["2"]
-    a, g = kfac(block).terms[0]
+    a, g = kfac(block).value.terms[0]
     hidden = torch.cat([model[1](model[0](inputs)), torch.ones(7, 1)], 1).detach()
     _close(a, hidden.T @ hidden / 7)
     # Summed over the inputs' directions, the block of the bias alone is E[g gᵀ]: its bias columns are g.
@@ -88,7 +88,7 @@ def test_the_block_is_exact_on_a_deep_linear_network_with_gaussian_loss():
     likelihood, inputs = Gaussian(), torch.randn(6, 4, dtype=torch.float64)
     blocks = _blocks(model, likelihood, inputs, torch.zeros(6, 2, dtype=torch.float64), "exact")
     for block in blocks.values():
-        _close(kfac(block).dense(), block.dense())
+        _close(kfac(block).value.dense(), block.dense())
 
 
 @pytest.mark.parametrize(("fraction", "used"), [(0.25, 2), (0.5, 4), (0.3, 3), (0.01, 1)])
@@ -139,7 +139,7 @@ def test_running_averages_weigh_updates_by_the_thesis_rule():
         by_layer = {layer: blocks[layer.name] for layer in layers.values()}
         curvature.accumulate(by_layer)
         rho = min(1 - 1 / k, 0.6)
-        new = kfac(blocks["2"]).terms[0]
+        new = kfac(blocks["2"]).value.terms[0]
         expected = new if k == 1 else tuple(rho * old + (1 - rho) * now for old, now in zip(expected, new, strict=True))
     for actual, wanted in zip(curvature.factors["2"].terms[0], expected, strict=True):
         _close(actual, wanted)
@@ -191,7 +191,7 @@ def test_positions_of_a_linear_layer_share_its_weight():
     block = _blocks(model, likelihood, inputs, torch.zeros(6, dtype=torch.long), "sampled")["token"]
     gradients = per_example_gradients(model, likelihood, inputs, _same_samples(model, likelihood, inputs))
     _close(block.dense(), fisher_block(weight_gradients(gradients, "token")))
-    a, g = kfac(block).terms[0]
+    a, g = kfac(block).value.terms[0]
     positions = torch.cat([inputs, torch.ones(6, 7, 1)], 2)
     _close(a, torch.einsum("bti,btj->ij", positions, positions) / 6)
     _close(g, torch.einsum("bti,btj->ij", block.derivatives, block.derivatives) / (6 * 7))

@@ -1,0 +1,316 @@
+"""Dominant singular triplets of an implicit matrix: the power method, and Golub-Kahan-Lanczos bidiagonalisation.
+
+Both know the matrix ``Z`` by its products alone, and a vector only as a tensor that can be scaled and added: what its
+entries mean, and hence its norm, is the operator's business. Scalars live on the host, in float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+__all__ = ["Deflated", "Operator", "Spectrum", "Triplet", "lanczos_bidiagonalisation", "power_svd"]
+
+_Products = Callable[[Tensor, Tensor], Tensor]
+
+# After this many iterations without a smaller residual, once it is below this share of σ₁, only rounding is left of it.
+_STALLED = 10
+_ROUNDING_SHARE = 1e-3
+
+
+class Operator(Protocol):
+    """A matrix Z, in some coordinates of its left and right vectors.
+
+    Attributes:
+        rounding: the relative size of a vector that is made of rounding errors.
+    """
+
+    rounding: float
+
+    def times(self, v: Tensor) -> Tensor:
+        """``Z v``."""
+
+    def transpose_times(self, u: Tensor) -> Tensor:
+        """``Zᵀ u``."""
+
+    def left_products(self, basis: Tensor, u: Tensor, /) -> Tensor:
+        """``⟨basis_i, u⟩``: shape ``(k,)``, on the host in float64."""
+
+    def right_products(self, basis: Tensor, v: Tensor, /) -> Tensor:
+        """``⟨basis_i, v⟩``: shape ``(k,)``, on the host in float64."""
+
+    def left_norm(self, u: Tensor, /) -> float:
+        """``‖u‖``."""
+
+    def right_norm(self, v: Tensor, /) -> float:
+        """``‖v‖``."""
+
+    def random_left(self, generator: torch.Generator) -> Tensor:
+        """A left vector without preferred direction."""
+
+    def random_right(self, generator: torch.Generator) -> Tensor:
+        """A right vector without preferred direction."""
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """``Zᵀu = σ v`` and ``Zv = σ u`` up to a residual, with unit ``u`` and ``v``; zeros where Z has no such triplet."""
+
+    u: Tensor
+    sigma: float
+    v: Tensor
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Triplets that an iteration found.
+
+    Attributes:
+        triplets: in the order of decreasing σ.
+        iterations: pairs of products with Z and Zᵀ.
+        residuals: of each triplet, ``‖Zv − σu‖`` or ``‖Zᵀu − σv‖`` (the other one vanishes) relative to σ₁.
+        converged: whether every residual reached the precision.
+    """
+
+    triplets: tuple[Triplet, ...]
+    iterations: int
+    residuals: tuple[float, ...]
+    converged: bool
+
+
+class Deflated:
+    """``Z − Σ_i u_i v_iᵀ``, for pairs of left and right vectors of any length (3.2.3.1)."""
+
+    def __init__(self, z: Operator, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+        self._z = z
+        self._pairs = pairs
+        self.rounding = z.rounding
+        self.left_products = z.left_products
+        self.right_products = z.right_products
+        self.left_norm = z.left_norm
+        self.right_norm = z.right_norm
+        self.random_left = z.random_left
+        self.random_right = z.random_right
+
+    def times(self, v: Tensor) -> Tensor:
+        product = self._z.times(v)
+        for left, right in self._pairs:
+            product = product - left * float(self._z.right_products(right.unsqueeze(0), v))
+        return product
+
+    def transpose_times(self, u: Tensor) -> Tensor:
+        product = self._z.transpose_times(u)
+        for left, right in self._pairs:
+            product = product - right * float(self._z.left_products(left.unsqueeze(0), u))
+        return product
+
+
+def power_svd(
+    z: Operator, start: Tensor, *, precision: float, max_iterations: int, scale: float | None = None
+) -> Spectrum:
+    """The dominant triplet by the power method (Algorithm 1 of the thesis, begun at ``v⁽⁰⁾ = Zᵀ start``).
+
+    Stops when ``‖Zv − σu‖ ≤ precision · scale``, when rounding keeps the residual from falling further, or after
+    ``max_iterations``.
+
+    Args:
+        z: the matrix.
+        start: a left vector.
+        precision: relative to ``scale``.
+        max_iterations: at least 1.
+        scale: σ₁ of the matrix that Z is the remainder of; σ itself by default. A Z that is rounding errors beside it
+            has no triplet.
+    """
+    length = z.left_norm(start)
+    u = start / length if length else start
+    best, best_at, k = math.inf, 0, 0
+    while True:
+        k += 1
+        t = z.transpose_times(u)
+        sigma = z.right_norm(t)
+        if sigma <= z.rounding * (scale or 0.0):
+            return Spectrum((Triplet(torch.zeros_like(u), 0.0, torch.zeros_like(t)),), k, (0.0,), True)
+        v = t / sigma
+        w = z.times(v)
+        residual = z.left_norm(w - sigma * u) / (sigma if scale is None else scale)
+        if residual < best:
+            best, best_at = residual, k
+        stalled = k - best_at >= _STALLED and best < _ROUNDING_SHARE
+        if residual <= precision or stalled or k >= max_iterations or not math.isfinite(residual):
+            return Spectrum((Triplet(u, sigma, v),), k, (residual,), residual <= precision)
+        u = w / z.left_norm(w)
+
+
+def lanczos_bidiagonalisation(
+    z: Operator,
+    start: Tensor,
+    *,
+    rank: int,
+    dimension: int,
+    precision: float,
+    max_iterations: int,
+    generator: torch.Generator,
+) -> Spectrum:
+    """The ``rank`` dominant triplets by restarted Golub-Kahan-Lanczos (Algorithm 2 of the thesis).
+
+    Every new vector is orthogonalised twice against all earlier ones. A full basis is restarted with the wanted
+    singular vectors and the last residual (Baglama and Reichel 2005: the thick form of the restart in 3.2.3.2, which
+    loses nothing of their span). Stops when ``‖Zᵀu_i − σ_i v_i‖ ≤ precision · σ₁`` for all wanted triplets. A Krylov
+    space holds but one direction of a repeated singular value; so with several triplets one more basis, begun in a
+    random direction, must confirm them.
+
+    Args:
+        z: the matrix.
+        start: a left vector.
+        rank: how many triplets.
+        dimension: K > ``rank``, the size of a basis.
+        precision: relative to σ₁.
+        max_iterations: pairs of products, at least 1.
+        generator: of the random directions.
+    """
+    first = z.transpose_times(start)
+    length = z.right_norm(first)
+    if not length:
+        zero = Triplet(torch.zeros_like(start), 0.0, torch.zeros_like(first))
+        return Spectrum((zero,) * rank, 1, (0.0,) * rank, True)
+    basis = _Basis(z, start, first / length, dimension, generator)
+    iterations, confirming = 0, False
+    while True:
+        converged = exhausted = False
+        while basis.size < dimension and iterations < max_iterations and not exhausted:
+            exhausted = not basis.extend()
+            iterations += not exhausted
+            converged = basis.converged(rank, precision)
+            if converged and not confirming:
+                break
+        if exhausted or iterations >= max_iterations or (converged and (confirming or rank == 1)):
+            return basis.spectrum(rank, iterations, precision)
+        confirming = converged
+        basis.restart(rank, at_random=confirming)
+
+
+class _Basis:
+    """Orthonormal ``left`` and ``right`` vectors with ``Z right = left B``, and the triplets of the small B."""
+
+    def __init__(self, z: Operator, left: Tensor, right: Tensor, dimension: int, generator: torch.Generator) -> None:
+        self._z = z
+        self._generator = generator
+        self._left = left.new_zeros(dimension, *left.shape)
+        self._right = right.new_zeros(dimension, *right.shape)
+        self._matrix = torch.zeros(dimension, dimension, dtype=torch.float64)
+        self._next: Tensor | None = right
+        self._set_svd(self._matrix[:0, :0], self._matrix[0, :0], self._matrix[:0, :0], 0.0)
+        self.size = 0
+
+    def _set_svd(self, x: Tensor, sigma: Tensor, y: Tensor, beta: float) -> None:
+        self._x, self._sigma, self._y = x, sigma, y
+        self._residuals = [
+            beta * abs(last) / float(sigma[0]) if sigma[0] else 0.0 for last in (x[-1].tolist() if len(x) else [])
+        ]
+
+    def extend(self) -> bool:
+        """Take in the next right vector and its image; False if there is no further direction."""
+        z, k = self._z, self.size
+        if self._next is None:
+            return False
+        self._right[k] = self._next
+        column, image = _orthogonalise(z.times(self._next), self._left[:k], z.left_products)
+        alpha = z.left_norm(image)
+        if alpha <= z.rounding * max(float(column.norm()), float(self._sigma[0]) if k else 0.0):
+            # The image lies in the span: any direction may follow, and none (zeros) does no harm either.
+            alpha = 0.0
+            left = self._random(z.random_left, self._left[:k], z.left_products, z.left_norm)
+            self._left[k] = 0 if left is None else left
+        else:
+            self._left[k] = image / alpha
+        self._matrix[:k, k] = column
+        self._matrix[k, k] = alpha
+        self.size = k + 1
+        self._close()
+        return True
+
+    def _close(self) -> None:
+        z, k = self._z, self.size
+        matrix = self._matrix[:k, :k]
+        if not matrix.isfinite().all():
+            nothing = torch.full_like(matrix, math.nan)
+            self._next = None
+            self._set_svd(nothing, nothing[0], nothing, math.nan)
+            return
+        x, sigma, y = torch.linalg.svd(matrix)
+        _, remainder = _orthogonalise(z.transpose_times(self._left[k - 1]), self._right[:k], z.right_products)
+        beta = z.right_norm(remainder)
+        if beta <= z.rounding * float(sigma[0]):
+            beta = 0.0
+            self._next = self._random(z.random_right, self._right[:k], z.right_products, z.right_norm)
+        else:
+            self._next = remainder / beta
+        self._set_svd(x, sigma, y.T, beta)
+
+    def _random(
+        self,
+        draw: Callable[[torch.Generator], Tensor],
+        basis: Tensor,
+        products: _Products,
+        norm: Callable[[Tensor], float],
+    ) -> Tensor | None:
+        """A random unit vector orthogonal to ``basis``, or None if that spans the space."""
+        vector = draw(self._generator)
+        length = norm(vector)
+        _, vector = _orthogonalise(vector, basis, products)
+        rest = norm(vector)
+        return vector / rest if rest > self._z.rounding * length else None
+
+    def converged(self, rank: int, precision: float) -> bool:
+        """Whether ``rank`` triplets have reached the precision."""
+        return len(self._residuals) >= rank and all(r <= precision for r in self._residuals[:rank])
+
+    def restart(self, rank: int, *, at_random: bool) -> None:
+        """Keep the wanted singular vectors, and go on from the last residual or from a random direction."""
+        z, k, r = self._z, self.size, min(rank, self.size)
+        self._left[:r] = _combine(self._x[:, :r], self._left[:k])
+        self._right[:r] = _combine(self._y[:, :r], self._right[:k])
+        self._matrix.zero_()
+        self._matrix.diagonal()[:r] = self._sigma[:r]
+        self.size = r
+        if at_random:
+            self._next = self._random(z.random_right, self._right[:r], z.right_products, z.right_norm)
+
+    def spectrum(self, rank: int, iterations: int, precision: float) -> Spectrum:
+        """The wanted triplets, with zeros for those that Z does not have."""
+        k, r = len(self._x), min(rank, len(self._x))
+        left = _combine(self._x[:, :r], self._left[:k])
+        right = _combine(self._y[:, :r], self._right[:k])
+        triplets = []
+        for i in range(r):
+            sigma = float(self._sigma[i])
+            here = not sigma <= self._z.rounding * float(self._sigma[0])
+            triplets.append(Triplet(left[i] * here, sigma * here, right[i] * here))
+        missing = Triplet(torch.zeros_like(self._left[0]), 0.0, torch.zeros_like(self._right[0]))
+        residuals = (*self._residuals[:r], *[0.0] * (rank - r))
+        return Spectrum(
+            (*triplets, *[missing] * (rank - r)), iterations, residuals, all(r <= precision for r in residuals)
+        )
+
+
+def _orthogonalise(vector: Tensor, basis: Tensor, products: _Products) -> tuple[Tensor, Tensor]:
+    """The coefficients of ``vector`` in an orthonormal ``basis``, and what remains of it."""
+    coefficients = torch.zeros(len(basis), dtype=torch.float64)
+    if len(basis):
+        # The second pass removes what rounding left in the first.
+        for _ in range(2):
+            correction = products(basis, vector)
+            vector = vector - _combine(correction.unsqueeze(1), basis)[0]
+            coefficients += correction
+    return coefficients, vector
+
+
+def _combine(coefficients: Tensor, basis: Tensor) -> Tensor:
+    """``Σ_i c_ij basis_i`` for coefficients ``(k, n)``: shape ``(n, ...)``."""
+    weights = coefficients.T.to(basis.device, basis.dtype)
+    return (weights @ basis.flatten(1)).reshape(-1, *basis.shape[1:])

@@ -1,0 +1,56 @@
+"""Plugins whose functions share hyper-parameters, each with a signature that shows all of them."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+__all__ = ["shares_parameters"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def shares_parameters(base: Callable[..., Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Put the keyword-only parameters of ``base``, and what its docstring says of them, in the place of ``**shared``.
+
+    A signature is a plugin's documentation, and this keeps it whole without a copy in every plugin::
+
+        @shares_parameters(build)
+        def plugin(model, task, *, rank: int = 2, **shared: Any): ...
+            \"\"\"What the plugin is.
+
+            Args:
+                rank: the description.
+            \"\"\"
+            return build(model, task, something(rank), **shared)
+
+    Parameters of the plugin follow those of ``base``, and replace the ones of the same name.
+    """
+    hints = typing.get_type_hints(base, include_extras=True)
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        own = inspect.signature(function)
+        kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        leading = [p for p in kept if p.kind is not p.KEYWORD_ONLY]
+        shared = [
+            parameter.replace(annotation=hints.get(name, parameter.annotation))
+            for name, parameter in inspect.signature(base).parameters.items()
+            if parameter.kind is parameter.KEYWORD_ONLY and name not in own.parameters
+        ]
+        signature = own.replace(parameters=[*leading, *shared, *kept[len(leading) :]])
+        summary, described = _split(inspect.getdoc(function) or "")
+        _, others = _split(inspect.getdoc(base) or "")
+        function.__signature__ = signature  # type: ignore[attr-defined]
+        function.__doc__ = f"{summary}\n\nArgs:\n" + "\n".join([*others, *described]) + "\n"
+        return function
+
+    return decorate
+
+
+def _split(docstring: str) -> tuple[str, list[str]]:
+    """What stands before the ``Args:``, and the lines of that section, which must be the last."""
+    before, _, section = docstring.partition("Args:\n")
+    return before.rstrip(), [line for line in section.splitlines() if line.strip()]
