@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ngbench.curvature.kronecker import KroneckerSum
+from ngbench.curvature.lower import add_symmetric_product, halve, is_symmetric, mirror, times_lower
 from ngbench.curvature.moments import homogeneous_second_moment, second_moment
 
 if TYPE_CHECKING:
@@ -99,16 +100,27 @@ class FisherBlock(ABC):
     def rearranged_times(self, matrix: Tensor) -> Tensor:
         """``MAT(Z(F) vec(V)) = (1/m) Σ_b D_bᵀ V D_b``: shape ``(d_in, d_in)`` for V ``(d_out, d_out)``."""
         total = matrix.new_zeros(self.d_in, self.d_in)
+        symmetric = is_symmetric(matrix)
         for d in self.gradient_chunks():
-            total += d.flatten(0, 1).T @ (matrix @ d).flatten(0, 1)
+            left, right = d.flatten(0, 1), (matrix @ d).flatten(0, 1)
+            if symmetric:
+                add_symmetric_product(total, left, right)
+            else:
+                total.addmm_(left.T, right)
+        if symmetric:
+            mirror(total)
         return total / self.examples
 
     def rearranged_transpose_times(self, matrix: Tensor) -> Tensor:
         """``MAT(Z(F)ᵀ vec(U)) = (1/m) Σ_b D_b U D_bᵀ``: shape ``(d_out, d_out)`` for U ``(d_in, d_in)``."""
         total = matrix.new_zeros(self.d_out, self.d_out)
+        # D U Dᵀ = D L Dᵀ + (D L Dᵀ)ᵀ for U = L + Lᵀ, and D L is half the work.
+        lower = halve(matrix) if is_symmetric(matrix) else None
         for d in self.gradient_chunks():
-            total += (d @ matrix).transpose(0, 1).flatten(1) @ d.transpose(0, 1).flatten(1).T
-        return total / self.examples
+            rows = d.flatten(0, 1)
+            product = rows @ matrix if lower is None else times_lower(rows, lower)
+            total += product.view_as(d).transpose(0, 1).flatten(1) @ d.transpose(0, 1).flatten(1).T
+        return (total if lower is None else total + total.T) / self.examples
 
     def norm_squared(self) -> Tensor:
         """``‖F‖²_F``, from the Gram matrix: F and ``JᵀJ/m`` have the same non-zero eigenvalues."""
@@ -119,7 +131,7 @@ class FisherBlock(ABC):
         total = torch.zeros((), dtype=torch.float64, device=other.terms[0][0].device)
         for d in self.gradient_chunks():
             for a, g in other.terms:
-                total += torch.sum(d.double() * (g @ d @ a).double())
+                total += torch.sum((g @ d).mul_(d @ a), dtype=torch.float64)
         return total / self.examples
 
     def truncated(self, radius: int) -> FisherBlock:

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from ngbench.curvature.fisher import FisherBlock, chunk_length
+from ngbench.curvature.kronecker import KroneckerSum
 from ngbench.curvature.moments import homogeneous_second_moment, second_moment
+from ngbench.curvature.pairs import PositionPairs
 
 __all__ = ["PositionBlock", "SequenceBlock"]
 
@@ -32,10 +34,12 @@ class PositionBlock(FisherBlock):
 
     Attributes:
         groups: γ; 1 unless the layer is a grouped convolution.
+        grids: height and width of the positions of each call of the layer.
         positions: T, the positions of an example, over all calls of the layer and not counting groups.
     """
 
     groups: int = 1
+    grids: list[tuple[int, int]]
     positions: int
     _kept: list[Tensor] | None = None
 
@@ -93,6 +97,31 @@ class PositionBlock(FisherBlock):
             into = out[first - start : last - start].flatten(0, 1)
             torch.bmm(g.flatten(0, 1), a.flatten(0, 1).transpose(1, 2), out=into)
         return out.flatten(1, 2)
+
+    def rearranged_times(self, matrix: Tensor) -> Tensor:
+        if self._few_positions:
+            return self._all_pairs.rearranged_times(matrix)
+        return super().rearranged_times(matrix)
+
+    def rearranged_transpose_times(self, matrix: Tensor) -> Tensor:
+        if self._few_positions:
+            return self._all_pairs.rearranged_transpose_times(matrix)
+        return super().rearranged_transpose_times(matrix)
+
+    def inner_product(self, other: KroneckerSum) -> Tensor:
+        return self._all_pairs.inner_product(other) if self._few_positions else super().inner_product(other)
+
+    @property
+    def _few_positions(self) -> bool:
+        """Whether the double sum over positions takes fewer operations than products with ``D_b``."""
+        positions = self.positions * self.groups
+        by_positions = positions * (self.d_in**2 + positions * self.d_in + self.d_out * self.d_out // self.groups)
+        by_gradients = self.d_out * (self.d_in**2 + self.d_out * self.d_in)
+        return by_positions < by_gradients
+
+    @property
+    def _all_pairs(self) -> PositionPairs:
+        return PositionPairs(self, max(max(grid) for grid in self.grids))
 
     def gram(self) -> Tensor:
         # (4.79), or through the per-example gradients: whichever takes fewer operations.
@@ -176,6 +205,7 @@ class SequenceBlock(PositionBlock):
         self.examples = inputs.shape[0]
         self.columns = derivatives.shape[0] // inputs.shape[0]
         self.positions = inputs.shape[1]
+        self.grids = [(1, self.positions)]
         self.d_in = inputs.shape[2] + constant
         self.d_out = derivatives.shape[2]
 

@@ -6,9 +6,11 @@ from oracle import fisher_block, unvec, vec
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
-from ngbench.curvature import convolution, correlation, fisher, positions, truncation
+from ngbench.curvature import convolution, correlation, fisher, lower, pairs, positions
+from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.kronecker import KroneckerSum
 from ngbench.curvature.layers import Call, find_layers
+from ngbench.curvature.pairs import PositionPairs
 
 GEOMETRIES = {
     "plain": {"kernel_size": 3},
@@ -113,8 +115,9 @@ def _check_products(block, f):
     w = torch.randn(d_out, d_in, dtype=torch.float64)
     _close(block.dense(), f)
     _close(block.times(w), unvec(f @ vec(w), d_out))
-    _close(block.rearranged_times(v), (z @ v.flatten()).reshape(d_in, d_in))
-    _close(block.rearranged_transpose_times(u), (z.T @ u.flatten()).reshape(d_out, d_out))
+    for v, u in ((v, u), (v + v.T, u + u.T)):
+        _close(block.rearranged_times(v), (z @ v.flatten()).reshape(d_in, d_in))
+        _close(block.rearranged_transpose_times(u), (z.T @ u.flatten()).reshape(d_out, d_out))
     terms = KroneckerSum(tuple((_symmetric(d_in), _symmetric(d_out)) for _ in range(2)))
     _close(block.inner_product(terms), torch.sum(f * terms.dense()))
     _close(block.norm_squared(), f.square().sum())
@@ -133,6 +136,7 @@ def _check_jacobian(block, d, examples):
     _check_products(block, fisher_block(d) * len(d) / examples)
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no-bias"])
 @pytest.mark.parametrize("options", GEOMETRIES.values(), ids=GEOMETRIES)
 def test_the_products_of_a_convolution_are_those_of_per_example_autograd(options, bias):
@@ -213,27 +217,35 @@ def test_everything_is_the_same_in_small_pieces(name, columns, monkeypatch):
     case = Case(GEOMETRIES[name], columns=columns)
     other = KroneckerSum(((_symmetric(case.block.d_in), _symmetric(case.block.d_out)),))
 
+    names = ("rearranged_times", "rearranged_transpose_times", "inner_product")
+
     def results(block):
         near = block.truncated(1)
-        v, u = other.terms[0][1], other.terms[0][0]
+        u, v = other.terms[0]
+        given = (v, u, other)
+        by_gradients = zip((getattr(FisherBlock, name) for name in names), given, strict=True)
+        by_positions = zip((getattr(PositionPairs, name) for name in names), given, strict=True)
         return [
             *block.kfac_factors(),
             block._gram_by_positions(),
             block._gram_by_gradients(),
-            block.rearranged_times(v),
-            block.rearranged_transpose_times(u),
+            *(call(block, x) for call, x in by_gradients),
+            *(call(block._all_pairs, x) for call, x in by_positions),
             near.rearranged_times(v),
             near.inner_product(other),
         ]
 
     whole = results(case.block)
-    _close(whole[2], whole[3])
+    # The two routes agree.
+    for by_gradients, by_positions in zip([whole[2], *whole[4:7]], [whole[3], *whole[7:10]], strict=True):
+        _close(by_gradients, by_positions)
     for module, bounds in {
         fisher: {"_CHUNK_NUMBERS": 60},
         positions: {"_PATCH_NUMBERS": 400, "_KEPT_NUMBERS": 0},
         convolution: {"_UNFOLD_NUMBERS": 1},
+        lower: {"_BLOCK": 5},
         correlation: {"_PIECE_NUMBERS": 500},
-        truncation: {"_PIECE_NUMBERS": 5000},
+        pairs: {"_PIECE_NUMBERS": 5000},
     }.items():
         for bound, value in bounds.items():
             monkeypatch.setattr(module, bound, value)
