@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 
 from ngbench.cli.progress import Reporter, reporter_for
-from ngbench.errors import ParameterError
+from ngbench.errors import OutputError, ParameterError
 from ngbench.report.exports import (
     STANDARD_OUTPUT,
     check_destination,
@@ -75,24 +75,36 @@ class Outputs:
 
 
 class _Observer:
-    """Keeps what happens: on disk first, then on the screen."""
+    """Keeps what happens: on disk first, then on the screen.
+
+    Attributes:
+        problem: why records are no longer written, if that is so; the runs go on, for the report in the end.
+    """
 
     def __init__(self, store: Store | None, reporter: Reporter) -> None:
+        self.problem: OutputError | None = None
         self._store = store
         self._reporter = reporter
 
     def group(self, records: Sequence[RunRecord]) -> None:
-        if self._store is not None:
-            for record in records:
-                # The file of a run that is over stays as it is, with the environment that it was made in.
-                if record.status == "running":
-                    self._store.write(record)
+        for record in records:
+            # The file of a run that is over stays as it is, with the environment that it was made in.
+            if record.status == "running":
+                self._write(record)
         self._reporter.group(records)
 
     def update(self, record: RunRecord) -> None:
-        if self._store is not None:
-            self._store.write(record)
+        self._write(record)
         self._reporter.update(record)
+
+    def _write(self, record: RunRecord) -> None:
+        if self._store is None or self.problem is not None:
+            return
+        try:
+            self._store.write(record)
+        except OutputError as error:
+            self.problem = error
+            self._reporter.note(f"warning: {error}; the runs go on, their records are not written")
 
     def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
         self._reporter.step(record, step, steps, loss)
@@ -136,10 +148,13 @@ def run_and_report(
             with reporter_for(Console(stderr=True), quiet=quiet) as reporter:
                 for line in _introduction(request, plan):
                     reporter.note(line)
-                records, interrupted = execute(groups, executors, _Observer(store, reporter))
+                observer = _Observer(store, reporter)
+                records, interrupted = execute(groups, executors, observer)
         finally:
             torch.set_num_threads(threads_before)
         _report(records, environment, outputs, reference=reference, own_processes=own_processes)
+    if observer.problem is not None:
+        raise observer.problem
     return 1 if interrupted or any(record.status in _UNSUCCESSFUL for record in records) else 0
 
 

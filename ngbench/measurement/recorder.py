@@ -100,6 +100,7 @@ class StepRecorder(Generic[Mark]):
         """Close the step; it is plain until :meth:`label_step` says otherwise."""
         self._trace.append((self._mark(), None, 0))
         self._steps.append(("plain", self._trace))
+        self._trace = []
 
     def label_step(self, kind: StepKind) -> None:
         """Set the kind of the step that was closed last."""

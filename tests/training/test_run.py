@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ngbench.errors import RecordError
+from ngbench.results.record import RunRecord
+from ngbench.task import Data
+from ngbench.training.config import Budget, RunConfig
+from ngbench.training.problem import Problem, initial_model
+from ngbench.training.randomness import epoch_order
+from ngbench.training.run import Run
+
+Configure = Callable[..., RunConfig]
+RunToEnd = Callable[[RunConfig], RunRecord]
+RecordOf = Callable[[RunConfig], RunRecord]
+
+CPU = torch.device("cpu")
+
+
+def test_the_losses_are_those_of_a_plain_loop(problem: Problem, configure: Configure, run_to_end: RunToEnd) -> None:
+    record = run_to_end(configure())
+    model = initial_model(problem, 3, CPU, torch.float32)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    torch.manual_seed(3)
+    expected, validation = [], []
+    for epoch in (1, 2, 3):
+        total = 0.0
+        model.train()
+        for index in epoch_order(3, epoch, 50).split(16):
+            optimizer.zero_grad()
+            loss = problem.task.likelihood.loss(
+                model(problem.data.train_inputs[index]), problem.data.train_targets[index]
+            )
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(index)
+        expected.append(total / 50)
+        model.eval()
+        with torch.no_grad():
+            outputs = model(problem.data.validation_inputs)
+            validation.append(problem.task.likelihood.loss(outputs, problem.data.validation_targets).item())
+    assert record.history.train_loss == expected
+    assert record.history.validation_loss == pytest.approx(validation, rel=1e-6)
+    assert record.status == "done"
+
+
+def test_the_last_smaller_batch_is_a_step_too(configure: Configure, run_to_end: RunToEnd) -> None:
+    record = run_to_end(configure())
+    assert record.history.epoch == [1, 2, 3]
+    assert record.history.step == [4, 8, 12]
+    assert record.steps.kind == ["plain"] * 12
+    assert len(record.steps.seconds) == 12
+
+
+def test_elapsed_time_is_that_of_the_steps(configure: Configure, run_to_end: RunToEnd) -> None:
+    record = run_to_end(configure())
+    assert record.history.elapsed_seconds[-1] == pytest.approx(sum(record.steps.seconds))
+
+
+class Ticking:
+    """A clock on which every mark is one second after the last."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def mark(self) -> int:
+        self.now += 1
+        return self.now
+
+    def seconds(self, start: int, end: int) -> float:
+        return float(end - start)
+
+    def synchronise(self) -> None: ...
+
+    def release(self) -> None: ...
+
+
+def test_the_clock_can_be_replaced(problem: Problem, configure: Configure, record_of: RecordOf) -> None:
+    config = configure(budget=Budget(epochs=1))
+    run = Run(config, problem, record_of(config), clock=Ticking())
+    run.prepare()
+    record = run.epoch()
+    # Marks: begin, forward, backward, step, end.
+    assert record.steps.seconds == [4.0] * 4
+    phases = {name: (phase.seconds_total, phase.calls) for name, phase in record.phases.items()}
+    assert phases == {"forward": (4.0, 4), "backward": (4.0, 4), "step": (4.0, 4)}
+
+
+def test_metrics_are_means_over_the_validation_examples(configure: Configure, run_to_end: RunToEnd) -> None:
+    record = run_to_end(configure())
+    (largest,) = record.history.metrics.values()
+    assert len(largest) == 3
+    assert all(value is not None and value > 0 for value in largest)
+
+
+def test_a_budget_of_steps_ends_within_an_epoch(configure: Configure, run_to_end: RunToEnd) -> None:
+    record = run_to_end(configure(budget=Budget(steps=6)))
+    assert (record.status, record.history.step) == ("done", [4, 6])
+
+
+def test_a_time_limit_ends_a_run_within_an_epoch(configure: Configure, run_to_end: RunToEnd) -> None:
+    record = run_to_end(configure(budget=Budget(epochs=1000, time_limit=1e-9)))
+    assert (record.status, record.history.step) == ("timeout", [1])
+    assert record.history.train_loss[0] is not None
+
+
+def test_early_stopping_waits_for_its_patience(configure: Configure, run_to_end: RunToEnd) -> None:
+    frozen = configure(hyperparameters={"lr": 0.0}, budget=Budget(epochs=50, early_stopping=3), seed=1)
+    record = run_to_end(frozen)
+    losses = record.history.train_loss
+    best = min(range(len(losses)), key=lambda at: losses[at])  # type: ignore[arg-type,return-value]
+    assert record.status == "done"
+    assert len(losses) < 50
+    assert len(losses) - 1 - best == 3
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_at_that_step(configure: Configure, run_to_end: RunToEnd) -> None:
+    record = run_to_end(configure(hyperparameters={"lr": 1e20}))
+    assert record.status == "diverged"
+    assert record.history.train_loss == [None]
+    assert record.history.validation_loss == [None]
+    assert len(record.steps.seconds) < 4
+    assert record.message is not None
+    assert "in epoch 1" in record.message
+
+
+def test_a_loss_beyond_single_precision_has_diverged_in_double_too(configure: Configure, run_to_end: RunToEnd) -> None:
+    record = run_to_end(configure(hyperparameters={"lr": 1e25}, dtype="float64"))
+    assert record.status == "diverged"
+    assert record.message is not None
+    assert "e+" in record.message
+
+
+def test_a_validation_loss_that_is_not_finite_ends_the_run(
+    problem: Problem, configure: Configure, record_of: RecordOf
+) -> None:
+    broken = problem.data.validation_inputs.clone()
+    broken[3, 2] = float("nan")
+    config = configure()
+    run = Run(config, replace(problem, data=replace(problem.data, validation_inputs=broken)), record_of(config))
+    run.prepare()
+    record = run.epoch()
+    assert (record.status, record.history.validation_loss) == ("diverged", [None])
+    assert record.history.train_loss[0] is not None
+
+
+def test_arms_start_from_the_same_weights_bit_for_bit(
+    problem: Problem, configure: Configure, record_of: RecordOf
+) -> None:
+    weights = []
+    for name in ("torch.optim.SGD", "torch.optim.Adam"):
+        config = configure(optimizer=name, hyperparameters={})
+        run = Run(config, problem, record_of(config))
+        run.prepare()
+        weights.append([p.detach().clone() for p in run._model.parameters()])
+        torch.rand(5)
+    assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+def test_seeds_differ_in_weights_and_order(problem: Problem) -> None:
+    first, second = (initial_model(problem, seed, CPU, torch.float32) for seed in (0, 1))
+    assert not torch.equal(next(first.parameters()), next(second.parameters()))
+    assert not torch.equal(epoch_order(0, 1, 50), epoch_order(1, 1, 50))
+
+
+def test_runs_that_take_turns_in_one_process_are_what_they_are_alone(
+    problem: Problem, configure: Configure, record_of: RecordOf, run_to_end: RunToEnd
+) -> None:
+    configs = [configure(), configure(hyperparameters={"lr": 0.01})]
+    alone = [run_to_end(config).history.train_loss for config in configs]
+    runs = [Run(config, problem, record_of(config)) for config in configs]
+    for run in runs:
+        run.prepare()
+    torch.manual_seed(99)
+    records = [[run.epoch() for run in runs] for _ in range(3)][-1]
+    assert [record.history.train_loss for record in records] == alone
+
+
+def test_a_run_leaves_the_random_state_of_its_process_alone(configure: Configure, run_to_end: RunToEnd) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    run_to_end(configure())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("optimizer", ["torch.optim.SGD", "torch.optim.Adam", "kfac"])
+def test_a_resumed_run_ends_in_the_same_record_but_for_times(
+    problem: Problem, configure: Configure, record_of: RecordOf, run_to_end: RunToEnd, tmp_path: Path, optimizer: str
+) -> None:
+    hyperparameters: dict[str, Any] = {"lr": 0.01}
+    if optimizer == "kfac":
+        hyperparameters |= {"curvature_interval": 3, "inverse_interval": 3, "damping": 0.1}
+    config = configure(optimizer=optimizer, hyperparameters=hyperparameters, checkpoint=tmp_path / "whole.pt")
+    whole = run_to_end(config)
+    config = replace(config, checkpoint=tmp_path / "broken.pt")
+    first = Run(config, problem, record_of(config))
+    first.prepare()
+    first.epoch()
+    resumed = run_to_end(replace(config, resume=True))
+    left, right = (without_times(record) for record in (whole, resumed))
+    assert left == right
+
+
+def without_times(record: RunRecord) -> dict[str, Any]:
+    """Everything that must be equal in two runs of the same configuration."""
+    values = record.model_dump()
+    values["history"].pop("elapsed_seconds")
+    values["steps"].pop("seconds")
+    for name in ("peak_bytes", "baseline_bytes"):
+        values["memory"].pop(name)
+    for phase in values["phases"].values():
+        phase.pop("seconds_total")
+        phase.pop("seconds_by_round")
+        for cost in phase["by_kind"].values():
+            cost.pop("seconds_total")
+    return values
+
+
+def test_a_checkpoint_of_another_model_does_not_fit(
+    problem: Problem, configure: Configure, record_of: RecordOf, tmp_path: Path
+) -> None:
+    config = configure(checkpoint=tmp_path / "run.pt")
+    run = Run(config, problem, record_of(config))
+    run.prepare()
+    run.epoch()
+    other = replace(problem, task=replace(problem.task, model=lambda: torch.nn.Linear(6, 3)))
+    with pytest.raises(RecordError, match=r"run\.pt' does not fit the run"):
+        Run(replace(config, resume=True), other, record_of(config)).prepare()
+
+
+def test_memory_and_operations_are_recorded(configure: Configure, run_to_end: RunToEnd) -> None:
+    record = run_to_end(configure())
+    memory = record.memory
+    parameters = 6 * 8 + 8 + 8 * 3 + 3
+    assert memory.optimizer_state_bytes == memory.parameter_bytes == 4 * parameters
+    assert memory.peak_bytes is not None
+    assert memory.peak_bytes > 10 * 2**20
+    assert record.phases["forward"].flops == 2 * 16 * (6 * 8 + 8 * 3)
+    assert record.phases["step"].flops == 0
+    assert record.phases["step"].bytes > 4 * 4 * parameters  # type: ignore[operator]
+
+
+class Talkative(torch.optim.SGD):
+    """Reports something at every other step."""
+
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        super().__init__(params, lr)
+        self.taken = 0
+        self.refreshed = False
+
+    def step(self, closure: Any = None) -> Any:
+        self.taken += 1
+        self.refreshed = self.taken % 2 == 0
+        return super().step(closure)
+
+    def diagnostics(self) -> dict[str, float]:
+        return {"taken": float(self.taken)} if self.refreshed else {}
+
+
+def test_kinds_and_diagnostics_come_from_the_optimizer(
+    configure: Configure, run_to_end: RunToEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.optim, "Talkative", Talkative, raising=False)
+    record = run_to_end(configure(optimizer="torch.optim.Talkative", hyperparameters={}, budget=Budget(epochs=2)))
+    assert record.steps.kind == ["plain", "refresh"] * 4
+    assert record.diagnostics == {"taken": [[2, 2.0], [4, 4.0], [6, 6.0], [8, 8.0]]}
+
+
+def test_augmentation_changes_the_inputs_of_training_alone(
+    problem: Problem, configure: Configure, record_of: RecordOf
+) -> None:
+    seen: list[Tensor] = []
+
+    def augment(inputs: Tensor, generator: torch.Generator) -> Tensor:
+        seen.append(torch.rand(1, generator=generator))
+        return inputs + 1
+
+    def run_with(data: Data) -> RunRecord:
+        config = configure(budget=Budget(epochs=2))
+        run = Run(config, replace(problem, data=data), record_of(config))
+        run.prepare()
+        seen.clear()
+        run.epoch()
+        return run.epoch()
+
+    plain = run_with(problem.data).history
+    augmented = run_with(replace(problem.data, augment=augment)).history
+    assert plain.train_loss[0] != augmented.train_loss[0]
+    draws = [float(value) for value in seen]
+    assert len(set(draws)) == 8
+    run_with(replace(problem.data, augment=augment))
+    assert [float(value) for value in seen] == draws
+
+
+def test_progress_is_told_between_steps(
+    problem: Problem, configure: Configure, record_of: RecordOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ngbench.training.run.REPORT_EVERY", 0.0)
+    config = configure()
+    run = Run(config, problem, record_of(config))
+    run.prepare()
+    told: list[tuple[int, int]] = []
+    run.epoch(lambda step, steps, loss: told.append((step, steps)))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+def test_other_floating_point_types(configure: Configure, run_to_end: RunToEnd, dtype: str) -> None:
+    record = run_to_end(configure(dtype=dtype, budget=Budget(epochs=1)))
+    assert record.status == "done"
+    size = {"float64": 8, "bfloat16": 2}[dtype]
+    assert record.memory.parameter_bytes == size * (6 * 8 + 8 + 8 * 3 + 3)
