@@ -110,12 +110,12 @@ def _symmetric(n):
 def _check_products(block, f):
     d_in, d_out = block.d_in, block.d_out
     z = _rearranged(f, d_out, d_in)
-    v = torch.randn(d_out, d_out, dtype=torch.float64)
-    u = torch.randn(d_in, d_in, dtype=torch.float64)
+    any_v = torch.randn(d_out, d_out, dtype=torch.float64)
+    any_u = torch.randn(d_in, d_in, dtype=torch.float64)
     w = torch.randn(d_out, d_in, dtype=torch.float64)
     _close(block.dense(), f)
     _close(block.times(w), unvec(f @ vec(w), d_out))
-    for v, u in ((v, u), (v + v.T, u + u.T)):
+    for v, u in ((any_v, any_u), (any_v + any_v.T, any_u + any_u.T)):
         _close(block.rearranged_times(v), (z @ v.flatten()).reshape(d_in, d_in))
         _close(block.rearranged_transpose_times(u), (z.T @ u.flatten()).reshape(d_out, d_out))
     terms = KroneckerSum(tuple((_symmetric(d_in), _symmetric(d_out)) for _ in range(2)))
