@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from ngbench.curvature.convolution import ConvolutionBlock
 from ngbench.curvature.fisher import FisherBlock, LinearBlock
-from ngbench.curvature.patches import Geometry
+from ngbench.curvature.patches import Geometry, Transposition
 from ngbench.curvature.positions import SequenceBlock
 
-__all__ = ["Call", "Conv2dLayer", "Layer", "LinearLayer", "find_layers"]
+__all__ = ["Call", "Conv2dLayer", "ConvTranspose2dLayer", "Layer", "LinearLayer", "find_layers"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Layer(ABC):
         self.name = name
         self.weight = weight
         self.bias = bias
-        self.d_out = weight.shape[0]
+        self.d_out = self._matrix(weight).shape[0]
         self.d_in = weight.numel() // self.d_out + (self.bias is not None)
 
     @property
@@ -66,7 +66,7 @@ class Layer(ABC):
 
     def join(self, weight: Tensor, bias: Tensor | None) -> Tensor:
         """A matrix ``(d_out, d_in)`` from tensors of the shapes of the weight and the bias."""
-        matrix = weight.reshape(self.d_out, -1)
+        matrix = self._matrix(weight)
         if self.bias is None:
             return matrix
         column = torch.zeros_like(matrix[:, :1]) if bias is None else bias.unsqueeze(1)
@@ -75,8 +75,16 @@ class Layer(ABC):
     def split(self, matrix: Tensor) -> list[Tensor]:
         """The inverse of :meth:`join`: tensors in the order and shapes of :attr:`parameters`."""
         if self.bias is None:
-            return [matrix.reshape(self.weight.shape)]
-        return [matrix[:, :-1].reshape(self.weight.shape), matrix[:, -1]]
+            return [self._weight(matrix)]
+        return [self._weight(matrix[:, :-1]), matrix[:, -1]]
+
+    def _matrix(self, weight: Tensor) -> Tensor:
+        """A tensor of the weight's shape as a matrix ``(d_out, ...)``, without the bias column."""
+        return weight.reshape(weight.shape[0], -1)
+
+    def _weight(self, matrix: Tensor) -> Tensor:
+        """The inverse of :meth:`_matrix`."""
+        return matrix.reshape(self.weight.shape)
 
     @abstractmethod
     def block(self, calls: Sequence[Call]) -> FisherBlock:
@@ -111,11 +119,7 @@ class Conv2dLayer(Layer):
         self.geometry = Geometry.of(module)
 
     def block(self, calls: Sequence[Call]) -> FisherBlock:
-        if any(call.inputs.ndim != 4 for call in calls):
-            raise ValueError(
-                f"layer {self.name!r} was called on {calls[0].inputs.ndim}-dimensional input; its Fisher block needs"
-                " (examples, channels, height, width)"
-            )
+        _check_images(self.name, calls)
         return ConvolutionBlock(
             [call.inputs for call in calls],
             [call.derivatives for call in calls],
@@ -124,12 +128,59 @@ class Conv2dLayer(Layer):
         )
 
 
+class ConvTranspose2dLayer(Layer):
+    """``nn.ConvTranspose2d`` as the convolution that it equals (chapter 5.2).
+
+    With padding τ, stride e and dilation δ it is the convolution, with stride 1 and padding ``δ(k − 1) − τ``, of the
+    input with ``e − 1`` zeros between its pixels and the kernel rotated by π. The weight matrix is that convolution's:
+    ``c_out`` rows of ``c_in / groups · kh · kw``, while the module holds ``(c_in, c_out / groups, kh, kw)`` (5.41).
+
+    Args:
+        module: the transposed convolution.
+    """
+
+    def __init__(self, name: str, weight: Tensor, bias: Tensor | None, module: nn.ConvTranspose2d) -> None:
+        self.transposition = Transposition.of(module)
+        super().__init__(name, weight, bias)
+
+    def _matrix(self, weight: Tensor) -> Tensor:
+        groups = self.transposition.geometry.groups
+        by_group = torch.unflatten(weight.flip(2, 3), 0, (groups, -1))
+        return by_group.transpose(1, 2).reshape(groups * weight.shape[1], -1)
+
+    def _weight(self, matrix: Tensor) -> Tensor:
+        groups = self.transposition.geometry.groups
+        channels, outputs, *kernel = self.weight.shape
+        by_group = matrix.reshape(groups, outputs, channels // groups, *kernel)
+        return by_group.transpose(1, 2).flip(3, 4).reshape(self.weight.shape)
+
+    def block(self, calls: Sequence[Call]) -> FisherBlock:
+        _check_images(self.name, calls)
+        return ConvolutionBlock(
+            [self.transposition.interleave(call.inputs, call.derivatives) for call in calls],
+            [call.derivatives for call in calls],
+            self.transposition.geometry,
+            constant=self.bias is not None,
+        )
+
+
+def _check_images(name: str, calls: Sequence[Call]) -> None:
+    for call in calls:
+        if call.inputs.ndim != 4:
+            raise ValueError(
+                f"layer {name!r} was called on {call.inputs.ndim}-dimensional input; its Fisher block needs"
+                " (examples, channels, height, width)"
+            )
+
+
 def _layer(name: str, module: nn.Module, allowed: set[int]) -> Layer | None:
-    if not isinstance(module, (nn.Linear, nn.Conv2d)) or id(module.weight) not in allowed:
+    if not isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)) or id(module.weight) not in allowed:
         return None
     bias = module.bias if id(module.bias) in allowed else None
     if isinstance(module, nn.Conv2d):
         return Conv2dLayer(name, module.weight, bias, module)
+    if isinstance(module, nn.ConvTranspose2d):
+        return ConvTranspose2dLayer(name, module.weight, bias, module)
     return LinearLayer(name, module.weight, bias)
 
 
