@@ -66,7 +66,7 @@ def _about_outcome(arm: Arm) -> Iterator[str]:
         seeds = ", ".join(str(run.seed) for run in runs)
         scope = f"seed{'s' if len(runs) > 1 else ''} {seeds}" + (f" ({len(runs)} of {total})" if total > 1 else "")
         message = f": {runs[0].message}" if runs[0].message else ""
-        left = " Its losses above leave them out." if status in FAILED and len(runs) < total else ""
+        left = " Its losses leave them out." if status in FAILED and len(runs) < total else ""
         yield f"{arm.label} {_VERBS[status]} with {scope}{message.rstrip('.')}. {hint}{left}"
 
 

@@ -1,0 +1,80 @@
+"""``ngbench report``: one page of any set of records."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["report"]
+
+_HTML = (".html", ".htm")
+_MARKDOWN = (".md", ".markdown")
+
+
+def report(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH...", help="Directories that --output wrote, or files that --export-json wrote."),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", metavar="FILE", help="The page: .html, or .md with PNG figures in FILE-figures."),
+    ],
+    title: Annotated[str, typer.Option("--title", help="Title of the page.")] = "ngbench report",
+    reference: Annotated[
+        str | None,
+        typer.Option("--reference", metavar="ARM", help="Arm that ratios refer to.  [default: each section's first]"),
+    ] = None,
+    target_loss: Annotated[
+        float | None,
+        typer.Option("--target-loss", help="Training loss to reach.  [default: the recorded one]"),
+    ] = None,
+) -> None:
+    """Make one page of any set of records.
+
+    The page holds everything that the records say: tables, interactive curves by epoch, update and time, the
+    cost of an update by phase, Fisher errors, sample images, claims with their verdicts, and where it all ran.
+    It is one file and loads nothing. A run that is found twice counts once; tasks become sections.
+
+    Example: ngbench report results --output report.html
+    """
+    from ngbench.errors import ParameterError, UnknownNameError
+    from ngbench.report.exports import check_destination, check_directory, write_text
+    from ngbench.report.page.html import format_html
+    from ngbench.report.page.markdown import figures_directory, format_markdown_report
+    from ngbench.report.page.sections import gather
+    from ngbench.report.page.sources import read_sources
+
+    suffix = output.suffix.lower()
+    if suffix not in _HTML + _MARKDOWN:
+        raise ParameterError(f"output={output} is not allowed, its name must end in .html or .md")
+    check_destination(output)
+    if suffix in _MARKDOWN:
+        check_directory(figures_directory(output))
+    sources, errors = read_sources(paths)
+    if errors:
+        for error in errors[:-1]:
+            print(f"Error: {error}", file=sys.stderr)
+        raise errors[-1]
+    found = gather(sources)
+    labels = {run.label for section in found.sections if section.document for run in section.document.runs}
+    if reference is not None and reference not in labels:
+        raise UnknownNameError("reference arm", reference, labels)
+    if suffix in _HTML:
+        text = format_html(found, title=title, reference=reference, target_loss=target_loss)
+    else:
+        text = format_markdown_report(found, output, title=title, reference=reference, target_loss=target_loss)
+    write_text(text, output)
+    missing = [
+        sample.path
+        for section in found.sections
+        for row in section.samples
+        for sample in row.samples
+        if sample.png is None
+    ]
+    for path in missing:
+        print(f"Warning: there is no sample image {str(path)!r}; the page says so in its place.", file=sys.stderr)
+    print(output)

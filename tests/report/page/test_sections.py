@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+
+from ngbench.errors import RecordError
+from ngbench.report.page.sections import gather
+from ngbench.report.page.sources import read_sources
+
+
+@pytest.fixture
+def report(tmp_path):
+    def report(*paths):
+        sources, errors = read_sources(paths or [tmp_path])
+        assert errors == []
+        return gather(sources)
+
+    return report
+
+
+def of_task(run, task, **options):
+    return run.model_copy(update={"task": task, "task_options": options})
+
+
+def test_tasks_options_and_studies_are_sections(write, report, make_document, make_run, claims):
+    write("a.json", make_document(make_run(), of_task(make_run(), "digits"), of_task(make_run(), "digits", size=2)))
+    write("b.json", make_document(make_run()), study="figure-3.2")
+    write("c.json", make_document(make_run("adam")), claims=claims[:2])
+    sections = report().sections
+    assert [section.title for section in sections] == [
+        "curves-autoencoder",
+        "digits",
+        "digits size=2",
+        "figure-3.2: curves-autoencoder",
+    ]
+    assert [run.label for run in sections[-1].document.runs] == ["sgd", "adam"]
+
+
+def test_a_section_says_what_was_counted_once_and_what_was_renamed(write, report, make_document, make_run):
+    other = make_run()
+    other.optimizer.hyperparameters["lr"] = 1.0
+    write("a.json", make_document(make_run(), make_run("adam")))
+    write("b.json", make_document(make_run("adam"), other))
+    (section,) = report().sections
+    assert [remark.split()[:2] for remark in section.remarks] == [["1", "run"], ["The", "label"]]
+
+
+def test_equal_claims_are_one_and_others_stay(write, report, make_document, make_run, claims):
+    write("a.json", make_document(make_run()), claims=claims)
+    write("b.json", make_document(make_run(seed=1)), claims=[claims[0], {**claims[1], "verdict": "inconclusive"}])
+    assert [claim.verdict for claim in report().claims] == [
+        "reproduced",
+        "contradicted",
+        "not tested at this scale",
+        "inconclusive",
+    ]
+
+
+def test_environments_are_listed_with_the_files_that_name_them(write, report, make_document, make_run, tmp_path):
+    here = make_document(make_run())
+    there = make_document(make_run("adam")).model_copy(deep=True)
+    there.environment.cores = 64
+    moved = there.environment.model_copy(update={"cores": 8}).model_dump()
+    merged = make_document(make_run("kfac").model_copy(update={"environment": moved}))
+    paths = [write("here.json", here), write("there.json", there), write("merged.json", merged)]
+    found = report(*paths).environments
+    assert [(one.record.cores, one.sources) for one in found] == [(2, ["here"]), (64, ["there"]), (8, ["merged"])]
+
+
+def test_a_malformed_environment_of_a_run_is_refused(write, report, make_document, make_run):
+    write("a.json", make_document(make_run().model_copy(update={"environment": {"cores": 2}})))
+    with pytest.raises(RecordError, match=r"invalid at runs\.0\.environment\.ngbench"):
+        report()
+
+
+def test_fisher_errors_join_the_section_of_their_task(write, report, make_document, make_run, fisher_error, tmp_path):
+    write(
+        "a.json", make_document(make_run(seed=0), make_run(seed=1).model_copy(update={"fisher_error": fisher_error()}))
+    )
+    write("b.json", make_document(), fisher_error={**fisher_error("conv"), "task": "curves-autoencoder"})
+    write("c.json", make_document(), fisher_error=[fisher_error()], task="digits")
+    write("d.json", make_document(), fisher_error=fisher_error())
+    curves, digits, unknown = report().sections
+    assert [heading for heading, _ in curves.fisher_errors] == ["layer 5, sgd, seed 1", "layer conv"]
+    assert (digits.title, digits.document, len(digits.fisher_errors)) == ("digits", None, 1)
+    assert unknown.title == tmp_path.name
+
+
+def test_a_fisher_error_that_is_found_twice_is_shown_once_and_another_of_its_layer_is_told_from_it(
+    write, report, make_document, make_run, fisher_error
+):
+    other = fisher_error()
+    other["steps"] = [1, 2, 3]
+    write("a.json", make_document(make_run()), fisher_error=fisher_error())
+    write("b.json", make_document(make_run("adam")), fisher_error=fisher_error())
+    write("c.json", make_document(make_run("kfac")), fisher_error=other)
+    (section,) = report().sections
+    assert [heading for heading, _ in section.fisher_errors] == ["layer 5", "layer 5, c"]
