@@ -1,0 +1,98 @@
+"""Fisher errors in two documents, approximation by approximation."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from ngbench.errors import RecordError
+from ngbench.results.comparability import Problem
+from ngbench.results.metrics import NotApplicable, Outcome
+from ngbench.results.record import Document
+from ngbench.results.thresholds import ANY, Metric
+from ngbench.results.verdict import Change
+
+__all__ = ["holds_fisher_errors", "measure_fisher_errors"]
+
+_KEY = "fisher_error"
+
+
+def holds_fisher_errors(document: Document) -> bool:
+    """Whether the document has Fisher errors."""
+    return bool(_layers(document))
+
+
+def measure_fisher_errors(
+    metric: Metric, baseline: Document, current: Document
+) -> Iterator[tuple[Metric, str, Outcome]]:
+    """For each measured layer and approximation that the metric names: metric, layer in words, and the change.
+
+    The number is the mean of Error 1 over the measured iterations. Seeds fix the samples, so it is compared as it
+    is. A layer is comparable if everything but the approximations and their times was the same.
+
+    Raises:
+        RecordError: a document's Fisher errors do not have their shape.
+    """
+    before, now = _layers(baseline), _layers(current)
+    for layer, old in before.items():
+        if layer not in now:
+            yield metric, layer, Problem(f"{metric} of {layer}", "the layer has vanished, the baseline has it")
+            continue
+        new = now[layer]
+        differing = [key for key in _conditions(old) | _conditions(new) if old.get(key) != new.get(key)]
+        if differing:
+            yield metric, layer, Problem(f"{metric} of {layer}", f"{', '.join(sorted(differing))} changed")
+            continue
+        names = [*old["approximations"], *(n for n in new["approximations"] if n not in old["approximations"])]
+        for name in names if metric.name == ANY else [metric.name]:
+            named = Metric(metric.form, name)
+            yield named, layer, _change(f"{named} of {layer}", name, old["approximations"], new["approximations"])
+
+
+def _layers(document: Document) -> dict[str, dict[str, Any]]:
+    found = {}
+    sources = [("", document.model_extra), *((f"{run.label}, ", run.model_extra) for run in document.runs)]
+    for prefix, extra in sources:
+        value = (extra or {}).get(_KEY)
+        for part in value if isinstance(value, list) else [] if value is None else [value]:
+            if not isinstance(part, dict) or not isinstance(part.get("approximations"), dict):
+                raise RecordError(f"a record is invalid at {_KEY}: it must hold approximations")
+            found[f"{prefix}layer {part.get('layer', '?')}"] = part
+    return found
+
+
+def _conditions(part: dict[str, Any]) -> set[str]:
+    return {key for key in part if key != "approximations" and "seconds" not in key}
+
+
+def _change(subject: str, name: str, before: dict[str, Any], now: dict[str, Any]) -> Outcome:
+    if name not in before and name not in now:
+        return NotApplicable(f"the approximation {name} was not measured")
+    if name not in before:
+        return NotApplicable(f"the approximation {name} is new, the baseline does not have it", new=True)
+    if name not in now:
+        return Problem(subject, f"the approximation {name} has vanished, the baseline has it")
+    old, new = (_errors(name, side[name]) for side in (before, now))
+    if len(old) != len(new):
+        return Problem(subject, f"{len(old)} iterations were measured in the baseline and {len(new)} now")
+    if any(b is not None and n is None for b, n in zip(old, new, strict=True)):
+        return Change(_mean(old), None, None, None, len(old), note="an error is no number any more")
+    both = [(b, n) for b, n in zip(old, new, strict=True) if b is not None and n is not None]
+    if not both:
+        return Problem(subject, "it is no number in the baseline nor now")
+    baseline, current = (math.fsum(side) / len(both) for side in zip(*both, strict=True))
+    return Change(baseline, current, current - baseline, current - baseline, len(both))
+
+
+def _errors(name: str, part: Any) -> list[float | None]:
+    errors = part.get("error_1") if isinstance(part, dict) else None
+    if not isinstance(errors, list) or not all(e is None or isinstance(e, int | float) for e in errors):
+        raise RecordError(f"a record is invalid at {_KEY}.approximations.{name}.error_1: {json.dumps(errors)}")
+    return errors
+
+
+def _mean(values: list[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known)
