@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import doctest
+
+import pytest
+
+from ngbench.errors import ParameterError, UnknownNameError
+from ngbench.results import thresholds
+from ngbench.results.thresholds import DEFAULT_THRESHOLDS, METRICS, parse_metric, parse_seconds, parse_threshold
+
+
+def test_the_worked_examples_of_the_docstrings_hold():
+    assert doctest.testmod(thresholds).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "metric", "amount", "relative"),
+    [
+        ("step_time.ratio:5%", "step_time.ratio", 0.05, True),
+        ("step_time.ratio:0.05", "step_time.ratio", 0.05, False),
+        ("step_time.median:250us", "step_time.median", 250e-6, False),
+        ("step_time.mean:1.5 ms", "step_time.mean", 1.5e-3, False),
+        ("time_to_target:2s", "time_to_target", 2.0, False),
+        ("phase.refresh.seconds:20%", "phase.refresh.seconds", 0.2, True),
+        ("phase.accumulate.flops:0%", "phase.accumulate.flops", 0.0, True),
+        ("phase.*.bytes:1MiB", "phase.*.bytes", 2.0**20, False),
+        ("peak_memory:64MiB", "peak_memory", 64 * 2.0**20, False),
+        ("peak_memory:2GiB", "peak_memory", 2.0**31, False),
+        ("optimizer_state:3KiB", "optimizer_state", 3072.0, False),
+        ("final_loss:0.5%", "final_loss", 0.005, True),
+        ("fisher_error.kpsvd:1e-3", "fisher_error.kpsvd", 1e-3, False),
+        ("fisher_error.kfac:rank=2:.5%", "fisher_error.kfac:rank=2", 0.005, True),
+    ],
+)
+def test_a_threshold_is_per_cent_or_a_number_in_a_unit(text, metric, amount, relative):
+    found = parse_threshold(text)
+    assert str(found.metric) == metric
+    assert found.amount == pytest.approx(amount)
+    assert found.relative is relative
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("step_time.ratio", "must be METRIC:THRESHOLD"),
+        ("final_loss:-1%", "'-1%' must be per cent or a number without unit, at least 0"),
+        ("final_loss:1MiB", "without unit"),
+        ("peak_memory:1ms", "in B, kB, MB, GB, KiB, MiB, GiB"),
+        ("step_time.mean:5MiB", "in us, µs, ms, s, min"),
+        ("step_time.mean:fast", "'fast' must be"),
+        ("step_time.mean:nan", "'nan' must be"),
+        ("step_time.mean:1e999", "not finite"),
+    ],
+)
+def test_a_wrong_threshold_is_named_with_what_is_allowed(text, message):
+    with pytest.raises(ParameterError) as error:
+        parse_threshold(text)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["step_time", "phase..flops", "phase.flops", "loss", "fisher_error."])
+def test_an_unknown_metric_is_named_with_those_that_exist(text):
+    with pytest.raises(UnknownNameError, match=r"known: .*step_time\.ratio"):
+        parse_metric(text)
+
+
+def test_the_defaults_are_portable_between_machines():
+    found = [parse_threshold(text) for text in DEFAULT_THRESHOLDS]
+    assert not any(threshold.metric.compares_absolute_times for threshold in found)
+
+
+def test_only_absolute_times_need_the_same_machine():
+    absolute = {form for form in METRICS if parse_metric(form.replace("NAME", "x")).compares_absolute_times}
+    assert absolute == {"step_time.mean", "step_time.median", "phase.NAME.seconds", "time_to_target"}
+
+
+def test_a_duration_cannot_be_relative():
+    assert parse_seconds("absolute-floor", "50us") == pytest.approx(50e-6)
+    with pytest.raises(ParameterError, match="absolute-floor=5%"):
+        parse_seconds("absolute-floor", "5%")

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import doctest
+import random
+
+import pytest
+from gate_documents import EVERY, PLAIN, REFRESH, ROUNDS, STEPS, build_run
+from scipy import stats
+
+from ngbench.results import timing
+from ngbench.results.timing import (
+    Timing,
+    mean_step,
+    median_step,
+    phase_ratio,
+    phase_seconds,
+    relative_change,
+    robust_mean,
+    step_ratio,
+)
+
+PLAIN_STEP = sum(PLAIN["kfac"].values())
+REFRESHES = -(-ROUNDS * STEPS // EVERY)
+AMORTISED = PLAIN_STEP + sum(REFRESH.values()) * REFRESHES / (ROUNDS * STEPS)
+REFERENCE = sum(PLAIN["sgd"].values())
+
+
+def with_seconds(run, seconds):
+    return run.model_copy(update={"steps": run.steps.model_copy(update={"seconds": seconds})})
+
+
+def test_the_worked_examples_of_the_docstrings_hold():
+    assert doctest.testmod(timing).failed == 0
+
+
+def test_the_robust_mean_and_its_variance_are_yuens():
+    values = sorted(random.Random(at).gauss(1, 0.1) for at in range(20))
+    winsorised = [values[4]] * 4 + values[4:16] + [values[15]] * 4
+    expected = stats.tvar(winsorised) * 19 / (12 * 11)
+    found = robust_mean(values)
+    assert found.value == pytest.approx(stats.trim_mean(values, 0.2))
+    assert found.variance * found.value**2 == pytest.approx(expected)
+    assert found.degrees == 11
+
+
+def test_a_ratio_amortises_refreshes_that_not_every_round_has():
+    found = step_ratio([build_run("kfac", noise=0)], [build_run("sgd", noise=0)])
+    assert found.value == pytest.approx(AMORTISED / REFERENCE)
+
+
+def test_a_ratio_does_not_see_what_slows_the_whole_machine():
+    quiet = step_ratio([build_run("kfac")], [build_run("sgd")])
+    slow = [with_seconds(run, [3 * s for s in run.steps.seconds]) for run in (build_run("kfac"), build_run("sgd"))]
+    assert step_ratio([slow[0]], [slow[1]]).value == pytest.approx(quiet.value)
+
+
+def test_a_round_in_which_the_machine_stalled_leaves_no_trace():
+    run, reference = build_run("kfac"), build_run("sgd")
+    seconds = list(run.steps.seconds)
+    seconds[30] += 10.0
+    stalled = step_ratio([with_seconds(run, seconds)], [reference])
+    assert stalled.value == pytest.approx(step_ratio([run], [reference]).value, rel=0.005)
+    assert stalled.variance < 1e-4
+
+
+def test_work_on_every_tenth_step_counts_although_its_steps_are_few():
+    run, reference = build_run("kfac", noise=0), build_run("sgd", noise=0)
+    rare = [s * (2 if at % 10 == 5 else 1) for at, s in enumerate(run.steps.seconds)]
+    before, after = step_ratio([run], [reference]), step_ratio([with_seconds(run, rare)], [reference])
+    assert after.value / before.value == pytest.approx(1.1, abs=0.02)
+    assert median_step([with_seconds(run, rare)]).value == pytest.approx(median_step([run]).value)
+
+
+def test_a_mean_step_is_in_seconds():
+    found = mean_step([build_run("kfac", noise=0)])
+    assert AMORTISED < found.value < 1.2 * AMORTISED
+
+
+def test_curvature_estimated_once_borrows_the_variance_of_plain_steps():
+    found = step_ratio([build_run("kfac", every=10**6)], [build_run("sgd")])
+    share = REFRESH["refresh"] / (ROUNDS * STEPS * PLAIN_STEP)
+    assert found.value == pytest.approx(PLAIN_STEP / REFERENCE * (1 + share), rel=0.01)
+    assert 0 < found.variance < 1e-4
+
+
+def test_a_single_round_has_no_variance():
+    assert step_ratio([build_run("kfac", rounds=1)], [build_run("sgd", rounds=1)]).variance is None
+
+
+def test_arms_without_a_common_seed_have_no_ratio():
+    assert step_ratio([build_run("kfac", seed=1)], [build_run("sgd", seed=2)]) is None
+
+
+def test_a_phase_that_few_rounds_have_is_measured_by_its_calls():
+    found = phase_seconds([build_run("kfac", noise=0)], "refresh")
+    assert REFRESH["refresh"] < found.value < 1.2 * REFRESH["refresh"]
+    assert found.n == REFRESHES
+    ratio = phase_ratio([build_run("kfac", noise=0)], [build_run("sgd", noise=0)], "refresh")
+    assert ratio.value == pytest.approx(REFRESH["refresh"] * REFRESHES / (ROUNDS * STEPS) / REFERENCE)
+
+
+def test_a_record_without_times_by_round_gives_a_phase_without_variance():
+    run = build_run("kfac")
+    totals = {
+        name: phase.model_copy(update={"seconds_by_round": [], "calls_by_round": []})
+        for name, phase in run.phases.items()
+    }
+    old, reference = run.model_copy(update={"phases": totals}), build_run("sgd")
+    assert phase_seconds([old], "forward").variance is None
+    assert phase_seconds([old], "forward").value == pytest.approx(phase_seconds([run], "forward").value, rel=0.05)
+    assert phase_ratio([old], [reference], "forward").value == pytest.approx(
+        phase_ratio([run], [reference], "forward").value, rel=0.05
+    )
+
+
+def test_a_phase_that_was_never_called_has_no_time():
+    assert phase_seconds([build_run("sgd")], "refresh") is None
+
+
+def test_the_interval_of_equal_runs_holds_zero_as_often_as_it_says():
+    inside = 0
+    for mood in range(200):
+        pair = [
+            step_ratio([build_run("kfac", mood=m, noise=0.02)], [build_run("sgd", mood=m, noise=0.02)])
+            for m in (2 * mood, 2 * mood + 1)
+        ]
+        _, low, high = relative_change(*pair)
+        inside += low <= 0 <= high
+    assert 180 <= inside <= 200
+
+
+def test_the_interval_of_a_change_is_welchs():
+    first, second = [random.Random(at).gauss(1, 0.01) for at in range(4)], [1.1, 1.12, 1.09]
+    point, low, high = relative_change(robust_mean(first), robust_mean(second))
+    assert point == pytest.approx(sum(second) / 3 / (sum(first) / 4) - 1)
+    # To first order in the noise the interval of the logarithms is that of the difference of the means.
+    welch = stats.ttest_ind(second, first, equal_var=False).confidence_interval()
+    assert high - low == pytest.approx(welch.high - welch.low, rel=0.15)
+
+
+@pytest.mark.parametrize("variance", [None, 0.0])
+def test_a_change_needs_variances_but_takes_none_of_it(variance):
+    found = relative_change(Timing(1.0, 0.0, 5, 6), Timing(1.5, variance, 5, 6))
+    assert found == (None if variance is None else pytest.approx((0.5, 0.5, 0.5)))
