@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -28,7 +28,7 @@ from ngbench.report.figures import draw_curves
 from ngbench.report.tables import print_comparison, print_run
 from ngbench.results.environment import describe_environment
 from ngbench.results.record import Document, EnvironmentRecord, RunRecord
-from ngbench.results.store import Store
+from ngbench.results.store import Store, check_unused
 from ngbench.training.devices import explain_device
 from ngbench.training.executors import Executor, InProcess, OwnProcess
 from ngbench.training.plan import Plan, Request, make_plan
@@ -65,7 +65,10 @@ class Outputs:
             check_destination(name)
         if self.figures is not None:
             check_directory(self.figures)
-        if self.resume and self.directory is None:
+        if self.directory is not None:
+            check_directory(self.directory)
+            check_unused(self.directory, resume=self.resume)
+        elif self.resume:
             raise ParameterError("--resume needs --output, the directory that holds what to go on with")
 
     @property
@@ -132,7 +135,9 @@ def run_and_report(
     """
     outputs.check()
     environment = describe_environment()
-    plan = make_plan(request)
+    # A plugin that prints must not write into an export that goes to stdout.
+    with redirect_stdout(sys.stderr):
+        plan = make_plan(request)
     environment.threads = plan.threads
     groups = plan.groups
     store = None
@@ -142,20 +147,30 @@ def run_and_report(
     executors: dict[str, Executor] = {
         arm.label: OwnProcess() if own_processes else InProcess(plan.problem) for arm in request.arms
     }
-    threads_before = torch.get_num_threads()
     with _one_interrupt():
-        try:
-            with reporter_for(Console(stderr=True), quiet=quiet) as reporter:
-                for line in _introduction(request, plan):
-                    reporter.note(line)
-                observer = _Observer(store, reporter)
-                records, interrupted = execute(groups, executors, observer)
-        finally:
-            torch.set_num_threads(threads_before)
+        with (
+            _threads_restored(),
+            redirect_stdout(sys.stderr),
+            reporter_for(Console(stderr=True), quiet=quiet) as reporter,
+        ):
+            for line in _introduction(request, plan):
+                reporter.note(line)
+            observer = _Observer(store, reporter)
+            records, interrupted = execute(groups, executors, observer)
         _report(records, environment, outputs, reference=reference, own_processes=own_processes)
     if observer.problem is not None:
         raise observer.problem
     return 1 if interrupted or any(record.status in _UNSUCCESSFUL for record in records) else 0
+
+
+@contextmanager
+def _threads_restored() -> Iterator[None]:
+    """A run in this process sets the number of threads for as long as it lasts."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

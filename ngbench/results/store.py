@@ -13,7 +13,7 @@ from ngbench.errors import OutputError, RecordError
 from ngbench.results.documents import dump, load_document
 from ngbench.results.record import Document, EnvironmentRecord, RunRecord
 
-__all__ = ["Store"]
+__all__ = ["Store", "check_unused"]
 
 _IDENTITY = (
     "task",
@@ -31,6 +31,19 @@ _IDENTITY = (
     "target_loss",
 )
 """What must be equal for a run to be the same run."""
+
+
+def check_unused(directory: Path, *, resume: bool) -> None:
+    """Refuse a directory that holds something already, unless that is to be resumed.
+
+    Raises:
+        OutputError: naming it.
+    """
+    if not resume and directory.is_dir() and any(directory.iterdir()):
+        raise OutputError(
+            f"the output directory {str(directory)!r} is already used; "
+            "give another, or --resume to go on with what it holds"
+        )
 
 
 class Store:
@@ -55,15 +68,10 @@ class Store:
             probe = directory / f".{os.getpid()}.part"
             probe.touch()
             probe.unlink()
-            used = any(directory.iterdir())
         except OSError as error:
             reason = error.strerror or error
             raise OutputError(f"the output directory {str(directory)!r} cannot be written: {reason}") from error
-        if used and not resume:
-            raise OutputError(
-                f"the output directory {str(directory)!r} is already used; "
-                "give another, or --resume to go on with what it holds"
-            )
+        check_unused(directory, resume=resume)
 
     def record_path(self, label: str, seed: int) -> Path:
         """The file of the run's record."""

@@ -7,6 +7,7 @@ executes nothing. It contains the record of the run so far, so that state and re
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
         RecordError: the file is missing, corrupt, of another version, or holds what only code could restore.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # What torch would warn of in a damaged file is said below.
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
         if content["version"] != VERSION:
             raise RecordError(
                 f"the checkpoint {str(path)!r} has version {content['version']!r}; "

@@ -9,11 +9,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -72,9 +71,7 @@ class _Host:
 
     def _guarded(self, before: RunRecord, work: Callable[[], RunRecord]) -> RunRecord:
         try:
-            # A plugin that prints must not write into an export that goes to stdout.
-            with redirect_stdout(sys.stderr):
-                self._record = work()
+            self._record = work()
         except Exception as error:
             self._record = failed(before, error)
         if self._record.status != "running":
@@ -171,6 +168,7 @@ def _serve(connection: Connection[Any, Any]) -> None:
     """The main function of an arm's process: execute orders until the other side is gone."""
     # Ctrl-C reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What a plugin prints must not get into an export that the parent writes to stdout.
     os.dup2(2, 1)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     host = _Host()

@@ -148,7 +148,7 @@ class Run:
                 device=self._device,
                 dtype=self._dtype,
             )
-        except (NotImplementedError, RuntimeError) as error:
+        except (ArithmeticError, NotImplementedError, RuntimeError) as error:
             # What cannot run while it is counted may still run: that is for the run itself to show.
             note = f"{type(error).__name__}: {error}"
             self._record = self._record.model_copy(update={"operations_error": note})
