@@ -119,7 +119,7 @@ class FisherBlock(ABC):
         for d in self.gradient_chunks():
             rows = d.flatten(0, 1)
             product = rows @ matrix if lower is None else times_lower(rows, lower)
-            total += product.view_as(d).transpose(0, 1).flatten(1) @ d.transpose(0, 1).flatten(1).T
+            total += _sum_of_products(product.view_as(d), d)
         return (total if lower is None else total + total.T) / self.examples
 
     def norm_squared(self) -> Tensor:
@@ -246,6 +246,14 @@ class LinearBlock(FisherBlock):
             left = torch.sum((self.homogeneous @ a) * self.homogeneous, 1).double()
             total += torch.sum(left * torch.sum((self.derivatives @ g) * self.derivatives, 1).double())
         return total / self.examples
+
+
+def _sum_of_products(left: Tensor, right: Tensor) -> Tensor:
+    """``Σ_n left_n right_nᵀ`` for shapes ``(n, d_out, d_in)``."""
+    if left.shape[1] <= left.shape[2]:
+        # The products are smaller than what is multiplied, and nothing is transposed.
+        return (left @ right.transpose(1, 2)).sum(0)
+    return left.transpose(0, 1).flatten(1) @ right.transpose(0, 1).flatten(1).T
 
 
 # Pieces of at most this many numbers (256 MiB in float32) bound the memory of per-example gradients.

@@ -88,8 +88,7 @@ class PositionBlock(FisherBlock):
             len(range(*part.indices(size)))
             for part, size in ((groups, self.groups), (outputs, self.d_out // self.groups), (entries, self.d_in))
         ]
-        like = self.output_derivatives(0, 0)
-        out = like.new_empty(stop - start, *counts)
+        out = self.like.new_empty(stop - start, *counts)
         length = max(1, _PATCH_NUMBERS // (counts[0] * self.d_in * self.positions))
         for first, last, example in self.spans(start, stop, length):
             a = self.patches(example, example + last - first, groups)[:, :, entries]
@@ -135,7 +134,7 @@ class PositionBlock(FisherBlock):
     def _gram_by_positions(self) -> Tensor:
         """``Σ_{t,t'} ⟨ā_{b,t}, ā_{b',t'}⟩ ⟨g_{b,t}, g_{b',t'}⟩``, some examples against some at a time."""
         m, c, t = self.examples, self.columns, self.positions
-        total = self.output_derivatives(0, 0).new_empty(c, m, c, m)
+        total = self.like.new_empty(c, m, c, m)
         length = max(1, min(int(_PATCH_NUMBERS**0.5) // t, 8 * _PATCH_NUMBERS // (self.groups * self.d_in * t)))
         for start in range(0, m, length):
             rows = self._position_rows(start, min(start + length, m))
@@ -157,7 +156,7 @@ class PositionBlock(FisherBlock):
     def _gram_by_gradients(self) -> Tensor:
         """``Σ D D'`` over pieces of the entries of D, so that J is never held whole."""
         n = self.columns * self.examples
-        total = self.output_derivatives(0, 0).new_zeros(n, n)
+        total = self.like.new_zeros(n, n)
         o = self.d_out // self.groups
         entries = min(self.d_in, chunk_length(n))
         outputs = min(o, chunk_length(n * entries))

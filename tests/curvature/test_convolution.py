@@ -5,6 +5,7 @@ import torch
 from oracle import fisher_block, unvec, vec
 from torch import nn
 from torch.func import functional_call, grad, vmap
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ngbench.curvature import convolution, correlation, fisher, lower, pairs, positions
 from ngbench.curvature.fisher import FisherBlock
@@ -211,6 +212,18 @@ def test_a_truncated_block_has_no_jacobian():
             call()
 
 
+def _small_pieces(monkeypatch, numbers):
+    for module, bound in (
+        (fisher, "_CHUNK_NUMBERS"),
+        (positions, "_PATCH_NUMBERS"),
+        (convolution, "_UNFOLD_NUMBERS"),
+        (correlation, "_PIECE_NUMBERS"),
+        (pairs, "_PIECE_NUMBERS"),
+    ):
+        monkeypatch.setattr(module, bound, numbers)
+    monkeypatch.setattr(positions, "_KEPT_NUMBERS", 0)
+
+
 @pytest.mark.parametrize("columns", [1, 3])
 @pytest.mark.parametrize("name", ["padding", "groups", "stride", "depthwise"])
 def test_everything_is_the_same_in_small_pieces(name, columns, monkeypatch):
@@ -239,16 +252,8 @@ def test_everything_is_the_same_in_small_pieces(name, columns, monkeypatch):
     # The two routes agree.
     for by_gradients, by_positions in zip([whole[2], *whole[4:7]], [whole[3], *whole[7:10]], strict=True):
         _close(by_gradients, by_positions)
-    for module, bounds in {
-        fisher: {"_CHUNK_NUMBERS": 60},
-        positions: {"_PATCH_NUMBERS": 400, "_KEPT_NUMBERS": 0},
-        convolution: {"_UNFOLD_NUMBERS": 1},
-        lower: {"_BLOCK": 5},
-        correlation: {"_PIECE_NUMBERS": 500},
-        pairs: {"_PIECE_NUMBERS": 5000},
-    }.items():
-        for bound, value in bounds.items():
-            monkeypatch.setattr(module, bound, value)
+    _small_pieces(monkeypatch, 400)
+    monkeypatch.setattr(lower, "_BLOCK", 5)
     fresh = case.layer.block([Call(case.inputs[0], case.derivatives[0])])
     for piecewise, at_once in zip(results(fresh), whole, strict=True):
         _close(piecewise, at_once)
@@ -308,3 +313,61 @@ def test_the_products_of_a_linear_layer_are_those_of_the_dense_block(bias, colum
     block = layer.block([Call(x, g)])
     _check_jacobian(block, g.unsqueeze(2) * a.repeat(columns, 1).unsqueeze(1), 5)
     assert block.truncated(0) is block
+
+
+class _Largest(TorchDispatchMode):
+    """The largest storage that any operation returned, in numbers of float64."""
+
+    def __init__(self):
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(tensor, torch.Tensor):
+                self.numbers = max(self.numbers, tensor.untyped_storage().nbytes() // 8)
+        return result
+
+
+PIECEWISE = {
+    "correlated-factors": ({"padding": 2}, lambda block: block.kfac_factors()),
+    "unfolded-factors": ({"padding": 2, "stride": 2}, lambda block: block.kfac_factors()),
+    "gram-by-positions": ({"stride": 3}, lambda block: block._gram_by_positions()),
+    "gram-by-gradients": ({"stride": 2}, lambda block: block._gram_by_gradients()),
+    "rearranged-by-gradients": (
+        {"stride": 2},
+        lambda block: FisherBlock.rearranged_times(block, torch.eye(16, dtype=torch.float64)),
+    ),
+    "rearranged-by-positions": (
+        {"stride": 2},
+        lambda block: block._all_pairs.rearranged_transpose_times(torch.eye(101, dtype=torch.float64)),
+    ),
+    "truncated": (
+        {"stride": 2},
+        lambda block: block.truncated(1).rearranged_times(torch.eye(16, dtype=torch.float64)),
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "compute"), PIECEWISE.values(), ids=PIECEWISE)
+def test_neither_the_unfolded_batch_nor_all_gradients_are_ever_held(options, compute, monkeypatch):
+    torch.manual_seed(0)
+    module = nn.Conv2d(4, 16, 5, **options).double()
+    inputs = torch.randn(64, 4, 16, 16, dtype=torch.float64)
+    derivatives = torch.randn_like(module(inputs).detach())
+    (layer,) = find_layers(module).values()
+    block = layer.block([Call(inputs, derivatives)])
+    expected = compute(block)
+    _small_pieces(monkeypatch, 2**14)
+    with _Largest() as largest:
+        actual = compute(layer.block([Call(inputs, derivatives)]))
+    pieces, whole = (actual, expected) if isinstance(actual, tuple) else ((actual,), (expected,))
+    for piecewise, at_once in zip(pieces, whole, strict=True):
+        _close(piecewise, at_once)
+    unfolded, gradients = 64 * 101 * block.positions, 64 * 16 * 101
+    # The gradients of a batch of large images are smaller than the images.
+    unwanted = unfolded if options.get("padding") else min(unfolded, gradients)
+    # What the layer recorded is larger than a piece, and may be copied in another order.
+    held = max(inputs.numel(), derivatives.numel())
+    assert largest.numbers <= max(held, 2**15) < unwanted
