@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Axis", "Curve", "band_of", "draw_curves"]
+__all__ = ["Axis", "Curve", "band_of", "draw_curves", "line_style", "new_figure"]
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito, *Color universal design* (2008): told apart by all common kinds of colour vision."""
@@ -121,7 +121,8 @@ def _points(run: RunRecord, which: str) -> dict[int, _Point]:
     return {epoch: _Point(step, seconds, value) for epoch, step, seconds, value in rows if value is not None}
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches."""
     # A Figure with its own canvas keeps pyplot's global state, and its choice of backend, out of a library.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -139,12 +140,12 @@ def _save(figure: Figure, path: Path) -> Path:
 def _draw_losses(document: Document, arms: Sequence[Arm], axis: Axis) -> Figure:
     validated = any(_points(run, "validation") for run in document.runs)
     panels: list[Which] = ["train", "validation"] if validated else ["train"]
-    figure = _figure(10 if validated else 6.5, 4.8)
+    figure = new_figure(10 if validated else 6.5, 4.8)
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     drawn: list[float] = []
     for axes, which in zip(grid, panels, strict=True):
         for at, arm in enumerate(arms):
-            drawn += _draw_arm(axes, arm, which, axis, _style(at))
+            drawn += _draw_arm(axes, arm, which, axis, line_style(at))
         axes.set_title("training" if which == "train" else "validation")
         axes.set_xlabel(_AXES[axis])
         axes.grid(visible=True, which="both", alpha=0.25, linewidth=0.6)
@@ -173,7 +174,8 @@ def _scale(axes: Axes, losses: Sequence[float]) -> None:
         axes.set_ylim(low - margin, high + margin)
 
 
-def _style(at: int) -> dict[str, Any]:
+def line_style(at: int) -> dict[str, Any]:
+    """Colour and dashes of the line at this place of a legend."""
     line = _LINES[at // len(_COLOURS) % len(_LINES)]
     return {"color": _COLOURS[at % len(_COLOURS)], "linestyle": line}
 
@@ -226,7 +228,7 @@ def _draw_costs(document: Document, arms: Sequence[Arm]) -> Figure:
     names = phase_order(phase.name for arm in shown for phase in arm.phases if phase.name != OTHER)
     if any(phase.name == OTHER for arm in shown for phase in arm.phases):
         names.append(OTHER)
-    figure = _figure(9, 2.0 + 0.55 * len(shown))
+    figure = new_figure(9, 2.0 + 0.55 * len(shown))
     axes = figure.subplots()
     for row, arm in enumerate(shown):
         left = 0.0

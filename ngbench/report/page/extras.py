@@ -57,6 +57,7 @@ class FisherError(_Part):
     steps: list[Count]
     approximations: dict[str, FisherCurve]
     task: str | None = None
+    layer_name: str | None = None
 
     @model_validator(mode="after")
     def _even(self) -> FisherError:

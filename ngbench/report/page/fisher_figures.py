@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ngbench.errors import OutputError
+from ngbench.report.figures import line_style, new_figure
 from ngbench.report.page.extras import FisherError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["draw_fisher_error"]
 
 _DPI = 150
+_MARKED = 20
+_DECADES = 1000
+
+
+def _scale(axes: Axes, values: list[float]) -> None:
+    """A logarithmic scale with plain numbers beside it, if there is anything on it."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    if not values:
+        return
+    axes.set_yscale("log", nonpositive="mask")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(values) < _DECADES * min(values) else (1,)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def draw_fisher_error(error: FisherError, title: str, path: Path) -> Path:
@@ -18,25 +37,14 @@ def draw_fisher_error(error: FisherError, title: str, path: Path) -> Path:
     Raises:
         OutputError: the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 4.4)
     panels = figure.subplots(1, 2)
     for axes, key, name in zip(panels, ("error_1", "error_2"), ("Error 1", "Error 2"), strict=True):
-        for label, curve in error.approximations.items():
+        for at, (label, curve) in enumerate(error.approximations.items()):
             values = [float("nan") if value is None else value for value in getattr(curve, key)]
-            axes.plot(
-                error.steps,
-                values,
-                label=label,
-                linewidth=1.8,
-                marker="o" if len(values) <= 20 else None,
-                markersize=3.5,
-            )
-        if any(value for curve in error.approximations.values() for value in getattr(curve, key)):
-            axes.set_yscale("log", nonpositive="mask")
+            marker = "o" if len(values) <= _MARKED else None
+            axes.plot(error.steps, values, label=label, linewidth=1.8, marker=marker, markersize=3.5, **line_style(at))
+        _scale(axes, [value for curve in error.approximations.values() for value in getattr(curve, key) if value])
         axes.set_title(name)
         axes.set_xlabel("update")
         axes.grid(visible=True, which="both", alpha=0.25, linewidth=0.6)

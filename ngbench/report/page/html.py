@@ -30,6 +30,7 @@ from ngbench.report.summary import arms_of, recorded_target, shared_seconds, sum
 __all__ = ["describe_report", "format_html"]
 
 _ASSETS = files("ngbench.report.page") / "assets"
+_SCRIPTS = ("elements.js", "lines.js", "bars.js", "page.js")
 
 
 def format_html(report: Report, *, title: str, reference: str | None = None, target_loss: float | None = None) -> str:
@@ -83,7 +84,9 @@ def _contents(report: Report) -> str:
 
 
 def _filled(**values: str) -> str:
-    style, script = (_asset(name) for name in ("page.css", "page.js"))
+    style = _asset("page.css")
+    # In a function of its own, so that the parts share their names with each other and with nothing else.
+    script = '(() => {\n"use strict";\n\n' + "\n".join(map(_asset, _SCRIPTS)) + "})();"
     values |= {"style": style, "script": script, "version": __version__}
     values |= {"style_digest": _digest(style), "script_digest": _digest(script)}
     # In one pass, so that what a record says is never taken for a place to fill.
@@ -107,13 +110,15 @@ def _section(
     yield from (f'<p class="note">{escape(remark)}</p>' for remark in section.remarks)
     if section.document is not None:
         yield from _runs(section, name, charts, reference, target_loss)
-    for at, (heading, error) in enumerate(section.fisher_errors):
-        yield f"<h3>Fisher error: {escape(heading)}</h3>"
-        drawn = fisher_chart(error)
+    for at, measured in enumerate(section.fisher_errors):
+        yield f"<h3>Fisher error: {escape(measured.heading)}</h3>"
+        if measured.conditions:
+            yield markup.unordered([f"<b>Conditions</b> {escape(measured.conditions)}"], "facts")
+        drawn = fisher_chart(measured.error)
         if drawn is not None:
             charts[f"{name}-fisher-{at}"] = drawn
             yield markup.chart(f"{name}-fisher-{at}", "lines", "Error of each approximation on the same samples.")
-            yield markup.table(format_fisher_error(error), f"Fisher error, {heading}")
+            yield markup.table(format_fisher_error(measured.error), f"Fisher error, {measured.heading}")
     if section.samples:
         yield "<h3>Samples</h3>"
         for row in section.samples:

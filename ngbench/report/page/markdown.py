@@ -81,9 +81,11 @@ def _section(
             yield from ("### Training loss by epoch", format_table(epochs))
     if section.remarks:
         yield "\n".join(f"- {remark}" for remark in section.remarks)
-    for at, (name, error) in enumerate(section.fisher_errors):
-        drawn = draw_fisher_error(error, f"{section.title} · {name}", directory / f"fisher-error-{at}.png")
-        yield from (f"### Fisher error: {name}", format_table(format_fisher_error(error)), _link(file, drawn, name))
+    for at, measured in enumerate(section.fisher_errors):
+        name = measured.heading
+        drawn = draw_fisher_error(measured.error, f"{section.title} · {name}", directory / f"fisher-error-{at}.png")
+        yield from (f"### Fisher error: {name}", measured.conditions)
+        yield from (format_table(format_fisher_error(measured.error)), _link(file, drawn, name))
     if section.samples:
         yield "### Samples"
         yield from (_samples(row, file, directory) for row in section.samples)

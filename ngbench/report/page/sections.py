@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ngbench.report.columns import format_hyperparameters
+from ngbench.report.heading import describe_conditions
 from ngbench.report.page.arms import Found, label_arms, without_repeats
 from ngbench.report.page.extras import (
     Claim,
@@ -18,11 +19,10 @@ from ngbench.report.page.extras import (
     read_samples,
 )
 from ngbench.report.page.sources import Source
-from ngbench.report.summary import arms_of
 from ngbench.results.documents import merge
 from ngbench.results.record import Document, EnvironmentRecord
 
-__all__ = ["Environment", "Report", "SampleRow", "Section", "gather"]
+__all__ = ["Environment", "MeasuredLayer", "Report", "SampleRow", "Section", "gather"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,21 @@ class SampleRow:
     samples: Sequence[Sample]
 
 
+@dataclass(frozen=True)
+class MeasuredLayer:
+    """The Fisher errors of one layer.
+
+    Attributes:
+        heading: the layer, and the run that it was measured in, if that is known.
+        conditions: of that run, in words; empty if they are not known.
+        error: what was measured.
+    """
+
+    heading: str
+    conditions: str
+    error: FisherError
+
+
 @dataclass
 class Section:
     """What ran on one task with one set of options (in one study).
@@ -42,14 +57,14 @@ class Section:
         title: the task, its options, and the study.
         document: the runs; ``None`` where only Fisher errors are known.
         samples: runs that made images.
-        fisher_errors: heading and errors of each measured layer.
+        fisher_errors: of each measured layer.
         remarks: what was left out or renamed, in sentences.
     """
 
     title: str
     document: Document | None = None
     samples: list[SampleRow] = field(default_factory=list)
-    fisher_errors: list[tuple[str, FisherError]] = field(default_factory=list)
+    fisher_errors: list[MeasuredLayer] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
 
@@ -105,18 +120,43 @@ def _study(source: Source) -> str:
     return studies.pop() if len(studies) == 1 else ""
 
 
-def _section(key: _Key, runs: Sequence[Found]) -> Section:
-    kept, left_out = without_repeats(runs)
+def _section(key: _Key, found: Sequence[Found]) -> Section:
+    # A run that only measured Fisher errors trained nothing to compare.
+    measuring = [one for one in found if _only_measured(one)]
+    kept, left_out = without_repeats([one for one in found if not _only_measured(one)])
     labelled, renamed = label_arms(kept)
-    document = merge([Document(environment=found.source.document.environment, runs=[found.run]) for found in labelled])
-    section = Section(_title(*key), document, remarks=[*left_out, *renamed])
-    several = any(len(arm) > 1 for arm in arms_of(document).values())
-    for found in labelled:
-        if found.samples:
-            section.samples.append(SampleRow(found.run.label, found.run.seed, found.samples))
-        suffix = f", {found.run.label}" + (f", seed {found.run.seed}" if several else "")
-        section.fisher_errors += [(f"layer {error.layer}{suffix}", error) for error in found.fisher_errors]
+    section = Section(_title(*key), remarks=[*left_out, *renamed])
+    if labelled:
+        section.document = merge(
+            [Document(environment=one.source.document.environment, runs=[one.run]) for one in labelled]
+        )
+    section.samples = [SampleRow(one.run.label, one.run.seed, one.samples) for one in labelled if one.samples]
+    for one in [*labelled, *measuring]:
+        conditions = describe_conditions(Document(environment=one.source.document.environment, runs=[one.run]))
+        for error in one.fisher_errors:
+            _add_fisher_error(section, f"{_layer(error)}, {one.run.label}, seed {one.run.seed}", conditions, error, one)
     return section
+
+
+def _only_measured(found: Found) -> bool:
+    return bool(found.fisher_errors) and not found.run.history.epoch and not found.run.steps.seconds
+
+
+def _layer(error: FisherError) -> str:
+    return f"layer {error.layer}" + (f" ({error.layer_name})" if error.layer_name else "")
+
+
+def _add_fisher_error(
+    section: Section, heading: str, conditions: str, error: FisherError, found: Found | Source
+) -> None:
+    """Add what the section does not show yet, under a heading that it does not have yet."""
+    if any(other.error == error and other.heading == heading for other in section.fisher_errors):
+        return
+    file = found.file if isinstance(found, Source) else found.source.file
+    headings = {other.heading for other in section.fisher_errors}
+    distinct = [heading, f"{heading}, {file.stem}", f"{heading}, {file}"]
+    name = next((name for name in distinct if name not in headings), f"{heading} #{len(headings)}")
+    section.fisher_errors.append(MeasuredLayer(name, conditions, error))
 
 
 def _title(study: str, task: str, options: str) -> str:
@@ -135,13 +175,7 @@ def _add_fisher_errors(sections: dict[_Key, Section], source: Source) -> None:
         if key is None:
             key = (study, task or source.name, "{}")
             sections.setdefault(key, Section(_title(*key)))
-        entry = (f"layer {error.layer}", error)
-        known = sections[key].fisher_errors
-        if entry in known:
-            continue
-        if any(heading == entry[0] for heading, _ in known):
-            entry = (f"layer {error.layer}, {source.file.stem}", error)
-        known.append(entry)
+        _add_fisher_error(sections[key], _layer(error), "", error, source)
 
 
 def _environments(sources: Sequence[Source]) -> list[Environment]:

@@ -17,6 +17,10 @@ def report(tmp_path):
     return report
 
 
+def headings(section):
+    return [measured.heading for measured in section.fisher_errors]
+
+
 def of_task(run, task, **options):
     return run.model_copy(update={"task": task, "task_options": options})
 
@@ -80,7 +84,7 @@ def test_fisher_errors_join_the_section_of_their_task(write, report, make_docume
     write("c.json", make_document(), fisher_error=[fisher_error()], task="digits")
     write("d.json", make_document(), fisher_error=fisher_error())
     curves, digits, unknown = report().sections
-    assert [heading for heading, _ in curves.fisher_errors] == ["layer 5, sgd, seed 1", "layer conv"]
+    assert headings(curves) == ["layer 5, sgd, seed 1", "layer conv"]
     assert (digits.title, digits.document, len(digits.fisher_errors)) == ("digits", None, 1)
     assert unknown.title == tmp_path.name
 
@@ -94,4 +98,18 @@ def test_a_fisher_error_that_is_found_twice_is_shown_once_and_another_of_its_lay
     write("b.json", make_document(make_run("adam")), fisher_error=fisher_error())
     write("c.json", make_document(make_run("kfac")), fisher_error=other)
     (section,) = report().sections
-    assert [heading for heading, _ in section.fisher_errors] == ["layer 5", "layer 5, c"]
+    assert headings(section) == ["layer 5", "layer 5, c"]
+
+
+def test_a_run_that_only_measured_fisher_errors_is_no_arm(write, report, make_document, make_run, fisher_error):
+    measuring = make_run(epochs=0).model_copy(
+        update={"fisher_error": [{**fisher_error(at), "layer_name": f"encoder.{at}"} for at in (1, 2)]}
+    )
+    write("a.json", make_document(make_run(), measuring))
+    write("b.json", make_document(measuring.model_copy(update={"task": "digits"})))
+    write("c.json", make_document(measuring))
+    curves, digits = report().sections
+    assert [run.status for run in curves.document.runs] == ["done"]
+    assert digits.document is None
+    assert headings(curves) == ["layer 1 (encoder.1), sgd, seed 0", "layer 2 (encoder.2), sgd, seed 0"]
+    assert digits.fisher_errors[0].conditions.startswith("cpu (Example CPU) · float32")
