@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ngbench.adversarial_task import AdversarialTask, PlayerPair
     from ngbench.curvature.likelihoods import Bernoulli, Categorical, Gaussian, Likelihood
     from ngbench.errors import NgbenchError, UsageError
     from ngbench.optimizers.natural_gradient import NaturalGradient
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AdversarialTask": "ngbench.adversarial_task",
     "Bernoulli": "ngbench.curvature.likelihoods",
     "Categorical": "ngbench.curvature.likelihoods",
     "Data": "ngbench.task",
@@ -27,12 +29,14 @@ _HOMES = {
     "Likelihood": "ngbench.curvature.likelihoods",
     "NaturalGradient": "ngbench.optimizers.natural_gradient",
     "NgbenchError": "ngbench.errors",
+    "PlayerPair": "ngbench.adversarial_task",
     "Range": "ngbench.parameters",
     "Task": "ngbench.task",
     "UsageError": "ngbench.errors",
 }
 
 __all__ = [
+    "AdversarialTask",
     "Bernoulli",
     "Categorical",
     "Data",
@@ -41,6 +45,7 @@ __all__ = [
     "Likelihood",
     "NaturalGradient",
     "NgbenchError",
+    "PlayerPair",
     "Range",
     "Task",
     "UsageError",

@@ -5,7 +5,10 @@ wrong is one sentence that names the plugin and its distribution, and concerns t
 
 An optimizer plugin is an entry point in ``ngbench.optimizers`` that names a function
 ``build(model, task, *, ...) -> torch.optim.Optimizer``; a task plugin is one in ``ngbench.tasks`` that names
-a function returning a :class:`ngbench.Task`. Any optimizer class is an optimizer by its dotted name.
+a function returning a :class:`ngbench.Task` or a :class:`ngbench.AdversarialTask`. Any optimizer class is an
+optimizer by its dotted name. An approximation plugin is an entry point in ``ngbench.approximations`` that names a
+function from a Fisher block and the previous estimate's start to an estimate
+(:data:`ngbench.curvature.approximations.Approximation`), with its own options as further keyword parameters.
 """
 
 from __future__ import annotations
@@ -13,26 +16,33 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from ngbench.errors import NgbenchError, ParameterError, PluginError, UnknownNameError
+from ngbench.adversarial_task import AdversarialTask
+from ngbench.errors import NgbenchError, ParameterError, PluginError, UnknownNameError, UsageError
 from ngbench.optimizer_classes import one_line, optimizer_class
-from ngbench.parameters import Parameter, accepts_any_name, convert_given, parameters_of, resolve
+from ngbench.parameters import Parameter, Range, accepts_any_name, convert_given, parameters_of, resolve
 from ngbench.summaries import SourceNotFound, read_summary
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from ngbench.curvature.approximations import Approximation
     from ngbench.task import Task
 
 __all__ = [
+    "APPROXIMATIONS",
     "OPTIMIZERS",
     "TASKS",
     "OptimizerPlugin",
     "PluginRow",
     "TaskPlugin",
+    "adversarial_task",
+    "any_task",
+    "approximation",
     "build_optimizer",
     "effective_hyperparameters",
     "optimizer",
@@ -46,7 +56,8 @@ __all__ = [
 
 OPTIMIZERS = "ngbench.optimizers"
 TASKS = "ngbench.tasks"
-_KINDS = {OPTIMIZERS: "optimizer", TASKS: "task"}
+APPROXIMATIONS = "ngbench.approximations"
+_KINDS = {OPTIMIZERS: "optimizer", TASKS: "task", APPROXIMATIONS: "approximation"}
 
 
 @dataclass(frozen=True)
@@ -107,7 +118,7 @@ class TaskPlugin:
     """
 
     name: str
-    build: Callable[..., Task]
+    build: Callable[..., Task | AdversarialTask]
     parameters: tuple[Parameter, ...]
     distribution: str
     summary: str
@@ -243,7 +254,30 @@ def task(name: str, options: Mapping[str, Any]) -> Task:
     Raises:
         ParameterError: for an option that is unknown or not allowed.
         PluginError: if the plugin fails or does not return a task.
+        UsageError: if it is a task of two players.
     """
+    made = any_task(name, options)
+    if isinstance(made, AdversarialTask):
+        raise UsageError(f"task {name!r} trains two players against each other: use ngbench gan {name}")
+    return made
+
+
+def adversarial_task(name: str, options: Mapping[str, Any]) -> AdversarialTask:
+    """The task of two players called ``name``, made with ``options`` (texts or values).
+
+    Raises:
+        ParameterError: for an option that is unknown or not allowed.
+        PluginError: if the plugin fails or does not return a task.
+        UsageError: if it is a task of one model.
+    """
+    made = any_task(name, options)
+    if not isinstance(made, AdversarialTask):
+        raise UsageError(f"task {name!r} trains one model, no generator and critic: use ngbench compare {name}")
+    return made
+
+
+def any_task(name: str, options: Mapping[str, Any]) -> Task | AdversarialTask:
+    """The task called ``name``, of either kind; errors as for :func:`task`."""
     from ngbench.task import Task
 
     plugin = task_plugin(name)
@@ -257,11 +291,39 @@ def task(name: str, options: Mapping[str, Any]) -> Task:
         raise PluginError(
             f"task {name!r} (from {plugin.distribution}) failed: {type(error).__name__}: {one_line(error)}"
         ) from error
-    if not isinstance(made, Task):
+    if not isinstance(made, Task | AdversarialTask):
         raise PluginError(
             f"task {name!r} (from {plugin.distribution}) returned {type(made).__name__}, it must be an ngbench.Task"
         )
     return made
+
+
+def approximation(name: str, given: Mapping[str, Any]) -> Approximation:
+    """The Kronecker approximation called ``name``, with the options ``given`` (texts or values).
+
+    ``positions`` is an option of all of them: the radius at which pairs of positions of a convolution are cut off.
+
+    Raises:
+        UnknownNameError: there is no such approximation.
+        ParameterError: an option is unknown or not allowed.
+        PluginError: the plugin cannot be imported or is provided twice.
+    """
+    from ngbench.curvature.approximations import at_radius
+
+    point = _find(APPROXIMATIONS, name)
+    if point is None:
+        raise UnknownNameError("approximation", name, {p.name for p in _points(APPROXIMATIONS)})
+    function = _load(point, APPROXIMATIONS)
+    with _naming(point, APPROXIMATIONS):
+        own = parameters_of(function, skip=2)
+        parameters = (*own, *parameters_of(_with_positions))
+    options = convert_given(parameters, given, f"approximation {name}")
+    positions = options.pop("positions", "all")
+    return at_radius(partial(function, **options), positions)
+
+
+def _with_positions(*, positions: Annotated[int, Range(minimum=0)] | Literal["all"] = "all") -> None:
+    """Carries the signature of the option that every approximation has."""
 
 
 def _points(group: str) -> list[EntryPoint]:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from ngbench.adversarial_task import AdversarialTask, PlayerPair
     from ngbench.parameters import Parameter
     from ngbench.plugins import PluginRow
+    from ngbench.task import Task
 
 
 class Kind(str, Enum):
@@ -76,20 +78,34 @@ def describe_optimizer(row: PluginRow) -> dict[str, Any]:
     problems: dict[str, str] = {}
     for task_row in plugins.rows(plugins.TASKS):
         try:
-            values = plugins.published_hyperparameters(plugin, plugins.task(task_row.name, {}))
+            task = plugins.any_task(task_row.name, {})
+            read = {
+                called: plugins.published_hyperparameters(plugin, view)
+                for called, view in _views(task_row.name, task).items()
+            }
         except PluginError as error:
             problems[task_row.name] = str(error)
             continue
-        if values:
-            published[task_row.name] = values
+        published |= {called: values for called, values in read.items() if values}
     described = {**asdict(row), "summary": row.summary or plugin.summary}
     described["parameters"] = [_describe_parameter(parameter) for parameter in plugin.parameters]
     return {**described, "published": published, "unreadable_tasks": problems}
 
 
+def _views(name: str, task: Task | AdversarialTask) -> dict[str, Task]:
+    """What an optimizer may be asked to train there: the task, or each of its players."""
+    from ngbench.adversarial_task import PLAYERS, AdversarialTask
+    from ngbench.training.players import player_task
+
+    if not isinstance(task, AdversarialTask):
+        return {name: task}
+    return {f"{name} {player}": player_task(task, player) for player in PLAYERS}
+
+
 def describe_task(row: PluginRow) -> dict[str, Any]:
     """The row with the task's options, batch sizes, budget and published values; or with what is wrong."""
     from ngbench import plugins
+    from ngbench.adversarial_task import AdversarialTask
     from ngbench.errors import ParameterError, PluginError
 
     described: dict[str, Any] = asdict(row)
@@ -97,17 +113,30 @@ def describe_task(row: PluginRow) -> dict[str, Any]:
         plugin = plugins.task_plugin(row.name)
         described["summary"] = row.summary or plugin.summary
         described["parameters"] = [_describe_parameter(parameter) for parameter in plugin.parameters]
-        task = plugins.task(row.name, {})
+        task = plugins.any_task(row.name, {})
     except PluginError as error:
         return {**described, "problem": str(error)}
     except ParameterError:  # an option without default: what follows depends on it
         return described
-    described["likelihood"] = type(task.likelihood).__name__
     described["batch_size"] = task.batch_size
     described["batch_sizes"] = list(task.batch_sizes)
     described["epochs"] = task.epochs
-    described["published"] = {name: dict(values) for name, values in task.hyperparameters.items()}
+    if isinstance(task, AdversarialTask):
+        described["critic_steps"] = task.critic_steps
+        described["penalty"] = task.penalty
+        described["published"] = {
+            name: _describe_pair(pair) for name, pair in task.settings_for(task.batch_size).items()
+        }
+    else:
+        described["likelihood"] = type(task.likelihood).__name__
+        described["published"] = {name: dict(values) for name, values in task.hyperparameters.items()}
     return described
+
+
+def _describe_pair(pair: PlayerPair) -> dict[str, Any]:
+    own = {"generator": pair.generator_hyperparameters, "critic": pair.critic_hyperparameters}
+    names = {"generator": pair.generator, "critic": pair.critic}
+    return names | {f"{player}.{key}": value for player, values in own.items() for key, value in values.items()}
 
 
 def format_described(described: dict[str, Any]) -> str:
@@ -120,7 +149,7 @@ def format_described(described: dict[str, Any]) -> str:
         lines.append(f"  {described['summary']}")
     if described["problem"]:
         lines.append(f"  PROBLEM: {described['problem']}")
-    for key in ("likelihood", "batch_size", "batch_sizes", "epochs"):
+    for key in ("likelihood", "batch_size", "batch_sizes", "epochs", "critic_steps", "penalty"):
         if described.get(key):
             value = described[key]
             shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
