@@ -78,14 +78,14 @@ def run_gate(request: GateRequest) -> None:
             asked_for=asked_for,
             fail_on_inconclusive=request.fail_on_inconclusive,
         )
-    console.print(f"{request.current} against {request.baseline}, thresholds {origin}", soft_wrap=True, highlight=False)
+    _say(console, f"{request.current} against {request.baseline}, thresholds {origin}")
     print_report(report, console=console)
     _export(request, report, console)
     if request.update_baseline and (report.error is None or request.accept):
         write_text(dump(current), request.baseline)
-        console.print(f"The baseline {str(request.baseline)!r} is now {str(request.current)!r}.", soft_wrap=True)
+        _say(console, f"The baseline {str(request.baseline)!r} is now {str(request.current)!r}.")
     elif request.update_baseline:
-        console.print("The baseline was not updated, because the check failed (--accept updates it all the same).")
+        _say(console, "The baseline was not updated, because the check failed; --accept updates it all the same.")
     if report.error is not None:
         raise report.error
 
@@ -142,3 +142,7 @@ def _export(request: GateRequest, report: Report, console: Console) -> None:
         # The log of a workflow holds both streams; the one without an export keeps the export clean.
         console.file.write(format_annotations(report))
         console.file.flush()
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -137,7 +137,7 @@ def _percent(part: float) -> str:
     percent = 100 * part
     # A tenth of a per cent is below what is measured, but a count that changed at all must not look unchanged.
     shown = f"{percent:+.1f}" if abs(percent) >= 0.05 or percent == 0 else f"{percent:+.1g}"
-    return shown.replace("-", "−", 1)
+    return f"−{shown[1:]}" if shown.startswith("-") else shown
 
 
 def _row(found: Comparison) -> Row:

@@ -66,9 +66,8 @@ def _tables(columns: list[Column]) -> Iterator[Table]:
     shown = [columns[0], *columns[2:]]
     for arm in dict.fromkeys(arms):
         table = Table(
-            title=arm,
+            title=Text(arm, "bold"),
             title_justify="left",
-            title_style="bold",
             box=None,
             padding=(0, 2, 0, 0),
             pad_edge=False,

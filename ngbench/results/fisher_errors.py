@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ngbench.errors import RecordError
-from ngbench.results.comparability import Problem
+from ngbench.results.comparability import Pair, Problem
 from ngbench.results.metrics import NotApplicable, Outcome
 from ngbench.results.record import Document
 from ngbench.results.thresholds import ANY, Metric
@@ -21,45 +22,55 @@ _KEY = "fisher_error"
 
 def holds_fisher_errors(document: Document) -> bool:
     """Whether the document has Fisher errors."""
-    return bool(_layers(document))
+    return any(_KEY in (extra or {}) for extra in (document.model_extra, *(run.model_extra for run in document.runs)))
 
 
 def measure_fisher_errors(
-    metric: Metric, baseline: Document, current: Document
+    metric: Metric, baseline: Document, current: Document, pairs: Sequence[Pair]
 ) -> Iterator[tuple[Metric, str, Outcome]]:
     """For each measured layer and approximation that the metric names: metric, layer in words, and the change.
 
-    The number is the mean of Error 1 over the measured iterations. Seeds fix the samples, so it is compared as it
-    is. A layer is comparable if everything but the approximations and their times was the same.
+    They are those of the documents and those of the runs that can be compared. The number is the mean of Error 1
+    over the measured iterations; seeds fix the samples, so it is compared as it is. A layer is comparable if
+    everything but the approximations was the same.
 
     Raises:
         RecordError: a document's Fisher errors do not have their shape.
     """
-    before, now = _layers(baseline), _layers(current)
-    for layer, old in before.items():
-        if layer not in now:
-            yield metric, layer, Problem(f"{metric} of {layer}", "the layer has vanished, the baseline has it")
-            continue
-        new = now[layer]
-        differing = [key for key in _conditions(old) | _conditions(new) if old.get(key) != new.get(key)]
-        if differing:
-            yield metric, layer, Problem(f"{metric} of {layer}", f"{', '.join(sorted(differing))} changed")
-            continue
-        names = [*old["approximations"], *(n for n in new["approximations"] if n not in old["approximations"])]
-        for name in names if metric.name == ANY else [metric.name]:
-            named = Metric(metric.form, name)
-            yield named, layer, _change(f"{named} of {layer}", name, old["approximations"], new["approximations"])
+    before, now = _layers("", baseline.model_extra), _layers("", current.model_extra)
+    for pair in pairs:
+        for old, new in zip(pair.baseline, pair.current, strict=True):
+            prefix = f"{pair.label}, " if len(pair.current) == 1 else f"{pair.label}, seed {new.seed}, "
+            before |= _layers(prefix, old.model_extra)
+            now |= _layers(prefix, new.model_extra)
+    for layer in before:
+        yield from _measure_layer(metric, layer, before[layer], now.get(layer))
 
 
-def _layers(document: Document) -> dict[str, dict[str, Any]]:
+def _measure_layer(
+    metric: Metric, layer: str, before: dict[str, Any], now: dict[str, Any] | None
+) -> Iterator[tuple[Metric, str, Outcome]]:
+    subject = f"{metric} of {layer}"
+    if now is None:
+        yield metric, layer, Problem(subject, "the layer has vanished, the baseline has it")
+        return
+    differing = [key for key in _conditions(before) | _conditions(now) if before.get(key) != now.get(key)]
+    if differing:
+        yield metric, layer, Problem(subject, f"{', '.join(sorted(differing))} changed")
+        return
+    old, new = before["approximations"], now["approximations"]
+    for name in dict.fromkeys([*old, *new]) if metric.name == ANY else [metric.name]:
+        named = replace(metric, name=name)
+        yield named, layer, _change(f"{named} of {layer}", name, old, new)
+
+
+def _layers(prefix: str, extra: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
+    value = (extra or {}).get(_KEY, [])
     found = {}
-    sources = [("", document.model_extra), *((f"{run.label}, ", run.model_extra) for run in document.runs)]
-    for prefix, extra in sources:
-        value = (extra or {}).get(_KEY)
-        for part in value if isinstance(value, list) else [] if value is None else [value]:
-            if not isinstance(part, dict) or not isinstance(part.get("approximations"), dict):
-                raise RecordError(f"a record is invalid at {_KEY}: it must hold approximations")
-            found[f"{prefix}layer {part.get('layer', '?')}"] = part
+    for part in value if isinstance(value, list) else [value]:
+        if not isinstance(part, dict) or not isinstance(part.get("approximations"), dict):
+            raise RecordError(f"a record is invalid at {_KEY}: it must hold approximations")
+        found[f"{prefix}layer {part.get('layer', '?')}"] = part
     return found
 
 

@@ -208,13 +208,13 @@ class _Gate:
     def _not_applied(self, metric: Metric, missing: Sequence[tuple[str, NotApplicable]]) -> None:
         why = "; ".join(f"{arm}: {reason.reason}" for arm, reason in missing)
         if not self.asked_for:
-            self.notes.append(f"{metric} was not compared{f' ({why})' if why else ''}.")
+            self.notes += [f"{metric} was not compared ({why})."] if why else []
         elif self.pairs or not self.problems:
             self.problems.append(Problem(str(metric), f"nothing has it{f' ({why})' if why else ''}"))
 
     def _outcomes(self, metric: Metric) -> Iterator[tuple[Metric, Pair | str, Outcome]]:
         if metric.form == "fisher_error.NAME":
-            yield from measure_fisher_errors(metric, self.baseline, self.current)
+            yield from measure_fisher_errors(metric, self.baseline, self.current, self.pairs)
             return
         for pair in self.pairs:
             for named in expand(metric, pair):

@@ -34,6 +34,7 @@ DEFAULT_THRESHOLDS = (
     "peak_memory:10%",
     "optimizer_state:0%",
     "final_loss:2%",
+    "fisher_error.*:1%",
 )
 """What is checked where nothing is asked for: quantities that mean the same on every machine."""
 
