@@ -27,7 +27,7 @@ _ADMITTED = {
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Admits arrays, bytes, strings, numbers, lists, tuples, sets and dictionaries."""
+    """Admits arrays, bytes, strings, numbers, lists, tuples and dictionaries."""
 
     def find_class(self, module: str, name: str) -> Any:
         try:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from ngbench.data.matlab import read_matrices
+from ngbench.data.matlab import read_arrays, read_matrices
 from ngbench.errors import DataError
 
 
@@ -66,3 +66,13 @@ def test_version_7_3_is_refused(tmp_path: Path) -> None:
 def test_unreadable_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot read"):
         read_matrices(tmp_path, ["bdata"])
+
+
+def test_arrays_keep_their_type_and_dimensions(tmp_path: Path) -> None:
+    array = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    scipy.io.savemat(tmp_path / "data.mat", {"X": array})
+    read = read_arrays(tmp_path / "data.mat", ["X"])["X"]
+    assert read.dtype == np.uint8
+    np.testing.assert_array_equal(read, array)
+    with pytest.raises(DataError, match=r"'X' in .* is not a matrix of real numbers"):
+        read_matrices(tmp_path / "data.mat", ["X"])
