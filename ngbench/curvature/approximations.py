@@ -177,7 +177,8 @@ def lanczos(
     z = rearrange(block, rank, route)
     generator = torch.Generator().manual_seed(0)
     positive = z.positive_left()
-    cold = _unit(z, positive) + _unit(z, z.random_left(generator))
+    # The random part is the smaller one, so that the two never cancel.
+    cold = _unit(z, positive) + 0.5 * _unit(z, z.random_left(generator))
     spectrum = lanczos_bidiagonalisation(
         z,
         _start(z, cold, previous.terms if previous else ()),

@@ -18,7 +18,7 @@ __all__ = ["Deflated", "Operator", "Spectrum", "Triplet", "lanczos_bidiagonalisa
 
 _Products = Callable[[Tensor, Tensor], Tensor]
 
-# After this many iterations without a smaller residual, once it is below this share of σ₁, only rounding is left of it.
+# After this many iterations at a residual that falls no more, below this share of σ, only rounding is left of it.
 _STALLED = 10
 _ROUNDING_SHARE = 1e-3
 
@@ -137,10 +137,12 @@ def power_svd(
             return Spectrum((Triplet(torch.zeros_like(u), 0.0, torch.zeros_like(t)),), k, (0.0,), True)
         v = t / sigma
         w = z.times(v)
-        residual = z.left_norm(w - sigma * u) / (sigma if scale is None else scale)
+        unit = sigma if scale is None else scale
+        residual = z.left_norm(w - sigma * u) / unit
         if residual < best:
             best, best_at = residual, k
-        stalled = k - best_at >= _STALLED and best < _ROUNDING_SHARE
+        # Near another singular vector the residual grows, for as long as the iteration takes to leave it.
+        stalled = k - best_at >= _STALLED and residual <= 2 * best and best * unit < _ROUNDING_SHARE * sigma
         if residual <= precision or stalled or k >= max_iterations or not math.isfinite(residual):
             return Spectrum((Triplet(u, sigma, v),), k, (residual,), residual <= precision)
         u = w / z.left_norm(w)
@@ -277,6 +279,8 @@ class _Basis:
         self._right[:r] = _combine(self._y[:, :r], self._right[:k])
         self._matrix.zero_()
         self._matrix.diagonal()[:r] = self._sigma[:r]
+        self._x = self._y = torch.eye(r, dtype=torch.float64)
+        self._sigma, self._residuals = self._sigma[:r], self._residuals[:r]
         self.size = r
         if at_random:
             self._next = self._random(z.random_right, self._right[:r], z.right_products, z.right_norm)

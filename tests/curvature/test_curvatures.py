@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from dense import convolutions, perceptron
+from torch import nn
+
+from ngbench.curvature.approximations import Estimate, deflation, kfac, kfac_corrected, kpsvd, lanczos
+from ngbench.curvature.capture import Capture
+from ngbench.curvature.curvatures import KroneckerCurvature
+from ngbench.curvature.inverses import Damping, invert
+from ngbench.curvature.kronecker import KroneckerSum
+from ngbench.curvature.layers import find_layers
+from ngbench.curvature.likelihoods import Categorical
+
+APPROXIMATIONS = {
+    "kfac": kfac,
+    "kpsvd": kpsvd,
+    "deflation": deflation,
+    "deflation-3": partial(deflation, rank=3),
+    "lanczos": lanczos,
+    "kfac-corrected": kfac_corrected,
+}
+
+
+class Run:
+    """A model that is never updated, and batches of blocks and gradients from it."""
+
+    def __init__(self, model: nn.Module, shape: tuple[int, ...]) -> None:
+        self.model, self.shape = model, shape
+        self.layers = find_layers(model)
+        self.generator = torch.Generator().manual_seed(0)
+
+    def batch(self):
+        capture = Capture(self.model, self.layers, Categorical(), seed=3)
+        capture.due = True
+        inputs = torch.randn(12, *self.shape, dtype=torch.float64, generator=self.generator)
+        self.model.zero_grad()
+        Categorical().loss(self.model(inputs), torch.zeros(12, dtype=torch.long)).backward()
+        blocks = capture.take()
+        capture.remove()
+        return blocks, {layer: layer.gradient() for layer in self.layers.values()}
+
+
+def _perceptron():
+    return Run(perceptron(), (5,))
+
+
+def _convolutions():
+    return Run(convolutions(), (2, 6, 6))
+
+
+def _step(curvature, batch):
+    blocks, gradients = batch
+    curvature.accumulate(blocks)
+    curvature.refresh()
+    return curvature.precondition(gradients)
+
+
+@pytest.mark.parametrize("approximation", APPROXIMATIONS.values(), ids=APPROXIMATIONS)
+@pytest.mark.parametrize("make", [_perceptron, _convolutions])
+def test_a_run_that_was_stored_goes_on_bit_for_bit(make, approximation, tmp_path):
+    run = make()
+    curvature = KroneckerCurvature(run.layers, approximation, damping=0.1)
+    for _ in range(2):
+        _step(curvature, run.batch())
+    torch.save(curvature.state_dict(), tmp_path / "state")
+    resumed = KroneckerCurvature(run.layers, approximation, damping=0.1)
+    resumed.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
+    _, gradients = batch = run.batch()
+    # First with the stored inverses, then with new ones from stored averages and starts.
+    for directions in (lambda c: c.precondition(gradients), lambda c: _step(c, batch)):
+        expected, actual = directions(curvature), directions(resumed)
+        assert all(torch.equal(actual[layer], expected[layer]) for layer in run.layers.values())
+    assert resumed.diagnostics() == curvature.diagnostics()
+
+
+def test_iterations_start_from_the_last_batch_and_not_from_the_average():
+    run, seen = _perceptron(), []
+
+    def remember(block, previous):
+        found = deflation(block, previous)
+        seen.append((previous, found))
+        return found
+
+    curvature = KroneckerCurvature({0: next(iter(run.layers.values()))}, remember, damping=0.1)
+    for _ in range(3):
+        blocks, _ = run.batch()
+        curvature.accumulate({layer: block for layer, block in blocks.items() if layer.name == "0"})
+    assert seen[0][0] is None
+    assert seen[1][0] is seen[0][1].value
+    assert seen[2][0] is seen[1][1].value
+    assert curvature.starts["0"] is seen[2][1].value
+
+
+def test_products_whose_signs_change_between_batches_are_averaged_with_one_sign():
+    run, sign = _perceptron(), [1.0]
+
+    def changing(block, previous):
+        sign[0] = -sign[0]
+        (first, (c, d)) = deflation(block).value.terms
+        return Estimate(KroneckerSum((first, (c * sign[0], d * sign[0]))))
+
+    curvature = KroneckerCurvature(run.layers, changing, damping=0.1)
+    blocks, _ = run.batch()
+    for _ in range(4):
+        curvature.accumulate(blocks)
+    for layer, block in blocks.items():
+        expected = deflation(block).value.dense()
+        assert (curvature.factors[layer.name].dense() - expected).norm() <= 1e-9 * expected.norm()
+
+
+@pytest.mark.parametrize("kind", ["factored", "normal"])
+def test_the_damping_of_a_convolution_is_divided_by_its_positions(kind):
+    run = _convolutions()
+    curvature = KroneckerCurvature(run.layers, kpsvd, damping=0.6, damping_kind=kind, use_pi=False)
+    blocks, gradients = batch = run.batch()
+    directions = _step(curvature, batch)
+    assert [block.positions for block in blocks.values()] == [36, 4, 1]
+    for layer, positions in zip(blocks, (36, 4, 1), strict=True):
+        damping = Damping(0.6 / positions, kind, use_pi=False)
+        expected = invert(curvature.factors[layer.name], damping).times(gradients[layer])
+        torch.testing.assert_close(directions[layer], expected)
+
+
+@pytest.mark.parametrize(
+    ("approximation", "searches", "products"),
+    [
+        (kpsvd, ["term_1"], ["term_1"]),
+        (deflation, ["term_1", "term_2"], ["term_1", "term_2"]),
+        (lanczos, ["krylov"], ["term_1", "term_2"]),
+        (kfac_corrected, ["term_2"], ["term_2"]),
+    ],
+)
+def test_iterations_and_residuals_of_the_last_step_are_reported(approximation, searches, products):
+    run = _perceptron()
+    curvature = KroneckerCurvature(run.layers, approximation, damping=0.1)
+    blocks, gradients = batch = run.batch()
+    _step(curvature, batch)
+    numbers = curvature.diagnostics()
+    names = [layer.name for layer in run.layers.values()]
+    assert {key for key in numbers if key.startswith("iterations")} == {
+        f"iterations/{name}/{search}" for name in names for search in searches
+    }
+    assert {key for key in numbers if key.startswith("residual")} == {
+        f"residual/{name}/{product}" for name in names for product in products
+    }
+    for layer, block in blocks.items():
+        found = approximation(block)
+        for search, iterations in found.iterations.items():
+            assert numbers[f"iterations/{layer.name}/{search}"] == iterations > 0
+    assert numbers["unconverged"] == 0
+    clamped = {key for key in numbers if key.startswith("clamped")}
+    assert clamped == (set() if approximation is kpsvd else {f"clamped/{name}" for name in names})
+    # The next step estimates and inverts nothing.
+    curvature.precondition(gradients)
+    assert curvature.diagnostics() == {}
+
+
+def test_an_estimate_that_missed_its_precision_is_reported():
+    run = _perceptron()
+    curvature = KroneckerCurvature(run.layers, partial(kpsvd, max_iterations=1), damping=0.1)
+    _step(curvature, run.batch())
+    assert curvature.diagnostics()["unconverged"] == 3
+
+
+def test_solutions_by_iteration_are_reported_at_every_step():
+    run = _perceptron()
+    curvature = KroneckerCurvature(run.layers, partial(deflation, rank=3), damping=0.1)
+    _, gradients = batch = run.batch()
+    _step(curvature, batch)
+    curvature.precondition(gradients)
+    numbers = curvature.diagnostics()
+    assert set(numbers) == {
+        f"{key}/{name}"
+        for key in ("solve_iterations", "solve_residual", "negative_curvature")
+        for name in ("0", "2", "4")
+    }
+
+
+@pytest.mark.parametrize("second_term", ["clamp", "absolute"])
+def test_options_of_the_second_product_reach_the_inverse(second_term):
+    run = _perceptron()
+    blocks, gradients = batch = run.batch()
+    curvature = KroneckerCurvature(run.layers, deflation, damping=1e-3, second_term=second_term, floor=0.4)
+    directions = _step(curvature, batch)
+    damping = Damping(1e-3, second_term=second_term, floor=0.4)
+    for layer in blocks:
+        expected = invert(curvature.factors[layer.name], damping).times(gradients[layer])
+        torch.testing.assert_close(directions[layer], expected)
+
+
+def test_a_curvature_that_is_not_finite_is_an_error_that_names_the_layer():
+    run = _perceptron()
+    for approximation in (kpsvd, deflation, lanczos, kfac_corrected):
+        blocks, _ = run.batch()
+        curvature = KroneckerCurvature(run.layers, approximation, damping=0.1)
+        next(block for layer, block in blocks.items() if layer.name == "2").inputs[0, 0] = torch.nan
+        curvature.accumulate(blocks)
+        with pytest.raises(FloatingPointError, match="layer '2' contains NaN or infinite values"):
+            curvature.refresh()
