@@ -7,7 +7,7 @@ the gradient and not on the residual, so it is no minimiser: nothing keeps its e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -35,7 +35,7 @@ class AdditiveTwoLevelCurvature(Curvature):
 
     Args:
         layers: the layers, in the order of the model.
-        fine: from the layers to the Kronecker curvature that is corrected.
+        fine: the Kronecker curvature of the same layers that is corrected.
         damping: λ of F• in ``energy_gap``.
 
     Attributes:
@@ -46,16 +46,11 @@ class AdditiveTwoLevelCurvature(Curvature):
         TypeError: the fine level does not consist of Kronecker products.
     """
 
-    def __init__(
-        self, layers: Mapping[Any, Layer], fine: Callable[[Mapping[Any, Layer]], Curvature], *, damping: float
-    ) -> None:
+    def __init__(self, layers: Mapping[Any, Layer], fine: Curvature, *, damping: float) -> None:
         self.layers = {layer.name: layer for layer in layers.values()}
-        curvature = fine(layers)
-        if not isinstance(curvature, KroneckerCurvature):
-            raise TypeError(
-                f"coarse_space='previous' needs Kronecker factors, which {type(curvature).__name__} has not"
-            )
-        self.fine = curvature
+        if not isinstance(fine, KroneckerCurvature):
+            raise TypeError(f"coarse_space='previous' needs Kronecker factors, which {type(fine).__name__} has not")
+        self.fine = fine
         self.damping = damping
         self.diagnose = False
         self._names: list[str] = []

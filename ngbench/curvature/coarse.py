@@ -83,7 +83,7 @@ class DenseVector(CoarseVector):
         return block.transpose_times(self.matrix)
 
     def inner(self, matrix: Tensor) -> Tensor:
-        return torch.sum(self.matrix * matrix)
+        return torch.dot(self.matrix.flatten(), matrix.flatten())
 
     def add_to(self, matrix: Tensor, factor: Tensor) -> None:
         matrix.addcmul_(self.matrix, factor)

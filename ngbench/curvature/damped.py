@@ -127,10 +127,11 @@ class GramInverse(DampedInverse):
         return cls(jacobian, damping, factorise(jacobian.gram(), damping.value * jacobian.examples, what))
 
     def times(self, matrices: Mapping[Layer, Tensor]) -> Matrices:
-        products = self.jacobian.weighted_sum(self.factor.solve(self.jacobian.transpose_times(matrices)))
-        return {
-            layer: products[layer].neg_().add_(matrix).div_(self.damping.value) for layer, matrix in matrices.items()
-        }
+        weights = self.factor.solve(self.jacobian.transpose_times(matrices)).div_(-self.damping.value)
+        solution = self.jacobian.weighted_sum(weights)
+        for layer, matrix in matrices.items():
+            solution[layer].add_(matrix, alpha=1 / self.damping.value)
+        return solution
 
     def times_mean_column(self, factor: float) -> Matrices:
         """The product with ``factor`` times the mean column of J."""

@@ -4,6 +4,8 @@ KFAC's damping (4.53) adds to ``A ⊗ G`` the terms ``M = π√λ I ⊗ G + π�
 exact block: ``(M + (1/m) J Jᵀ)⁻¹ = M⁻¹ − M⁻¹J (m I + JᵀM⁻¹J)⁻¹ JᵀM⁻¹``. ``M`` is diagonal in the eigenbases of A
 and G, with eigenvalues ``π√λ γ_j + π⁻¹√λ α_k + λ``; their inverses Ω are not a product of a function of j and one of k,
 but a cross approximation of low rank is exact to rounding, and turns ``JᵀM⁻¹J`` into a short sum of Gram matrices.
+
+As for KFAC, λ is divided by the number of positions of a layer that has several.
 """
 
 from __future__ import annotations
@@ -27,12 +29,13 @@ _SLICE_NUMBERS = 2**24
 
 
 def _shifts(block: FisherBlock, damping: Damping, what: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """``A``, ``G`` and what the damping adds to their eigenvalues, ``π√λ`` and ``π⁻¹√λ``."""
+    """``A``, ``G`` and what the damping adds to the eigenvalues of A and of G, ``π√λ`` and ``π⁻¹√λ``."""
     a, g = block.kfac_factors()
     if not (torch.isfinite(a).all() and torch.isfinite(g).all()):
         raise FloatingPointError(f"{what} contains NaN or infinite values")
     pi = pi_ratio(a, g) if damping.use_pi else torch.ones((), dtype=a.dtype, device=a.device)
-    return a, g, pi * damping.value**0.5, damping.value**0.5 / pi
+    root = (damping.value / block.positions) ** 0.5
+    return a, g, pi * root, root / pi
 
 
 class HeuristicGramInverse(DampedInverse):
@@ -54,7 +57,7 @@ class HeuristicGramInverse(DampedInverse):
         a, g, shift_a, shift_g = _shifts(block, damping, what)
         alpha, u_a = torch.linalg.eigh(a)
         gamma, u_g = torch.linalg.eigh(g)
-        omega = 1 / (shift_a * gamma.clamp(min=0).unsqueeze(1) + shift_g * alpha.clamp(min=0) + damping.value)
+        omega = 1 / (shift_a * gamma.clamp(min=0).unsqueeze(1) + shift_g * alpha.clamp(min=0) + shift_a * shift_g)
         gram = _weighted_gram(block, u_a, u_g, omega)
         return cls(jacobian, damping, factorise(gram, jacobian.examples, what), (u_a, u_g, omega))
 
@@ -88,7 +91,7 @@ class HeuristicDenseInverse(DenseInverse):
         # Row by row, vec(G B Aᵀ) is (G ⊗ A) vec(B): the Kronecker products are the other way round.
         matrix += torch.kron(shift_a * g, torch.eye(len(a), dtype=a.dtype, device=a.device))
         matrix += torch.kron(torch.eye(len(g), dtype=g.dtype, device=g.device), shift_g * a)
-        return cls(jacobian, damping, factorise(matrix, damping.value, what))
+        return cls(jacobian, damping, factorise(matrix, damping.value / block.positions, what))
 
 
 def cross_approximation(matrix: Tensor) -> tuple[Tensor, Tensor]:

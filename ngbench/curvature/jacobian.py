@@ -21,13 +21,16 @@ __all__ = ["Jacobian", "Matrices", "inner_product"]
 
 Matrices = dict[Layer, Tensor]
 
+# Gram matrices of layers with so many numbers together (256 MiB in float32) are computed side by side.
+_GRAM_NUMBERS = 2**26
+
 # Of vectors drawn to tell whether a gradient is the mean column of J; two a layer leave no room for chance.
 _PROBES = 2
 
 
 def inner_product(left: Mapping[Layer, Tensor], right: Mapping[Layer, Tensor]) -> Tensor:
     """``⟨left, right⟩`` over the layers of ``left``: a scalar in float64."""
-    products = [torch.sum(matrix * right[layer]).double() for layer, matrix in left.items()]
+    products = [torch.sum(matrix.double() * right[layer].double()) for layer, matrix in left.items()]
     return torch.stack(products).sum()
 
 
@@ -129,10 +132,18 @@ class Jacobian:
 
     def gram(self) -> Tensor:
         """``JᵀJ`` (4.78), shape ``(c · m, c · m)``."""
+        items = list(self.blocks.values())
         total: Tensor | None = None
-        for block in self.blocks.values():
-            gram = block.gram()
-            total = gram if total is None else total.add_(gram)
+        # All at once is faster, as long as they fit.
+        size = max(1, _GRAM_NUMBERS // self.columns**2)
+        for start in range(0, len(items), size):
+            for gram in map_layers(
+                lambda block: block.gram(),
+                items[start : start + size],
+                device=self.device,
+                size=lambda block: block.d_in * block.d_out,
+            ):
+                total = gram if total is None else total.add_(gram)
         assert total is not None
         return total
 
@@ -159,10 +170,12 @@ class Jacobian:
             matrix = matrices[layer]
             left = torch.randn(_PROBES, block.d_out, generator=generator, dtype=self.dtype, device=self.device)
             right = torch.randn(_PROBES, block.d_in, generator=generator, dtype=self.dtype, device=self.device)
-            given.append(torch.sum((left @ matrix) * right, 1).double())
+            images = left @ matrix
+            given.append(torch.sum(images * right, 1).double())
             products = [block.rank_one_products(x, y) for x, y in zip(left, right, strict=True)]
             mean.append(torch.stack(products).double().mean(1))
-            scales.append(matrix.norm().expand(_PROBES).double())
+            # As long as the matrix, in the mean.
+            scales.append(images.norm(dim=1).double())
         a, b, scale = torch.cat(given), torch.cat(mean), torch.cat(scales)
         factor = torch.dot(a, b) / torch.dot(b, b)
         tolerance = 1e3 * torch.finfo(self.dtype).eps

@@ -8,7 +8,7 @@ for any curvature that is refreshed now and then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -34,15 +34,13 @@ from ngbench.curvature.layers import Layer
 
 __all__ = ["TwoLevelCurvature"]
 
-MakeCurvature = Callable[[Mapping[Any, Layer]], Curvature]
-
 
 class TwoLevelCurvature(Curvature):
     """A block-diagonal curvature with a multiplicative coarse correction (4.17).
 
     Args:
         layers: the layers, in the order of the model.
-        fine: from the layers to the curvature that is corrected, any that preconditions layer by layer.
+        fine: the curvature of the same layers that is corrected, any that preconditions layer by layer.
         coarse_space: ``nicolaides``, ``spectral``, ``krylov-nicolaides``, which change at a refresh alone, or
             ``residual``, ``krylov-residual``, ``taylor``, which follow the gradient.
         damping: λ of ``F• = F + λI``.
@@ -59,7 +57,7 @@ class TwoLevelCurvature(Curvature):
     def __init__(
         self,
         layers: Mapping[Any, Layer],
-        fine: MakeCurvature,
+        fine: Curvature,
         *,
         coarse_space: str,
         damping: float,
@@ -80,7 +78,7 @@ class TwoLevelCurvature(Curvature):
                 " step: 0 only"
             )
         self.layers = {layer.name: layer for layer in layers.values()}
-        self.fine = fine(layers)
+        self.fine = fine
         self.damping = damping
         self.decay = decay
         self._space = spaces[coarse_space]

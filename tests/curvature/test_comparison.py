@@ -21,8 +21,8 @@ def test_angle_and_distance_are_those_to_the_dense_solution():
 @pytest.mark.parametrize("angle", [1e-9, 1e-3, 2.0, math.pi])
 def test_angles_keep_their_digits_however_small(angle):
     key = object()
-    reference = {key: torch.tensor([[3.0, 0.0]]).double()}
-    step = {key: torch.tensor([[math.cos(angle), math.sin(angle)]]).double()}
+    reference = {key: torch.tensor([[3.0, 0.0]], dtype=torch.float64)}
+    step = {key: torch.tensor([[math.cos(angle), math.sin(angle)]], dtype=torch.float64)}
     assert compare_steps(step, reference).angle == pytest.approx(angle, rel=1e-9)
 
 

@@ -73,11 +73,13 @@ def test_heuristic_damping_adds_what_it_adds_to_the_kronecker_product(model, use
     given = problem(model=model(), examples=examples)
     curvature = BlockDiagonalCurvature(given.layers, damping=DAMPING, damping_kind="heuristic", use_pi=use_pi)
     step = _direction(curvature, given)
+    positions = {"0": 36, "3": 4} if model is convolutions else {}
     for layer, block in given.blocks.items():
         a, g = block.kfac_factors()
         pi = ((a.trace() / len(a)) / (g.trace() / len(g))).sqrt() if use_pi else 1.0
         eye_a, eye_g = torch.eye(len(a)).double(), torch.eye(len(g)).double()
-        root = DAMPING**0.5
+        # KFAC divides λ by the positions of a convolution.
+        root = (DAMPING / positions.get(layer.name, 1)) ** 0.5
         extra = torch.kron(a + pi * root * eye_a, g + root / pi * eye_g) - torch.kron(a, g)
         close(step[layer], _solve_block(given, layer, 0.0, extra))
 

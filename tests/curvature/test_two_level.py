@@ -35,7 +35,9 @@ FINE = partial(KroneckerCurvature, approximation=kfac, damping=0.1, use_pi=True)
 
 
 def _two_level(given, space="nicolaides", order=2, damping=DAMPING, fine=FINE, **options):
-    return TwoLevelCurvature(given.layers, fine, coarse_space=space, order=order, damping=damping, **options)
+    return TwoLevelCurvature(
+        given.layers, fine(given.layers), coarse_space=space, order=order, damping=damping, **options
+    )
 
 
 def _start(curvature, given):
@@ -271,7 +273,7 @@ def test_infinite_gradients_are_not_hidden():
 def test_the_additive_correction_is_that_of_the_kronecker_operator(model, use_pi):
     given = problem(model=model())
     fine = partial(KroneckerCurvature, approximation=kfac, damping=0.1, use_pi=use_pi)
-    curvature = AdditiveTwoLevelCurvature(given.layers, fine, damping=DAMPING)
+    curvature = AdditiveTwoLevelCurvature(given.layers, fine(given.layers), damping=DAMPING)
     curvature.diagnose = True
     step = _step(curvature, given)
     r0t = _columns(given, None, "nicolaides", 1, given.gradient, None)
@@ -303,7 +305,7 @@ def _sums_over_positions(block):
 
 def test_the_additive_correction_measures_its_gap_only_when_asked():
     given = problem()
-    curvature = AdditiveTwoLevelCurvature(given.layers, FINE, damping=DAMPING)
+    curvature = AdditiveTwoLevelCurvature(given.layers, FINE(given.layers), damping=DAMPING)
     _step(curvature, given)
     assert set(curvature.diagnostics()) == {"coarse_dimension", "coarse_dropped"}
 
@@ -311,19 +313,21 @@ def test_the_additive_correction_measures_its_gap_only_when_asked():
 def test_the_additive_correction_needs_kronecker_factors():
     given = problem()
     with pytest.raises(TypeError, match="coarse_space='previous' needs Kronecker factors"):
-        AdditiveTwoLevelCurvature(given.layers, partial(ExactCurvature, damping=DAMPING), damping=DAMPING)
+        AdditiveTwoLevelCurvature(given.layers, ExactCurvature(given.layers, damping=DAMPING), damping=DAMPING)
 
 
 def _makes():
     for space, order in SPACES:
         yield pytest.param(lambda given, s=space, o=order: _two_level(given, s, o), id=f"{space}-{order}")
     yield pytest.param(lambda given: _two_level(given, decay=0.5), id="averaged")
-    yield pytest.param(lambda given: AdditiveTwoLevelCurvature(given.layers, FINE, damping=DAMPING), id="previous")
+    yield pytest.param(
+        lambda given: AdditiveTwoLevelCurvature(given.layers, FINE(given.layers), damping=DAMPING), id="previous"
+    )
     yield pytest.param(_measured, id="previous-measured")
 
 
 def _measured(given):
-    curvature = AdditiveTwoLevelCurvature(given.layers, FINE, damping=DAMPING)
+    curvature = AdditiveTwoLevelCurvature(given.layers, FINE(given.layers), damping=DAMPING)
     curvature.diagnose = True
     return curvature
 

@@ -1,0 +1,94 @@
+"""Optimizer plugins that invert the Fisher matrix of the batch without approximating it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from torch import nn
+
+from ngbench.curvature.curvatures import Curvature
+from ngbench.curvature.exact import BlockDiagonalCurvature, ExactCurvature
+from ngbench.errors import ParameterError
+from ngbench.optimizers.natural_gradient import NaturalGradient
+from ngbench.optimizers.signatures import shares_parameters
+from ngbench.parameters import Range
+from ngbench.task import Task
+
+__all__ = ["block_diagonal_ng", "exact_ng"]
+
+Positive = Annotated[float, Range(above=0)]
+
+
+def _natural_gradient(
+    model: nn.Module,
+    task: Task,
+    curvature: Callable[..., Curvature],
+    options: Mapping[str, Any] | None = None,
+    *,
+    lr: Positive = 1e-3,
+    momentum: Annotated[float, Range(minimum=0, below=1)] = 0.9,
+    weight_decay: Annotated[float, Range(minimum=0)] = 0.0,
+    damping: Positive = 1e-2,
+    kl_clip: Positive | None = None,
+    fisher: Literal["sampled", "empirical", "exact"] = "sampled",
+    curvature_interval: Annotated[int, Range(minimum=1)] | Literal["once"] = 1,
+    curvature_fraction: Annotated[float, Range(above=0, maximum=1)] = 1.0,
+    seed: Annotated[int, Range(minimum=0)] = 0,
+) -> NaturalGradient:
+    """Natural gradient with the Fisher matrix of the batch.
+
+    Args:
+        lr: learning rate α.
+        momentum: β of the moving sum of steps.
+        weight_decay: η, added to the preconditioned gradient.
+        damping: λ, added to the Fisher matrix.
+        kl_clip: c of the KL clipping (3.E), or none as in the published runs.
+        fisher: targets sampled from the model, those of the data, or their expectation in closed form, whose system
+            has as many times more unknowns as an example has outputs.
+        curvature_interval: steps between batches of which the Fisher matrix is taken, or once.
+        curvature_fraction: the part of the batch that the curvature sees (a quarter in the published runs).
+        seed: of the sampled targets.
+    """
+    return NaturalGradient(
+        model,
+        task.likelihood,
+        partial(curvature, damping=damping, empirical=fisher == "empirical", **(options or {})),
+        lr=lr,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        kl_clip=kl_clip,
+        fisher=fisher,
+        curvature_interval=curvature_interval,
+        inverse_interval=curvature_interval,
+        curvature_fraction=curvature_fraction,
+        seed=seed,
+    )
+
+
+@shares_parameters(_natural_gradient)
+def exact_ng(model: nn.Module, task: Task, **shared: Any) -> NaturalGradient:
+    """Exact natural gradient: the Fisher matrix of the whole network on the batch, by the matrix inversion lemma."""
+    return _natural_gradient(model, task, ExactCurvature, **shared)
+
+
+@shares_parameters(_natural_gradient)
+def block_diagonal_ng(
+    model: nn.Module,
+    task: Task,
+    *,
+    damping_kind: Literal["normal", "heuristic"] = "normal",
+    pi: bool = False,
+    **shared: Any,
+) -> NaturalGradient:
+    """Block-diagonal natural gradient: the exact Fisher block of each layer on the batch.
+
+    Args:
+        damping_kind: add λ to the block, or what KFAC's damping of its factors adds to their product.
+        pi: with heuristic damping, balance that of the two factors (3.1.2).
+    """
+    if pi and damping_kind == "normal":
+        raise ParameterError("pi=true is not allowed with damping_kind=normal, which has no factors to balance")
+    options = {"damping_kind": damping_kind, "use_pi": pi}
+    return _natural_gradient(model, task, BlockDiagonalCurvature, options, **shared)

@@ -1,0 +1,79 @@
+"""The optimizer plugin of the two-level corrections, on top of any Kronecker approximation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from torch import nn
+
+from ngbench.curvature.additive import AdditiveTwoLevelCurvature
+from ngbench.curvature.coarse import FIXED_SPACES
+from ngbench.curvature.curvatures import KroneckerCurvature
+from ngbench.curvature.two_level import TwoLevelCurvature
+from ngbench.errors import ParameterError
+from ngbench.optimizers import kronecker
+from ngbench.optimizers.natural_gradient import NaturalGradient
+from ngbench.optimizers.signatures import shares_parameters
+from ngbench.parameters import Range
+from ngbench.task import Task
+
+__all__ = ["two_level"]
+
+_FINE = {
+    "kfac": kronecker.kfac,
+    "kpsvd": kronecker.kpsvd,
+    "deflation": kronecker.deflation,
+    "lanczos": kronecker.lanczos,
+    "kfac-corrected": kronecker.kfac_corrected,
+}
+
+
+@shares_parameters(kronecker.kfac)
+def two_level(
+    model: nn.Module,
+    task: Task,
+    *,
+    coarse_space: Literal[
+        "nicolaides",
+        "spectral",
+        "residual",
+        "krylov-nicolaides",
+        "krylov-residual",
+        "taylor",
+        "previous",
+    ] = "nicolaides",
+    order: Annotated[int, Range(minimum=1)] | None = None,
+    approximation: Literal["kfac", "kpsvd", "deflation", "lanczos", "kfac-corrected"] = "kfac",
+    coarse_damping: Annotated[float, Range(above=0)] | None = None,
+    coarse_decay: Annotated[float, Range(minimum=0, below=1)] = 0.0,
+    **shared: Any,
+) -> NaturalGradient:
+    """Two-level KFAC: a Kronecker curvature, corrected between layers on a small coarse space.
+
+    Args:
+        coarse_space: the vectors of each layer that the correction combines (4.2.3); previous is the additive
+            correction of Tselepidis et al.
+        order: columns of the taylor space, 2 if none is given; of no other space.
+        approximation: of the curvature that is corrected.
+        coarse_damping: λ of F + λI in the correction; none takes that of the damping.
+        coarse_decay: γ of the running average of the coarse operator; 0 takes it from the last batch, whose
+            correction is optimal there. Spaces that follow the gradient have none, and previous takes decay.
+    """
+    optimizer = _FINE[approximation](model, task, **shared)
+    layers, fine = {layer: layer for layer in optimizer.layers}, optimizer.curvature
+    assert isinstance(fine, KroneckerCurvature)
+    damping = fine.damping.value if coarse_damping is None else coarse_damping
+    if order is not None and coarse_space != "taylor":
+        raise ParameterError(f"order={order} is not allowed with coarse_space={coarse_space}: only with taylor")
+    if coarse_decay and coarse_space not in FIXED_SPACES:
+        allowed = ", ".join(FIXED_SPACES)
+        raise ParameterError(
+            f"coarse_decay={coarse_decay:g} is not allowed with coarse_space={coarse_space}: only with {allowed}"
+        )
+    if coarse_space == "previous":
+        optimizer.curvature = AdditiveTwoLevelCurvature(layers, fine, damping=damping)
+    else:
+        optimizer.curvature = TwoLevelCurvature(
+            layers, fine, coarse_space=coarse_space, damping=damping, order=order or 2, decay=coarse_decay
+        )
+    return optimizer
