@@ -24,7 +24,7 @@ def compare(
     ],
     reference: Annotated[
         str | None,
-        typer.Option("--reference", metavar="ARM", help="Arm that ratios refer to.  [default: the first]"),
+        typer.Option("--reference", metavar="ARM", help="Arm that ratios refer to.", show_default="the first"),
     ] = None,
     settings: options.Settings = None,
     batch_size: options.BatchSize = None,

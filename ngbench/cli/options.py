@@ -10,6 +10,7 @@ import typer
 
 from ngbench.arms import parse_settings
 from ngbench.errors import ParameterError
+from ngbench.training.limits import LIMITS
 
 __all__ = ["parse_duration", "task_settings"]
 
@@ -22,21 +23,47 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set one of the task's own options (repeatable)."),
 ]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Examples in a step.  [default: the task's]")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of initial weights, data order and sampling.")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size",
+        metavar="N",
+        parser=LIMITS["batch-size"].convert,
+        help="Examples in a step.",
+        show_default="the task's",
+    ),
+]
+Seed = Annotated[
+    int,
+    typer.Option(
+        "--seed", metavar="N", parser=LIMITS["seed"].convert, help="Seed of initial weights, data order and sampling."
+    ),
+]
 Seeds = Annotated[
-    int, typer.Option("--seeds", metavar="N", help="Repeat with this many seeds, counted up from --seed.")
+    int,
+    typer.Option(
+        "--seeds",
+        parser=LIMITS["seeds"].convert,
+        metavar="N",
+        help="Repeat with this many seeds, counted up from --seed.",
+    ),
 ]
 
 Epochs = Annotated[
     int | None,
     typer.Option(
         "--epochs",
-        help="Passes over the training data.  [default: the task's, without any other limit]",
+        metavar="N",
+        parser=LIMITS["epochs"].convert,
+        help="Passes over the training data.",
+        show_default="the task's, without any other limit",
         rich_help_panel=_BUDGET,
     ),
 ]
-Steps = Annotated[int | None, typer.Option("--steps", help="Updates.", rich_help_panel=_BUDGET)]
+Steps = Annotated[
+    int | None,
+    typer.Option("--steps", metavar="N", parser=LIMITS["steps"].convert, help="Updates.", rich_help_panel=_BUDGET),
+]
 TimeLimit = Annotated[
     str | None,
     typer.Option(
@@ -50,6 +77,8 @@ TargetLoss = Annotated[
     float | None,
     typer.Option(
         "--target-loss",
+        metavar="LOSS",
+        parser=LIMITS["target-loss"].convert,
         help="Report when the training loss reaches this; runs go on after it.",
         rich_help_panel=_BUDGET,
     ),
@@ -58,6 +87,7 @@ EarlyStopping = Annotated[
     int | None,
     typer.Option(
         "--early-stopping",
+        parser=LIMITS["early-stopping"].convert,
         metavar="PATIENCE",
         help="End a run after this many epochs without a new lowest training loss.",
         rich_help_panel=_BUDGET,
@@ -84,13 +114,21 @@ Dtype = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", help="Threads on the CPU.  [default: torch's]", rich_help_panel=_MACHINE),
+    typer.Option(
+        "--threads",
+        metavar="N",
+        parser=LIMITS["threads"].convert,
+        help="Threads on the CPU.",
+        show_default="torch's",
+        rich_help_panel=_MACHINE,
+    ),
 ]
 DataDir = Annotated[
     Path | None,
     typer.Option(
         "--data-dir",
-        help="Where data sets live.  [default: NGBENCH_DATA_DIR, else the user's cache]",
+        help="Where data sets live.",
+        show_default="NGBENCH_DATA_DIR, else the user's cache",
         rich_help_panel=_MACHINE,
     ),
 ]

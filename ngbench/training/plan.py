@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 
@@ -14,26 +14,14 @@ from ngbench.arms import ArmSpec, refuse_identical
 from ngbench.data.directory import data_directory
 from ngbench.errors import ParameterError
 from ngbench.measurement.memory import parameter_bytes
-from ngbench.parameters import Parameter, Range
 from ngbench.results.record import DataRecord, MemoryRecord, OptimizerRecord, RunRecord
 from ngbench.training.config import Budget, RunConfig
 from ngbench.training.devices import device_name, resolve_device, resolve_dtype
+from ngbench.training.limits import LIMITS
 from ngbench.training.problem import Problem, initial_model, initial_optimizer, load_problem
 from ngbench.training.schedule import PlannedRun
 
-__all__ = ["Plan", "Request", "make_plan"]
-
-_COUNT = Annotated[int, Range(minimum=1)]
-_BOUNDS: dict[str, Any] = {
-    "epochs": _COUNT,
-    "steps": _COUNT,
-    "batch-size": _COUNT,
-    "seed": Annotated[int, Range(minimum=0, below=2**63)],
-    "seeds": _COUNT,
-    "threads": _COUNT,
-    "early-stopping": _COUNT,
-    "target-loss": float,
-}
+__all__ = ["Plan", "Request", "check_batch_size", "first_record", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -105,11 +93,13 @@ def make_plan(request: Request) -> Plan:
         plugins.effective_hyperparameters(plugin, task, arm.hyperparameters)
         for plugin, arm in zip(found, request.arms, strict=True)
     ]
+    # A default of 0 and a given 0.0 are the same value.
     refuse_identical(
-        (arm.label, arm.optimizer, values) for arm, values in zip(request.arms, hyperparameters, strict=True)
+        (arm.label, arm.optimizer, {name: _as_float(value) for name, value in values.items()})
+        for arm, values in zip(request.arms, hyperparameters, strict=True)
     )
     problem = load_problem(request.task, options, directory)
-    batch_size = _batch_size(request, problem)
+    batch_size = check_batch_size(request.batch_size, problem)
     parameters, size = _try_optimizers(problem, request.arms, hyperparameters, dtype)
     budget = _budget(request, problem)
 
@@ -130,23 +120,32 @@ def make_plan(request: Request) -> Plan:
             threads=threads,
             target_loss=request.target_loss,
         )
-        return PlannedRun(config, _first_record(config, problem, found[at].distribution, parameters, size))
+        return PlannedRun(config, first_record(config, problem, found[at].distribution, parameters, size))
 
     groups = [[planned(at, request.seed + k) for at in range(len(request.arms))] for k in range(request.seeds)]
     return Plan(groups, problem, device, threads)
 
 
 def _check_bounds(request: Request) -> None:
-    for name, annotation in _BOUNDS.items():
+    for name, limit in LIMITS.items():
         value = getattr(request, name.replace("-", "_"))
         if value is not None:
-            Parameter(name, annotation).convert(value)
+            limit.convert(value)
     if request.time_limit is not None and not request.time_limit > 0:
         raise ParameterError(f"time-limit={request.time_limit} is not allowed, it must be longer than 0 s")
 
 
-def _batch_size(request: Request, problem: Problem) -> int:
-    size = problem.task.batch_size if request.batch_size is None else request.batch_size
+def _as_float(value: Any) -> Any:
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def check_batch_size(given: int | None, problem: Problem) -> int:
+    """The batch size that is ``given``, else the task's.
+
+    Raises:
+        ParameterError: it is larger than the data.
+    """
+    size = problem.task.batch_size if given is None else given
     examples = len(problem.data.train_inputs)
     if size > examples:
         raise ParameterError(
@@ -185,9 +184,10 @@ def _try_optimizers(
     return sum(p.numel() for p in model.parameters()), parameter_bytes(model)
 
 
-def _first_record(
+def first_record(
     config: RunConfig, problem: Problem, distribution: str | None, parameters: int, size: int
 ) -> RunRecord:
+    """What is known of a run before it begins; ``size`` is the model's in bytes."""
     data, device = problem.data, torch.device(config.device)
     return RunRecord(
         label=config.label,

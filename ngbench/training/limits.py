@@ -1,0 +1,26 @@
+"""What the numbers of a request may be. Loads no torch, so that the command line can check them while it parses."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from ngbench.parameters import Parameter, Range
+
+__all__ = ["LIMITS"]
+
+_COUNT = Annotated[int, Range(minimum=1)]
+
+LIMITS = {
+    name: Parameter(name, annotation, required=True)
+    for name, annotation in {
+        "epochs": _COUNT,
+        "steps": _COUNT,
+        "batch-size": _COUNT,
+        "seed": Annotated[int, Range(minimum=0, below=2**63)],
+        "seeds": _COUNT,
+        "threads": _COUNT,
+        "early-stopping": _COUNT,
+        "target-loss": float,
+    }.items()
+}
+"""By the name of the option, without the dashes before it."""

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Run = Callable[..., Any]
+Read = Callable[[str | Path], dict[str, Any]]
+
+
+def test_arms_take_turns_and_their_records_keep_their_order(ngbench: Run, read_runs: Read) -> None:
+    done = ngbench(
+        "compare pond -o sgd:lr=0.05,adam,still@sgd:lr=1e-30 --epochs 2 --seeds 2 --output out --export-json - "
+        "--reference adam"
+    )
+    assert done.code == 0, done.err
+    runs = read_runs(done.out)
+    assert list(runs) == ["sgd:lr=0.05/0", "adam/0", "still/0", "sgd:lr=0.05/1", "adam/1", "still/1"]
+    assert {run["status"] for run in runs.values()} == {"done"}
+    lines = [line.split(",")[0] for line in done.err.splitlines() if " seed 0: epoch " in line]
+    assert [line.split(" seed")[0] for line in lines] == [
+        "sgd:lr=0.05",
+        "adam",
+        "still",
+        "adam",
+        "still",
+        "sgd:lr=0.05",
+    ]
+    assert "reference" in done.err
+    assert sorted(path.suffix for path in Path("out").iterdir()) == [".json"] * 6 + [".pt"] * 6
+
+
+def test_each_run_of_a_comparison_is_what_it_is_alone(ngbench: Run, read_runs: Read) -> None:
+    together = read_runs(ngbench("compare pond -o sgd,adam --seeds 2 --export-json -").out)
+    alone = read_runs(ngbench("train pond -o adam --seeds 2 --export-json -").out)
+    for key in ("adam/0", "adam/1"):
+        assert together[key]["history"]["train_loss"] == alone[key]["history"]["train_loss"]
+        assert together[key]["history"]["validation_loss"] == alone[key]["history"]["validation_loss"]
+
+
+def test_what_goes_wrong_in_an_arm_is_that_arms_alone(ngbench: Run, read_runs: Read) -> None:
+    done = ngbench("compare pond -o fails,killed@dies,crashed@dies:number=11 -o sgd:lr=1e30 -o adam --export-json -")
+    assert done.code == 1
+    runs = read_runs(done.out)
+    assert {key: (run["status"], run["history"]["epoch"]) for key, run in runs.items()} == {
+        "fails/0": ("failed", [1]),
+        "killed/0": ("out_of_memory", [1]),
+        "crashed/0": ("failed", [1]),
+        "sgd:lr=1e30/0": ("diverged", [1]),
+        "adam/0": ("done", [1, 2]),
+    }
+    assert runs["fails/0"]["message"] == "RuntimeError: the knob came off"
+    assert runs["killed/0"]["message"].startswith("the process was killed (signal 9)")
+    assert runs["crashed/0"]["message"] == "the process ended by signal 11"
+    assert "Traceback" not in done.err
+
+
+def test_an_arm_whose_process_died_runs_its_next_seed(ngbench: Run, read_runs: Read) -> None:
+    done = ngbench("compare pond -o dies:at=2,adam --seeds 2 --export-json -")
+    statuses = {key: run["status"] for key, run in read_runs(done.out).items()}
+    assert statuses == {
+        "dies:at=2/0": "out_of_memory",
+        "adam/0": "done",
+        "dies:at=2/1": "out_of_memory",
+        "adam/1": "done",
+    }
+
+
+def test_what_a_plugin_prints_stays_out_of_the_export(ngbench: Run, read_runs: Read) -> None:
+    done = ngbench("compare pond -o chatters,sgd --epochs 1 --export-json -")
+    assert list(read_runs(done.out)) == ["chatters/0", "sgd/0"]
+    assert done.err.count("chatter\n") >= 2
