@@ -8,7 +8,7 @@ positive semi-definite (Proposition 3.2); later products may have any sign, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -188,8 +188,8 @@ def lanczos(
         max_iterations=max_iterations,
         generator=generator,
     )
-    triplets = _positive_first(z, spectrum.triplets, positive, 4 * precision)
-    return _estimate(z, _factors(block, z, triplets), {"krylov": spectrum})
+    spectrum = _positive_first(z, spectrum, positive, precision)
+    return _estimate(z, _factors(block, z, spectrum.triplets), {"krylov": spectrum})
 
 
 def rearrange(block: FisherBlock, terms: int, route: Route = "auto") -> Rearrangement:
@@ -228,7 +228,8 @@ def _semi_definite(matrix: Tensor) -> Tensor:
         return matrix
     values, vectors = torch.linalg.eigh(matrix)
     scaled: Tensor = vectors * (values if values.sum() >= 0 else -values).clamp(min=0)
-    return scaled @ vectors.T
+    nearest: Tensor = scaled @ vectors.T
+    return nearest
 
 
 def at_radius(approximation: Approximation, positions: int | Literal["all"]) -> Approximation:
@@ -243,26 +244,37 @@ def _unit(z: Rearrangement, u: Tensor) -> Tensor:
     return u / length if length else u
 
 
-def _positive_first(z: Rearrangement, triplets: Sequence[Triplet], positive: Tensor, tie: float) -> list[Triplet]:
-    """The triplets with the first one positive semi-definite.
+def _positive_first(z: Rearrangement, spectrum: Spectrum, positive: Tensor, precision: float) -> Spectrum:
+    """The same sum with a first triplet that is positive semi-definite.
 
-    Singular vectors are given up to their sign, and those of (nearly) equal σ up to a rotation, that changes their sum
-    by no more than the ``tie``. Of their span, the projection of a positive semi-definite matrix is the one that the
-    power method would find, and positive semi-definite as all its iterates.
+    Singular vectors are given up to their sign, and those of (nearly) equal σ up to a rotation, which changes their sum
+    by no more than the difference. Of equal ones the first becomes the one to which the power method leads from a
+    positive semi-definite matrix, through iterates that all are.
     """
-    tied = [t for t in triplets if t.sigma and t.sigma >= (1 - tie) * triplets[0].sigma]
+    triplets = spectrum.triplets
+    tied = [t for t in triplets if t.sigma and t.sigma >= (1 - 4 * precision) * triplets[0].sigma]
     if not tied:
-        return list(triplets)
+        return spectrum
     left, right = torch.stack([t.u for t in tied]), torch.stack([t.v for t in tied])
-    shares = z.left_products(left, positive)
-    rotation = torch.linalg.qr(torch.cat([shares.unsqueeze(1), torch.eye(len(tied), dtype=shares.dtype)], 1)).Q
-    if rotation[:, 0] @ shares < 0:
-        rotation[:, 0].neg_()
-    weights = rotation.T.to(left)
-    left, right = torch.tensordot(weights, left, dims=1), torch.tensordot(weights, right, dims=1)
+    if len(tied) == 1:
+        sign = 1.0 if float(z.left_products(left, positive)) >= 0 else -1.0
+        first = Triplet(triplets[0].u * sign, triplets[0].sigma, triplets[0].v * sign)
+        return replace(spectrum, triplets=(first, *triplets[1:]))
+    search = power_svd(z, positive, precision=precision, max_iterations=MAX_ITERATIONS)
+    first = search.triplets[0]
+    shares = z.left_products(left, first.u).unsqueeze(1)
+    # The columns after the first one span what is orthogonal to the shares.
+    rotation = torch.linalg.qr(torch.cat([shares, torch.eye(len(tied), dtype=shares.dtype)], 1)).Q[:, 1:].to(left)
     sigma = sum(t.sigma for t in tied) / len(tied)
-    rotated = [Triplet(u, sigma, v) for u, v in zip(left, right, strict=True)]
-    return [*rotated, *triplets[len(tied) :]]
+    others = [
+        Triplet(torch.tensordot(column, left, dims=1), sigma, torch.tensordot(column, right, dims=1))
+        for column in rotation.T
+    ]
+    return replace(
+        spectrum,
+        triplets=(first, *others, *triplets[len(tied) :]),
+        iterations=spectrum.iterations + search.iterations,
+    )
 
 
 def _estimate(z: Rearrangement, terms: Sequence[tuple[Tensor, Tensor]], searches: Mapping[str, Spectrum]) -> Estimate:

@@ -189,6 +189,16 @@ def test_products_that_the_rearrangement_does_not_have_are_zero(approximation, r
 
 
 @pytest.mark.parametrize("route", ["direct", "gram"])
+@pytest.mark.parametrize("approximation", [kpsvd, deflation, lanczos])
+def test_of_more_equal_singular_values_than_products_the_first_one_is_semi_definite(approximation, route):
+    block = LinearBlock(torch.eye(4).double(), torch.eye(4).double(), constant=False)
+    value = approximation(block, route=route).value
+    _check_first_product(value)
+    expected = 1 - len(value.terms) / 4
+    assert Case(block, block.dense()).error(value) ** 2 == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("route", ["direct", "gram"])
 @pytest.mark.parametrize("approximation", [kpsvd, deflation, lanczos, kfac_corrected])
 def test_zero_gradients_have_zero_products(approximation, route):
     block = LinearBlock(torch.randn(5, 3), torch.zeros(5, 2), constant=True)
