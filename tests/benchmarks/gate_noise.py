@@ -1,0 +1,271 @@
+"""How often ``ngbench check`` is wrong: false alarms between equal runs, and slow-downs that it misses.
+
+    python tests/benchmarks/gate_noise.py [--pairs 200] [--injected 50] [--rounds N] [--slow-down 0.1]
+
+Each comparison is between two documents made here, one after the other, by the training loop of ``ngbench
+compare``: SGD and KFAC on a small auto-encoder of curves, taking turns round by round. Equal pairs give the rate
+of false alarms under ``step_time.ratio:5%``. The slow-down is time burnt inside one phase of KFAC: a tenth of the
+whole step, which ``step_time.ratio:5%`` must catch and attribute to the phase, or a tenth of the phase itself,
+which ``phase.NAME.ratio:5%`` must catch. All kinds of runs are mixed in time, so that the machine's moods hit all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import nn
+
+from ngbench.arms import parse_arms
+from ngbench.results.environment import describe_environment
+from ngbench.results.gate import Report, check
+from ngbench.results.record import Document, RunRecord
+from ngbench.results.thresholds import DEFAULT_ABSOLUTE_FLOOR, parse_seconds, parse_threshold
+from ngbench.results.verdict import Verdict
+from ngbench.training.config import RunConfig
+from ngbench.training.executors import Executor
+from ngbench.training.plan import Plan, Request, make_plan
+from ngbench.training.problem import Problem
+from ngbench.training.run import OnStep, Run
+from ngbench.training.schedule import execute
+
+REFERENCE, ARM = "sgd", "kfac"
+OPTIMIZERS = [REFERENCE, f"{ARM}@kfac:curvature_interval=10,inverse_interval=10"]
+WIDTHS = (196, 100, 30, 100, 196)
+EXAMPLES, BATCH_SIZE = 512, 64
+FLOOR = parse_seconds("--absolute-floor", DEFAULT_ABSOLUTE_FLOOR)
+STEP_RULE = "step_time.ratio:5%"
+
+
+def small_problem(problem: Problem) -> Problem:
+    """The curves at half their resolution, and a network of one tenth of the size."""
+
+    def shrink(images: torch.Tensor) -> torch.Tensor:
+        return nn.functional.avg_pool2d(images.reshape(-1, 1, 28, 28), 2).reshape(-1, WIDTHS[0])
+
+    def model() -> nn.Module:
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise(WIDTHS):
+            layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+        return nn.Sequential(*layers[:-1])
+
+    train, validation = shrink(problem.data.train_inputs), shrink(problem.data.validation_inputs)[:BATCH_SIZE]
+    data = replace(
+        problem.data,
+        train_inputs=train,
+        train_targets=train,
+        validation_inputs=validation,
+        validation_targets=validation,
+    )
+    return replace(problem, data=data, task=replace(problem.task, model=model))
+
+
+class Burning:
+    """The phase context of an optimizer that burns time at the end of one phase, once a step.
+
+    Args:
+        recorder: the phase context to burn in.
+        phase: the phase's name.
+        share: how much to burn.
+        of_step: whether the share is of the step, taken over the last steps, or of the phase, as it just was.
+    """
+
+    def __init__(self, recorder: Any, phase: str, share: float, *, of_step: bool) -> None:
+        self._recorder, self._phase, self._share, self._of_step = recorder, phase, share, of_step
+        self._steps: deque[float] = deque(maxlen=100)
+        self._started = self._burnt = 0.0
+
+    def __call__(self, name: str) -> Any:
+        return self._burn() if name == self._phase else self._recorder(name)
+
+    def step_started(self, now: float) -> None:
+        self._started, self._burnt = now, 0.0
+
+    def step_ended(self, now: float) -> None:
+        self._steps.append(now - self._started - self._burnt)
+
+    @contextmanager
+    def _burn(self) -> Iterator[None]:
+        with self._recorder(self._phase):
+            start = time.perf_counter()
+            yield
+            end = time.perf_counter()
+            base = end - start
+            if self._of_step:
+                base = 0.0 if self._burnt or not self._steps else sum(self._steps) / len(self._steps)
+            while time.perf_counter() < end + self._share * base:
+                pass
+            self._burnt += time.perf_counter() - end
+
+
+class BurningRun(Run):
+    """A run whose optimizer burns time."""
+
+    burning: Callable[[Any], Burning]
+
+    def prepare(self) -> RunRecord:
+        record = super().prepare()
+        burning = self.burning(self._recorder)
+        self._optimizer.phase = burning
+        take_step = self._step
+
+        def step(*arguments: Any) -> torch.Tensor:
+            burning.step_started(time.perf_counter())
+            loss = take_step(*arguments)
+            burning.step_ended(time.perf_counter())
+            return loss
+
+        self._step = step
+        return record
+
+
+class Local(Executor):
+    """Runs in this process; with ``burning`` their optimizers burn time."""
+
+    def __init__(self, problem: Problem, burning: Callable[[Any], Burning] | None) -> None:
+        self._problem, self._burning = problem, burning
+
+    def begin_prepare(self, config: RunConfig, record: RunRecord) -> None:
+        self._run = Run(config, self._problem, record)
+        if self._burning is not None:
+            self._run = BurningRun(config, self._problem, record)
+            self._run.burning = self._burning
+        self._order: Callable[[], RunRecord] = self._run.prepare
+
+    def begin_epoch(self) -> None:
+        self._order = self._run.epoch
+
+    def result(self, on_step: OnStep | None = None) -> RunRecord:
+        return self._order()
+
+    def close(self) -> None:
+        pass
+
+
+class Silent:
+    """Is told of everything and says nothing."""
+
+    def group(self, records: Sequence[RunRecord]) -> None:
+        pass
+
+    def update(self, record: RunRecord) -> None:
+        pass
+
+    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
+        pass
+
+
+class Study:
+    """Makes documents, and counts what ``check`` says of them."""
+
+    def __init__(self, plan: Plan, problem: Problem, phase: str, slow_down: float) -> None:
+        self._plan, self._problem, self._phase, self._slow_down = plan, problem, phase, slow_down
+        self._environment = describe_environment()
+        self.verdicts: dict[str, Counter[str]] = {}
+        self.named = 0
+        self.covered: list[bool] = []
+        self.half_widths: list[float] = []
+
+    def document(self, *, burn: bool = False, of_step: bool = True) -> Document:
+        def burning(recorder: Any) -> Burning:
+            return Burning(recorder, self._phase, self._slow_down, of_step=of_step)
+
+        executors = {
+            run.config.label: Local(self._problem, burning if burn and run.config.label == ARM else None)
+            for run in self._plan.groups[0]
+        }
+        records, _ = execute(self._plan.groups, executors, Silent())
+        assert all(record.status == "done" for record in records), [record.message for record in records]
+        return Document(environment=self._environment, runs=records)
+
+    def compare(self, what: str, baseline: Document, current: Document, rule: str) -> Report:
+        report = check(current, baseline, [parse_threshold(rule)], floor=FLOOR, reference=REFERENCE)
+        assert not report.problems, report.problems
+        (comparison,) = report.comparisons
+        self.verdicts.setdefault(f"{what}, {rule}", Counter())[comparison.verdict.value] += 1
+        return report
+
+    def equal(self, baseline: Document, current: Document) -> None:
+        (comparison,) = self.compare("equal", baseline, current, STEP_RULE).comparisons
+        change = comparison.change
+        assert change is not None
+        assert change.low is not None
+        assert change.high is not None
+        assert change.baseline is not None
+        self.covered.append(change.low <= 0 <= change.high)
+        self.half_widths.append((change.high - change.low) / 2 / change.baseline)
+        self.compare("equal", baseline, current, f"phase.{self._phase}.ratio:5%")
+
+    def slower_step(self, baseline: Document, current: Document) -> None:
+        (comparison,) = self.compare("slower step", baseline, current, STEP_RULE).comparisons
+        caught = comparison.verdict is Verdict.WORSE
+        self.named += caught and comparison.note.startswith(f"{self._phase} changed most")
+
+    def slower_phase(self, baseline: Document, current: Document) -> None:
+        self.compare("slower phase", baseline, current, f"phase.{self._phase}.ratio:5%")
+
+    def describe(self) -> str:
+        lines = []
+        for what, counts in self.verdicts.items():
+            shown = ", ".join(f"{counts[verdict.value]} {verdict.value}" for verdict in Verdict)
+            lines.append(f"{what:45s} {sum(counts.values()):4d}: {shown}")
+        caught = self.verdicts.get(f"slower step, {STEP_RULE}", Counter())["worse"]
+        if self.covered:
+            half_widths = sorted(self.half_widths)
+            lines += [
+                f"phase named where the slower step was caught   {self.named} of {caught}",
+                f"95 % intervals of equal pairs that hold 0      {100 * sum(self.covered) / len(self.covered):.1f} %",
+                f"half-width of these intervals, median          {100 * half_widths[len(half_widths) // 2]:.2f} %",
+            ]
+        return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=200, help="comparisons of equal runs")
+    parser.add_argument("--injected", type=int, default=50, help="comparisons with each kind of slow-down")
+    parser.add_argument("--rounds", type=int, default=40, help="turns that each arm takes in a document")
+    parser.add_argument("--slow-down", type=float, default=0.1, help="part of the step, or of the phase, to burn")
+    parser.add_argument("--phase", default="precondition", help="phase of KFAC in which to burn time")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    plan = make_plan(
+        Request(
+            task="curves-autoencoder",
+            arms=parse_arms(OPTIMIZERS),
+            task_options={"examples": str(EXAMPLES), "data": "stand-in"},
+            batch_size=BATCH_SIZE,
+            device="cpu",
+            threads=arguments.threads,
+            epochs=arguments.rounds,
+        )
+    )
+    study = Study(plan, small_problem(plan.problem), arguments.phase, arguments.slow_down)
+    every = max(1, arguments.pairs // max(1, arguments.injected))
+    started, injected = time.perf_counter(), 0
+    study.document()
+    for pair in range(arguments.pairs):
+        baseline, current = study.document(), study.document()
+        study.equal(baseline, current)
+        if pair % every == 0 and injected < arguments.injected:
+            injected += 1
+            study.slower_step(baseline, study.document(burn=True))
+            study.slower_phase(current, study.document(burn=True, of_step=False))
+        if pair % 20 == 19:
+            print(f"-- {pair + 1} pairs, {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+            print(study.describe(), file=sys.stderr, flush=True)
+    print(study.describe())
+    print(f"{arguments.rounds} rounds, {arguments.threads} thread(s), {time.perf_counter() - started:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
