@@ -24,8 +24,8 @@ Matrices = dict[Layer, Tensor]
 # Gram matrices of layers with so many numbers together (256 MiB in float32) are computed side by side.
 _GRAM_NUMBERS = 2**26
 
-# Of vectors drawn to tell whether a gradient is the mean column of J; two a layer leave no room for chance.
-_PROBES = 2
+# Pairs of vectors drawn a layer to tell whether a gradient is the mean column of J. One is spent on the factor.
+_PROBES = 4
 
 
 def inner_product(left: Mapping[Layer, Tensor], right: Mapping[Layer, Tensor]) -> Tensor:
@@ -165,18 +165,18 @@ class Jacobian:
         if matrices.keys() != self.blocks.keys():
             return None
         generator = torch.Generator(self.device).manual_seed(0)
+        sizes = [size for block in self.blocks.values() for size in (block.d_out, block.d_in)]
+        draws = torch.randn(sum(sizes), _PROBES, generator=generator, dtype=self.dtype, device=self.device)
+        probes = iter(torch.split(draws, sizes))
         given, mean, scales = [], [], []
         for layer, block in self.blocks.items():
-            matrix = matrices[layer]
-            left = torch.randn(_PROBES, block.d_out, generator=generator, dtype=self.dtype, device=self.device)
-            right = torch.randn(_PROBES, block.d_in, generator=generator, dtype=self.dtype, device=self.device)
-            images = left @ matrix
-            given.append(torch.sum(images * right, 1).double())
-            products = [block.rank_one_products(x, y) for x, y in zip(left, right, strict=True)]
-            mean.append(torch.stack(products).double().mean(1))
+            left, right = next(probes), next(probes)
+            images = left.T @ matrices[layer]
+            given.append(torch.sum(images * right.T, 1))
+            mean.append(block.rank_one_products(left, right).mean(0))
             # As long as the matrix, in the mean.
-            scales.append(images.norm(dim=1).double())
-        a, b, scale = torch.cat(given), torch.cat(mean), torch.cat(scales)
+            scales.append(images.norm(dim=1))
+        a, b, scale = (torch.cat(parts).double() for parts in (given, mean, scales))
         factor = torch.dot(a, b) / torch.dot(b, b)
         tolerance = 1e3 * torch.finfo(self.dtype).eps
         holds = torch.isfinite(factor) & ((a - factor * b).abs() <= tolerance * scale).all()
