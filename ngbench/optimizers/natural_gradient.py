@@ -214,6 +214,19 @@ class NaturalGradient(Optimizer):
         torch._foreach_add_(buffers, moves)
         return buffers
 
+    def layer_shapes(self) -> list[dict[str, Any]]:
+        """``name``, ``d_in``, ``d_out`` and, once known, ``positions`` of each layer, as a record holds them."""
+        positions: Mapping[str, int] = getattr(self.curvature, "positions", {})
+        return [
+            {
+                "name": layer.name,
+                "d_in": layer.d_in,
+                "d_out": layer.d_out,
+                "positions": positions.get(layer.name, 1),
+            }
+            for layer in self.layers
+        ]
+
     def diagnostics(self) -> dict[str, float]:
         """Numbers about the last step that belong in a record."""
         return self.curvature.diagnostics()

@@ -23,6 +23,7 @@ from ngbench.report.columns import (
 )
 from ngbench.report.heading import arm_descriptions, data_descriptions, describe_conditions
 from ngbench.report.summary import recorded_target, shared_seconds, summarise
+from ngbench.report.update_costs import format_update_costs
 from ngbench.results.documents import dump
 from ngbench.results.record import Document, RunRecord
 
@@ -182,6 +183,8 @@ def format_markdown(document: Document, *, reference: str | None = None, target_
     for arm in arms:
         if arm.phases:
             parts += [f"### Cost per update: {arm.label}", format_table(format_breakdown(arm))]
+    if update_costs := format_update_costs(arms):
+        parts += ["### Cost per update, measured and predicted", format_table(update_costs)]
     remarks = [f"- {note}" for note in format_notes(arms)]
     remarks += [
         f"- **Warning:** {warning}" for warning in find_warnings(document, reference=reference, target_loss=target)

@@ -22,6 +22,7 @@ from ngbench.report.columns import (
 )
 from ngbench.report.heading import ORIGINS, arm_descriptions, data_descriptions, describe_conditions
 from ngbench.report.summary import Arm, recorded_target, shared_seconds, summarise
+from ngbench.report.update_costs import format_update_costs
 from ngbench.results.record import Document
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "format_heading",
     "format_notes",
     "format_run",
+    "print_columns",
     "print_comparison",
     "print_run",
 ]
@@ -75,6 +77,8 @@ def format_comparison(
     parts += _packed("Progress", format_progress(arms, target, shared_seconds(document)), width)
     parts += _packed("Cost", format_cost(arms), width)
     parts += _breakdowns(arms)
+    if update_costs := format_update_costs(arms):
+        parts += _packed("Cost per update, measured and predicted", update_costs, width)
     parts += _footer(document, arms, reference, target)
     return Group(*parts)
 
@@ -98,6 +102,12 @@ def format_run(document: Document, *, target_loss: float | None = None, width: i
         *_breakdowns(arms),
         *_footer(document, arms, None, target),
     )
+
+
+def print_columns(title: str, columns: Sequence[Column], console: Console) -> None:
+    """Print one table, in several parts where it is wider than the console."""
+    for part in _packed(title, columns, console.width):
+        console.print(part)
 
 
 def format_heading(document: Document) -> RenderableType:

@@ -13,10 +13,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 __all__ = [
     "SCHEMA_VERSION",
+    "AdversarialRecord",
     "DataRecord",
     "Document",
     "EnvironmentRecord",
+    "FidRecord",
     "History",
+    "LayerRecord",
     "MemoryRecord",
     "OptimizerRecord",
     "PhaseCost",
@@ -122,6 +125,16 @@ class PhaseRecord(PhaseCost):
     calls_by_round: list[Count] = []
 
 
+class LayerRecord(_Part):
+    """A layer that the optimizer has a curvature of: its weight matrix is ``d_out × d_in``, the bias column included,
+    and an example uses it at ``positions`` places."""
+
+    name: str
+    d_in: Count
+    d_out: Count
+    positions: Count = 1
+
+
 class MemoryRecord(_Part):
     """Bytes. ``peak_bytes`` is the device's allocator peak on CUDA, the process' resident-set peak on the
     CPU; ``baseline_bytes`` the same quantity before the optimizer was built."""
@@ -130,6 +143,42 @@ class MemoryRecord(_Part):
     baseline_bytes: Count | None = None
     optimizer_state_bytes: Count | None = None
     parameter_bytes: Count | None = None
+
+
+class FidRecord(_Part):
+    """How generated images were scored: the Fréchet distance of (5.33) and the network whose features it compares.
+
+    ``metric`` is the name of the score in ``history.metrics``: ``fid`` for Inception's features, another for any
+    other network's, because scores of different networks do not compare. ``accuracy`` is that of a classifier on
+    the validation images.
+    """
+
+    metric: str
+    network: str
+    digest: str
+    features: Count
+    accuracy: float | None = None
+    every: Annotated[int, Field(ge=1)]
+    samples: Count
+    real_samples: Count
+
+
+class AdversarialRecord(_Part):
+    """What only a run of two players has (Algorithm 4).
+
+    A step is an iteration: ``critic_steps`` steps of the critic and one of the generator. ``phases`` are named
+    after the player, ``critic/forward``; beside the names of any run there are ``critic/generate``, which makes
+    the generated images that the critic learns from, and ``critic/penalty``, the gradient penalty with its double
+    backward pass. ``history.train_loss`` is the generator's loss, ``history.metrics`` has ``critic_loss`` (the
+    penalty included), ``gradient_penalty`` (before it is weighted) and the score. ``samples`` are the files of the
+    grids of generated images, one for each epoch, in the directory ``samples`` beside the figures or the records.
+    """
+
+    players: dict[Literal["generator", "critic"], OptimizerRecord]
+    critic_steps: Annotated[int, Field(ge=1)]
+    penalty: Annotated[float, Field(ge=0)]
+    fid: FidRecord
+    samples: list[str | None] = []
 
 
 class RunRecord(_Part):
@@ -155,8 +204,10 @@ class RunRecord(_Part):
     steps: StepsRecord = StepsRecord()
     phases: dict[str, PhaseRecord] = {}
     memory: MemoryRecord = MemoryRecord()
+    layers: list[LayerRecord] = []
     diagnostics: dict[str, list[Any]] = {}
     started_at: str | None = None
+    adversarial: AdversarialRecord | None = None
 
 
 class EnvironmentRecord(_Part):

@@ -14,7 +14,7 @@ from ngbench.measurement.breakdown import Breakdown
 from ngbench.measurement.clock import Clock, clock_for
 from ngbench.measurement.memory import MemoryMeter, memory_meter, parameter_bytes, state_bytes
 from ngbench.measurement.recorder import StepRecorder
-from ngbench.results.record import MemoryRecord, RunRecord
+from ngbench.results.record import LayerRecord, MemoryRecord, RunRecord
 from ngbench.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ngbench.training.config import RunConfig
 from ngbench.training.devices import resolve_dtype
@@ -206,6 +206,8 @@ class Run:
         record.steps.seconds += collected.amounts
         record.steps.kind += collected.kinds
         record.phases = self._breakdown.records()
+        if not record.layers and hasattr(self._optimizer, "layer_shapes"):
+            record.layers = [LayerRecord.model_validate(shape) for shape in self._optimizer.layer_shapes()]
         record.memory.peak_bytes = max(self._meter.peak(), record.memory.peak_bytes or 0)
         record.memory.optimizer_state_bytes = state_bytes(self._optimizer)
         self._epoch_seconds = sum(collected.amounts)

@@ -74,7 +74,7 @@ def test_markdown_has_github_tables_of_equal_row_length(comparison, tmp_path):
     text = (tmp_path / "out.md").read_text(encoding="utf-8")
     assert text == format_markdown(comparison, target_loss=0.12)
     tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
-    assert len(tables) == 4
+    assert len(tables) == 5
     for lines in tables:
         assert len({line.count("|") for line in lines}) == 1
         assert set(lines[1]) <= set("|-: ")

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from ngbench.errors import UnknownNameError
 from ngbench.report.tables import print_comparison, print_run
+from ngbench.results.record import LayerRecord, OptimizerRecord
 
 
 def shown(function, document, width=80, **options):
@@ -86,3 +87,14 @@ def test_a_run_that_finished_nothing_is_shown_by_its_status(make_document, make_
     text = shown(print_run, make_document(run))
     assert "failed" in text
     assert "the model raised ValueError" in text
+
+
+def test_the_cost_of_an_update_stands_beside_the_order_that_is_predicted(make_document, make_run):
+    run = make_run("kfac")
+    run.layers = [LayerRecord(name="0", d_in=10, d_out=4)]
+    run.optimizer = OptimizerRecord(name="kfac", hyperparameters={})
+    run.phases["accumulate"].flops = 3 * run.batch_size * 116
+    text = shown(print_comparison, make_document(run, make_run("adam")), 160)
+    assert "Cost per update, measured and predicted" in text
+    (line,) = [line for line in text.splitlines() if "F̂ " in line and "kfac" in line and "3.00" in line]
+    assert "2ℓmd²" in line

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+APPROXIMATIONS = ("kfac", "kpsvd", "kfac-corrected", "lanczos", "deflation")
+BASE = "fisher-error pond --steps 5 --every 2 --device cpu --threads 1 --dtype float64"
+
+
+def _errors(text: str):
+    (run,) = json.loads(text)["runs"]
+    return run["fisher_error"]
+
+
+def test_every_approximation_is_measured_on_the_same_samples(ngbench):
+    done = ngbench(f"{BASE} --layer 1 --export-json -")
+    assert done.code == 0
+    error = _errors(done.out)
+    assert error["layer"] == 1
+    assert error["layer_name"] == "0"
+    assert error["steps"] == [1, 3, 5]
+    assert set(error["approximations"]) == set(APPROXIMATIONS)
+    for curve in error["approximations"].values():
+        assert {len(values) for values in curve.values()} == {3}
+        assert all(seconds > 0 for seconds in curve["seconds"])
+    first = {name: curve["error_1"] for name, curve in error["approximations"].items()}
+    for kfac, kpsvd, corrected, lanczos, deflation in zip(*(first[name] for name in APPROXIMATIONS), strict=True):
+        assert deflation < kpsvd < kfac
+        assert corrected < kfac
+        assert lanczos == pytest.approx(deflation, abs=1e-4)
+    assert all(count > 0 for count in error["approximations"]["kpsvd"]["iterations"])
+    assert error["approximations"]["kfac"]["iterations"] == [0, 0, 0]
+
+
+def test_the_driver_and_not_the_approximations_moves_the_run(ngbench):
+    def losses(arguments: str):
+        return json.loads(ngbench(f"{BASE} --layer 1 --export-json - {arguments}").out)["runs"][0]["step_losses"]
+
+    assert losses("-a kfac") == losses("-a deflation")
+    assert losses("-a kfac") != losses("-a kfac --trained-with sgd")
+
+
+def test_all_layers_are_measured_in_one_run(ngbench):
+    every = _errors(ngbench(f"{BASE} --layer all -a kfac --export-json -").out)
+    assert [error["layer_name"] for error in every] == ["0", "3"]
+    second = ngbench(f"{BASE} --layer 2 -a kfac --export-json -")
+    assert _errors(second.out)["approximations"]["kfac"]["error_1"] == every[1]["approximations"]["kfac"]["error_1"]
+
+
+def test_a_higher_rank_is_nearer(ngbench):
+    error = _errors(ngbench(f"{BASE} --layer 1 -a deflation,three@deflation:rank=3 --export-json -").out)
+    two, three = (error["approximations"][name]["error_1"] for name in ("deflation", "three"))
+    assert all(a > b for a, b in zip(two, three, strict=True))
+
+
+def test_the_exact_fisher_matrix_is_another_than_the_sampled_one(ngbench):
+    sampled, exact = (
+        _errors(ngbench(f"{BASE} --layer 1 -a kfac --fisher {kind} --export-json -").out)
+        for kind in ("sampled", "exact")
+    )
+    assert sampled["approximations"]["kfac"]["error_1"] != exact["approximations"]["kfac"]["error_1"]
+
+
+def test_exports_hold_every_number(ngbench):
+    done = ngbench(f"{BASE} --layer 1 --export-csv out.csv --export-markdown out.md --figures drawn")
+    assert done.code == 0
+    rows = list(csv.DictReader(io.StringIO(Path("out.csv").read_text())))
+    assert len(rows) == 3 * len(APPROXIMATIONS)
+    assert all(math.isfinite(float(row["error_1"])) for row in rows)
+    assert "| deflation" in Path("out.md").read_text()
+    assert Path("drawn/fisher-error-pond-layer-1.png").read_bytes().startswith(b"\x89PNG")
+    assert "Fisher error of layer 1 (0)" in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("--layer 9", "layer=9 is not allowed, it must be between 1 and 2, a name or 'all'"),
+        ("--layer encoder", "unknown layer 'encoder' (known: 0, 3)"),
+        ("-a eigen", "unknown approximation 'eigen'"),
+        ("-a kpsvd:rank=2", "unknown parameter 'rank'"),
+        ("-a lanczos:dimension=1", "dimension=1 is not allowed"),
+        ("-a kpsvd:positions=-1", "positions=-1 is not allowed"),
+        ("--steps 0", "steps=0 is not allowed"),
+        ("--every 0", "every=0 is not allowed"),
+        ("--batch-size 999", "batch-size=999 is not allowed, it must be at most 40"),
+        ("--export-json nowhere/out.json", "there is no directory 'nowhere'"),
+    ],
+)
+def test_bad_input_is_one_sentence(ngbench, arguments, sentence):
+    done = ngbench(f"fisher-error pond --steps 1 --layer 1 {arguments}")
+    assert done.code == 2
+    assert sentence in done.err
+    assert "Traceback" not in done.err

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from ngbench.curvature import discrepancy
+from ngbench.curvature.approximations import deflation, kfac, kfac_corrected, kpsvd
+from ngbench.curvature.discrepancy import Reference, largest_eigenvalues
+from ngbench.curvature.fisher import LinearBlock
+from ngbench.curvature.kronecker import KroneckerSum
+
+APPROXIMATIONS = {"kfac": kfac, "kpsvd": kpsvd, "deflation": deflation, "kfac-corrected": kfac_corrected}
+
+
+def _block(examples: int, d_in: int = 5, d_out: int = 4, columns: int = 1) -> LinearBlock:
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(examples, d_in, dtype=torch.float64, generator=generator) + 1
+    derivatives = torch.randn(columns * examples, d_out, dtype=torch.float64, generator=generator)
+    return LinearBlock(inputs, derivatives * inputs.repeat(columns, 1).norm(dim=1, keepdim=True), constant=True)
+
+
+def _dense_errors(block, approximation):
+    f, f_hat = block.dense(), approximation.dense()
+    spectra = [torch.linalg.eigvalsh(m) for m in (f, f_hat)]
+    return (f - f_hat).norm() / f.norm(), (spectra[0] - spectra[1]).norm() / spectra[0].norm()
+
+
+@pytest.mark.parametrize("examples", [3, 40], ids=["fewer-examples-than-weights", "more"])
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("name", APPROXIMATIONS)
+def test_errors_equal_those_of_the_dense_matrices(examples, columns, name):
+    block = _block(examples, columns=columns)
+    value = APPROXIMATIONS[name](block, None).value
+    error_1, error_2 = _dense_errors(block, value)
+    reference = Reference(block)
+    assert reference.error_1(value) == pytest.approx(float(error_1), abs=1e-7)
+    assert reference.error_2(value) == pytest.approx(float(error_2), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", APPROXIMATIONS)
+def test_errors_of_a_large_block_need_some_eigenvalues_only(name, monkeypatch):
+    monkeypatch.setattr(discrepancy, "_DENSE_ORDER", 10)
+    monkeypatch.setattr(discrepancy, "_FIRST_EIGENVALUES", 4)
+    block = _block(12, d_in=20, d_out=15)
+    value = APPROXIMATIONS[name](block, None).value
+    error_1, error_2 = _dense_errors(block, value)
+    reference = Reference(block)
+    assert reference.error_1(value) == pytest.approx(float(error_1), abs=1e-7)
+    assert reference.error_2(value) == pytest.approx(float(error_2), abs=2e-5)
+
+
+def test_the_tail_of_a_spectrum_is_bounded_and_not_ignored(monkeypatch):
+    monkeypatch.setattr(discrepancy, "_DENSE_ORDER", 10)
+    monkeypatch.setattr(discrepancy, "_FIRST_EIGENVALUES", 1)
+    block = _block(30, d_in=20, d_out=15)
+    flat = KroneckerSum(((torch.eye(21).double(), torch.eye(15).double()),))
+    assert Reference(block).error_2(flat) == pytest.approx(float(_dense_errors(block, flat)[1]), rel=1e-5)
+
+
+def test_the_largest_eigenvalues_of_an_indefinite_sum_are_the_algebraically_largest(monkeypatch):
+    monkeypatch.setattr(discrepancy, "_DENSE_ORDER", 10)
+    torch.manual_seed(0)
+    factors = [torch.randn(n, n, dtype=torch.float64) for n in (9, 8, 9, 8)]
+    a, g, c, d = (factor + factor.T for factor in factors)
+    total = KroneckerSum(((a @ a, g @ g), (c, d)))
+    expected = torch.linalg.eigvalsh(total.dense()).flip(0)[:7]
+    torch.testing.assert_close(largest_eigenvalues(total, 7), expected)
+
+
+def test_a_block_that_vanishes_has_no_relative_error():
+    block = LinearBlock(torch.zeros(3, 2).double(), torch.zeros(3, 2).double(), constant=True)
+    value = kfac(block).value
+    assert math.isnan(Reference(block).error_1(value))
+    assert math.isnan(Reference(block).error_2(value))
+
+
+def test_an_approximation_that_is_not_finite_is_an_error():
+    nan = torch.full((3, 3), math.nan, dtype=torch.float64)
+    with pytest.raises(FloatingPointError, match="NaN or infinite"):
+        largest_eigenvalues(KroneckerSum(((nan, nan),)), 2)
