@@ -139,6 +139,20 @@ class ConvolutionBlock(PositionBlock):
             .flatten()
         )
 
+    def rank_one_products(self, left: Tensor, right: Tensor) -> Tensor:
+        if self.groups > 1:
+            return super().rank_one_products(left, right)
+        pairs = left if left.ndim == 2 else left.unsqueeze(1)
+        # Each right-hand vector is a filter with one output channel.
+        images = self._images(right.reshape(self.d_in, -1).T)
+        products = torch.stack(
+            [
+                (torch.einsum("cmohw,ok->cmkhw", g, pairs) * image).sum((3, 4))
+                for g, image in zip(self._by_column(), images, strict=True)
+            ]
+        ).sum(0)
+        return products.flatten(0, 1).view(-1, *left.shape[1:])
+
     def weighted_sum(self, weights: Tensor) -> Tensor:
         by_column = weights.view(self.columns, self.examples, 1, 1, 1)
         return self._weight_gradient([(g * by_column).sum(0) for g in self._by_column()])

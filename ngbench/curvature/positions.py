@@ -230,6 +230,10 @@ class SequenceBlock(PositionBlock):
         sums = self.inputs.sum(2) + self.constant
         return sums.sum(1) / self.positions**0.5, self.derivatives.sum(2).mean(1)
 
+    def rank_one_products(self, left: Tensor, right: Tensor) -> Tensor:
+        images = self.inputs @ right[:-1] + right[-1] if self.constant else self.inputs @ right
+        return torch.sum(torch.unflatten(self.derivatives @ left, 0, (self.columns, -1)) * images, 2).flatten(0, 1)
+
     def transpose_times(self, matrix: Tensor) -> Tensor:
         weight, bias = (matrix[:, :-1], matrix[:, -1]) if self.constant else (matrix, None)
         images = torch.nn.functional.linear(self.inputs, weight, bias)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from dense import close, perceptron, problem
+from dense import close, convolutions, perceptron, problem
 from oracle import vec
 
 from ngbench.curvature.approximations import kfac
@@ -12,6 +12,7 @@ from ngbench.curvature.curvatures import KroneckerCurvature
 from ngbench.curvature.exact import ExactCurvature
 from ngbench.curvature.jacobian import Jacobian
 from ngbench.curvature.kronecker import KroneckerSum
+from ngbench.curvature.positions import SequenceBlock
 
 
 def _context(given, fine):
@@ -82,6 +83,29 @@ def test_a_rank_one_vector_is_its_matrix():
     dense.add_to(added[1], torch.tensor(0.3).double())
     close(*added, 1e-12)
     assert not torch.equal(added[0], matrix)
+
+
+@pytest.mark.parametrize("fisher", ["sampled", "exact"])
+@pytest.mark.parametrize("model", [perceptron, convolutions])
+def test_pairs_of_vectors_are_multiplied_at_once(model, fisher):
+    given = problem(fisher, model=model())
+    torch.manual_seed(2)
+    for layer, block in given.blocks.items():
+        left, right = torch.randn(layer.d_out, 3).double(), torch.randn(layer.d_in, 3).double()
+        products = block.rank_one_products(left, right)
+        for k in range(3):
+            close(products[:, k], block.transpose_times(torch.outer(left[:, k], right[:, k])), 1e-12)
+            close(block.rank_one_products(left[:, k], right[:, k]), products[:, k], 1e-12)
+
+
+@pytest.mark.parametrize("constant", [True, False])
+def test_pairs_of_vectors_are_multiplied_at_once_where_a_linear_layer_has_positions(constant):
+    torch.manual_seed(2)
+    block = SequenceBlock(torch.randn(6, 7, 4).double(), torch.randn(12, 7, 5).double(), constant=constant)
+    left, right = torch.randn(5, 3).double(), torch.randn(4 + constant, 3).double()
+    expected = [block.transpose_times(torch.outer(x, y)) for x, y in zip(left.T, right.T, strict=True)]
+    close(block.rank_one_products(left, right), torch.stack(expected, 1), 1e-12)
+    close(block.rank_one_products(left[:, 0], right[:, 0]), expected[0], 1e-12)
 
 
 @pytest.mark.parametrize("fisher", ["sampled", "exact"])
