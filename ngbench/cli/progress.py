@@ -94,10 +94,10 @@ class _Bars(Reporter):
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self._progress = Progress(
-            TextColumn("{task.fields[name]}"),
+            TextColumn("{task.fields[name]}", markup=False),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[epoch]}"),
-            TextColumn("{task.fields[numbers]}"),
+            TextColumn("{task.fields[epoch]}", markup=False),
+            TextColumn("{task.fields[numbers]}", markup=False),
             console=console,
             auto_refresh=False,
         )
