@@ -24,7 +24,7 @@ def evaluate(task: Task, model: nn.Module, data: DeviceData, batch_size: int) ->
     if not examples:
         return None, dict.fromkeys(task.metrics)
     model.eval()
-    sums = torch.zeros(len(functions), dtype=torch.float64, device=data.validation_inputs.device)
+    sums = torch.zeros(len(functions), dtype=torch.float64, device=data.validation_targets.device)
     for start in range(0, examples, batch_size):
         inputs = data.validation_inputs[start : start + batch_size]
         targets = data.validation_targets[start : start + batch_size]

@@ -16,10 +16,12 @@ from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.kronecker import KroneckerSum
 from ngbench.curvature.layers import Call, Layer, find_layers
 from ngbench.errors import ParameterError, UnknownNameError
+from ngbench.measurement.recorder import StepRecorder
 from ngbench.training.config import RunConfig
 from ngbench.training.devices import resolve_dtype
 from ngbench.training.problem import DeviceData, Problem, initial_model, initial_optimizer
 from ngbench.training.randomness import batches, epoch_generator, epoch_order, isolated, seeded_state
+from ngbench.training.step import TrainingStep
 
 __all__ = ["Curve", "FisherErrorRun", "Measurement", "choose_layers"]
 
@@ -119,7 +121,9 @@ class FisherErrorRun:
         self._chosen = choose_layers(self.model, layer)
         numbers = {found.name: at for at, found in enumerate(find_layers(self.model).values(), 1)}
         self.layers = {chosen.name: numbers[chosen.name] for chosen in self._chosen.values()}
-        self._optimizer = initial_optimizer(problem, self.model, config.optimizer, config.hyperparameters)
+        optimizer = initial_optimizer(problem, self.model, config.optimizer, config.hyperparameters)
+        self._recorder: StepRecorder[float] = StepRecorder(time.perf_counter)
+        self._step = TrainingStep(problem, self._data, self.model, optimizer, self._recorder)
         self._capture = Capture(self.model, self._chosen, problem.task.likelihood, fisher=fisher, seed=config.seed)
         self._previous: dict[tuple[str, str], KroneckerSum | None] = {}
         self.curves = {name: {key: Curve() for key in approximations} for name in self.layers}
@@ -136,7 +140,8 @@ class FisherErrorRun:
             self.model.train()
             for step, (generator, index) in zip(range(1, self._steps + 1), self._batches(), strict=False):
                 self._capture.due = (step - 1) % self._every == 0
-                loss = self._step(index, generator)
+                loss = float(self._step(index, generator))
+                self._recorder.clear()
                 self.losses.append(loss)
                 if not abs(loss) < float("inf"):
                     return False
@@ -154,17 +159,6 @@ class FisherErrorRun:
             generator = epoch_generator(self._config.seed, epoch, stream=1)
             for index in batches(order, self._config.batch_size):
                 yield generator, index
-
-    def _step(self, index: torch.Tensor, generator: torch.Generator) -> float:
-        inputs = self._data.train_inputs.index_select(0, index)
-        targets = self._data.train_targets.index_select(0, index)
-        if self._problem.data.augment is not None:
-            inputs = self._problem.data.augment(inputs, generator)
-        self._optimizer.zero_grad()
-        loss = self._problem.task.likelihood.loss(self.model(inputs), targets)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
-        return float(loss.detach())
 
     @torch.no_grad()
     def _measure(self, layer: Layer, block: FisherBlock) -> dict[str, float]:

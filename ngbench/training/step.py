@@ -56,7 +56,7 @@ class TrainingStep:
         """
         recorder = self._recorder
         recorder.begin_step()
-        inputs = self._inputs.index_select(0, index)
+        inputs = self._inputs[index]
         targets = inputs if self._targets is self._inputs else self._targets.index_select(0, index)
         if self._augment is not None:
             inputs = self._augment(inputs, generator)
