@@ -173,8 +173,7 @@ def _errors_of(document: Document) -> list[FisherError]:
 
 
 def _title(error: FisherError) -> str:
-    name = (error.model_extra or {}).get("layer_name")
-    return f"Fisher error of layer {error.layer} ({name})"
+    return f"Fisher error of layer {error.layer} ({error.layer_name})"
 
 
 def _report(document: Document, outputs: Outputs) -> None:
@@ -206,7 +205,7 @@ def _format_csv(errors: Sequence[FisherError]) -> str:
     for error in errors:
         for name, curve in error.approximations.items():
             values = zip(error.steps, curve.error_1, curve.error_2, curve.iterations, curve.seconds, strict=True)
-            writer.writerows([error.layer, (error.model_extra or {}).get("layer_name"), name, *row] for row in values)
+            writer.writerows([error.layer, error.layer_name, name, *row] for row in values)
     return text.getvalue()
 
 
