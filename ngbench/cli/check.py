@@ -115,7 +115,7 @@ def check(
 ) -> None:
     """Say whether the runs in CURRENT are worse than those in BASELINE, and fail if they are.
 
-    A metric is worse when the whole 95 % interval of its change is beyond the threshold; better and same likewise;
+    A metric is worse when the whole 98 % interval of its change is beyond the threshold; better and same likewise;
     otherwise it is inconclusive, which is shown and does not fail. Exit code 3: something is worse. 4: something
     cannot be compared (another task, hyper-parameter, machine, ... or an arm that vanished). 0: neither.
 

@@ -18,9 +18,10 @@ import numpy as np
 from scipy.special import stdtrit
 
 from ngbench.results.record import RunRecord
-from ngbench.results.statistics import CONFIDENCE, rounds
+from ngbench.results.statistics import rounds
 
 __all__ = [
+    "CONFIDENCE",
     "Timing",
     "mean_step",
     "median_step",
@@ -33,6 +34,10 @@ __all__ = [
 
 TRIM = 0.2
 """The part of the rounds left out at each end, as Wilcox (*Robust Estimation*, 3rd ed., section 3.3) advises."""
+
+CONFIDENCE = 0.98
+"""Of the two-sided intervals of changes. One end is then wrong once in a hundred times, so a threshold of nothing
+at all would raise false alarms at that rate, and any other fewer, as far as the rounds vary independently."""
 
 _Kind = Literal["plain", "refresh"]
 _KINDS: tuple[_Kind, ...] = ("plain", "refresh")
@@ -137,7 +142,7 @@ def relative_change(
 
     >>> point, low, high = relative_change(Timing(2.0, 1e-4, 9, 10), Timing(2.2, 1e-4, 9, 10))
     >>> round(point, 3), round(low, 3), round(high, 3)
-    (0.1, 0.068, 0.133)
+    (0.1, 0.061, 0.14)
     """
     if baseline.variance is None or current.variance is None or baseline.value <= 0 or current.value <= 0:
         return None

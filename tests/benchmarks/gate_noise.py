@@ -29,6 +29,7 @@ from ngbench.results.environment import describe_environment
 from ngbench.results.gate import Report, check
 from ngbench.results.record import Document, RunRecord
 from ngbench.results.thresholds import DEFAULT_ABSOLUTE_FLOOR, parse_seconds, parse_threshold
+from ngbench.results.timing import CONFIDENCE
 from ngbench.results.verdict import Verdict
 from ngbench.training.config import RunConfig
 from ngbench.training.executors import Executor
@@ -220,9 +221,10 @@ class Study:
         caught = self.verdicts.get(f"slower step, {STEP_RULE}", Counter())["worse"]
         if self.covered:
             half_widths = sorted(self.half_widths)
+            share = 100 * sum(self.covered) / len(self.covered)
             lines += [
                 f"phase named where the slower step was caught   {self.named} of {caught}",
-                f"95 % intervals of equal pairs that hold 0      {100 * sum(self.covered) / len(self.covered):.1f} %",
+                f"{100 * CONFIDENCE:.0f} % intervals of equal pairs that hold 0      {share:.1f} %",
                 f"half-width of these intervals, median          {100 * half_widths[len(half_widths) // 2]:.2f} %",
             ]
         return "\n".join(lines)
