@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ngbench.curvature.eigen import symmetric_eigen
 from ngbench.curvature.fisher import FisherBlock, LinearBlock
 from ngbench.curvature.gram_space import GramRearrangement, choose_route
 from ngbench.curvature.kronecker import KroneckerSum
@@ -226,7 +227,7 @@ def _semi_definite(matrix: Tensor) -> Tensor:
     """The nearest positive semi-definite matrix to ``matrix`` or its opposite, whichever has the larger trace."""
     if not matrix.isfinite().all():
         return matrix
-    values, vectors = torch.linalg.eigh(matrix)
+    values, vectors = symmetric_eigen(matrix)
     scaled: Tensor = vectors * (values if values.sum() >= 0 else -values).clamp(min=0)
     nearest: Tensor = scaled @ vectors.T
     return nearest

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ngbench.curvature.eigen import symmetric_eigen
 from ngbench.curvature.kronecker import KroneckerInverse, KroneckerSum, damped_factors
 
 __all__ = ["DiagonalisedInverse", "SecondTerm", "invert_normal", "invert_two_term"]
@@ -53,8 +54,8 @@ def invert_normal(product: KroneckerSum, damping: float) -> DiagonalisedInverse:
     ((a, g),) = product.terms
     if not (a.isfinite().all() and g.isfinite().all()):
         return _failed(a, g)
-    a_values, a_vectors = torch.linalg.eigh(a)
-    g_values, g_vectors = torch.linalg.eigh(g)
+    a_values, a_vectors = symmetric_eigen(a)
+    g_values, g_vectors = symmetric_eigen(g)
     products = torch.outer(g_values, a_values)
     return DiagonalisedInverse(
         a_vectors,
@@ -100,11 +101,11 @@ def invert_two_term(
 def _diagonalise(matrix: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """S and K with ``Kᵀ matrix K = I`` and ``Kᵀ other K = diag(S)``; and non-zero where there are none."""
     factor, info = torch.linalg.cholesky_ex(matrix)
-    # Unlike cholesky_ex, eigh raises on what is not finite, and it waits for the device as ``if`` does.
+    # What is not finite has no eigenvalues; like ``if``, finding them waits for the device anyway.
     if info or not other.isfinite().all():
         return matrix.diagonal(), matrix, torch.ones_like(info)
     half = torch.linalg.solve_triangular(factor, other, upper=False)
-    values, vectors = torch.linalg.eigh(torch.linalg.solve_triangular(factor, half.T, upper=False))
+    values, vectors = symmetric_eigen(torch.linalg.solve_triangular(factor, half.T, upper=False))
     return values, torch.linalg.solve_triangular(factor.T, vectors, upper=True), info
 
 
