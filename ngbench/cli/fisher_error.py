@@ -36,7 +36,7 @@ def fisher_error(
             "--approximations",
             "-a",
             metavar="[LABEL@]NAME[:KEY=VALUE,...]",
-            help=f"What to measure: several with commas between them, repeatable.  [default: {_MEASURED}]",
+            help=f"What to measure: several with commas between them, repeatable. (default: {_MEASURED})",
         ),
     ] = None,
     layer: Annotated[
