@@ -46,7 +46,8 @@ class _Command:
 COMMANDS = {
     "train": _Command("train", "train", "Train one task with one optimizer."),
     "compare": _Command("compare", "compare", "Train one task with several optimizers side by side."),
-    "fisher-error": _Command("fisher_error", "fisher_error", "Measure how well approximations match the Fisher matrix."),
+    "gan": _Command("gan", "gan", "Train a generator and a critic with several pairs of optimizers."),
+    "fisher-error": _Command("fisher_error", "fisher_error", "Measure how well approximations match Fisher blocks."),
     "report": _Command("report", "report", "Make one HTML or Markdown page of records."),
     "check": _Command("check", "check", "Fail if runs are worse than a baseline."),
     "list": _Command("list_plugins", "list_plugins", "Show the tasks or the optimizers that are installed."),

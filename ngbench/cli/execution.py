@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,13 +29,14 @@ from ngbench.report.tables import print_comparison, print_run
 from ngbench.results.environment import describe_environment
 from ngbench.results.record import Document, EnvironmentRecord, RunRecord
 from ngbench.results.store import Store, check_unused
+from ngbench.task import Data
 from ngbench.training.devices import explain_device
 from ngbench.training.executors import Executor, InProcess, OwnProcess
-from ngbench.training.plan import Plan, Request, make_plan
+from ngbench.training.plan import Request, make_plan
 from ngbench.training.resume import with_output
-from ngbench.training.schedule import execute
+from ngbench.training.schedule import PlannedRun, execute
 
-__all__ = ["Outputs", "run_and_report"]
+__all__ = ["Outputs", "execute_and_report", "introduce", "run_and_report"]
 
 _UNSUCCESSFUL = frozenset({"diverged", "failed", "out_of_memory", "interrupted"})
 
@@ -139,25 +140,56 @@ def run_and_report(
     with redirect_stdout(sys.stderr):
         plan = make_plan(request)
     environment.threads = plan.threads
-    groups = plan.groups
+    executors: dict[str, Executor] = {
+        arm.label: OwnProcess() if own_processes else InProcess(plan.problem) for arm in request.arms
+    }
+
+    def report(records: Sequence[RunRecord]) -> None:
+        _report(records, environment, outputs, reference=reference, own_processes=own_processes)
+
+    introduction = introduce(request.device, plan.device, plan.threads, plan.problem.data)
+    return execute_and_report(plan.groups, executors, environment, outputs, introduction, report, quiet=quiet)
+
+
+def execute_and_report(
+    groups: Sequence[Sequence[PlannedRun]],
+    executors: Mapping[str, Executor],
+    environment: EnvironmentRecord,
+    outputs: Outputs,
+    introduction: Sequence[str],
+    report: Callable[[Sequence[RunRecord]], None],
+    *,
+    quiet: bool,
+) -> int:
+    """Make runs that are planned, keep their records, and report on them even after an interruption.
+
+    Args:
+        groups: the runs of each seed.
+        executors: one for each label.
+        environment: goes into each record's file.
+        outputs: where records are kept.
+        introduction: lines that are shown first.
+        report: is given the records in the end.
+        quiet: show no progress.
+
+    Returns:
+        The exit code: 0, or 1 if a run did not do what was asked.
+    """
     store = None
     if outputs.directory is not None:
         store = Store(outputs.directory, environment, resume=outputs.resume)
         groups = with_output(groups, store)
-    executors: dict[str, Executor] = {
-        arm.label: OwnProcess() if own_processes else InProcess(plan.problem) for arm in request.arms
-    }
     with _one_interrupt():
         with (
             _threads_restored(),
             redirect_stdout(sys.stderr),
             reporter_for(Console(stderr=True), quiet=quiet) as reporter,
         ):
-            for line in _introduction(request, plan):
+            for line in introduction:
                 reporter.note(line)
             observer = _Observer(store, reporter)
             records, interrupted = execute(groups, executors, observer)
-        _report(records, environment, outputs, reference=reference, own_processes=own_processes)
+        report(records)
     if observer.problem is not None:
         raise observer.problem
     return 1 if interrupted or any(record.status in _UNSUCCESSFUL for record in records) else 0
@@ -191,13 +223,10 @@ def _one_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _introduction(request: Request, plan: Plan) -> list[str]:
-    source = plan.problem.data.source
-    origin = "" if source.origin == "original" else f" ({source.origin})"
-    return [
-        explain_device(request.device, plan.device, plan.threads),
-        f"data: {source.name}{origin}, {source.description}",
-    ]
+def introduce(asked: str, device: torch.device, threads: int, data: Data) -> list[str]:
+    """Where the runs compute and on which data: what is said before they begin."""
+    origin = "" if data.source.origin == "original" else f" ({data.source.origin})"
+    return [explain_device(asked, device, threads), f"data: {data.source.name}{origin}, {data.source.description}"]
 
 
 def _report(

@@ -182,7 +182,10 @@ def _numbers(record: RunRecord) -> str:
     history = record.history
     if not history.epoch:
         return ""
-    shown = {"train": history.train_loss[-1], "validation": history.validation_loss[-1]}
+    if record.adversarial is None:
+        shown = {"train": history.train_loss[-1], "validation": history.validation_loss[-1]}
+    else:
+        shown = {"generator_loss": history.train_loss[-1]}
     shown |= {name: values[-1] for name, values in history.metrics.items()}
     parts = [f"{name} {'–' if value is None else format(value, '.5g')}" for name, value in shown.items()]
     return " ".join([*parts, f"{history.elapsed_seconds[-1]:.1f} s"])

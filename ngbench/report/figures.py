@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Axis", "Curve", "band_of", "draw_curves", "line_style", "new_figure"]
+__all__ = [
+    "Axis",
+    "Curve",
+    "band_of",
+    "draw_curves",
+    "draw_panels",
+    "line_style",
+    "new_figure",
+    "save_figure",
+]
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito, *Color universal design* (2008): told apart by all common kinds of colour vision."""
@@ -29,7 +38,6 @@ _LINES = ("-", "--", "-.", ":")
 _LOG_RANGE = 5.0
 _DPI = 150
 
-Which = Literal["train", "validation"]
 Axis = Literal["epoch", "step", "time"]
 _AXES = {"epoch": "epoch", "step": "update", "time": "training time (s)"}
 
@@ -98,9 +106,9 @@ def draw_curves(document: Document, directory: str | Path, *, axes: Sequence[Axi
         if any(_points(run, "train") for run in document.runs):
             for axis in axes:
                 figure = _draw_losses(document, arms, axis)
-                written.append(_save(figure, directory / f"loss_by_{axis}.png"))
+                written.append(save_figure(figure, directory / f"loss_by_{axis}.png"))
         if any(phase.seconds_per_step for arm in arms for phase in arm.phases):
-            written.append(_save(_draw_costs(document, arms), directory / "cost_by_phase.png"))
+            written.append(save_figure(_draw_costs(document, arms), directory / "cost_by_phase.png"))
     except OSError as error:
         raise OutputError(f"cannot write figures into {str(directory)!r}: {error.strerror or error}") from error
     return written
@@ -132,31 +140,59 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write the figure as PNG and return its path."""
     figure.savefig(path, dpi=_DPI)
     return path
 
 
 def _draw_losses(document: Document, arms: Sequence[Arm], axis: Axis) -> Figure:
     validated = any(_points(run, "validation") for run in document.runs)
-    panels: list[Which] = ["train", "validation"] if validated else ["train"]
-    figure = new_figure(10 if validated else 6.5, 4.8)
-    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    panels = {"train": "training", "validation": "validation"} if validated else {"train": "training"}
+    return draw_panels(document, arms, axis, panels, label="loss")
+
+
+def draw_panels(
+    document: Document,
+    arms: Sequence[Arm],
+    axis: Axis,
+    panels: Mapping[str, str],
+    *,
+    label: str,
+    shared_scale: bool = True,
+    remarks: Sequence[str] = (),
+) -> Figure:
+    """A figure of curves, one panel beside the other.
+
+    Args:
+        document: what the caption describes.
+        arms: a line each.
+        axis: what the values are drawn against.
+        panels: for each one what it shows, as in :func:`band_of`, and its title.
+        label: of the vertical axis.
+        shared_scale: whether the panels share it.
+        remarks: further lines of the caption.
+    """
+    figure = new_figure(10 if len(panels) > 1 else 6.5, 4.8)
+    grid = figure.subplots(1, len(panels), sharey=shared_scale, squeeze=False)[0]
     drawn: list[float] = []
-    for axes, which in zip(grid, panels, strict=True):
-        for at, arm in enumerate(arms):
-            drawn += _draw_arm(axes, arm, which, axis, line_style(at))
-        axes.set_title("training" if which == "train" else "validation")
+    for axes, (which, title) in zip(grid, panels.items(), strict=True):
+        own = [value for at, arm in enumerate(arms) for value in _draw_arm(axes, arm, which, axis, line_style(at))]
+        drawn += own
+        axes.set_title(title)
         axes.set_xlabel(_AXES[axis])
         axes.grid(visible=True, which="both", alpha=0.25, linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
         if axis != "time":
             axes.xaxis.get_major_locator().set_params(integer=True)
-    grid[0].set_ylabel("loss")
-    _scale(grid[0], drawn)
+        if not shared_scale:
+            _scale(axes, own)
+    grid[0].set_ylabel(label)
+    if shared_scale:
+        _scale(grid[0], drawn)
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=min(3, max(1, len(labels))), frameon=False)
-    _caption(figure, document, seeds=any(len(arm.runs) > 1 for arm in arms))
+    _caption(figure, document, seeds=any(len(arm.runs) > 1 for arm in arms), remarks=remarks)
     return figure
 
 
@@ -186,7 +222,7 @@ def _abscissa(curve: Curve, axis: Axis) -> Sequence[float]:
     return curve.steps if axis == "step" else curve.seconds
 
 
-def _draw_arm(axes: Axes, arm: Arm, which: Which, axis: Axis, style: dict[str, Any]) -> list[float]:
+def _draw_arm(axes: Axes, arm: Arm, which: str, axis: Axis, style: dict[str, Any]) -> list[float]:
     """Draw an arm and return the losses that the axis must show: a diverging run does not stretch it."""
     sound = [run for run in arm.runs if run.status not in FAILED]
     label: str | None = break_label(arm.label)
@@ -255,9 +291,10 @@ def _phase_colour(name: str) -> str:
     return _PHASE_COLOURS.get(name, "#777777" if name != OTHER else "#BBBBBB")
 
 
-def _caption(figure: Figure, document: Document, *, seeds: bool) -> None:
+def _caption(figure: Figure, document: Document, *, seeds: bool, remarks: Sequence[str] = ()) -> None:
     lines = [f"{document.runs[0].task} · {describe_conditions(document)}"]
     lines += [f"data: {described}" for _, described in data_descriptions(document)]
+    lines += remarks
     if seeds:
         lines.append("line: mean over seeds; band: lowest to highest seed; cross: the run failed or diverged")
     wrapped = "\n".join(textwrap.fill(line, int(14 * figure.get_figwidth())) for line in lines)

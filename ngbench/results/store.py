@@ -29,6 +29,9 @@ _IDENTITY = (
     "threads",
     "budget",
     "target_loss",
+    "adversarial.critic_steps",
+    "adversarial.penalty",
+    "adversarial.fid",
 )
 """What must be equal for a run to be the same run."""
 
@@ -161,5 +164,5 @@ def _compare(name: str, there: Any, here: Any) -> Iterator[str]:
 def _get(record: dict[str, Any], path: str) -> Any:
     value: Any = record
     for key in path.split("."):
-        value = value[key]
+        value = value[key] if value is not None else None
     return value

@@ -46,7 +46,7 @@ class Losses:
         critic: ``E[D(G(z))] − E[D(x)] + λ · penalty``.
         penalty: ``E[(‖∇D(x̂)‖₂ − 1)²]``, zero where λ is zero.
         generator: ``−E[D(G(z))]``.
-        spread: largest minus smallest score of the critic's last batch.
+        spread: largest minus smallest score of the critic's last batch, relative to the largest absolute one.
     """
 
     critic: Tensor
@@ -157,7 +157,7 @@ class AdversarialStep:
             # Naming the parameters keeps the images out of this backward pass.
             (self._penalty * penalty).backward(inputs=self._critic_parameters)  # type: ignore[no-untyped-call]
         scores, penalty = scores.detach(), penalty.detach()
-        return loss.detach() + self._penalty * penalty, penalty, scores.max() - scores.min()
+        return loss.detach() + self._penalty * penalty, penalty, _spread(scores)
 
     def _generator_step(self, noise: Tensor) -> Tensor:
         self._optimizers["generator"].zero_grad()
@@ -172,3 +172,7 @@ class AdversarialStep:
         self._recorder.switch(self._update_phase[player])
         self._optimizers[player].step()
         return bool(getattr(self._optimizers[player], "refreshed", False))
+
+
+def _spread(scores: Tensor) -> Tensor:
+    return (scores.max() - scores.min()) / scores.abs().max().clamp_min(torch.finfo(scores.dtype).tiny)

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, Protocol
 
 from ngbench.results.record import RunRecord
 from ngbench.training.config import RunConfig
@@ -22,7 +22,7 @@ from ngbench.training.failures import died, failed
 from ngbench.training.problem import Problem, load_problem
 from ngbench.training.run import OnStep, Run
 
-__all__ = ["Executor", "InProcess", "OwnProcess"]
+__all__ = ["Executor", "Host", "InProcess", "OwnProcess", "TaskHost", "Trainable"]
 
 
 class Executor(ABC):
@@ -45,25 +45,39 @@ class Executor(ABC):
         """End whatever is going on."""
 
 
-class _Host:
-    """Executes orders in the process where it lives."""
+class Trainable(Protocol):
+    """A run, epoch by epoch: :class:`~ngbench.training.run.Run` or one of another kind."""
 
-    def __init__(self, problem: Problem | None = None) -> None:
-        self._problem = problem
-        self._run: Run | None = None
+    def prepare(self) -> RunRecord:
+        """Set the run up."""
+
+    def epoch(self, on_step: OnStep | None = None) -> RunRecord:
+        """Train for one epoch."""
+
+
+class Host(ABC):
+    """Executes orders in the process where it lives; a subclass says what a run is."""
+
+    def __init__(self) -> None:
+        self._run: Trainable | None = None
         self._record: RunRecord | None = None
 
+    @abstractmethod
+    def start(self, config: RunConfig, record: RunRecord) -> Trainable:
+        """The run of ``config``, whose problem is loaded if it is not yet."""
+
     def prepare(self, config: RunConfig, record: RunRecord) -> RunRecord:
+        """Set a run up; what goes wrong is in the record."""
+
         def work() -> RunRecord:
-            if self._problem is None:
-                self._problem = load_problem(config.task, config.task_options, config.data_dir)
             self._run = None
-            self._run = Run(config, self._problem, record)
+            self._run = self.start(config, record)
             return self._run.prepare()
 
         return self._guarded(record, work)
 
     def epoch(self, on_step: OnStep | None) -> RunRecord:
+        """Train for one epoch; what goes wrong is in the record."""
         assert self._run is not None
         assert self._record is not None
         run = self._run
@@ -79,11 +93,28 @@ class _Host:
         return self._record
 
 
+class TaskHost(Host):
+    """Runs of one model.
+
+    Args:
+        problem: that of all runs, if it is loaded already.
+    """
+
+    def __init__(self, problem: Problem | None = None) -> None:
+        super().__init__()
+        self._problem = problem
+
+    def start(self, config: RunConfig, record: RunRecord) -> Run:
+        if self._problem is None:
+            self._problem = load_problem(config.task, config.task_options, config.data_dir)
+        return Run(config, self._problem, record)
+
+
 class InProcess(Executor):
     """Runs in this process, on a problem that is loaded already."""
 
     def __init__(self, problem: Problem) -> None:
-        self._host = _Host(problem)
+        self._host = TaskHost(problem)
         self._order: Callable[[OnStep | None], RunRecord]
 
     def begin_prepare(self, config: RunConfig, record: RunRecord) -> None:
@@ -103,9 +134,13 @@ class OwnProcess(Executor):
     """Runs in a process of its own, so that its memory is its own and its death is not another's.
 
     The process is started with the first order, and again after it has died.
+
+    Args:
+        host: makes what executes the orders there; it is sent to the process, so it must be importable by name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: Callable[[], Host] = TaskHost) -> None:
+        self._make_host = host
         self._process: multiprocessing.process.BaseProcess | None = None
         self._connection: Connection[Any, Any] | None = None
         self._record: RunRecord | None = None
@@ -142,7 +177,7 @@ class OwnProcess(Executor):
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, self._make_host), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -164,14 +199,14 @@ class OwnProcess(Executor):
         return exit_code
 
 
-def _serve(connection: Connection[Any, Any]) -> None:
+def _serve(connection: Connection[Any, Any], make_host: Callable[[], Host]) -> None:
     """The main function of an arm's process: execute orders until the other side is gone."""
     # Ctrl-C reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What a plugin prints must not get into an export that the parent writes to stdout.
     os.dup2(2, 1)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    host = _Host()
+    host = make_host()
 
     def on_step(step: int, steps: int, loss: float) -> None:
         connection.send(("step", (step, steps, loss)))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from ngbench.parameters import Parameter, Range
 
-__all__ = ["LIMITS"]
+__all__ = ["ADVERSARIAL_LIMITS", "LIMITS"]
 
 _COUNT = Annotated[int, Range(minimum=1)]
 
@@ -24,3 +24,15 @@ LIMITS = {
     }.items()
 }
 """By the name of the option, without the dashes before it."""
+
+ADVERSARIAL_LIMITS = {
+    name: Parameter(name, annotation, required=True)
+    for name, annotation in {
+        "critic-steps": _COUNT,
+        "penalty": Annotated[float, Range(minimum=0)],
+        "fid-every": _COUNT,
+        "fid-samples": Annotated[int, Range(minimum=2)],
+        "fid-features": Literal[64, 192, 768, 2048],
+    }.items()
+}
+"""Likewise, of the runs of two players."""

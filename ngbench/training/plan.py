@@ -18,7 +18,7 @@ from ngbench.results.record import DataRecord, MemoryRecord, OptimizerRecord, Ru
 from ngbench.training.config import Budget, RunConfig
 from ngbench.training.devices import device_name, resolve_device, resolve_dtype
 from ngbench.training.limits import LIMITS
-from ngbench.training.problem import Problem, initial_model, initial_optimizer, load_problem
+from ngbench.training.problem import LoadedTask, Problem, initial_model, initial_optimizer, load_problem
 from ngbench.training.schedule import PlannedRun
 
 __all__ = ["Plan", "Request", "check_batch_size", "first_record", "make_plan"]
@@ -139,7 +139,7 @@ def _as_float(value: Any) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def check_batch_size(given: int | None, problem: Problem) -> int:
+def check_batch_size(given: int | None, problem: LoadedTask) -> int:
     """The batch size that is ``given``, else the task's.
 
     Raises:
@@ -185,7 +185,7 @@ def _try_optimizers(
 
 
 def first_record(
-    config: RunConfig, problem: Problem, distribution: str | None, parameters: int, size: int
+    config: RunConfig, problem: LoadedTask, distribution: str | None, parameters: int, size: int
 ) -> RunRecord:
     """What is known of a run before it begins; ``size`` is the model's in bytes."""
     data, device = problem.data, torch.device(config.device)

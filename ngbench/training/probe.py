@@ -13,7 +13,7 @@ from ngbench.training.problem import DeviceData, Problem, initial_model, initial
 from ngbench.training.randomness import batches, epoch_generator, epoch_order, isolated, seeded_state
 from ngbench.training.step import TrainingStep
 
-__all__ = ["probe_operations"]
+__all__ = ["STEPS", "probe_operations", "step_operations"]
 
 STEPS = 3
 """The first step refreshes whatever there is to refresh and sets up the state, the last is an ordinary one."""
@@ -43,7 +43,7 @@ def probe_operations(
         order = epoch_order(seed, 1, len(data.train_inputs)).to(device)
         for _, index in zip(range(STEPS), _endless(order, batch_size), strict=False):
             step(index, epoch_generator(seed, 1, stream=1))
-            kind, phases = _one_step(recorder)
+            kind, phases = step_operations(recorder)
             counts[kind] = phases
     return counts
 
@@ -53,7 +53,8 @@ def _endless(order: torch.Tensor, batch_size: int) -> Any:
         yield from (index for index in batches(order, batch_size) if len(index) == batch_size)
 
 
-def _one_step(recorder: StepRecorder[Operations]) -> tuple[StepKind, dict[str, Operations]]:
+def step_operations(recorder: StepRecorder[Operations]) -> tuple[StepKind, dict[str, Operations]]:
+    """The kind of the one step that was recorded, and the operations of one call of each of its phases."""
     flops = recorder.collect(lambda start, end: end.flops - start.flops)
     moved = recorder.collect(lambda start, end: end.bytes - start.bytes)
     recorder.clear()

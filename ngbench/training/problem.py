@@ -3,20 +3,46 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ngbench import plugins
+from ngbench.adversarial_task import AdversarialTask
 from ngbench.errors import DataError, NgbenchError, ParameterError, PluginError
-from ngbench.task import Data, Task
+from ngbench.task import Data, Task, TensorSource
 from ngbench.training.randomness import isolated, seeded_state
 
-__all__ = ["DeviceData", "Problem", "initial_model", "initial_optimizer", "load_problem"]
+__all__ = [
+    "DeviceData",
+    "LoadedTask",
+    "Problem",
+    "initial_model",
+    "initial_optimizer",
+    "load_data",
+    "load_problem",
+    "needs_closure",
+]
+
+
+class LoadedTask(Protocol):
+    """A task of any kind with its data loaded."""
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+
+    @property
+    def task(self) -> Task | AdversarialTask:
+        """The task."""
+
+    @property
+    def data(self) -> Data:
+        """Its data."""
 
 
 @dataclass(frozen=True)
@@ -32,23 +58,25 @@ class Problem:
 class DeviceData:
     """Examples and targets on the device that computes, floating-point ones in the dtype of the run."""
 
-    train_inputs: Tensor
+    train_inputs: Tensor | TensorSource
     train_targets: Tensor
-    validation_inputs: Tensor
+    validation_inputs: Tensor | TensorSource
     validation_targets: Tensor
 
     @classmethod
     def of(cls, data: Data, device: torch.device, dtype: torch.dtype) -> DeviceData:
-        moved: dict[int, Tensor] = {}
-
         def move(tensor: Tensor) -> Tensor:
-            # An auto-encoder's targets are its inputs: one tensor stays one.
-            if id(tensor) not in moved:
-                moved[id(tensor)] = tensor.to(device, dtype if tensor.is_floating_point() else None)
-            return moved[id(tensor)]
+            return tensor.to(device, dtype if tensor.is_floating_point() else None)
 
-        tensors = (data.train_inputs, data.train_targets, data.validation_inputs, data.validation_targets)
-        return cls(*map(move, tensors))
+        def part(inputs: Tensor | TensorSource, targets: Tensor) -> tuple[Tensor | TensorSource, Tensor]:
+            if not isinstance(inputs, Tensor):
+                return inputs.to(device, dtype), move(targets)
+            moved = move(inputs)
+            # An auto-encoder's targets are its inputs: one tensor stays one.
+            return moved, moved if targets is inputs else move(targets)
+
+        train = part(data.train_inputs, data.train_targets)
+        return cls(*train, *part(data.validation_inputs, data.validation_targets))
 
 
 def load_problem(name: str, options: Mapping[str, Any], directory: Path) -> Problem:
@@ -59,8 +87,13 @@ def load_problem(name: str, options: Mapping[str, Any], directory: Path) -> Prob
         PluginError: the task's plugin fails.
     """
     task = plugins.task(name, options)
+    return Problem(name, task, load_data(name, task.data, directory))
+
+
+def load_data(name: str, load: Callable[[Path], Data], directory: Path) -> Data:
+    """What ``load`` finds in ``directory`` for the task called ``name``; errors as for :func:`load_problem`."""
     try:
-        data = task.data(directory)
+        data = load(directory)
     except NgbenchError:
         raise
     except Exception as error:
@@ -71,7 +104,7 @@ def load_problem(name: str, options: Mapping[str, Any], directory: Path) -> Prob
             raise PluginError(f"task {name!r}: {len(inputs)} {part} inputs but {len(targets)} targets")
     if not len(data.train_inputs):
         raise DataError(f"task {name!r}: {data.source.name} has no examples to train on")
-    return Problem(name, task, data)
+    return data
 
 
 def initial_model(problem: Problem, seed: int, device: torch.device, dtype: torch.dtype) -> nn.Module:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ngbench.results.record import History, Status
 from ngbench.training.config import Budget
 
-__all__ = ["epochs_without_improvement", "status_after_epoch", "steps_left"]
+__all__ = ["epochs_since_lowest", "epochs_without_improvement", "status_after_epoch", "steps_left"]
 
 
 def epochs_without_improvement(history: History) -> int:
     """How many epochs ago the training loss was the lowest so far."""
+    return epochs_since_lowest(history.train_loss)
+
+
+def epochs_since_lowest(values: Sequence[float | None]) -> int:
+    """How many epochs ago the value was the lowest so far; an epoch without a value has not improved."""
     best, since = None, 0
-    for loss in history.train_loss:
-        if loss is not None and (best is None or loss < best):
-            best, since = loss, 0
+    for value in values:
+        if value is not None and (best is None or value < best):
+            best, since = value, 0
         else:
             since += 1
     return since

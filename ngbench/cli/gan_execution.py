@@ -1,0 +1,74 @@
+"""What ``gan`` does once its options are parsed: plan, execute, report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from ngbench.cli.execution import Outputs, execute_and_report, introduce
+from ngbench.errors import UnknownNameError
+from ngbench.report.exports import export_csv, export_json, write_text
+from ngbench.report.gan_figures import draw_gan
+from ngbench.report.gan_tables import format_gan_markdown, print_gan
+from ngbench.results.environment import describe_environment
+from ngbench.results.record import Document, EnvironmentRecord, RunRecord
+from ngbench.training.adversarial_host import AdversarialHost
+from ngbench.training.adversarial_plan import AdversarialRequest, make_adversarial_plan
+from ngbench.training.executors import Executor, OwnProcess
+
+__all__ = ["run_gan"]
+
+
+def run_gan(request: AdversarialRequest, outputs: Outputs, *, quiet: bool, reference: str | None) -> int:
+    """Make the runs that are asked for and report on them; each arm has a process of its own.
+
+    Returns:
+        The exit code: 0, or 1 if a run did not do what was asked.
+    """
+    outputs.check()
+    environment = describe_environment()
+    samples = _samples_directory(outputs)
+    # A plugin that prints must not write into an export that goes to stdout.
+    with redirect_stdout(sys.stderr):
+        plan = make_adversarial_plan(replace(request, samples=samples))
+    environment.threads = plan.threads
+    labels = [run.config.label for run in plan.groups[0]]
+    if reference is not None and reference not in labels:
+        raise UnknownNameError("arm", reference, labels)
+    executors: dict[str, Executor] = {label: OwnProcess(AdversarialHost) for label in labels}
+    introduction = introduce(request.device, plan.device, plan.threads, plan.problem.data)
+    introduction.append(f"scored by {plan.network.description}")
+    report = partial(_report, environment=environment, outputs=outputs, samples=samples, reference=reference)
+    return execute_and_report(plan.groups, executors, environment, outputs, introduction, report, quiet=quiet)
+
+
+def _samples_directory(outputs: Outputs) -> Path | None:
+    """The grids of generated images lie beside the records, so that a resumed run finds them, or the figures."""
+    beside = outputs.directory if outputs.directory is not None else outputs.figures
+    return None if beside is None else beside.absolute() / "samples"
+
+
+def _report(
+    records: Sequence[RunRecord],
+    environment: EnvironmentRecord,
+    outputs: Outputs,
+    samples: Path | None,
+    reference: str | None,
+) -> None:
+    document = Document(environment=environment, runs=list(records))
+    console = Console(stderr=True) if outputs.use_stdout else Console(file=sys.stdout)
+    print_gan(document, reference=reference, console=console)
+    if outputs.json is not None:
+        export_json(document, outputs.json)
+    if outputs.csv is not None:
+        export_csv(document, outputs.csv)
+    if outputs.markdown is not None:
+        write_text(format_gan_markdown(document, reference=reference), outputs.markdown)
+    if outputs.figures is not None:
+        draw_gan(document, outputs.figures, samples)

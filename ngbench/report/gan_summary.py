@@ -1,0 +1,164 @@
+"""What a document of two-player runs says of each arm, aggregated over its seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from ngbench.adversarial_task import PLAYERS, Player
+from ngbench.measurement.phases import PHASES
+from ngbench.report.summary import Arm, PhaseSummary, summarise
+from ngbench.results.record import Document, FidRecord, RunRecord
+from ngbench.results.statistics import FAILED, Estimate, mean_interval
+
+__all__ = ["TITLES", "GanArm", "Shared", "fid_records", "score_points", "shared_budget", "summarise_gan"]
+
+TITLES = {"fid": "FID", "classifier_fid": "classifier-FID"}
+"""How each score is called in tables and figures: a classifier's is never called FID alone."""
+
+_PLAYER_PHASES = ("generate", "forward", "backward", "penalty", *PHASES[2:])
+"""The phases of a player's turn in the order in which they come."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all runs that did not fail have had: the common budget at which scores are compared.
+
+    Attributes:
+        seconds: of training.
+        step: iterations.
+    """
+
+    seconds: float
+    step: int
+
+
+@dataclass(frozen=True)
+class GanArm:
+    """One arm. Scores and losses are over the seeds that neither failed nor diverged.
+
+    Attributes:
+        arm: what any comparison says of it, phases in the order of a turn.
+        best: lowest score.
+        best_step: iterations until then, over seeds.
+        final: last score.
+        at_seconds: score after the training time that all arms had.
+        at_step: score after the iterations that all arms had.
+        generator_loss: mean over the last epoch.
+        critic_loss: likewise, the penalty included.
+        penalty: likewise, the gradient penalty before it is weighted.
+        seconds: of each player's turn in an iteration.
+        shares: of each player in the time of an iteration.
+    """
+
+    arm: Arm
+    best: Estimate | None
+    best_step: Estimate | None
+    final: Estimate | None
+    at_seconds: Estimate | None
+    at_step: Estimate | None
+    generator_loss: Estimate | None
+    critic_loss: Estimate | None
+    penalty: Estimate | None
+    seconds: dict[Player, float | None]
+    shares: dict[Player, float | None]
+
+
+@dataclass(frozen=True)
+class _Point:
+    step: int
+    seconds: float
+    score: float
+
+
+def fid_records(document: Document) -> list[FidRecord]:
+    """How the runs were scored, each way once."""
+    found = [run.adversarial.fid for run in document.runs if run.adversarial is not None]
+    return list({record.digest: record for record in found}.values())
+
+
+def score_points(run: RunRecord) -> list[_Point]:
+    """Iterations, training seconds and score of each epoch that was scored."""
+    history = run.history
+    scores = history.metrics.get(run.adversarial.fid.metric, []) if run.adversarial is not None else []
+    rows = zip(history.step, history.elapsed_seconds, scores, strict=False)
+    return [_Point(step, seconds, score) for step, seconds, score in rows if score is not None]
+
+
+def shared_budget(document: Document) -> Shared | None:
+    """The budget that all runs which did not fail have had, up to a score; ``None`` where one has no score."""
+    ends = [score_points(run)[-1:] for run in document.runs if run.status not in FAILED]
+    if not ends or not all(ends):
+        return None
+    return Shared(min(end.seconds for (end,) in ends), min(end.step for (end,) in ends))
+
+
+def summarise_gan(document: Document, *, reference: str | None = None) -> list[GanArm]:
+    """The document's arms.
+
+    Raises:
+        NotComparableError: the runs belong to different tasks.
+        UnknownNameError: no arm has the reference's label.
+    """
+    shared = shared_budget(document)
+    return [_gan_arm(arm, shared) for arm in summarise(document, reference=reference)]
+
+
+def _gan_arm(arm: Arm, shared: Shared | None) -> GanArm:
+    sound = [run for run in arm.runs if run.status not in FAILED]
+
+    def over(value: Callable[[RunRecord], float | None]) -> Estimate | None:
+        return mean_interval([found for found in map(value, sound) if found is not None])
+
+    per_step = {player: _player_seconds(arm, player) for player in PLAYERS}
+    total = arm.step.value if arm.step is not None else None
+    return GanArm(
+        arm=replace(arm, phases=sorted(arm.phases, key=_turn_order)),
+        best=over(lambda run: min((point.score for point in score_points(run)), default=None)),
+        best_step=over(_best_step),
+        final=over(lambda run: next((point.score for point in reversed(score_points(run))), None)),
+        at_seconds=None if shared is None else over(lambda run: _score_at(run, "seconds", shared.seconds)),
+        at_step=None if shared is None else over(lambda run: _score_at(run, "step", shared.step)),
+        generator_loss=over(lambda run: _last(run.history.train_loss)),
+        critic_loss=over(lambda run: _last(run.history.metrics.get("critic_loss", []))),
+        penalty=over(lambda run: _last(run.history.metrics.get("gradient_penalty", []))),
+        seconds=per_step,
+        shares={
+            player: seconds / total if seconds is not None and total else None for player, seconds in per_step.items()
+        },
+    )
+
+
+def _turn_order(phase: PhaseSummary) -> tuple[int, int, str]:
+    player, _, name = phase.name.partition("/")
+    if not name:
+        return 2, 0, phase.name
+    at = _PLAYER_PHASES.index(name) if name in _PLAYER_PHASES else len(_PLAYER_PHASES)
+    return (0 if player == "critic" else 1), at, name
+
+
+def _player_seconds(arm: Arm, player: Player) -> float | None:
+    own = [phase.seconds_per_step for phase in arm.phases if phase.name.startswith(f"{player}/")]
+    known = [seconds for seconds in own if seconds is not None]
+    return math.fsum(known) if known else None
+
+
+def _best_step(run: RunRecord) -> float | None:
+    points = score_points(run)
+    return min(points, key=lambda point: point.score).step if points else None
+
+
+def _score_at(run: RunRecord, axis: str, at: float) -> float | None:
+    """The score after so many seconds or iterations, linear between the epochs that were scored."""
+    points = score_points(run)
+    for before, after in zip([*points[:1], *points], points, strict=False):
+        left, right = float(getattr(before, axis)), float(getattr(after, axis))
+        if left <= at <= right:
+            part = (at - left) / (right - left) if right > left else 1.0
+            return before.score + part * (after.score - before.score)
+    return None
+
+
+def _last(values: Sequence[float | None]) -> float | None:
+    return values[-1] if values else None

@@ -1,0 +1,26 @@
+"""Where runs of two players are executed."""
+
+from __future__ import annotations
+
+from ngbench.results.record import RunRecord
+from ngbench.training.adversarial_config import AdversarialConfig
+from ngbench.training.adversarial_problem import AdversarialProblem, load_adversarial_problem
+from ngbench.training.adversarial_run import AdversarialRun
+from ngbench.training.config import RunConfig
+from ngbench.training.executors import Host
+
+__all__ = ["AdversarialHost"]
+
+
+class AdversarialHost(Host):
+    """Runs of two players."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._problem: AdversarialProblem | None = None
+
+    def start(self, config: RunConfig, record: RunRecord) -> AdversarialRun:
+        assert isinstance(config, AdversarialConfig)
+        if self._problem is None:
+            self._problem = load_adversarial_problem(config.task, config.task_options, config.data_dir)
+        return AdversarialRun(config, self._problem, record)
