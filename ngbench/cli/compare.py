@@ -45,6 +45,9 @@ def compare(
     export_csv: options.ExportCsv = None,
     export_markdown: options.ExportMarkdown = None,
     figures: options.Figures = None,
+    diagnostics: options.Diagnostics = False,
+    diagnostics_interval: options.DiagnosticsInterval = 10,
+    diagnostics_damping: options.DiagnosticsDamping = 1e-3,
     quiet: options.Quiet = False,
 ) -> None:
     """Train one task with several optimizers side by side.
@@ -80,6 +83,9 @@ def compare(
         dtype=dtype,
         threads=threads,
         data_dir=str(data_dir) if data_dir is not None else None,
+        diagnostics=diagnostics,
+        diagnostics_interval=diagnostics_interval,
+        diagnostics_damping=diagnostics_damping,
     )
     outputs = Outputs(
         directory=output,

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from ngbench.cli.progress import Reporter, reporter_for
 from ngbench.errors import OutputError, ParameterError
+from ngbench.report.diagnostics import draw_diagnostics
 from ngbench.report.exports import (
     STANDARD_OUTPUT,
     check_destination,
@@ -251,3 +252,4 @@ def _report(
         export_markdown(document, outputs.markdown, reference=reference)
     if outputs.figures is not None:
         draw_curves(document, outputs.figures)
+        draw_diagnostics(document, outputs.figures)

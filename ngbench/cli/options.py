@@ -133,6 +133,35 @@ DataDir = Annotated[
     ),
 ]
 
+Diagnostics = Annotated[
+    bool,
+    typer.Option(
+        "--diagnostics",
+        help="Measure steps beside the run: energy gaps, angle and distance to the exact natural gradient.",
+        rich_help_panel=_RESULTS,
+    ),
+]
+DiagnosticsInterval = Annotated[
+    int,
+    typer.Option(
+        "--diagnostics-interval",
+        metavar="N",
+        parser=LIMITS["diagnostics-interval"].convert,
+        help="Compare the first step and every so many with the exact one.",
+        rich_help_panel=_RESULTS,
+    ),
+]
+DiagnosticsDamping = Annotated[
+    float,
+    typer.Option(
+        "--diagnostics-damping",
+        metavar="NUMBER",
+        parser=LIMITS["diagnostics-damping"].convert,
+        help="Damping of the exact step.",
+        rich_help_panel=_RESULTS,
+    ),
+]
+
 Output = Annotated[
     Path | None,
     typer.Option(

@@ -42,7 +42,7 @@ def _natural_gradient(
     curvature_interval: Count | Literal["once"] = 100,
     inverse_interval: Count | Literal["once"] = 100,
     curvature_fraction: Annotated[float, Range(above=0, maximum=1)] = 1.0,
-    seed: Annotated[int, Range(minimum=0)] = 0,
+    seed: Annotated[int, Range(minimum=0)] | None = None,
 ) -> NaturalGradient:
     """Natural gradient with a Kronecker approximation, and further ``options`` of its curvature.
 
@@ -59,7 +59,7 @@ def _natural_gradient(
         curvature_interval: T₁, steps between estimates, or once.
         inverse_interval: T₂, steps between inversions, or once.
         curvature_fraction: the part of the batch that the curvature sees (a quarter in the published runs).
-        seed: of the sampled targets.
+        seed: of the sampled targets; none takes one that follows from the run's.
     """
     if pi and damping_kind == "normal":
         raise ParameterError("pi=true is not allowed with damping_kind=normal, which has no factors to balance")

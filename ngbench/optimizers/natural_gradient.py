@@ -58,7 +58,7 @@ class NaturalGradient(Optimizer):
         curvature_fraction: the part of the batch that the curvature sees, in (0, 1].
         gradient_scale: what the loss is multiplied with before ``backward``; see
             :class:`~ngbench.curvature.capture.Capture`.
-        seed: of the targets drawn for the sampled Fisher matrix.
+        seed: of the targets drawn for the sampled Fisher matrix; by default one that torch's global generator gives.
 
     Attributes:
         phase: names the phases of a step for whoever measures them.
@@ -84,7 +84,7 @@ class NaturalGradient(Optimizer):
         inverse_interval: Interval = 1,
         curvature_fraction: float = 1.0,
         gradient_scale: float = 1.0,
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
         _check("lr", lr, lr > 0, "> 0")
         _check("momentum", momentum, 0 <= momentum < 1, "in [0, 1)")
@@ -120,7 +120,7 @@ class NaturalGradient(Optimizer):
             fisher=fisher,
             fraction=curvature_fraction,
             gradient_scale=gradient_scale,
-            seed=seed,
+            seed=int(torch.randint(2**62, ())) if seed is None else seed,
         )
         self._capture.due = True
 

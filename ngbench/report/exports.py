@@ -21,6 +21,7 @@ from ngbench.report.columns import (
     format_notes,
     format_progress,
 )
+from ngbench.report.diagnostics import format_diagnostics
 from ngbench.report.heading import arm_descriptions, data_descriptions, describe_conditions
 from ngbench.report.summary import recorded_target, shared_seconds, summarise
 from ngbench.report.update_costs import format_update_costs
@@ -183,6 +184,8 @@ def format_markdown(document: Document, *, reference: str | None = None, target_
     for arm in arms:
         if arm.phases:
             parts += [f"### Cost per update: {arm.label}", format_table(format_breakdown(arm))]
+    if diagnostics := format_diagnostics(arms):
+        parts += ["### Diagnostics", format_table(diagnostics)]
     if update_costs := format_update_costs(arms):
         parts += ["### Cost per update, measured and predicted", format_table(update_costs)]
     remarks = [f"- {note}" for note in format_notes(arms)]

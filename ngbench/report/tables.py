@@ -20,6 +20,7 @@ from ngbench.report.columns import (
     format_notes,
     format_progress,
 )
+from ngbench.report.diagnostics import format_diagnostics
 from ngbench.report.heading import ORIGINS, arm_descriptions, data_descriptions, describe_conditions
 from ngbench.report.summary import Arm, recorded_target, shared_seconds, summarise
 from ngbench.report.update_costs import format_update_costs
@@ -77,6 +78,8 @@ def format_comparison(
     parts += _packed("Progress", format_progress(arms, target, shared_seconds(document)), width)
     parts += _packed("Cost", format_cost(arms), width)
     parts += _breakdowns(arms)
+    if diagnostics := format_diagnostics(arms):
+        parts += _packed("Diagnostics", diagnostics, width)
     if update_costs := format_update_costs(arms):
         parts += _packed("Cost per update, measured and predicted", update_costs, width)
     parts += _footer(document, arms, reference, target)

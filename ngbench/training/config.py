@@ -54,6 +54,9 @@ class RunConfig:
         threads: of torch's operations on the CPU.
         data_dir: where data sets live.
         target_loss: a training loss to reach; it does not end the run.
+        diagnostics_interval: compare a step with the exact natural-gradient step at the first and at every so many;
+            ``None`` never does.
+        diagnostics_damping: λ of that exact step.
         checkpoint: the file that is written after each epoch; ``None`` writes nothing.
         resume: whether to go on from that checkpoint.
     """
@@ -71,5 +74,7 @@ class RunConfig:
     dtype: str = "float32"
     threads: int = 1
     target_loss: float | None = None
+    diagnostics_interval: int | None = None
+    diagnostics_damping: float = 1e-3
     checkpoint: Path | None = None
     resume: bool = False

@@ -21,6 +21,8 @@ LIMITS = {
         "threads": _COUNT,
         "early-stopping": _COUNT,
         "target-loss": float,
+        "diagnostics-interval": _COUNT,
+        "diagnostics-damping": Annotated[float, Range(above=0)],
     }.items()
 }
 """By the name of the option, without the dashes before it."""

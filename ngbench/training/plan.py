@@ -36,6 +36,7 @@ class Request:
         seeds: how many seeds, counted up from the first.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         time_limit: seconds.
+        diagnostics: whether to compare steps with the exact natural-gradient step.
 
     The others are as in :class:`~ngbench.training.config.RunConfig` and its budget.
     """
@@ -55,6 +56,9 @@ class Request:
     dtype: str = "float32"
     threads: int | None = None
     data_dir: str | None = None
+    diagnostics: bool = False
+    diagnostics_interval: int = 10
+    diagnostics_damping: float = 1e-3
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,8 @@ def make_plan(request: Request) -> Plan:
             dtype=request.dtype,
             threads=threads,
             target_loss=request.target_loss,
+            diagnostics_interval=request.diagnostics_interval if request.diagnostics else None,
+            diagnostics_damping=request.diagnostics_damping,
         )
         return PlannedRun(config, first_record(config, problem, found[at].distribution, parameters, size))
 

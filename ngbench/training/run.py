@@ -23,6 +23,7 @@ from ngbench.training.probe import probe_operations
 from ngbench.training.problem import DeviceData, Problem, initial_model, initial_optimizer
 from ngbench.training.randomness import batches, epoch_generator, epoch_order, isolated, seeded_state
 from ngbench.training.step import TrainingStep
+from ngbench.training.step_comparison import StepComparer
 from ngbench.training.stopping import status_after_epoch, steps_left
 
 __all__ = ["OnStep", "Run"]
@@ -108,6 +109,7 @@ class Run:
         self._random = after
         self._diagnostics = getattr(self._optimizer, "diagnostics", None)
         self._step = TrainingStep(self._problem, self._data, self._model, self._optimizer, self._recorder)
+        self._comparer = self._make_comparer()
         if self._config.resume:
             self._load()
         return self._record.model_copy(deep=True)
@@ -134,6 +136,22 @@ class Run:
         if self._config.checkpoint is not None:
             self._save()
         return self._record.model_copy(deep=True)
+
+    def _make_comparer(self) -> StepComparer | None:
+        if self._config.diagnostics_interval is None:
+            return None
+        self._step.keep_batch = True
+        curvature: Any = getattr(self._optimizer, "curvature", None)
+        if hasattr(curvature, "diagnose"):
+            # What costs products that the step itself does not need is measured on request alone.
+            curvature.diagnose = True
+        return StepComparer(
+            self._problem,
+            self._model,
+            self._optimizer,
+            damping=self._config.diagnostics_damping,
+            seed=self._config.seed,
+        )
 
     def _count_operations(self) -> None:
         config = self._config
@@ -171,9 +189,12 @@ class Run:
         pending: list[torch.Tensor] = []
         self._model.train()
         for count, index in enumerate(parts, 1):
+            compare = self._compares_next_step()
+            if compare and self._comparer is not None:
+                self._comparer.before()
             pending.append(self._step(index, generator))
             steps.lengths.append(len(index))
-            self._diagnose()
+            self._diagnose(compare)
             if count % interval == 0 or count == len(parts):
                 steps.losses += _read(pending)
                 pending.clear()
@@ -188,12 +209,19 @@ class Run:
                     return
             yield
 
-    def _diagnose(self) -> None:
-        if self._diagnostics is None:
-            return
-        step = len(self._record.steps.seconds) + self._recorder.closed_steps
-        for name, value in self._diagnostics().items():
-            self._record.diagnostics.setdefault(name, []).append([step, value])
+    def _compares_next_step(self) -> bool:
+        interval = self._config.diagnostics_interval
+        return interval is not None and self._steps_taken() % interval == 0
+
+    def _steps_taken(self) -> int:
+        return len(self._record.steps.seconds) + self._recorder.closed_steps
+
+    def _diagnose(self, compare: bool) -> None:
+        numbers = {} if self._diagnostics is None else self._diagnostics()
+        if compare and self._comparer is not None and self._step.batch is not None:
+            numbers = {**numbers, **self._comparer.after(*self._step.batch)}
+        for name, value in numbers.items():
+            self._record.diagnostics.setdefault(name, []).append([self._steps_taken(), value])
 
     def _collect(self) -> None:
         """Turn the marks of the epoch into the record's steps, phases and memory."""

@@ -25,6 +25,9 @@ class TrainingStep:
         model: in training mode.
         optimizer: on the model's parameters.
         recorder: is told of steps and phases.
+
+    Attributes:
+        keep_batch: whether the inputs and targets of the last step are kept as ``batch``.
     """
 
     def __init__(
@@ -44,6 +47,8 @@ class TrainingStep:
         self._recorder = recorder
         self._labels = hasattr(optimizer, "refreshed")
         self._update_phase: str | None = "step"
+        self.keep_batch = False
+        self.batch: tuple[Tensor, Tensor] | None = None
         if hasattr(optimizer, "phase"):
             optimizer.phase = recorder
             self._update_phase = None
@@ -60,6 +65,8 @@ class TrainingStep:
         targets = inputs if self._targets is self._inputs else self._targets.index_select(0, index)
         if self._augment is not None:
             inputs = self._augment(inputs, generator)
+        if self.keep_batch:
+            self.batch = (inputs, targets)
         self._optimizer.zero_grad()
         recorder.switch("forward")
         loss = self._loss(self._model(inputs), targets)
