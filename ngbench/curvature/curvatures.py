@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -114,6 +115,7 @@ class KroneckerCurvature(Curvature):
         self.positions: dict[str, int] = {}
         self._estimates: dict[str, Estimate] = {}
         self._refreshed = False
+        self._raised: set[str] = set()
         self._told: tuple[dict[str, Estimate], bool] = ({}, False)
 
     def accumulate(self, blocks: Mapping[Layer, FisherBlock]) -> None:
@@ -156,19 +158,25 @@ class KroneckerCurvature(Curvature):
             device=self.layers[items[0][0]].weight.device,
             size=lambda item: sum(len(factor) ** 3 for factor in item[1].terms[0]),
         )
-        if torch.stack([inverse.info for inverse in inverses]).any():
-            self._explain([name for (name, _), inverse in zip(items, inverses, strict=True) if inverse.info])
         self.inverses = {name: inverse for (name, _), inverse in zip(items, inverses, strict=True)}
+        self._raised = set()
+        if torch.stack([inverse.info for inverse in inverses]).any():
+            for name in [name for name, inverse in self.inverses.items() if inverse.info]:
+                self.inverses[name] = self._invert_raised(name)
+                self._raised.add(name)
         self._refreshed = True
 
-    def _explain(self, failed: list[str]) -> None:
-        for name in failed:
-            if not all(torch.isfinite(factor).all() for term in self.factors[name].terms for factor in term):
-                raise FloatingPointError(f"the curvature of layer {name!r} contains NaN or infinite values")
-        raise ArithmeticError(
-            f"the curvature of layer {failed[0]!r} is not positive definite in its precision with damping"
-            f" {self.damping.value:g}; a larger damping or --dtype float64 makes it so"
-        )
+    def _invert_raised(self, name: str) -> KroneckerInverse:
+        """The inverse of a layer whose damped factors are not positive definite in their precision."""
+        if not all(torch.isfinite(factor).all() for term in self.factors[name].terms for factor in term):
+            raise FloatingPointError(f"the curvature of layer {name!r} contains NaN or infinite values")
+        inverse = invert(self.factors[name], replace(self.damping, raised=True), self.positions[name])
+        if inverse.info:
+            raise ArithmeticError(
+                f"the curvature of layer {name!r} is not positive definite in its precision with damping"
+                f" {self.damping.value:g}; a larger damping or a wider dtype makes it so"
+            )
+        return inverse
 
     def precondition(self, gradients: Mapping[Layer, Tensor]) -> dict[Layer, Tensor]:
         known = [(layer, matrix) for layer, matrix in gradients.items() if layer.name in self.inverses]
@@ -192,8 +200,9 @@ class KroneckerCurvature(Curvature):
         """What the last step iterated and clamped, layer by layer.
 
         ``iterations/LAYER/TERM`` and ``residual/LAYER/TERM`` of an estimate, ``unconverged`` (how many layers missed
-        the precision), ``clamped/LAYER`` after an inversion, and of solutions by iteration ``solve_iterations/LAYER``,
-        ``solve_residual/LAYER`` and ``negative_curvature/LAYER``.
+        the precision), ``clamped/LAYER`` after an inversion, ``raised_damping/LAYER`` = 1 where it took more damping
+        than asked for to be positive definite in the precision of the factors, and of solutions by iteration
+        ``solve_iterations/LAYER``, ``solve_residual/LAYER`` and ``negative_curvature/LAYER``.
         """
         estimates, refreshed = self._told
         numbers: dict[str, float] = {}
@@ -206,6 +215,8 @@ class KroneckerCurvature(Curvature):
             # A solution by iteration has news at every step, an inverse only when it is made.
             if refreshed or isinstance(inverse, IterativeInverse):
                 numbers.update({f"{key}/{name}": value for key, value in inverse.diagnostics().items()})
+        if refreshed:
+            numbers.update({f"raised_damping/{name}": 1.0 for name in sorted(self._raised)})
         return numbers
 
     def state_dict(self) -> dict[str, Any]:

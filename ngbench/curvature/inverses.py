@@ -38,6 +38,7 @@ class Damping:
         second_term: what becomes of the directions in which two products cancel; see
             :func:`~ngbench.curvature.two_term.invert_two_term`.
         floor: of ``second_term="clamp"``.
+        raised: factored damping is at least what makes the factors positive definite in their precision.
 
     Raises:
         ValueError: a value is out of range, or ``second_term="absolute"`` with normal damping.
@@ -48,6 +49,7 @@ class Damping:
     use_pi: bool = True
     second_term: SecondTerm = "clamp"
     floor: float = 0.1
+    raised: bool = False
 
     def __post_init__(self) -> None:
         if not self.value > 0:
@@ -143,14 +145,21 @@ def invert(total: KroneckerSum, damping: Damping, positions: int = 1) -> Kroneck
         diagonalised = invert_normal(first, value)
         return diagonalised if rank == 1 else IterativeInverse(total, value, diagonalised, diagonalised.info)
     if rank == 1:
-        return invert_factored(first, value, use_pi=damping.use_pi)
+        return invert_factored(first, value, use_pi=damping.use_pi, raised=damping.raised)
     if rank > 2 and damping.second_term == "absolute":
         raise ValueError(f"second_term='absolute' is not allowed with a sum of {rank} products: only 'clamp' is")
     two = KroneckerSum(total.terms[:2])
-    inverse = invert_two_term(two, value, use_pi=damping.use_pi, second_term=damping.second_term, floor=damping.floor)
+    inverse = invert_two_term(
+        two,
+        value,
+        use_pi=damping.use_pi,
+        second_term=damping.second_term,
+        floor=damping.floor,
+        raised=damping.raised,
+    )
     if rank == 2:
         return inverse
-    damped = damped_factors(*total.terms[0], value, use_pi=damping.use_pi)
+    damped = damped_factors(*total.terms[0], value, use_pi=damping.use_pi, raised=damping.raised)
     return IterativeInverse(KroneckerSum((damped, *total.terms[1:])), 0.0, inverse, inverse.info)
 
 

@@ -119,13 +119,31 @@ class FactoredInverse(KroneckerInverse):
         return self.g @ (matrix @ self.a)
 
 
-def damped_factors(a: Tensor, g: Tensor, damping: float, *, use_pi: bool) -> tuple[Tensor, Tensor]:
-    """``A + π√λ I`` and ``G + π⁻¹√λ I`` (3.1.2, 1.50)."""
+def damped_factors(
+    a: Tensor, g: Tensor, damping: float, *, use_pi: bool, raised: bool = False
+) -> tuple[Tensor, Tensor]:
+    """``A + π√λ I`` and ``G + π⁻¹√λ I`` (3.1.2, 1.50).
+
+    Args:
+        a: ``(d_in, d_in)``.
+        g: ``(d_out, d_out)``.
+        damping: λ > 0.
+        use_pi: balance by :func:`pi_ratio`; otherwise π = 1.
+        raised: add to each factor at least what makes it positive definite in its precision, whose rounding errors are
+            of the order of the trace times the unit of rounding.
+    """
     pi = pi_ratio(a, g) if use_pi else torch.ones((), dtype=a.dtype, device=a.device)
+    shifts = [pi * damping**0.5, damping**0.5 / pi]
+    if raised:
+        shifts = [torch.maximum(s, _least_shift(factor)) for s, factor in zip(shifts, (a, g), strict=True)]
     a, g = a.clone(), g.clone()
-    a.diagonal().add_(pi * damping**0.5)
-    g.diagonal().add_(damping**0.5 / pi)
+    a.diagonal().add_(shifts[0])
+    g.diagonal().add_(shifts[1])
     return a, g
+
+
+def _least_shift(factor: Tensor) -> Tensor:
+    return 4 * torch.finfo(factor.dtype).eps * factor.diagonal().sum()
 
 
 def _inverse(matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,19 +155,22 @@ def _inverse(matrix: Tensor) -> tuple[Tensor, Tensor]:
         return torch.zeros_like(matrix), torch.ones_like(info)
 
 
-def invert_factored(product: KroneckerSum, damping: float, *, use_pi: bool = True) -> FactoredInverse:
+def invert_factored(
+    product: KroneckerSum, damping: float, *, use_pi: bool = True, raised: bool = False
+) -> FactoredInverse:
     """Inverse of ``A ⊗ G`` under factored Tikhonov damping (3.1.2, 1.50).
 
     Args:
         product: a single Kronecker product.
         damping: λ > 0.
         use_pi: balance the damping by :func:`pi_ratio`; otherwise π = 1.
+        raised: as for :func:`damped_factors`.
 
     Returns:
         The inverse; its ``info`` says whether the damped factors are positive definite in their precision.
     """
     ((a, g),) = product.terms
-    a, g = damped_factors(a, g, damping, use_pi=use_pi)
+    a, g = damped_factors(a, g, damping, use_pi=use_pi, raised=raised)
     a_inverse, a_info = _inverse(a)
     g_inverse, g_info = _inverse(g)
     return FactoredInverse(a_inverse, g_inverse, a_info + g_info)

@@ -67,7 +67,13 @@ def invert_normal(product: KroneckerSum, damping: float) -> DiagonalisedInverse:
 
 
 def invert_two_term(
-    total: KroneckerSum, damping: float, *, use_pi: bool = True, second_term: SecondTerm = "clamp", floor: float
+    total: KroneckerSum,
+    damping: float,
+    *,
+    use_pi: bool = True,
+    second_term: SecondTerm = "clamp",
+    floor: float,
+    raised: bool = False,
 ) -> DiagonalisedInverse:
     """Inverse of ``(A + π√λI) ⊗ (B + π⁻¹√λI) + C ⊗ D`` by simultaneous diagonalisation (3.2.5).
 
@@ -81,12 +87,13 @@ def invert_two_term(
         second_term: C and D need not be semi-definite, so that ``1 + s₂s₁ᵀ`` may have entries near or below zero:
             ``"clamp"`` raises entries to ``floor``; ``"absolute"`` takes the absolute values of s₁ and s₂.
         floor: in (0, 1]; no direction is given a step longer than 1/floor times the one of the first product alone.
+        raised: as for :func:`~ngbench.curvature.kronecker.damped_factors`.
 
     Returns:
         The inverse; its ``info`` says whether the damped factors are positive definite in their precision.
     """
     (first, (c, d)) = total.terms
-    a, b = damped_factors(*first, damping, use_pi=use_pi)
+    a, b = damped_factors(*first, damping, use_pi=use_pi, raised=raised)
     a_values, a_basis, a_info = _diagonalise(a, c)
     b_values, b_basis, b_info = _diagonalise(b, d)
     info = a_info + b_info
