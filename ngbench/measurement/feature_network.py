@@ -136,7 +136,8 @@ def inception_network(path: Path, features: int = 2048) -> FeatureNetwork:
             f"{str(path)!r} does not hold a state_dict that can be loaded without executing code "
             f"({type(error).__name__}); give Inception's weights as pytorch-fid or torch-fidelity publish them"
         ) from None
-    trunk = InceptionTrunk(features)
+    with torch.random.fork_rng(devices=[]):
+        trunk = InceptionTrunk(features)
     _load_trunk(trunk, weights, path)
     return FeatureNetwork(
         network=_Inception(trunk, features).eval(),
@@ -198,7 +199,8 @@ def classifier_network(
         )
     classes = int(labels.max()) + 1
     path = directory / "feature-networks" / f"{_slug(name)}-{digest[:16]}.pt"
-    network = _Classifier(images.shape[1], classes)
+    with torch.random.fork_rng(devices=[]):
+        network = _Classifier(images.shape[1], classes)
     accuracy = _restore(network, path)
     if accuracy is None:
         accuracy = _train(network, images, labels, validation_images, validation_labels)

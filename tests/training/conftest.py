@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from ngbench.task import Data, DataSource, Task
 from ngbench.training.config import Budget, RunConfig
 from ngbench.training.problem import Problem
 from ngbench.training.run import Run
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 EXAMPLES = 50
 
