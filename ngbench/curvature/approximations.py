@@ -39,8 +39,9 @@ Route = Literal["auto", "direct", "gram"]
 
 PRECISION = 1e-6
 MAX_ITERATIONS = 200
-# What a warm start keeps of the cold one, lest it be orthogonal to what is looked for.
-_COLD_SHARE = 1e-3
+# What a warm start keeps of the cold one, lest it be orthogonal to what is looked for. A start near a lesser singular
+# vector passes for converged unless the share of the dominant one, _COLD_SHARE/√m, exceeds precision · σ₁/σ₂.
+_COLD_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -112,13 +113,16 @@ def deflation(
     for i in range(rank):
         remainder = Deflated(z, [(triplet.u * triplet.sigma, triplet.v) for triplet in found])
         cold = z.random_left(generator) if found else z.positive_left()
-        spectrum = power_svd(
-            remainder,
-            _start(z, cold, previous.terms[i : i + 1] if previous else ()),
-            precision=precision,
-            max_iterations=max_iterations,
-            scale=found[0].sigma if found else None,
-        )
+        start = _start(z, cold, previous.terms[i : i + 1] if previous else (), found)
+        with z.exclusive:
+            spectrum = power_svd(
+                remainder,
+                start,
+                precision=precision,
+                max_iterations=max_iterations,
+                scale=found[0].sigma if found else None,
+                cold=cold,
+            )
         spectra.append(spectrum)
         found += spectrum.triplets
     return _estimate(z, _factors(block, z, found), {f"term_{i + 1}": s for i, s in enumerate(spectra)})
@@ -141,13 +145,17 @@ def kfac_corrected(
     """
     z = rearrange(block, 1, route)
     left, right = z.kfac_pair()
-    spectrum = power_svd(
-        Deflated(z, [(left, right)]),
-        _start(z, z.random_left(torch.Generator().manual_seed(0)), previous.terms[1:2] if previous else ()),
-        precision=precision,
-        max_iterations=max_iterations,
-        scale=z.left_norm(left) * z.right_norm(right),
-    )
+    cold = z.random_left(torch.Generator().manual_seed(0))
+    start = _start(z, cold, previous.terms[1:2] if previous else ())
+    with z.exclusive:
+        spectrum = power_svd(
+            Deflated(z, [(left, right)]),
+            start,
+            precision=precision,
+            max_iterations=max_iterations,
+            scale=z.left_norm(left) * z.right_norm(right),
+            cold=cold,
+        )
     terms = [block.kfac_factors(), z.factors(spectrum.triplets[0])]
     return _estimate(z, terms, {"term_2": spectrum})
 
@@ -180,16 +188,19 @@ def lanczos(
     positive = z.positive_left()
     # The random part is the smaller one, so that the two never cancel.
     cold = _unit(z, positive) + 0.5 * _unit(z, z.random_left(generator))
-    spectrum = lanczos_bidiagonalisation(
-        z,
-        _start(z, cold, previous.terms if previous else ()),
-        rank=rank,
-        dimension=dimension,
-        precision=precision,
-        max_iterations=max_iterations,
-        generator=generator,
-    )
-    spectrum = _positive_first(z, spectrum, positive, precision)
+    start = _start(z, cold, previous.terms if previous else ())
+    with z.exclusive:
+        spectrum = lanczos_bidiagonalisation(
+            z,
+            start,
+            rank=rank,
+            dimension=dimension,
+            precision=precision,
+            max_iterations=max_iterations,
+            generator=generator,
+            norm_squared=z.norm_squared(),
+        )
+        spectrum = _positive_first(z, spectrum, positive, precision)
     return _estimate(z, _factors(block, z, spectrum.triplets), {"krylov": spectrum})
 
 
@@ -206,12 +217,20 @@ def rearrange(block: FisherBlock, terms: int, route: Route = "auto") -> Rearrang
     return DirectRearrangement(block)
 
 
-def _start(z: Rearrangement, cold: Tensor, terms: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """The direction of ``terms``, if Z wants one and they have one, else ``cold``."""
+def _start(
+    z: Rearrangement, cold: Tensor, terms: Sequence[tuple[Tensor, Tensor]], found: Sequence[Triplet] = ()
+) -> Tensor:
+    """The direction of ``terms`` across the triplets ``found``, if Z wants one and they have one, else ``cold``.
+
+    On another batch, an earlier second product may lie almost along the first triplet, of which nothing is left.
+    """
     cold = _unit(z, cold)
     if not terms or not z.wants_warm_start:
         return cold
     warm = torch.stack([_unit(z, z.warm_left(term)) for term in terms]).sum(0)
+    for triplet in found:
+        warm = warm - triplet.u * float(z.left_products(triplet.u.unsqueeze(0), warm))
+    warm = _unit(z, warm)
     return warm + _COLD_SHARE * cold if z.left_norm(warm) else cold
 
 

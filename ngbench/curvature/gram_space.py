@@ -10,6 +10,9 @@ instead of O(m d²). The matrices behind the vectors are assembled once, as weig
 from __future__ import annotations
 
 import math
+import threading
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,6 +28,8 @@ __all__ = ["GramRearrangement", "choose_route", "gram_operations"]
 _VECTOR_PRODUCT = 8
 # Iterations to 1e-6 on a trained network, about.
 _ITERATIONS = 8
+_iterating = threading.Lock()
+
 # Pieces of at most this many numbers (128 MiB in float64) bound the memory of the sums over derivative columns.
 _PIECE_NUMBERS = 2**24
 
@@ -104,6 +109,13 @@ class GramRearrangement(Rearrangement):
             return self._left(self._output @ forms.double())
         forms = torch.sum((block.derivatives @ g) * block.derivatives, 1)
         return self._left(forms.double().reshape(block.columns, block.examples).sum(0))
+
+    def norm_squared(self) -> float:
+        return float(torch.dot(self._input.flatten(), self._output.flatten())) / self._block.examples**2
+
+    @property
+    def exclusive(self) -> AbstractContextManager[Any]:
+        return _iterating
 
     def factors(self, triplet: Triplet) -> tuple[Tensor, Tensor]:
         block = self._block

@@ -8,13 +8,17 @@ which no damped inverse could use; they are left out.)
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.singular import Operator, Triplet
+from ngbench.curvature.truncation import TruncatedBlock
 
 __all__ = ["DirectRearrangement", "Rearrangement"]
 
@@ -38,6 +42,15 @@ class Rearrangement(Operator):
     @abstractmethod
     def wants_warm_start(self) -> bool:
         """Whether :meth:`warm_left` costs less than the iterations that it may save."""
+
+    @abstractmethod
+    def norm_squared(self) -> float:
+        """``‖Z‖²_F = ‖F‖²_F``, or infinity where finding it costs more than it saves."""
+
+    @property
+    def exclusive(self) -> AbstractContextManager[Any]:
+        """Held while iterating; small steps of several threads at once would wait for each other at every one."""
+        return nullcontext()
 
     @abstractmethod
     def factors(self, triplet: Triplet) -> tuple[Tensor, Tensor]:
@@ -92,6 +105,14 @@ class DirectRearrangement(Rearrangement):
 
     def warm_left(self, term: tuple[Tensor, Tensor]) -> Tensor:
         return term[0]
+
+    def norm_squared(self) -> float:
+        block = self._block
+        columns = block.columns * block.examples
+        # The Gram matrix of the per-example gradients costs as much as columns / (2 d_in + 2 d_out) iterations.
+        if isinstance(block, TruncatedBlock) or columns > 8 * (block.d_in + block.d_out):
+            return math.inf
+        return float(block.norm_squared())
 
     def factors(self, triplet: Triplet) -> tuple[Tensor, Tensor]:
         root = triplet.sigma**0.5

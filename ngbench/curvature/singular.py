@@ -20,6 +20,8 @@ _Products = Callable[[Tensor, Tensor], Tensor]
 
 # After this many iterations at a residual that falls no more, below this share of σ, only rounding is left of it.
 _STALLED = 10
+# By this many iterations a triplet shows, if there is one beyond rounding errors.
+_SETTLED = 4
 _ROUNDING_SHARE = 1e-3
 
 
@@ -111,7 +113,13 @@ class Deflated:
 
 
 def power_svd(
-    z: Operator, start: Tensor, *, precision: float, max_iterations: int, scale: float | None = None
+    z: Operator,
+    start: Tensor,
+    *,
+    precision: float,
+    max_iterations: int,
+    scale: float | None = None,
+    cold: Tensor | None = None,
 ) -> Spectrum:
     """The dominant triplet by the power method (Algorithm 1 of the thesis, begun at ``v⁽⁰⁾ = Zᵀ start``).
 
@@ -125,27 +133,38 @@ def power_svd(
         max_iterations: at least 1.
         scale: σ₁ of the matrix that Z is the remainder of; σ itself by default. A Z that is rounding errors beside it
             has no triplet.
+        cold: where to begin anew if Z turns ``start`` into rounding errors, lest the start pass for a Z that vanishes.
     """
-    length = z.left_norm(start)
-    u = start / length if length else start
-    best, best_at, k = math.inf, 0, 0
+    u = _unit(z, start)
+    best, best_at, began, k = math.inf, 0, 0, 0
     while True:
         k += 1
         t = z.transpose_times(u)
         sigma = z.right_norm(t)
-        if sigma <= z.rounding * (scale or 0.0):
-            return Spectrum((Triplet(torch.zeros_like(u), 0.0, torch.zeros_like(t)),), k, (0.0,), True)
-        v = t / sigma
+        v = t / sigma if sigma else t
         w = z.times(v)
-        unit = sigma if scale is None else scale
-        residual = z.left_norm(w - sigma * u) / unit
+        length = z.left_norm(w)
+        unit = scale or sigma
+        residual = z.left_norm(w - sigma * u) / unit if unit else 0.0
+        # One product with a start that has little of the triplet is small too; with rounding errors, all are.
+        small = sigma <= z.rounding * (scale or 0.0)
+        if not sigma * length or (small and (residual <= precision or k - began >= _SETTLED)):
+            if cold is not None:
+                u, cold, began = _unit(z, cold), None, k
+                continue
+            return Spectrum((Triplet(torch.zeros_like(u), 0.0, torch.zeros_like(t)),), k, (0.0,), True)
         if residual < best:
             best, best_at = residual, k
         # Near another singular vector the residual grows, for as long as the iteration takes to leave it.
         stalled = k - best_at >= _STALLED and residual <= 2 * best and best * unit < _ROUNDING_SHARE * sigma
         if residual <= precision or stalled or k >= max_iterations or not math.isfinite(residual):
             return Spectrum((Triplet(u, sigma, v),), k, (residual,), residual <= precision)
-        u = w / z.left_norm(w)
+        u = w / length
+
+
+def _unit(z: Operator, u: Tensor) -> Tensor:
+    length = z.left_norm(u)
+    return u / length if length else u
 
 
 def lanczos_bidiagonalisation(
@@ -157,14 +176,16 @@ def lanczos_bidiagonalisation(
     precision: float,
     max_iterations: int,
     generator: torch.Generator,
+    norm_squared: float = math.inf,
 ) -> Spectrum:
     """The ``rank`` dominant triplets by restarted Golub-Kahan-Lanczos (Algorithm 2 of the thesis).
 
-    Every new vector is orthogonalised twice against all earlier ones. A full basis is restarted with the wanted
-    singular vectors and the last residual (Baglama and Reichel 2005: the thick form of the restart in 3.2.3.2, which
-    loses nothing of their span). Stops when ``‖Zᵀu_i − σ_i v_i‖ ≤ precision · σ₁`` for all wanted triplets. A Krylov
-    space holds but one direction of a repeated singular value; so with several triplets one more basis, begun in a
-    random direction, must confirm them.
+    Every new vector is orthogonalised against all earlier ones, twice where it loses digits. A full basis is restarted
+    with the wanted singular vectors and the last residual (Baglama and Reichel 2005: the thick form of the restart in
+    3.2.3.2, which loses nothing of their span). Stops when ``‖Zᵀu_i − σ_i v_i‖ ≤ precision · σ₁`` for all wanted
+    triplets. A Krylov space holds but one direction of a repeated singular value; so, unless ``‖Z‖²`` leaves no room
+    for another σ as large as the last but one that is wanted, one more basis, begun in a random direction, must confirm
+    them.
 
     Args:
         z: the matrix.
@@ -174,6 +195,7 @@ def lanczos_bidiagonalisation(
         precision: relative to σ₁.
         max_iterations: pairs of products, at least 1.
         generator: of the random directions.
+        norm_squared: ``‖Z‖²`` in Frobenius norm, or a bound.
     """
     first = z.transpose_times(start)
     length = z.right_norm(first)
@@ -190,7 +212,8 @@ def lanczos_bidiagonalisation(
             converged = basis.converged(rank, precision)
             if converged and not confirming:
                 break
-        if exhausted or iterations >= max_iterations or (converged and (confirming or rank == 1)):
+        settled = converged and (confirming or rank == 1 or basis.complete(rank, norm_squared))
+        if exhausted or iterations >= max_iterations or settled:
             return basis.spectrum(rank, iterations, precision)
         confirming = converged
         basis.restart(rank, at_random=confirming)
@@ -221,8 +244,7 @@ class _Basis:
         if self._next is None:
             return False
         self._right[k] = self._next
-        column, image = _orthogonalise(z.times(self._next), self._left[:k], z.left_products)
-        alpha = z.left_norm(image)
+        column, image, alpha = _orthogonalise(z.times(self._next), self._left[:k], z.left_products, z.left_norm)
         if alpha <= z.rounding * max(float(column.norm()), float(self._sigma[0]) if k else 0.0):
             # The image lies in the span: any direction may follow, and none (zeros) does no harm either.
             alpha = 0.0
@@ -245,8 +267,8 @@ class _Basis:
             self._set_svd(nothing, nothing[0], nothing, math.nan)
             return
         x, sigma, y = torch.linalg.svd(matrix)
-        _, remainder = _orthogonalise(z.transpose_times(self._left[k - 1]), self._right[:k], z.right_products)
-        beta = z.right_norm(remainder)
+        image = z.transpose_times(self._left[k - 1])
+        _, remainder, beta = _orthogonalise(image, self._right[:k], z.right_products, z.right_norm)
         if beta <= z.rounding * float(sigma[0]):
             beta = 0.0
             self._next = self._random(z.random_right, self._right[:k], z.right_products, z.right_norm)
@@ -264,13 +286,17 @@ class _Basis:
         """A random unit vector orthogonal to ``basis``, or None if that spans the space."""
         vector = draw(self._generator)
         length = norm(vector)
-        _, vector = _orthogonalise(vector, basis, products)
-        rest = norm(vector)
+        _, vector, rest = _orthogonalise(vector, basis, products, norm)
         return vector / rest if rest > self._z.rounding * length else None
 
     def converged(self, rank: int, precision: float) -> bool:
         """Whether ``rank`` triplets have reached the precision."""
         return len(self._residuals) >= rank and all(r <= precision for r in self._residuals[:rank])
+
+    def complete(self, rank: int, norm_squared: float) -> bool:
+        """Whether ``‖Z‖²`` leaves no room for another singular value as large as the last but one of ``rank``."""
+        found = self._sigma[:rank].square()
+        return norm_squared - float(found.sum()) < 0.99 * float(found[rank - 2])
 
     def restart(self, rank: int, *, at_random: bool) -> None:
         """Keep the wanted singular vectors, and go on from the last residual or from a random direction."""
@@ -302,16 +328,23 @@ class _Basis:
         )
 
 
-def _orthogonalise(vector: Tensor, basis: Tensor, products: _Products) -> tuple[Tensor, Tensor]:
-    """The coefficients of ``vector`` in an orthonormal ``basis``, and what remains of it."""
+def _orthogonalise(
+    vector: Tensor, basis: Tensor, products: _Products, norm: Callable[[Tensor], float]
+) -> tuple[Tensor, Tensor, float]:
+    """The coefficients of ``vector`` in an orthonormal ``basis``, what remains of it, and the norm of that."""
     coefficients = torch.zeros(len(basis), dtype=torch.float64)
+    length = norm(vector)
     if len(basis):
-        # The second pass removes what rounding left in the first.
         for _ in range(2):
+            before = length
             correction = products(basis, vector)
             vector = vector - _combine(correction.unsqueeze(1), basis)[0]
             coefficients += correction
-    return coefficients, vector
+            length = norm(vector)
+            # What keeps most of its length keeps its digits; otherwise a second pass removes what rounding has left.
+            if length > 0.7 * before:
+                break
+    return coefficients, vector, length
 
 
 def _combine(coefficients: Tensor, basis: Tensor) -> Tensor:

@@ -299,3 +299,23 @@ def test_float32_finds_the_products_of_float64():
             found = approximation(single, route=route, max_iterations=2000)
             assert found.value.terms[0][0].dtype == torch.float32
             _close(found.value.dense().double(), expected.dense(), 1e-4)
+
+
+@pytest.mark.parametrize(("dtype", "spread"), [(torch.float32, 0.07), (torch.float64, 0.02)])
+@pytest.mark.parametrize("approximation", [deflation, kfac_corrected, lanczos])
+def test_the_estimate_of_another_batch_as_start_does_not_hide_a_small_second_product(approximation, dtype, spread):
+    def block(seed: int, spread: float) -> LinearBlock:
+        generator = torch.Generator().manual_seed(seed)
+        inputs = 1 + spread * torch.randn(64, 20, generator=generator, dtype=torch.float64)
+        derivatives = 1 + spread * torch.randn(64, 15, generator=generator, dtype=torch.float64)
+        return LinearBlock(inputs.to(dtype), derivatives.to(dtype), constant=True)
+
+    now = block(1, spread)
+    # The second product of widely spread statistics lies almost along the first one of narrow statistics.
+    warm = approximation(now, approximation(block(0, 1.0), None).start).value
+    cold = approximation(now, None).value
+    first = [float(term[0].norm() * term[1].norm()) for term in cold.terms]
+    assert 0 < first[1] < 5e-2 * first[0]
+    for mine, theirs in zip(warm.terms, cold.terms, strict=True):
+        size = float(mine[0].norm() * mine[1].norm())
+        assert size == pytest.approx(float(theirs[0].norm() * theirs[1].norm()), rel=1e-2)

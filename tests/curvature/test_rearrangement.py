@@ -208,6 +208,28 @@ def test_lanczos_finds_the_largest_values_with_their_multiplicity(sigma, dimensi
     torch.testing.assert_close(basis @ basis.T, torch.eye(2, dtype=torch.float64))
 
 
+def test_a_norm_that_leaves_no_room_for_another_copy_spares_the_confirmation():
+    for sigma in ([3.0, 2.0, 1.0, 0.5, 0.1, 0.0, 0.0, 0.0], [3.0, 3.0, 1.0, 0.5, 0.1, 0.0, 0.0, 0.0]):
+        z = _Diagonal(sigma)
+        plain, known = (_lanczos(z, dimension=8, norm_squared=n) for n in (float("inf"), float(z.sigma.square().sum())))
+        assert [triplet.sigma for triplet in known.triplets] == pytest.approx(sigma[:2])
+        assert known.iterations == plain.iterations if sigma[1] == 3 else known.iterations < plain.iterations
+
+
+@pytest.mark.parametrize(("make", "options"), CASES.values(), ids=CASES)
+def test_the_norm_of_the_rearrangement_is_that_of_the_block(make, options):
+    given = make(**options)
+    for route in ("direct", "gram") if isinstance(given.block, LinearBlock) else ("direct",):
+        assert rearrange(given.block, 2, route).norm_squared() == pytest.approx(float(given.fisher.norm() ** 2))
+
+
+def test_the_norm_is_left_open_where_it_costs_more_than_it_saves():
+    block = linear(examples=100).block
+    assert rearrange(block, 2, "direct").norm_squared() == float("inf")
+    make, options = CASES["convolution-plain"]
+    assert rearrange(make(**options).block.truncated(1), 2).norm_squared() == float("inf")
+
+
 def test_lanczos_keeps_its_vectors_orthogonal_over_many_restarts():
     # Without re-orthogonalisation a converged vector comes back as its own copy.
     sigma = [1.0, *[0.9 - 1e-3 * i for i in range(60)]]
