@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-
 from adversarial import ADAM, BATCH, KFAC, STILL, Iteration, small_task
+from torch import Tensor, nn
 
 from ngbench.adversarial_task import Player
 from ngbench.errors import NgbenchError
@@ -212,5 +211,5 @@ def test_a_critic_with_several_scores_an_image_is_refused() -> None:
 
 
 def test_a_player_that_is_no_module_is_the_task_s_fault() -> None:
-    with pytest.raises(NgbenchError, match="its critic is int, not a torch.nn.Module"):
+    with pytest.raises(NgbenchError, match=r"its critic is int, not a torch\.nn\.Module"):
         Iteration(STILL, STILL, task=small_task(critic=lambda: 3))
