@@ -25,6 +25,7 @@ Width = Annotated[int, Range(minimum=1)]
 
 BATCH_SIZES = (128, 256, 512, 1024)
 
+# Players change each other's curvature, so that estimates age faster than in the training of one model.
 _COMMON: Mapping[str, Mapping[str, Any]] = {
     "sgd": {"lr": 1e-3, "momentum": 0.9, "weight_decay": 1e-3},
     "adam": {"lr": 2e-4, "beta1": 0.5, "beta2": 0.999, "weight_decay": 1e-3},
@@ -35,6 +36,8 @@ _COMMON: Mapping[str, Mapping[str, Any]] = {
         "damping": 1e-3,
         "kl_clip": 1e-3,
         "fisher": "empirical",
+        "curvature_interval": 20,
+        "inverse_interval": 20,
         "curvature_fraction": 0.25,
     },
 }
