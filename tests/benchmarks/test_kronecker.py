@@ -13,7 +13,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import nn
-from workloads import TASK, WORKLOADS, Arm, matrix_product_rate, phase_ratios
+from workloads import SMALL, TASK, WORKLOADS, Arm, matrix_product_rate, phase_ratios
 
 from ngbench.optimizers import kronecker
 
@@ -54,7 +54,7 @@ def _total(values: dict[str, dict[str, float]], plus: dict[str, tuple[str, ...]]
 
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_phases_in_units_of_an_sgd_step(benchmark, workload, capsys):
-    given = WORKLOADS[workload]
+    given = SMALL if benchmark.disabled else WORKLOADS[workload]
     sgd = Arm(given, lambda model: torch.optim.SGD(model.parameters(), lr=1e-6, momentum=0.9))
     arms = {name: Arm(given, make) for name, make in ARMS.items()}
     for arm in (sgd, *arms.values()):

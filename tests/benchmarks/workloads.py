@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -19,12 +20,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ngbench.curvature.likelihoods import Bernoulli
+from ngbench.curvature.likelihoods import Bernoulli, Categorical
 from ngbench.measurement.operations import OperationCounter, count_operations
 
-__all__ = ["TASK", "WORKLOADS", "Arm", "Workload", "matrix_product_rate", "phase_ratios"]
+__all__ = [
+    "CLASSES",
+    "CONVOLUTIONS",
+    "FEW_CONVOLUTIONS",
+    "SMALL",
+    "TASK",
+    "WORKLOADS",
+    "Arm",
+    "ConvolutionWorkload",
+    "Workload",
+    "matrix_product_rate",
+    "phase_ratios",
+]
 
 TASK = SimpleNamespace(likelihood=Bernoulli())
+CLASSES = SimpleNamespace(likelihood=Categorical())
 
 
 @dataclass(frozen=True)
@@ -40,14 +54,15 @@ class Workload:
         widths = [*self.encoder, *reversed(self.encoder[:-1])]
         layers = [module for pair in pairwise(widths) for module in (nn.Linear(*pair), nn.ReLU())]
         model = nn.Sequential(*layers[:-1])
-        optimizer = torch.optim.Adam(model.parameters())
-        inputs = self.inputs()
-        for _ in range(20):
-            optimizer.zero_grad()
-            TASK.likelihood.loss(model(inputs), inputs).backward()
-            optimizer.step()
+        _train(model, self)
         return model
 
+    def loss(self, model: nn.Module) -> Tensor:
+        """The loss of ``model`` on a batch."""
+        inputs = self.inputs()
+        return TASK.likelihood.loss(model(inputs), inputs)
+
+    @cache  # noqa: B019 - a workload lives as long as the module
     def inputs(self) -> Tensor:
         """A batch."""
         generator = torch.Generator().manual_seed(0)
@@ -61,12 +76,61 @@ WORKLOADS = {
 }
 
 
+@dataclass(frozen=True)
+class ConvolutionWorkload:
+    """Convolutions 3 → 32 → 32 → 64 of 5 × 5 with max-pooling between, on random images of 32 × 32 in ten classes."""
+
+    batch_size: int
+
+    def model(self) -> nn.Sequential:
+        """The network after a few steps of Adam."""
+        torch.manual_seed(0)
+        layers: list[nn.Module] = []
+        for channels in pairwise((3, 32, 32, 64)):
+            layers += [nn.Conv2d(*channels, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)]
+        model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 4 * 4, 10))
+        _train(model, self)
+        return model
+
+    def loss(self, model: nn.Module) -> Tensor:
+        """The loss of ``model`` on a batch."""
+        inputs, targets = self.batch()
+        return CLASSES.likelihood.loss(model(inputs), targets)
+
+    @cache  # noqa: B019 - a workload lives as long as the module
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Images and classes."""
+        generator = torch.Generator().manual_seed(0)
+        inputs = torch.randn(self.batch_size, 3, 32, 32, generator=generator)
+        return inputs, torch.randint(10, (self.batch_size,), generator=generator)
+
+
+CONVOLUTIONS = ConvolutionWorkload(128)
+# What shows that a benchmark works, where nothing is measured.
+SMALL = Workload((20, 15, 6), 16)
+FEW_CONVOLUTIONS = ConvolutionWorkload(4)
+
+
+def _train(model: nn.Module, workload: Workload | ConvolutionWorkload) -> None:
+    optimizer = torch.optim.Adam(model.parameters())
+    for _ in range(20):
+        optimizer.zero_grad()
+        workload.loss(model).backward()
+        optimizer.step()
+
+
 class Arm:
     """Whole training steps of one optimizer, timed as a whole and phase by phase."""
 
-    def __init__(self, workload: Workload, make: Callable[[nn.Module], torch.optim.Optimizer]) -> None:
+    def __init__(
+        self,
+        workload: Workload | ConvolutionWorkload,
+        make: Callable[[nn.Module], torch.optim.Optimizer],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._workload = workload
+        self._clock = clock
         self._model = workload.model()
-        self._inputs = workload.inputs()
         self._optimizer = make(self._model)
         self._seconds: dict[str, float] = defaultdict(float)
         self._flops: dict[str, int] = defaultdict(int)
@@ -77,9 +141,9 @@ class Arm:
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
         operations = self._counter.mark().flops if self._counter else 0
-        start = time.perf_counter()
+        start = self._clock()
         yield
-        self._seconds[name] += time.perf_counter() - start
+        self._seconds[name] += self._clock() - start
         if self._counter:
             self._flops[name] += self._counter.mark().flops - operations
 
@@ -88,7 +152,7 @@ class Arm:
         self._seconds.clear()
         with self._phase("step"):
             self._optimizer.zero_grad()
-            TASK.likelihood.loss(self._model(self._inputs), self._inputs).backward()
+            self._workload.loss(self._model).backward()
             self._optimizer.step()
         return dict(self._seconds)
 
