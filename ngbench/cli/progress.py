@@ -146,7 +146,7 @@ class _Bars(Reporter):
             self._bars[(record.label, record.seed)],
             completed=_completed(record) + within,
             epoch=f"{_epoch(record)} + {step}/{steps} steps",
-            numbers=f"train {loss:.5g}",
+            numbers=f"{_loss_name(record)} {loss:.5g}",
         )
         self._progress.refresh()
 
@@ -178,14 +178,17 @@ def _epoch(record: RunRecord) -> str:
     return f"epoch {len(record.history.epoch)}{of}"
 
 
+def _loss_name(record: RunRecord) -> str:
+    return "train" if record.adversarial is None else "generator_loss"
+
+
 def _numbers(record: RunRecord) -> str:
     history = record.history
     if not history.epoch:
         return ""
+    shown = {_loss_name(record): history.train_loss[-1]}
     if record.adversarial is None:
-        shown = {"train": history.train_loss[-1], "validation": history.validation_loss[-1]}
-    else:
-        shown = {"generator_loss": history.train_loss[-1]}
+        shown["validation"] = history.validation_loss[-1]
     shown |= {name: values[-1] for name, values in history.metrics.items()}
     parts = [f"{name} {'–' if value is None else format(value, '.5g')}" for name, value in shown.items()]
     return " ".join([*parts, f"{history.elapsed_seconds[-1]:.1f} s"])
