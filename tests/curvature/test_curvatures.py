@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as multiprocessing
 from dense import convolutions, perceptron
 from torch import nn
 
@@ -201,3 +204,29 @@ def test_a_curvature_that_is_not_finite_is_an_error_that_names_the_layer():
         curvature.accumulate(blocks)
         with pytest.raises(FloatingPointError, match="layer '2' contains NaN or infinite values"):
             curvature.refresh()
+
+
+def _opposite_signs(rank: int, directory: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{directory}/store", rank=rank, world_size=2)
+    sign = 1 - 2 * rank
+
+    def approximation(block, previous):
+        (first, (c, d)) = deflation(block).value.terms
+        return Estimate(KroneckerSum((first, (c * sign, d * sign))))
+
+    run = _perceptron()
+    curvature = KroneckerCurvature(run.layers, approximation, damping=0.1)
+    blocks, _ = run.batch()
+    curvature.accumulate(blocks)
+    expected = deflation(next(iter(blocks.values()))).value.dense()
+    torch.save((curvature.factors["0"].dense(), expected), Path(directory) / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.skipif(not dist.is_available(), reason="torch was built without torch.distributed")
+def test_workers_whose_products_differ_in_sign_average_them_with_one_sign(tmp_path):
+    multiprocessing.spawn(_opposite_signs, args=(str(tmp_path),), nprocs=2)
+    for rank in range(2):
+        actual, expected = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        assert (actual - expected).norm() <= 1e-9 * expected.norm()
