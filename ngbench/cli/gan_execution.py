@@ -13,9 +13,10 @@ from rich.console import Console
 
 from ngbench.cli.execution import Outputs, execute_and_report, introduce
 from ngbench.errors import UnknownNameError
-from ngbench.report.exports import export_csv, export_json, write_text
+from ngbench.report.exports import STANDARD_OUTPUT, export_csv, export_json, write_text
 from ngbench.report.gan_figures import draw_gan
 from ngbench.report.gan_tables import format_gan_markdown, print_gan
+from ngbench.report.samples import DIRECTORY, relocated
 from ngbench.results.environment import describe_environment
 from ngbench.results.record import Document, EnvironmentRecord, RunRecord
 from ngbench.training.adversarial_host import AdversarialHost
@@ -33,10 +34,10 @@ def run_gan(request: AdversarialRequest, outputs: Outputs, *, quiet: bool, refer
     """
     outputs.check()
     environment = describe_environment()
-    samples = _samples_directory(outputs)
+    origin = _origin(outputs)
     # A plugin that prints must not write into an export that goes to stdout.
     with redirect_stdout(sys.stderr):
-        plan = make_adversarial_plan(replace(request, samples=samples))
+        plan = make_adversarial_plan(replace(request, samples=None if origin is None else origin / DIRECTORY))
     environment.threads = plan.threads
     labels = [run.config.label for run in plan.groups[0]]
     if reference is not None and reference not in labels:
@@ -44,31 +45,39 @@ def run_gan(request: AdversarialRequest, outputs: Outputs, *, quiet: bool, refer
     executors: dict[str, Executor] = {label: OwnProcess(AdversarialHost) for label in labels}
     introduction = introduce(request.device, plan.device, plan.threads, plan.problem.data)
     introduction.append(f"scored by {plan.network.description}")
-    report = partial(_report, environment=environment, outputs=outputs, samples=samples, reference=reference)
+    report = partial(_report, environment=environment, outputs=outputs, origin=origin, reference=reference)
     return execute_and_report(plan.groups, executors, environment, outputs, introduction, report, quiet=quiet)
 
 
-def _samples_directory(outputs: Outputs) -> Path | None:
-    """The grids of generated images lie beside the records, so that a resumed run finds them, or the figures."""
+def _origin(outputs: Outputs) -> Path | None:
+    """The images lie beside the records, so that a resumed run finds them, or beside the figures."""
     beside = outputs.directory if outputs.directory is not None else outputs.figures
-    return None if beside is None else beside.absolute() / "samples"
+    return None if beside is None else beside.absolute()
 
 
 def _report(
     records: Sequence[RunRecord],
     environment: EnvironmentRecord,
     outputs: Outputs,
-    samples: Path | None,
+    origin: Path | None,
     reference: str | None,
 ) -> None:
     document = Document(environment=environment, runs=list(records))
     console = Console(stderr=True) if outputs.use_stdout else Console(file=sys.stdout)
     print_gan(document, reference=reference, console=console)
     if outputs.json is not None:
-        export_json(document, outputs.json)
+        export_json(_leading_to_samples(document, outputs.json, origin), outputs.json)
     if outputs.csv is not None:
         export_csv(document, outputs.csv)
     if outputs.markdown is not None:
         write_text(format_gan_markdown(document, reference=reference), outputs.markdown)
     if outputs.figures is not None:
-        draw_gan(document, outputs.figures, samples)
+        draw_gan(document, outputs.figures, origin)
+
+
+def _leading_to_samples(document: Document, destination: str, origin: Path | None) -> Document:
+    """The document with paths of sample images that hold in the directory of the file."""
+    if origin is None or destination == STANDARD_OUTPUT:
+        return document
+    directory = Path(destination).absolute().parent
+    return document.model_copy(update={"runs": [relocated(run, origin, directory) for run in document.runs]})

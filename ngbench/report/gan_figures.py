@@ -12,6 +12,7 @@ from ngbench.errors import OutputError
 from ngbench.report.columns import break_label
 from ngbench.report.figures import Axis, draw_panels, line_style, new_figure, save_figure
 from ngbench.report.gan_summary import TITLES, GanArm, fid_records, score_points, summarise_gan
+from ngbench.report.samples import sample_paths
 from ngbench.results.record import Document, RunRecord
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _AXES: Sequence[Axis] = ("epoch", "step", "time")
 _SHEET_COLUMNS = 5
 
 
-def draw_gan(document: Document, directory: str | Path, samples: Path | None) -> list[Path]:
+def draw_gan(document: Document, directory: str | Path, origin: Path | None) -> list[Path]:
     """Draw the figures as PNG files into the directory, which is made if it does not exist.
 
     ``METRIC_by_AXIS.png`` shows the score (the axis is ``epoch``, ``step`` or ``time``), ``losses_by_step.png``
@@ -34,7 +35,7 @@ def draw_gan(document: Document, directory: str | Path, samples: Path | None) ->
     Args:
         document: the runs.
         directory: where to.
-        samples: the directory of the grids of generated images.
+        origin: the directory that the records' paths of sample images are relative to.
 
     Returns:
         The files written.
@@ -58,9 +59,9 @@ def draw_gan(document: Document, directory: str | Path, samples: Path | None) ->
         if any(seconds is not None for one in arms for seconds in one.seconds.values()):
             written.append(save_figure(_draw_costs(arms), directory / "cost_by_player.png"))
         for run in document.runs:
-            if samples is not None and run.adversarial is not None and any(run.adversarial.samples):
+            if origin is not None and sample_paths(run):
                 name = f"samples_{file_slug(run.label)}-seed{run.seed}.png"
-                written.append(save_figure(_draw_samples(run, samples), directory / name))
+                written.append(save_figure(_draw_samples(run, origin), directory / name))
     except OSError as error:
         raise OutputError(f"cannot write figures into {str(directory)!r}: {error.strerror or error}") from error
     return written
@@ -103,23 +104,23 @@ def _draw_costs(arms: Sequence[GanArm]) -> Figure:
     return figure
 
 
-def _draw_samples(run: RunRecord, samples: Path) -> Figure:
+def _draw_samples(run: RunRecord, origin: Path) -> Figure:
     """The grids of a run's epochs side by side; one that is missing leaves its place empty."""
     import numpy as np
     from PIL import Image
 
-    assert run.adversarial is not None
-    names = run.adversarial.samples
-    columns = min(_SHEET_COLUMNS, len(names))
-    rows = -(-len(names) // columns)
+    paths = sample_paths(run)
+    steps = dict(zip(run.history.epoch, run.history.step, strict=True))
+    columns = min(_SHEET_COLUMNS, len(paths))
+    rows = -(-len(paths) // columns)
     figure = new_figure(2.1 * columns + 0.3, 2.35 * rows + 0.5)
     grid = figure.subplots(rows, columns, squeeze=False).flat
     for axes in grid:
         axes.set_axis_off()
-    for axes, epoch, step, name in zip(grid, run.history.epoch, run.history.step, names, strict=False):
-        axes.set_title(f"epoch {epoch}, step {step}", fontsize=8)
-        if name is not None and (samples / name).is_file():
-            with Image.open(samples / name) as picture:
+    for axes, (epoch, path) in zip(grid, paths.items(), strict=False):
+        axes.set_title(f"epoch {epoch}, step {steps[epoch]}", fontsize=8)
+        if (origin / path).is_file():
+            with Image.open(origin / path) as picture:
                 axes.imshow(np.asarray(picture), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     figure.suptitle(f"{run.task}: {run.label}, seed {run.seed}, batch {run.batch_size}", fontsize=10)
     return figure

@@ -1,15 +1,21 @@
-"""Grids of generated images as PNG files."""
+"""Grids of generated images as PNG files, and where a record says that they are."""
 
 from __future__ import annotations
 
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["grid_of", "write_grid"]
+from ngbench.results.record import RunRecord
+
+__all__ = ["DIRECTORY", "add_sample", "grid_of", "relocated", "sample_paths", "write_grid"]
+
+DIRECTORY = "samples"
+"""Where the grids lie, beside the records or the figures."""
 
 _GAP = 1
 _SCALE = 3
@@ -52,3 +58,34 @@ def write_grid(images: npt.NDArray[np.uint8], path: Path) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def add_sample(run: RunRecord, epoch: int, name: str) -> None:
+    """Note in the record that the file ``name`` of the samples' directory shows the images of ``epoch``."""
+    entries = [*_entries(run), {"epoch": epoch, "path": f"{DIRECTORY}/{name}"}]
+    setattr(run, DIRECTORY, entries)
+
+
+def sample_paths(run: RunRecord) -> dict[int, str]:
+    """For each epoch with a grid, its path relative to the directory of the record."""
+    return {entry["epoch"]: entry["path"] for entry in _entries(run)}
+
+
+def relocated(run: RunRecord, origin: Path, directory: Path) -> RunRecord:
+    """The record for a file in another directory: its samples' paths lead from there to where they are.
+
+    Args:
+        run: the record.
+        origin: the directory that its paths are relative to.
+        directory: that of the file.
+    """
+    entries = [
+        {**entry, "path": Path(os.path.relpath(origin / entry["path"], directory)).as_posix()}
+        for entry in _entries(run)
+    ]
+    return run.model_copy(update={DIRECTORY: entries}) if entries else run
+
+
+def _entries(run: RunRecord) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = (run.model_extra or {}).get(DIRECTORY, [])
+    return entries

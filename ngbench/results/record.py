@@ -170,15 +170,14 @@ class AdversarialRecord(_Part):
     after the player, ``critic/forward``; beside the names of any run there are ``critic/generate``, which makes
     the generated images that the critic learns from, and ``critic/penalty``, the gradient penalty with its double
     backward pass. ``history.train_loss`` is the generator's loss, ``history.metrics`` has ``critic_loss`` (the
-    penalty included), ``gradient_penalty`` (before it is weighted) and the score. ``samples`` are the files of the
-    grids of generated images, one for each epoch, in the directory ``samples`` beside the figures or the records.
+    penalty included), ``gradient_penalty`` (before it is weighted) and the score. The run's key ``samples`` lists the
+    grids of generated images, ``{epoch, path}``, the path being relative to the directory of the record.
     """
 
     players: dict[Literal["generator", "critic"], OptimizerRecord]
     critic_steps: Annotated[int, Field(ge=1)]
     penalty: Annotated[float, Field(ge=0)]
     fid: FidRecord
-    samples: list[str | None] = []
 
 
 class RunRecord(_Part):

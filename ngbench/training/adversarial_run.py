@@ -19,7 +19,7 @@ from ngbench.measurement.clock import Clock, clock_for
 from ngbench.measurement.fid import FrechetDistance
 from ngbench.measurement.memory import MemoryMeter, memory_meter, parameter_bytes, state_bytes
 from ngbench.measurement.recorder import StepRecorder
-from ngbench.report.samples import write_grid
+from ngbench.report.samples import add_sample, write_grid
 from ngbench.results.record import AdversarialRecord, MemoryRecord, RunRecord, Status
 from ngbench.training.adversarial_config import AdversarialConfig
 from ngbench.training.adversarial_probe import probe_adversarial_operations
@@ -259,12 +259,12 @@ class AdversarialRun:
         scores = record.history.metrics.setdefault(fid.metric, [])
         if record.status == "diverged":
             scores.append(None)
-            self._adversarial.samples.append(None)
             return
         self._players.train(False)
         due = len(record.history.epoch) % fid.every == 0 or record.status != "running"
         scores.append(self._score() if due else None)
-        self._adversarial.samples.append(self._show())
+        if self._config.samples is not None:
+            self._show(self._config.samples)
         patience = self._config.budget.early_stopping
         if record.status == "running" and due and patience is not None and epochs_since_lowest(scores) >= patience:
             record.status = "done"
@@ -274,14 +274,12 @@ class AdversarialRun:
         score = self._distance.score(map(self._generate, torch.split(noise, _BATCH)))
         return score if score - score == 0 else None
 
-    def _show(self) -> str | None:
-        if self._config.samples is None:
-            return None
-        noise = fixed_noise(self._config.seed, SHOWN, self._problem.task.noise, shown=True)
-        name = f"{file_slug(self._config.label)}-seed{self._config.seed}"
-        path = self._config.samples / f"{name}-epoch{len(self._record.history.epoch):03d}.png"
-        write_grid((self._generate(noise) * 255).round().byte().cpu().numpy(), path)
-        return path.name
+    def _show(self, directory: Path) -> None:
+        config, epoch = self._config, len(self._record.history.epoch)
+        noise = fixed_noise(config.seed, SHOWN, self._problem.task.noise, shown=True)
+        name = f"{file_slug(config.label)}-seed{config.seed}-epoch{epoch:03d}.png"
+        write_grid((self._generate(noise) * 255).round().byte().cpu().numpy(), directory / name)
+        add_sample(self._record, epoch, name)
 
     @torch.no_grad()
     def _generate(self, noise: Tensor) -> Tensor:

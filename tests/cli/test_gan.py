@@ -139,8 +139,9 @@ def test_arms_play_side_by_side_and_a_diverging_one_ends_alone(ngbench: Run) -> 
     assert first["phases"]["generator/step"]["calls"] == 8
     assert first["phases"]["critic/precondition"]["calls"] == 16
     assert runs["adam+signs:lr=0.002"]["phases"]["critic/step"]["calls"] == 16
-    grids = sorted(path.name for path in Path("out/samples").iterdir())
-    assert [name for name in grids if name.startswith("signs-kfac")] == first["adversarial"]["samples"]
+    grids = [sample["path"] for sample in first["samples"]]
+    assert len(grids) == 2
+    assert all(Path("out", path).is_file() for path in grids)
     assert Path("figures/classifier_fid_by_epoch.png").exists()
     assert Path("figures/losses_by_step.png").exists()
     assert "best\nclassifier-FID" in err or "classifier-FID" in err
@@ -176,14 +177,17 @@ def test_a_run_whose_process_was_killed_resumes_to_the_same_record(
     assert (runs["kfac+mortal"]["status"], runs["kfac+mortal"]["history"]["epoch"]) == ("out_of_memory", [1])
     code, out, _ = ngbench(f"{line} --resume --export-json -")
     assert code == 0
+    assert ngbench("report out --output page.html")[0] == 0
+    assert Path("page.html").read_text().count("data:image/png;base64,") == 6
     resumed = runs_of(out)["kfac+mortal"]
     code, out, _ = ngbench(f"{line.replace('--output out', '--output whole')} --export-json -")
     whole = runs_of(out)["kfac+mortal"]
     for part in ("epoch", "step", "train_loss", "metrics"):
         assert resumed["history"][part] == whole["history"][part]
     assert resumed["adversarial"] == whole["adversarial"]
-    names = whole["adversarial"]["samples"]
-    assert all(Path("out/samples", name).read_bytes() == Path("whole/samples", name).read_bytes() for name in names)
+    assert resumed["samples"] == whole["samples"]
+    for sample in whole["samples"]:
+        assert Path("out", sample["path"]).read_bytes() == Path("whole", sample["path"]).read_bytes()
 
 
 def test_another_penalty_is_another_run(ngbench: Run) -> None:

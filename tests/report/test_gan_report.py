@@ -14,7 +14,7 @@ from ngbench.report.exports import format_csv
 from ngbench.report.gan_figures import draw_gan
 from ngbench.report.gan_summary import shared_budget, summarise_gan
 from ngbench.report.gan_tables import format_gan_markdown, print_gan
-from ngbench.report.samples import grid_of, write_grid
+from ngbench.report.samples import add_sample, grid_of, relocated, sample_paths, write_grid
 from ngbench.results.record import (
     AdversarialRecord,
     DataRecord,
@@ -173,10 +173,10 @@ def test_markdown_has_the_same_tables() -> None:
 
 def test_figures_show_scores_losses_costs_and_the_images_of_each_epoch(tmp_path: Path) -> None:
     run = gan_run("a", [8.0, 4.0])
-    assert run.adversarial is not None
-    run.adversarial.samples = ["a-epoch001.png", None]
     write_grid(np.zeros((4, 1, 3, 3), np.uint8), tmp_path / "samples" / "a-epoch001.png")
-    written = draw_gan(document(run), tmp_path / "figures", tmp_path / "samples")
+    add_sample(run, 1, "a-epoch001.png")
+    add_sample(run, 2, "missing.png")
+    written = draw_gan(document(run), tmp_path / "figures", tmp_path)
     assert [path.name for path in written] == [
         "classifier_fid_by_epoch.png",
         "classifier_fid_by_step.png",
@@ -203,3 +203,12 @@ def test_grid_puts_images_in_rows_with_a_line_between() -> None:
     assert grid[2].tolist() == [128] * 8
     assert grid[3].tolist() == [3, 3, 128, 4, 4, 128, 128, 128]
     assert grid_of(np.zeros((4, 3, 2, 2), np.uint8)).shape == (5, 5, 3)
+
+
+def test_paths_of_samples_lead_from_the_file_that_holds_them(tmp_path: Path) -> None:
+    run = gan_run("a", [8.0])
+    add_sample(run, 1, "a.png")
+    assert sample_paths(run) == {1: "samples/a.png"}
+    moved = relocated(run, tmp_path / "out", tmp_path / "exports")
+    assert sample_paths(moved) == {1: "../out/samples/a.png"}
+    assert sample_paths(run) == {1: "samples/a.png"}
