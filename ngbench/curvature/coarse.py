@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ngbench.curvature.curvatures import Curvature, KroneckerCurvature
+from ngbench.curvature.eigen import symmetric_eigen
 from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.jacobian import Jacobian, Matrices
 from ngbench.curvature.kronecker import KroneckerSum
@@ -212,7 +213,7 @@ def spectral(context: CoarseContext) -> list[Column]:
 
 def _smallest_eigenvector(value: KroneckerSum) -> RankOneVector:
     a, g = value.terms[0]
-    return RankOneVector(torch.linalg.eigh(g).eigenvectors[:, 0], torch.linalg.eigh(a).eigenvectors[:, 0])
+    return RankOneVector(symmetric_eigen(g)[1][:, 0], symmetric_eigen(a)[1][:, 0])
 
 
 def _inverse_iteration(context: CoarseContext, start: Matrices) -> Column:

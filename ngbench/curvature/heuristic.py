@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ngbench.curvature.damped import DampedInverse, Damping, DenseInverse, SystemFactor, dense_fisher, factorise
+from ngbench.curvature.eigen import symmetric_eigen
 from ngbench.curvature.fisher import FisherBlock, LinearBlock
 from ngbench.curvature.jacobian import Jacobian, Matrices
 from ngbench.curvature.kronecker import pi_ratio
@@ -55,8 +56,8 @@ class HeuristicGramInverse(DampedInverse):
     def build(cls, jacobian: Jacobian, damping: Damping, what: str) -> HeuristicGramInverse:
         (block,) = jacobian.blocks.values()
         a, g, shift_a, shift_g = _shifts(block, damping, what)
-        alpha, u_a = torch.linalg.eigh(a)
-        gamma, u_g = torch.linalg.eigh(g)
+        alpha, u_a = symmetric_eigen(a)
+        gamma, u_g = symmetric_eigen(g)
         omega = 1 / (shift_a * gamma.clamp(min=0).unsqueeze(1) + shift_g * alpha.clamp(min=0) + shift_a * shift_g)
         gram = _weighted_gram(block, u_a, u_g, omega)
         return cls(jacobian, damping, factorise(gram, jacobian.examples, what), (u_a, u_g, omega))
