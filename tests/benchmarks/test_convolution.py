@@ -1,6 +1,6 @@
 """What the curvature of convolutions costs on one thread, in SGD steps of the same run and in KFAC factors.
 
-``pytest tests/benchmarks/test_convolution.py --benchmark-enable --benchmark-only`` measures processor time and prints the ratios; without
+``pytest tests/benchmarks/test_convolution.py --benchmark-enable`` measures processor time and prints the ratios; without
 a benchmark run each arm takes one step.
 """
 

@@ -1,6 +1,6 @@
 """What exact natural gradient and the coarse correction cost, in SGD steps of the same run.
 
-``pytest tests/benchmarks/test_exact.py --benchmark-enable --benchmark-only`` measures, prints and saves (``--benchmark-json``) the ratios;
+``pytest tests/benchmarks/test_exact.py --benchmark-enable`` measures, prints and saves (``--benchmark-json``) the ratios;
 without a benchmark run each workload takes one step, so that nothing here is broken unnoticed.
 
 Operations give a floor for an optimizer that leaves the weight gradients to ``loss.backward()``, as any drop-in does:

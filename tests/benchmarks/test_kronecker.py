@@ -1,6 +1,6 @@
 """What each phase of the Kronecker curvatures costs, in SGD steps of the same run.
 
-``pytest tests/benchmarks/test_kronecker.py --benchmark-enable --benchmark-only`` measures and prints the ratios beside their targets and
+``pytest tests/benchmarks/test_kronecker.py --benchmark-enable`` measures and prints the ratios beside their targets and
 floors, and saves them with ``--benchmark-json``; without a benchmark run each arm takes one step, so that nothing here
 is broken unnoticed. A floor is an item's floating-point operations over the rate of a matrix product, measured in the
 same run. The curvature is estimated and inverted at every step.
