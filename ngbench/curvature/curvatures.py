@@ -144,9 +144,11 @@ class KroneckerCurvature(Curvature):
         value = _average_over_workers(value)
         count = self.updates.get(name, 0) + 1
         self.updates[name] = count
-        if average is not None:
-            value = average.average(value, min(1 - 1 / count, self.decay))
-        self.factors[name] = value
+        if average is None:
+            self.factors[name] = value
+        else:
+            # In place: the products that the average began with are no longer anyone's start.
+            average.average_(value, min(1 - 1 / count, self.decay))
 
     def refresh(self) -> None:
         items = list(self.factors.items())

@@ -58,14 +58,11 @@ class KroneckerSum:
             terms.append((a * sign, g * sign))
         return KroneckerSum(tuple(terms))
 
-    def average(self, other: KroneckerSum, weight: float) -> KroneckerSum:
-        """``weight · self + (1 − weight) · other``, factor by factor (3.1.2)."""
-        return KroneckerSum(
-            tuple(
-                (torch.lerp(a_new, a, weight), torch.lerp(g_new, g, weight))
-                for (a, g), (a_new, g_new) in zip(self.terms, other.terms, strict=True)
-            )
-        )
+    def average_(self, other: KroneckerSum, weight: float) -> None:
+        """Become ``weight · self + (1 − weight) · other``, factor by factor (3.1.2)."""
+        for term, new_term in zip(self.terms, other.terms, strict=True):
+            for factor, new in zip(term, new_term, strict=True):
+                factor.lerp_(new, 1 - weight)
 
 
 def _cosine(x: Tensor, y: Tensor) -> Tensor:

@@ -11,20 +11,21 @@ __all__ = ["homogeneous_second_moment", "second_moment"]
 _BLOCK = 128
 
 
-def second_moment(x: Tensor, weights: Tensor | None = None) -> Tensor:
+def second_moment(x: Tensor, weights: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
     """``Σ_b w_b x_b x_bᵀ`` over the rows of ``x`` ``(n, d)``: shape ``(d, d)``, symmetric.
 
     On the CPU only the lower blocks are multiplied; the upper ones are copied.
 
     Args:
         weights: ``(n,)``, of any sign; all 1 by default.
+        out: where to write it, of any strides; a new tensor by default.
     """
     d = x.shape[1]
+    out = x.new_empty(d, d) if out is None else out
     left = x if weights is None else x * weights.unsqueeze(1)
     if x.device.type != "cpu" or d <= 2 * _BLOCK:
-        out = left.T @ x
+        torch.mm(left.T, x, out=out)
         return out if weights is None else _symmetrise(out)
-    out = x.new_empty(d, d)
     for start in range(0, d, _BLOCK):
         stop = min(start + _BLOCK, d)
         torch.mm(left[:, start:stop].T, x[:, :stop], out=out[start:stop, :stop])
@@ -51,7 +52,7 @@ def homogeneous_second_moment(x: Tensor, *, constant: bool, weights: Tensor | No
         return second_moment(x, weights)
     n, d = x.shape
     out = x.new_empty(d + 1, d + 1)
-    out[:d, :d] = second_moment(x, weights)
+    second_moment(x, weights, out=out[:d, :d])
     sums = x.sum(0) if weights is None else weights @ x
     out[d, :d] = sums
     out[:d, d] = sums

@@ -182,9 +182,10 @@ class NaturalGradient(Optimizer):
         natural = self.curvature.precondition(gradients)
         if self.kl_clip is not None and natural:
             # ⟨F̂⁻¹∇h, ∇h⟩ stays on the device: a step never waits for it.
-            products = [torch.sum(natural[layer] * gradients[layer]).abs() for layer in natural]
+            products = [torch.dot(natural[layer].flatten(), gradients[layer].flatten()).abs() for layer in natural]
             scale = (self.kl_clip / torch.stack(products).sum()).sqrt().clamp(max=1)
-            natural = {layer: matrix.mul_(scale) for layer, matrix in natural.items()}
+            if scale.device.type != "cpu" or scale < 1:
+                natural = {layer: matrix.mul_(scale) for layer, matrix in natural.items()}
         return {
             parameter: direction
             for layer, matrix in natural.items()
