@@ -114,7 +114,7 @@ def _draw_samples(run: RunRecord, origin: Path) -> Figure:
     columns = min(_SHEET_COLUMNS, len(paths))
     rows = -(-len(paths) // columns)
     figure = new_figure(2.1 * columns + 0.3, 2.35 * rows + 0.5)
-    grid = figure.subplots(rows, columns, squeeze=False).flat
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in grid:
         axes.set_axis_off()
     for axes, (epoch, path) in zip(grid, paths.items(), strict=False):
