@@ -107,9 +107,9 @@ class Browser:
         parameters = message.get("params", {})
         match message.get("method"):
             case "Runtime.exceptionThrown":
-                self.problems.append(json.dumps(parameters["exceptionDetails"])[:500])
+                self.problems.append(json.dumps(parameters["exceptionDetails"])[:5000])
             case "Runtime.consoleAPICalled" if parameters["type"] in ("error", "warning", "assert"):
-                self.problems.append(json.dumps(parameters["args"])[:500])
+                self.problems.append(json.dumps(parameters["args"])[:5000])
             case "Log.entryAdded" if parameters["entry"]["level"] in ("error", "warning"):
                 self.problems.append(parameters["entry"]["text"])
             case "Network.requestWillBeSent":
