@@ -1,7 +1,7 @@
 """What the curvature of convolutions costs on one thread, in SGD steps of the same run and in KFAC factors.
 
-``pytest tests/benchmarks/test_convolution.py --benchmark-enable`` measures processor time and prints the ratios; without
-a benchmark run each arm takes one step.
+``pytest tests/benchmarks/test_convolution.py --benchmark-enable`` measures processor time and prints the ratios;
+without a benchmark run each arm takes one step.
 """
 
 from __future__ import annotations

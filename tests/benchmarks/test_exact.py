@@ -1,7 +1,7 @@
 """What exact natural gradient and the coarse correction cost, in SGD steps of the same run.
 
-``pytest tests/benchmarks/test_exact.py --benchmark-enable`` measures, prints and saves (``--benchmark-json``) the ratios;
-without a benchmark run each workload takes one step, so that nothing here is broken unnoticed.
+``pytest tests/benchmarks/test_exact.py --benchmark-enable`` measures, prints and saves (``--benchmark-json``) the
+ratios; without a benchmark run each workload takes one step, so that nothing here is broken unnoticed.
 
 Operations give a floor for an optimizer that leaves the weight gradients to ``loss.backward()``, as any drop-in does:
 with L = 2 m p, the products with all weights of the forward pass on ``mnist-autoencoder`` (batch 512), an SGD step is
