@@ -140,7 +140,6 @@ class Run:
     def _make_comparer(self) -> StepComparer | None:
         if self._config.diagnostics_interval is None:
             return None
-        self._step.keep_batch = True
         curvature: Any = getattr(self._optimizer, "curvature", None)
         if hasattr(curvature, "diagnose"):
             # What costs products that the step itself does not need is measured on request alone.
