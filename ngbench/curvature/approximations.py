@@ -114,15 +114,14 @@ def deflation(
         remainder = Deflated(z, [(triplet.u * triplet.sigma, triplet.v) for triplet in found])
         cold = z.random_left(generator) if found else z.positive_left()
         start = _start(z, cold, previous.terms[i : i + 1] if previous else (), found)
-        with z.exclusive:
-            spectrum = power_svd(
-                remainder,
-                start,
-                precision=precision,
-                max_iterations=max_iterations,
-                scale=found[0].sigma if found else None,
-                cold=cold,
-            )
+        spectrum = power_svd(
+            remainder,
+            start,
+            precision=precision,
+            max_iterations=max_iterations,
+            scale=found[0].sigma if found else None,
+            cold=cold,
+        )
         spectra.append(spectrum)
         found += spectrum.triplets
     return _estimate(z, _factors(block, z, found), {f"term_{i + 1}": s for i, s in enumerate(spectra)})
@@ -147,15 +146,14 @@ def kfac_corrected(
     left, right = z.kfac_pair()
     cold = z.random_left(torch.Generator().manual_seed(0))
     start = _start(z, cold, previous.terms[1:2] if previous else ())
-    with z.exclusive:
-        spectrum = power_svd(
-            Deflated(z, [(left, right)]),
-            start,
-            precision=precision,
-            max_iterations=max_iterations,
-            scale=z.left_norm(left) * z.right_norm(right),
-            cold=cold,
-        )
+    spectrum = power_svd(
+        Deflated(z, [(left, right)]),
+        start,
+        precision=precision,
+        max_iterations=max_iterations,
+        scale=z.left_norm(left) * z.right_norm(right),
+        cold=cold,
+    )
     terms = [block.kfac_factors(), z.factors(spectrum.triplets[0])]
     return _estimate(z, terms, {"term_2": spectrum})
 
@@ -189,18 +187,17 @@ def lanczos(
     # The random part is the smaller one, so that the two never cancel.
     cold = _unit(z, positive) + 0.5 * _unit(z, z.random_left(generator))
     start = _start(z, cold, previous.terms if previous else ())
-    with z.exclusive:
-        spectrum = lanczos_bidiagonalisation(
-            z,
-            start,
-            rank=rank,
-            dimension=dimension,
-            precision=precision,
-            max_iterations=max_iterations,
-            generator=generator,
-            norm_squared=z.norm_squared(),
-        )
-        spectrum = _positive_first(z, spectrum, positive, precision)
+    spectrum = lanczos_bidiagonalisation(
+        z,
+        start,
+        rank=rank,
+        dimension=dimension,
+        precision=precision,
+        max_iterations=max_iterations,
+        generator=generator,
+        norm_squared=z.norm_squared(),
+    )
+    spectrum = _positive_first(z, spectrum, positive, precision)
     return _estimate(z, _factors(block, z, spectrum.triplets), {"krylov": spectrum})
 
 

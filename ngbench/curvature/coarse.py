@@ -146,14 +146,8 @@ class CoarseContext:
     def products(self, column: Column) -> dict[Layer, Tensor]:
         """``J_iᵀ V_i`` of each layer i of a column; computed once."""
         if id(column) not in self._products:
-            items = [(self.batch.blocks[layer], vector) for layer, vector in column.items()]
-            products = map_layers(
-                lambda item: item[1].jacobian_products(item[0]),
-                items,
-                device=self.batch.device,
-                size=lambda item: item[0].d_in * item[0].d_out,
-            )
-            self._products[id(column)] = column, dict(zip(column, products, strict=True))
+            products = {layer: vector.jacobian_products(self.batch.blocks[layer]) for layer, vector in column.items()}
+            self._products[id(column)] = column, products
         return self._products[id(column)][1]
 
     def fisher_times(self, column: Column) -> Matrices:

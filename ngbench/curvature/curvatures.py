@@ -119,14 +119,8 @@ class KroneckerCurvature(Curvature):
         self._told: tuple[dict[str, Estimate], bool] = ({}, False)
 
     def accumulate(self, blocks: Mapping[Layer, FisherBlock]) -> None:
-        items = list(blocks.items())
-        estimates = map_layers(
-            lambda item: self.approximation(item[1], self.starts.get(item[0].name)),
-            items,
-            device=_device(blocks),
-            size=lambda item: item[1].d_in ** 2 + item[1].d_out ** 2,
-        )
-        for (layer, block), estimate in zip(items, estimates, strict=True):
+        for layer, block in blocks.items():
+            estimate = self.approximation(block, self.starts.get(layer.name))
             self._average(layer.name, estimate)
             self.positions[layer.name] = block.positions
             self._estimates[layer.name] = estimate
@@ -181,17 +175,14 @@ class KroneckerCurvature(Curvature):
         return inverse
 
     def precondition(self, gradients: Mapping[Layer, Tensor]) -> dict[Layer, Tensor]:
-        known = [(layer, matrix) for layer, matrix in gradients.items() if layer.name in self.inverses]
-        if not known:
-            return {}
-        directions = map_layers(
-            lambda item: self.inverses[item[0].name].times(item[1]),
-            known,
-            device=known[0][1].device,
-            size=lambda item: item[1].numel() * sum(item[1].shape),
-        )
-        self._report()
-        return {layer: direction for (layer, _), direction in zip(known, directions, strict=True)}
+        directions = {
+            layer: self.inverses[layer.name].times(matrix)
+            for layer, matrix in gradients.items()
+            if layer.name in self.inverses
+        }
+        if directions:
+            self._report()
+        return directions
 
     def _report(self) -> None:
         """Keep what the estimates, the inversions and the solutions of this step have to tell."""
@@ -249,10 +240,6 @@ class KroneckerCurvature(Curvature):
 
 def _pack(value: KroneckerSum) -> list[list[Tensor]]:
     return [list(term) for term in value.terms]
-
-
-def _device(blocks: Mapping[Layer, FisherBlock]) -> torch.device:
-    return next((layer.weight.device for layer in blocks), torch.device("cpu"))
 
 
 def _workers() -> int:

@@ -94,13 +94,8 @@ class _BatchCurvature(Curvature):
         directions: dict[Layer, Tensor] = {}
         if not self.inverses:
             return directions
-        for solution in map_layers(
-            lambda inverse: self._direction(inverse, gradients),
-            self.inverses,
-            device=self.inverses[0].jacobian.device,
-            size=lambda inverse: inverse.jacobian.parameters,
-        ):
-            directions.update(solution)
+        for inverse in self.inverses:
+            directions.update(self._direction(inverse, gradients))
         self._fresh = False
         return directions
 

@@ -10,9 +10,6 @@ instead of O(m d²). The matrices behind the vectors are assembled once, as weig
 from __future__ import annotations
 
 import math
-import threading
-from contextlib import AbstractContextManager
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,8 +25,6 @@ __all__ = ["GramRearrangement", "choose_route", "gram_operations"]
 _VECTOR_PRODUCT = 8
 # Iterations to 1e-6 on a trained network, about.
 _ITERATIONS = 8
-_iterating = threading.Lock()
-
 # Pieces of at most this many numbers (128 MiB in float64) bound the memory of the sums over derivative columns.
 _PIECE_NUMBERS = 2**24
 
@@ -112,10 +107,6 @@ class GramRearrangement(Rearrangement):
 
     def norm_squared(self) -> float:
         return float(torch.dot(self._input.flatten(), self._output.flatten())) / self._block.examples**2
-
-    @property
-    def exclusive(self) -> AbstractContextManager[Any]:
-        return _iterating
 
     def factors(self, triplet: Triplet) -> tuple[Tensor, Tensor]:
         block = self._block

@@ -15,14 +15,11 @@ from torch import Tensor
 
 from ngbench.curvature.fisher import FisherBlock, chunk_length
 from ngbench.curvature.layers import Call, Layer
-from ngbench.curvature.parallel import map_layers
 
 __all__ = ["Jacobian", "Matrices", "inner_product"]
 
 Matrices = dict[Layer, Tensor]
 
-# Gram matrices of layers with so many numbers together (256 MiB in float32) are computed side by side.
-_GRAM_NUMBERS = 2**26
 
 # Pairs of vectors drawn a layer to tell whether a gradient is the mean column of J. One is spent on the factor.
 _PROBES = 4
@@ -106,14 +103,9 @@ class Jacobian:
 
     def layer_products(self, matrices: Mapping[Layer, Tensor]) -> dict[Layer, Tensor]:
         """``J_iᵀ vec(matrix_i)`` of each layer i that both have: shapes ``(c · m,)``."""
-        items = [(layer, block) for layer, block in self.blocks.items() if layer in matrices]
-        products = map_layers(
-            lambda item: item[1].transpose_times(matrices[item[0]]),
-            items,
-            device=self.device,
-            size=lambda item: item[1].d_in * item[1].d_out,
-        )
-        return {layer: product for (layer, _), product in zip(items, products, strict=True)}
+        return {
+            layer: block.transpose_times(matrices[layer]) for layer, block in self.blocks.items() if layer in matrices
+        }
 
     def transpose_times(self, matrices: Mapping[Layer, Tensor]) -> Tensor:
         """``Jᵀ vec(matrices)`` (4.58), shape ``(c · m,)``; layers left out count as zero."""
@@ -121,30 +113,14 @@ class Jacobian:
 
     def weighted_sum(self, weights: Tensor) -> Matrices:
         """``J weights`` (4.65) for weights of shape ``(c · m,)``."""
-        items = list(self.blocks.items())
-        sums = map_layers(
-            lambda item: item[1].weighted_sum(weights),
-            items,
-            device=self.device,
-            size=lambda item: item[1].d_in * item[1].d_out,
-        )
-        return {layer: total for (layer, _), total in zip(items, sums, strict=True)}
+        return {layer: block.weighted_sum(weights) for layer, block in self.blocks.items()}
 
     def gram(self) -> Tensor:
         """``JᵀJ`` (4.78), shape ``(c · m, c · m)``."""
-        items = list(self.blocks.values())
-        total: Tensor | None = None
-        # All at once is faster, as long as they fit.
-        size = max(1, _GRAM_NUMBERS // self.columns**2)
-        for start in range(0, len(items), size):
-            for gram in map_layers(
-                lambda block: block.gram(),
-                items[start : start + size],
-                device=self.device,
-                size=lambda block: block.d_in * block.d_out,
-            ):
-                total = gram if total is None else total.add_(gram)
-        assert total is not None
+        first, *others = self.blocks.values()
+        total = first.gram()
+        for block in others:
+            total += block.gram()
         return total
 
     def rows(self) -> Iterator[Tensor]:

@@ -1,8 +1,9 @@
-"""Layer-by-layer work on the CPU, one layer a thread.
+"""Layer-by-layer factorisations on the CPU, one layer a thread.
 
 Factorisations of matrices of a few hundred rows scale badly over threads, but the layers of a network are
-independent: one single-threaded factorisation per core is about twice as fast as one multi-threaded
-factorisation at a time. On other devices, and with one thread, the work runs in the calling thread.
+independent: one single-threaded factorisation per core is nearly twice as fast as one multi-threaded factorisation at
+a time. Matrix products do scale, and are slower this way: the threads that multiplied last still wait actively for the
+next product. On other devices, and with one thread, the work runs in the calling thread.
 """
 
 from __future__ import annotations

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,11 +44,6 @@ class Rearrangement(Operator):
     @abstractmethod
     def norm_squared(self) -> float:
         """``‖Z‖²_F = ‖F‖²_F``, or infinity where finding it costs more than it saves."""
-
-    @property
-    def exclusive(self) -> AbstractContextManager[Any]:
-        """Held while iterating; small steps of several threads at once would wait for each other at every one."""
-        return nullcontext()
 
     @abstractmethod
     def factors(self, triplet: Triplet) -> tuple[Tensor, Tensor]:
