@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from .initialisation import initialise
 
-__all__ = ["ResNet", "resnet18", "resnet34", "resnet50"]
+__all__ = ["WIDTH", "ResNet", "resnet18", "resnet34", "resnet50"]
 
-WIDTHS = (64, 128, 256, 512)
+WIDTH = 64
+"""Channels of the first stage; each stage has twice those of the one before."""
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
@@ -81,21 +82,25 @@ class ResNet(nn.Module):
         block: of which the stages consist.
         depths: blocks of each stage.
         classes: outputs.
+        width: channels of the first stage.
     """
 
-    def __init__(self, block: type[BasicBlock] | type[Bottleneck], depths: Sequence[int], classes: int) -> None:
+    def __init__(
+        self, block: type[BasicBlock] | type[Bottleneck], depths: Sequence[int], classes: int, width: int = WIDTH
+    ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, WIDTHS[0], 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(WIDTHS[0])
+        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU()
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        outputs = WIDTHS[0]
+        outputs = width
         stages = []
-        for stage, (width, depth) in enumerate(zip(WIDTHS, depths, strict=True)):
+        for stage, depth in enumerate(depths):
+            channels = width * 2**stage
             blocks: list[nn.Module] = []
             for index in range(depth):
-                blocks.append(block(outputs, width, stride=2 if stage and not index else 1))
-                outputs = width * block.expansion
+                blocks.append(block(outputs, channels, stride=2 if stage and not index else 1))
+                outputs = channels * block.expansion
             stages.append(nn.Sequential(*blocks))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.avgpool = nn.AdaptiveAvgPool2d(1)
@@ -110,16 +115,16 @@ class ResNet(nn.Module):
         return logits
 
 
-def resnet18(classes: int) -> ResNet:
+def resnet18(classes: int, width: int = WIDTH) -> ResNet:
     """ResNet-18."""
-    return ResNet(BasicBlock, (2, 2, 2, 2), classes)
+    return ResNet(BasicBlock, (2, 2, 2, 2), classes, width)
 
 
-def resnet34(classes: int) -> ResNet:
+def resnet34(classes: int, width: int = WIDTH) -> ResNet:
     """ResNet-34."""
-    return ResNet(BasicBlock, (3, 4, 6, 3), classes)
+    return ResNet(BasicBlock, (3, 4, 6, 3), classes, width)
 
 
-def resnet50(classes: int) -> ResNet:
+def resnet50(classes: int, width: int = WIDTH) -> ResNet:
     """ResNet-50."""
-    return ResNet(Bottleneck, (3, 4, 6, 3), classes)
+    return ResNet(Bottleneck, (3, 4, 6, 3), classes, width)

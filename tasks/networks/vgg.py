@@ -9,10 +9,14 @@ from torch import Tensor, nn
 
 from .initialisation import initialise
 
-__all__ = ["VGG11"]
+__all__ = ["VGG11", "WIDTH"]
 
-CHANNELS = (64, None, 128, None, 256, 256, None, 512, 512, None, 512, 512, None)
-"""Outputs of each 3 × 3 convolution; None is a max-pooling."""
+WIDTH = 64
+"""Channels of the first convolution."""
+CHANNELS = (1, None, 2, None, 4, 4, None, 8, 8, None, 8, 8, None)
+"""Outputs of each 3 × 3 convolution in multiples of the first one's; None is a max-pooling."""
+HIDDEN = 64
+"""Outputs of each hidden linear layer in the same multiples."""
 
 
 class VGG11(nn.Module):
@@ -20,28 +24,30 @@ class VGG11(nn.Module):
 
     Args:
         classes: outputs.
+        width: channels of the first convolution.
     """
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, width: int = WIDTH) -> None:
         super().__init__()
         features: list[nn.Module] = []
         inputs = 3
-        for outputs in CHANNELS:
-            if outputs is None:
+        for multiple in CHANNELS:
+            if multiple is None:
                 features.append(nn.MaxPool2d(2))
             else:
+                outputs = multiple * width
                 features += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
                 inputs = outputs
         self.features = nn.Sequential(*features)
         self.avgpool = nn.AdaptiveAvgPool2d(7)
         self.classifier = nn.Sequential(
-            nn.Linear(inputs * 7 * 7, 4096),
+            nn.Linear(inputs * 7 * 7, HIDDEN * width),
             nn.ReLU(),
             nn.Dropout(),
-            nn.Linear(4096, 4096),
+            nn.Linear(HIDDEN * width, HIDDEN * width),
             nn.ReLU(),
             nn.Dropout(),
-            nn.Linear(4096, classes),
+            nn.Linear(HIDDEN * width, classes),
         )
         self.apply(initialise)
 

@@ -165,3 +165,12 @@ def test_metrics_are_fractions(tmp_path: Path) -> None:
     targets = torch.tensor([5, 1, 6])
     assert float(metrics["top5_accuracy"](outputs, targets)) == pytest.approx(1 / 3)
     assert set(cuda_convnet_cifar10().metrics) == {"accuracy"}
+
+
+@pytest.mark.parametrize("build", [build for build in TASKS if build is not cuda_convnet_cifar10])
+def test_narrow_networks_have_fewer_parameters(build: Callable[..., Task]) -> None:
+    with torch.device("meta"):
+        full, narrow = (sum(p.numel() for p in build(width=width).model().parameters()) for width in (64, 8))
+        default = sum(p.numel() for p in build().model().parameters())
+    assert narrow < full / 20
+    assert default == full

@@ -167,3 +167,20 @@ def test_perceptron_puts_what_it_is_given_between_layers() -> None:
     model = perceptron((6, 4, 3), nn.BatchNorm1d)
     assert [type(module).__name__ for module in model] == ["Linear", "BatchNorm1d", "Linear"]
     assert model[1].num_features == 4
+
+
+def test_a_narrow_residual_network_has_fewer_channels_in_every_stage() -> None:
+    shapes = {name: tuple(value.shape) for name, value in resnet50(10, width=4).state_dict().items()}
+    assert shapes["conv1.weight"] == (4, 3, 7, 7)
+    assert [shapes[f"layer{stage}.0.conv2.weight"][0] for stage in (1, 2, 3, 4)] == [4, 8, 16, 32]
+    assert shapes["fc.weight"] == (10, 128)
+    assert resnet18(10, width=4)(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_a_narrow_vgg_has_fewer_channels_and_hidden_units() -> None:
+    model = VGG11(10, width=2)
+    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    assert shapes["features.0.weight"] == (2, 3, 3, 3)
+    assert shapes["classifier.0.weight"] == (128, 16 * 7 * 7)
+    assert shapes["classifier.3.weight"] == (128, 128)
+    assert model(torch.randn(2, 3, 32, 32)).shape == (2, 10)
