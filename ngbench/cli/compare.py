@@ -38,6 +38,7 @@ def compare(
     device: options.Device = "auto",
     dtype: options.Dtype = "float32",
     threads: options.Threads = None,
+    turn_steps: options.TurnSteps = None,
     data_dir: options.DataDir = None,
     output: options.Output = None,
     resume: options.Resume = False,
@@ -53,7 +54,7 @@ def compare(
     """Train one task with several optimizers side by side.
 
     All arms start from the same weights and see the data in the same order. Each has a process of its own,
-    and they take turns epoch by epoch, so that neither memory nor the machine's drift is shared unevenly. The
+    and they take turns of some steps, so that neither memory nor the machine's drift is shared unevenly. The
     table says what each reached and what it cost; --reference is the arm that the others are compared with.
 
     Example: ngbench compare curves-autoencoder -o sgd,adam,kfac --epochs 5
@@ -82,6 +83,7 @@ def compare(
         device=device,
         dtype=dtype,
         threads=threads,
+        turn_steps=turn_steps,
         data_dir=str(data_dir) if data_dir is not None else None,
         diagnostics=diagnostics,
         diagnostics_interval=diagnostics_interval,

@@ -133,6 +133,18 @@ DataDir = Annotated[
     ),
 ]
 
+TurnSteps = Annotated[
+    int | None,
+    typer.Option(
+        "--turn-steps",
+        metavar="N",
+        parser=LIMITS["turn-steps"].convert,
+        help="Steps, at most, that an arm takes before the next one's turn; results do not depend on it.",
+        show_default="for 24 turns or more",
+        rich_help_panel=_MACHINE,
+    ),
+]
+
 Diagnostics = Annotated[
     bool,
     typer.Option(

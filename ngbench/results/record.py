@@ -94,10 +94,15 @@ class History(_Part):
 
 
 class StepsRecord(_Part):
-    """One entry per step; both lists have the same length. ``kind`` is ``plain`` or ``refresh``."""
+    """``seconds`` and ``kind``, ``plain`` or ``refresh``, have one entry per step and the same length.
+
+    ``turns`` says how the run was cut into the turns in which the arms of a comparison alternate: for each, how many
+    steps had been taken at its end. A record without it took an epoch in each turn.
+    """
 
     seconds: list[Seconds] = []
     kind: list[Literal["plain", "refresh"]] = []
+    turns: list[Count] = []
 
 
 class PhaseCost(_Part):
@@ -116,8 +121,8 @@ class PhaseCost(_Part):
 class PhaseRecord(PhaseCost):
     """What one phase cost over the run: over all steps, and over those of each kind (``by_kind``).
 
-    ``seconds_by_round`` and ``calls_by_round`` have one entry for each round, an epoch or what was run of one,
-    in which the arms of a comparison take turns: the replicates from which a phase's time has an interval.
+    ``seconds_by_round`` and ``calls_by_round`` have one entry for each of the run's turns, see ``steps.turns``: the
+    replicates from which a phase's time has an interval.
     """
 
     by_kind: dict[Literal["plain", "refresh"], PhaseCost] = {}

@@ -2,7 +2,8 @@
 
 An interval is two-sided, of 95 % confidence unless told otherwise, and exists only when the data support it:
 a single value has none. Step times of one run are correlated and drift with the machine, so the unit of their
-intervals is not the step but the round: one epoch of one seed, in which the arms of a comparison take turns.
+intervals is not the step but the round of one seed: the steps of one turn, which the arms of a comparison take in
+turn.
 """
 
 from __future__ import annotations
@@ -147,9 +148,11 @@ def ratio_interval(
 
 
 def rounds(run: RunRecord) -> list[list[float]]:
-    """The run's step times in seconds, cut at the ends of its epochs; an unfinished epoch comes last."""
+    """The run's step times in seconds, cut at the ends of its turns, or of its epochs where the record does not say
+    how turns were cut; what is left comes last."""
     seconds = run.steps.seconds
-    cuts = sorted({0, len(seconds), *(step for step in run.history.step if step <= len(seconds))})
+    ends = run.steps.turns or run.history.step
+    cuts = sorted({0, len(seconds), *(step for step in ends if step <= len(seconds))})
     return [seconds[start:stop] for start, stop in itertools.pairwise(cuts)]
 
 

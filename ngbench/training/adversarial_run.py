@@ -123,6 +123,10 @@ class AdversarialRun:
             self._load()
         return self._record.model_copy(deep=True)
 
+    def turn(self, on_step: OnStep | None = None) -> RunRecord:
+        """One epoch: an iteration of two players is many steps, so epochs are short enough to take turns in."""
+        return self.epoch(on_step)
+
     def epoch(self, on_step: OnStep | None = None) -> RunRecord:
         """Train for one epoch, or what the budget leaves of one, then score, show and write the checkpoint.
 
@@ -223,6 +227,7 @@ class AdversarialRun:
         record = self._record
         record.steps.seconds += collected.amounts
         record.steps.kind += collected.kinds
+        record.steps.turns.append(len(record.steps.seconds))
         record.phases = self._breakdown.records()
         record.memory.peak_bytes = max(self._meter.peak(), record.memory.peak_bytes or 0)
         record.memory.optimizer_state_bytes = sum(map(state_bytes, self._optimizers.values()))
@@ -303,6 +308,9 @@ class AdversarialRun:
         self._random = checkpoint.random
         self._record = checkpoint.record
         self._breakdown = Breakdown.from_records(checkpoint.record.phases)
+        if not self._record.steps.turns:
+            # A record from before turns were written down, when each was an epoch.
+            self._record.steps.turns = list(self._record.history.step)
         if self._record.status not in ("done", "diverged", "timeout"):
             self._record.status = "running"
             self._record.message = None

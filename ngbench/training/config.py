@@ -54,6 +54,8 @@ class RunConfig:
         threads: of torch's operations on the CPU.
         data_dir: where data sets live.
         target_loss: a training loss to reach; it does not end the run.
+        turn_steps: the most steps that the run takes before another one's turn; ``None`` for whole epochs. It has no
+            influence on what the run computes.
         diagnostics_interval: compare a step with the exact natural-gradient step at the first and at every so many;
             ``None`` never does.
         diagnostics_damping: λ of that exact step.
@@ -74,6 +76,7 @@ class RunConfig:
     dtype: str = "float32"
     threads: int = 1
     target_loss: float | None = None
+    turn_steps: int | None = None
     diagnostics_interval: int | None = None
     diagnostics_damping: float = 1e-3
     checkpoint: Path | None = None

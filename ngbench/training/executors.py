@@ -1,6 +1,6 @@
 """Where runs are executed: in this process, or in a process for each arm.
 
-Both take the same two orders, ``prepare`` and ``epoch``, and answer with the record so far. What goes wrong in
+Both take the same two orders, ``prepare`` and ``turn``, and answer with the record so far. What goes wrong in
 a run is in the record that comes back; it never ends the others.
 """
 
@@ -33,12 +33,13 @@ class Executor(ABC):
         """Order the run of ``config`` to be set up; ``record`` is what is known of it."""
 
     @abstractmethod
-    def begin_epoch(self) -> None:
-        """Order one epoch of the run that was prepared last."""
+    def begin_turn(self) -> None:
+        """Order one turn of the run that was prepared last."""
 
     @abstractmethod
-    def result(self, on_step: OnStep | None = None) -> RunRecord:
-        """The record after the last order; its status says whether the run goes on."""
+    def result(self, on_step: OnStep | None = None) -> RunRecord | None:
+        """The record after the last order, whose status says whether the run goes on; ``None`` if the turn ended
+        within an epoch, when there is nothing new in the record."""
 
     @abstractmethod
     def close(self) -> None:
@@ -46,13 +47,13 @@ class Executor(ABC):
 
 
 class Trainable(Protocol):
-    """A run, epoch by epoch: :class:`~ngbench.training.run.Run` or one of another kind."""
+    """A run, turn by turn: :class:`~ngbench.training.run.Run` or one of another kind."""
 
     def prepare(self) -> RunRecord:
         """Set the run up."""
 
-    def epoch(self, on_step: OnStep | None = None) -> RunRecord:
-        """Train for one epoch."""
+    def turn(self, on_step: OnStep | None = None) -> RunRecord | None:
+        """Train for one turn; ``None`` if it ended within an epoch."""
 
 
 class Host(ABC):
@@ -66,7 +67,7 @@ class Host(ABC):
     def start(self, config: RunConfig, record: RunRecord) -> Trainable:
         """The run of ``config``, whose problem is loaded if it is not yet."""
 
-    def prepare(self, config: RunConfig, record: RunRecord) -> RunRecord:
+    def prepare(self, config: RunConfig, record: RunRecord) -> RunRecord | None:
         """Set a run up; what goes wrong is in the record."""
 
         def work() -> RunRecord:
@@ -76,16 +77,19 @@ class Host(ABC):
 
         return self._guarded(record, work)
 
-    def epoch(self, on_step: OnStep | None) -> RunRecord:
-        """Train for one epoch; what goes wrong is in the record."""
+    def turn(self, on_step: OnStep | None) -> RunRecord | None:
+        """Train for one turn; what goes wrong is in the record."""
         assert self._run is not None
         assert self._record is not None
         run = self._run
-        return self._guarded(self._record, lambda: run.epoch(on_step))
+        return self._guarded(self._record, lambda: run.turn(on_step))
 
-    def _guarded(self, before: RunRecord, work: Callable[[], RunRecord]) -> RunRecord:
+    def _guarded(self, before: RunRecord, work: Callable[[], RunRecord | None]) -> RunRecord | None:
         try:
-            self._record = work()
+            record = work()
+            if record is None:
+                return None
+            self._record = record
         except Exception as error:
             self._record = failed(before, error)
         if self._record.status != "running":
@@ -115,15 +119,15 @@ class InProcess(Executor):
 
     def __init__(self, problem: Problem) -> None:
         self._host = TaskHost(problem)
-        self._order: Callable[[OnStep | None], RunRecord]
+        self._order: Callable[[OnStep | None], RunRecord | None]
 
     def begin_prepare(self, config: RunConfig, record: RunRecord) -> None:
         self._order = lambda on_step: self._host.prepare(config, record)
 
-    def begin_epoch(self) -> None:
-        self._order = self._host.epoch
+    def begin_turn(self) -> None:
+        self._order = self._host.turn
 
-    def result(self, on_step: OnStep | None = None) -> RunRecord:
+    def result(self, on_step: OnStep | None = None) -> RunRecord | None:
         return self._order(on_step)
 
     def close(self) -> None:
@@ -151,17 +155,18 @@ class OwnProcess(Executor):
             self._start()
         self._send(("prepare", config, record))
 
-    def begin_epoch(self) -> None:
-        self._send(("epoch",))
+    def begin_turn(self) -> None:
+        self._send(("turn",))
 
-    def result(self, on_step: OnStep | None = None) -> RunRecord:
+    def result(self, on_step: OnStep | None = None) -> RunRecord | None:
         assert self._record is not None
         try:
             while self._connection is not None:
                 kind, content = self._connection.recv()
                 if kind == "record":
-                    self._record = content
-                    return self._record
+                    if content is not None:
+                        self._record = content
+                    return content  # type: ignore[no-any-return]
                 if on_step is not None:
                     on_step(*content)
         except (EOFError, OSError):
@@ -214,7 +219,7 @@ def _serve(connection: Connection[Any, Any], make_host: Callable[[], Host]) -> N
     try:
         while True:
             kind, *arguments = connection.recv()
-            record = host.prepare(*arguments) if kind == "prepare" else host.epoch(on_step)
+            record = host.prepare(*arguments) if kind == "prepare" else host.turn(on_step)
             connection.send(("record", record))
     except (EOFError, OSError):
         pass

@@ -18,6 +18,7 @@ LIMITS = {
         "batch-size": _COUNT,
         "seed": Annotated[int, Range(minimum=0, below=2**63)],
         "seeds": _COUNT,
+        "turn-steps": _COUNT,
         "threads": _COUNT,
         "early-stopping": _COUNT,
         "target-loss": float,

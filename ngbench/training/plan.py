@@ -20,6 +20,7 @@ from ngbench.training.devices import device_name, resolve_device, resolve_dtype
 from ngbench.training.limits import LIMITS
 from ngbench.training.problem import LoadedTask, Problem, initial_model, initial_optimizer, load_problem
 from ngbench.training.schedule import PlannedRun
+from ngbench.training.turns import default_turn_steps
 
 __all__ = ["Plan", "Request", "check_batch_size", "first_record", "make_plan"]
 
@@ -55,6 +56,7 @@ class Request:
     device: str = "auto"
     dtype: str = "float32"
     threads: int | None = None
+    turn_steps: int | None = None
     data_dir: str | None = None
     diagnostics: bool = False
     diagnostics_interval: int = 10
@@ -106,6 +108,9 @@ def make_plan(request: Request) -> Plan:
     batch_size = check_batch_size(request.batch_size, problem)
     parameters, size = _try_optimizers(problem, request.arms, hyperparameters, dtype)
     budget = _budget(request, problem)
+    turn_steps = request.turn_steps
+    if turn_steps is None:
+        turn_steps = default_turn_steps(budget, -(-len(problem.data.train_inputs) // batch_size))
 
     def planned(at: int, seed: int) -> PlannedRun:
         arm = request.arms[at]
@@ -123,6 +128,7 @@ def make_plan(request: Request) -> Plan:
             dtype=request.dtype,
             threads=threads,
             target_loss=request.target_loss,
+            turn_steps=turn_steps,
             diagnostics_interval=request.diagnostics_interval if request.diagnostics else None,
             diagnostics_damping=request.diagnostics_damping,
         )

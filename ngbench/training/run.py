@@ -1,4 +1,4 @@
-"""One training run, epoch by epoch."""
+"""One training run, turn by turn: an epoch, or a block of steps of one."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from ngbench.training.randomness import batches, epoch_generator, epoch_order, i
 from ngbench.training.step import TrainingStep
 from ngbench.training.step_comparison import StepComparer
 from ngbench.training.stopping import status_after_epoch, steps_left
+from ngbench.training.turns import turn_ends
 
 __all__ = ["OnStep", "Run"]
 
@@ -35,6 +36,7 @@ LARGEST = torch.finfo(torch.float32).max
 SYNCHRONISE_EVERY = 50
 """Steps between two looks at the losses on a device that runs ahead of the host."""
 REPORT_EVERY = 0.25
+_OVER = object()
 
 
 @dataclass
@@ -43,6 +45,7 @@ class _Steps:
 
     losses: list[float] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
+    seconds: float = 0.0
     diverged: bool = False
     out_of_time: bool = False
 
@@ -52,7 +55,8 @@ class _Steps:
 
 
 class Run:
-    """A run of one optimizer with one seed: :meth:`prepare` once, then :meth:`epoch` while it is ``running``.
+    """A run of one optimizer with one seed: :meth:`prepare` once, then :meth:`turn` or :meth:`epoch` while it is
+    ``running``.
 
     The random numbers of the process are the same after each call as before it, so several runs can take
     turns in one process and each still draws what it would draw alone.
@@ -83,6 +87,10 @@ class Run:
         self._meter = meter if meter is not None else memory_meter(self._device)
         self._recorder: StepRecorder[Any] = StepRecorder(self._clock.mark)
         self._breakdown = Breakdown()
+        self._steps = _Steps()
+        self._training: Iterator[None] | None = None
+        self._on_step: OnStep | None = None
+        self._turn_started = 0.0
 
     def prepare(self) -> RunRecord:
         """Build data, model and optimizer, count a step's operations, and load the checkpoint if there is one.
@@ -115,24 +123,37 @@ class Run:
         return self._record.model_copy(deep=True)
 
     def epoch(self, on_step: OnStep | None = None) -> RunRecord:
-        """Train for one epoch, or what the budget leaves of one, then evaluate and write the checkpoint.
+        """All turns of one epoch; returns what :meth:`turn` does at its end."""
+        while (record := self.turn(on_step)) is None:
+            pass
+        return record
+
+    def turn(self, on_step: OnStep | None = None) -> RunRecord | None:
+        """Train for one turn; at the end of an epoch, or of what the budget leaves of one, evaluate and write the
+        checkpoint.
 
         Returns:
-            The record so far; its status says whether there is more to do.
+            The record so far, whose status says whether there is more to do; ``None`` within an epoch.
         """
+        self._on_step = on_step
         with isolated(self._device, self._random) as after:
             self._meter.reset()
-            steps = _Steps()
-            for _ in self._train(steps, on_step):
-                pass
+            if self._training is None:
+                self._steps = _Steps()
+                self._training = self._train(self._steps)
+            self._turn_started = time.perf_counter()
+            over = next(self._training, _OVER) is _OVER
             self._collect()
             validation: float | None = None
             metrics: dict[str, float | None] = dict.fromkeys(self._problem.task.metrics)
-            if not steps.diverged:
+            if over and not self._steps.diverged:
                 validation, metrics = evaluate(self._problem.task, self._model, self._data, self._config.batch_size)
         self._random = after
-        self._append(steps, validation, metrics)
-        self._record.status = self._status(steps, validation)
+        if not over:
+            return None
+        self._training = None
+        self._append(self._steps, validation, metrics)
+        self._record.status = self._status(self._steps, validation)
         if self._config.checkpoint is not None:
             self._save()
         return self._record.model_copy(deep=True)
@@ -172,19 +193,21 @@ class Run:
         else:
             self._breakdown.set_operations(counts)
 
-    def _train(self, steps: _Steps, on_step: OnStep | None) -> Iterator[None]:
-        """Take the steps of one epoch, and pause after each."""
+    def _train(self, steps: _Steps) -> Iterator[None]:
+        """Take the steps of one epoch, and pause after each turn but its last."""
         config, epoch = self._config, len(self._record.history.epoch) + 1
         order = epoch_order(config.seed, epoch, len(self._data.train_inputs))
         left = steps_left(config.budget, self._record.history)
         if left is not None:
             order = order[: left * config.batch_size]
         parts = batches(order.to(self._device), config.batch_size)
+        pauses = turn_ends(len(parts), config.turn_steps)[:-1]
         generator = epoch_generator(config.seed, epoch, stream=1)
         interval = 1 if self._device.type == "cpu" else SYNCHRONISE_EVERY
         before = self._record.history.elapsed_seconds[-1] if self._record.history.elapsed_seconds else 0.0
         limit = config.budget.time_limit
-        started = reported = time.perf_counter()
+        reported = self._turn_started
+        spent = 0.0
         pending: list[torch.Tensor] = []
         self._model.train()
         for count, index in enumerate(parts, 1):
@@ -194,19 +217,23 @@ class Run:
             pending.append(self._step(index, generator))
             steps.lengths.append(len(index))
             self._diagnose(compare)
-            if count % interval == 0 or count == len(parts):
+            paused = count in pauses
+            if count % interval == 0 or count == len(parts) or paused:
                 steps.losses += _read(pending)
                 pending.clear()
                 # A comparison with NaN is false.
                 steps.diverged = not all(abs(loss) <= LARGEST for loss in steps.losses[-interval:])
                 now = time.perf_counter()
-                steps.out_of_time = limit is not None and before + now - started >= limit
-                if on_step is not None and now - reported >= REPORT_EVERY:
+                in_turn = now - self._turn_started
+                steps.out_of_time = limit is not None and before + spent + in_turn >= limit
+                if self._on_step is not None and now - reported >= REPORT_EVERY:
                     reported = now
-                    on_step(count, len(parts), steps.losses[-1])
+                    self._on_step(count, len(parts), steps.losses[-1])
                 if steps.diverged or steps.out_of_time:
                     return
-            yield
+                if paused:
+                    spent += in_turn
+                    yield
 
     def _compares_next_step(self) -> bool:
         interval = self._config.diagnostics_interval
@@ -223,7 +250,7 @@ class Run:
             self._record.diagnostics.setdefault(name, []).append([self._steps_taken(), value])
 
     def _collect(self) -> None:
-        """Turn the marks of the epoch into the record's steps, phases and memory."""
+        """Turn the marks of the turn into the record's steps and memory."""
         self._clock.synchronise()
         collected = self._recorder.collect(self._clock.seconds)
         self._recorder.clear()
@@ -232,21 +259,22 @@ class Run:
         record = self._record
         record.steps.seconds += collected.amounts
         record.steps.kind += collected.kinds
+        record.steps.turns.append(len(record.steps.seconds))
+        record.memory.peak_bytes = max(self._meter.peak(), record.memory.peak_bytes or 0)
+        self._steps.seconds += sum(collected.amounts)
+
+    def _append(self, steps: _Steps, validation: float | None, metrics: dict[str, float | None]) -> None:
+        record, history = self._record, self._record.history
         record.phases = self._breakdown.records()
         if not record.layers and hasattr(self._optimizer, "layer_shapes"):
             record.layers = [LayerRecord.model_validate(shape) for shape in self._optimizer.layer_shapes()]
-        record.memory.peak_bytes = max(self._meter.peak(), record.memory.peak_bytes or 0)
         record.memory.optimizer_state_bytes = state_bytes(self._optimizer)
-        self._epoch_seconds = sum(collected.amounts)
-
-    def _append(self, steps: _Steps, validation: float | None, metrics: dict[str, float | None]) -> None:
-        history = self._record.history
         elapsed = history.elapsed_seconds[-1] if history.elapsed_seconds else 0.0
         history.epoch.append(len(history.epoch) + 1)
         history.step.append(len(self._record.steps.seconds))
         history.train_loss.append(None if steps.diverged else steps.mean_loss())
         history.validation_loss.append(_finite(validation))
-        history.elapsed_seconds.append(elapsed + self._epoch_seconds)
+        history.elapsed_seconds.append(elapsed + steps.seconds)
         for name, value in metrics.items():
             history.metrics.setdefault(name, []).append(_finite(value))
 
@@ -280,6 +308,9 @@ class Run:
         self._random = checkpoint.random
         self._record = checkpoint.record
         self._breakdown = Breakdown.from_records(checkpoint.record.phases)
+        if not self._record.steps.turns:
+            # A record from before turns were written down, when each was an epoch.
+            self._record.steps.turns = list(self._record.history.step)
         if self._record.status not in ("done", "diverged", "timeout"):
             self._record.status = "running"
             self._record.message = None

@@ -40,9 +40,9 @@ class Observer(Protocol):
 def execute(
     groups: Sequence[Sequence[PlannedRun]], executors: Mapping[str, Executor], observer: Observer
 ) -> tuple[list[RunRecord], bool]:
-    """Make all runs: group after group, and within a group the runs take turns epoch by epoch.
+    """Make all runs: group after group, and within a group the runs take turns.
 
-    Each round of epochs begins with another arm, so that the drift of the machine hits all alike.
+    A turn is a block of steps, as long as the configuration says. Each round of turns begins with another arm, so that the drift of the machine hits all alike.
 
     Args:
         groups: the runs of each seed, with different labels.
@@ -75,9 +75,10 @@ def _execute_group(
     observer: Observer,
     latest: dict[tuple[str, int], RunRecord],
 ) -> None:
-    def update(record: RunRecord) -> None:
-        latest[(record.label, record.seed)] = record
-        observer.update(record)
+    def update(record: RunRecord | None) -> None:
+        if record is not None:
+            latest[(record.label, record.seed)] = record
+            observer.update(record)
 
     for run in group:
         latest[(run.record.label, run.record.seed)] = run.record
@@ -93,6 +94,6 @@ def _execute_group(
         for run in active[start:] + active[:start]:
             record = latest[(run.config.label, run.config.seed)]
             executor = executors[run.config.label]
-            executor.begin_epoch()
+            executor.begin_turn()
             update(executor.result(lambda *args, record=record: observer.step(record, *args)))
         turn += 1

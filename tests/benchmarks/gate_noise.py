@@ -139,12 +139,12 @@ class Local(Executor):
         if self._burning is not None:
             self._run = BurningRun(config, self._problem, record)
             self._run.burning = self._burning
-        self._order: Callable[[], RunRecord] = self._run.prepare
+        self._order: Callable[[], RunRecord | None] = self._run.prepare
 
-    def begin_epoch(self) -> None:
-        self._order = self._run.epoch
+    def begin_turn(self) -> None:
+        self._order = self._run.turn
 
-    def result(self, on_step: OnStep | None = None) -> RunRecord:
+    def result(self, on_step: OnStep | None = None) -> RunRecord | None:
         return self._order()
 
     def close(self) -> None:

@@ -38,6 +38,22 @@ def test_each_run_of_a_comparison_is_what_it_is_alone(ngbench: Run, read_runs: R
         assert together[key]["history"]["validation_loss"] == alone[key]["history"]["validation_loss"]
 
 
+def test_the_record_says_how_turns_were_cut_and_losses_do_not_depend_on_it(ngbench: Run, read_runs: Read) -> None:
+    lines = ["compare pond -o sgd,adam --epochs 2 --export-json -" + more for more in (" --turn-steps 2", "")]
+    cut, default = (read_runs(ngbench(line).out) for line in lines)
+    for key in ("sgd/0", "adam/0"):
+        steps = cut[key]["history"]["step"][-1]
+        assert cut[key]["steps"]["turns"] == list(range(2, steps + 1, 2))
+        assert default[key]["steps"]["turns"] != cut[key]["steps"]["turns"]
+        assert default[key]["history"]["train_loss"] == cut[key]["history"]["train_loss"]
+
+
+def test_turns_of_no_step_are_refused(ngbench: Run) -> None:
+    done = ngbench("compare pond -o sgd,adam --turn-steps 0")
+    assert done.code == 2
+    assert "turn-steps=0 is not allowed" in done.err
+
+
 def test_what_goes_wrong_in_an_arm_is_that_arms_alone(ngbench: Run, read_runs: Read) -> None:
     done = ngbench("compare pond -o fails,killed@dies,crashed@dies:number=11 -o sgd:lr=1e30 -o adam --export-json -")
     assert done.code == 1

@@ -91,6 +91,12 @@ def test_rounds_are_epochs_and_the_unfinished_rest():
     assert statistics.rounds(run_with([])) == []
 
 
+def test_rounds_are_the_turns_that_the_record_tells_of():
+    run = run_with([1, 2, 3, 4, 5], epochs=[4])
+    run.steps.turns = [1, 3, 4]
+    assert statistics.rounds(run) == [[1], [2, 3], [4], [5]]
+
+
 def test_mean_step_weighs_every_step_alike_and_counts_rounds():
     estimate = statistics.mean_step([run_with([1, 1, 4], epochs=[2, 3])])
     assert (estimate.value, estimate.n) == (2.0, 2)

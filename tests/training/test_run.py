@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from torch import Tensor
 
 from ngbench.errors import RecordError
 from ngbench.results.record import RunRecord
+from ngbench.results.statistics import rounds
 from ngbench.task import Data
+from ngbench.training.checkpoint import load_checkpoint, save_checkpoint
 from ngbench.training.config import Budget, RunConfig
 from ngbench.training.problem import Problem, initial_model
 from ngbench.training.randomness import epoch_order
@@ -181,6 +184,78 @@ def test_runs_that_take_turns_in_one_process_are_what_they_are_alone(
     torch.manual_seed(99)
     records = [[run.epoch() for run in runs] for _ in range(3)][-1]
     assert [record.history.train_loss for record in records] == alone
+
+
+@pytest.mark.parametrize("optimizer", ["torch.optim.SGD", "kfac"])
+def test_turns_change_nothing_but_where_the_run_is_cut(
+    problem: Problem, configure: Configure, record_of: RecordOf, run_to_end: RunToEnd, optimizer: str
+) -> None:
+    hyperparameters: dict[str, Any] = {"lr": 0.01}
+    if optimizer == "kfac":
+        hyperparameters |= {"curvature_interval": 3, "inverse_interval": 3, "damping": 0.1}
+    whole = configure(optimizer=optimizer, hyperparameters=hyperparameters)
+    expected = run_to_end(whole)
+    config = replace(whole, turn_steps=3)
+    runs = [Run(config, problem, record_of(config)) for _ in range(2)]
+    for run in runs:
+        run.prepare()
+    answers = [[run.turn() for run in runs] for _ in range(6)]
+    assert [[answer is None for answer in row] for row in answers] == [[True] * 2, [False] * 2] * 3
+    assert expected.steps.turns == [4, 8, 12]
+    for record in answers[-1]:
+        assert record is not None
+        assert record.steps.turns == [2, 4, 6, 8, 10, 12]
+        assert record.phases["forward"].calls_by_round == [2] * 6
+        left, right = (without_times(one) for one in (record, expected))
+        for one in (left, right):
+            one["steps"].pop("turns")
+            for phase in one["phases"].values():
+                phase.pop("calls_by_round")
+        assert left == right
+
+
+def test_a_run_resumes_after_an_epoch_of_several_turns(
+    problem: Problem, configure: Configure, record_of: RecordOf, run_to_end: RunToEnd, tmp_path: Path
+) -> None:
+    config = configure(turn_steps=2, checkpoint=tmp_path / "run.pt")
+    first = Run(config, problem, record_of(config))
+    first.prepare()
+    first.epoch()
+    # This turn is lost, like any that no checkpoint follows.
+    assert first.turn() is None
+    resumed = run_to_end(replace(config, resume=True))
+    assert resumed.steps.turns == [2, 4, 6, 8, 10, 12]
+    assert resumed.history.train_loss == run_to_end(configure()).history.train_loss
+
+
+def test_a_checkpoint_without_turns_took_an_epoch_in_each(
+    problem: Problem, configure: Configure, record_of: RecordOf, run_to_end: RunToEnd, tmp_path: Path
+) -> None:
+    config = configure(checkpoint=tmp_path / "run.pt")
+    first = Run(config, problem, record_of(config))
+    first.prepare()
+    first.epoch()
+    before = load_checkpoint(tmp_path / "run.pt")
+    before.record.steps.turns.clear()
+    save_checkpoint(before, tmp_path / "run.pt")
+    resumed = run_to_end(replace(config, resume=True, turn_steps=2))
+    assert resumed.steps.turns == [4, 6, 8, 10, 12]
+    assert [len(part) for part in rounds(resumed)] == resumed.phases["forward"].calls_by_round
+
+
+def test_the_time_limit_does_not_count_other_runs_turns(
+    problem: Problem, configure: Configure, record_of: RecordOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("ngbench.training.run.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    config = configure(turn_steps=2, budget=Budget(epochs=1, time_limit=10.0))
+    run = Run(config, problem, record_of(config))
+    run.prepare()
+    assert run.turn() is None
+    now[0] += 1000.0
+    record = run.turn()
+    assert record is not None
+    assert (record.status, record.history.step) == ("done", [4])
 
 
 def test_a_run_leaves_the_random_state_of_its_process_alone(configure: Configure, run_to_end: RunToEnd) -> None:

@@ -24,11 +24,11 @@ class Script(Executor):
         self.record, self.taken = record, 0
         self.log.append(f"prepare {config.label}{config.seed}")
 
-    def begin_epoch(self) -> None:
+    def begin_turn(self) -> None:
         self.log.append(f"{self.record.label}{self.record.seed}")
         self.taken += 1
 
-    def result(self, on_step: OnStep | None = None) -> RunRecord:
+    def result(self, on_step: OnStep | None = None) -> RunRecord | None:
         if self.taken == self.interrupt_at:
             raise KeyboardInterrupt
         if on_step is not None:
@@ -74,6 +74,21 @@ def test_arms_take_turns_and_each_round_begins_with_another(configure: Configure
     assert not interrupted
     assert all(executor.closed for executor in executors.values())
     assert notes.steps[:3] == [("a", 1), ("b", 1), ("c", 1)]
+
+
+def test_a_turn_within_an_epoch_is_no_news(configure: Configure, record_of: RecordOf) -> None:
+    class Halves(Script):
+        """Two turns make an epoch."""
+
+        def result(self, on_step: OnStep | None = None) -> RunRecord | None:
+            record = super().result(on_step)
+            return None if self.taken % 2 else record
+
+    log: list[str] = []
+    notes = Notes()
+    execute([[planned(configure, record_of, label) for label in "ab"]], {k: Halves(log, 4) for k in "ab"}, notes)
+    assert log[2:] == ["a0", "b0", "b0", "a0", "a0", "b0", "b0", "a0"]
+    assert notes.told[3:] == ["b0 running", "a0 running", "b0 done", "a0 done"]
 
 
 def test_seeds_follow_each_other(configure: Configure, record_of: RecordOf) -> None:
