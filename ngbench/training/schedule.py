@@ -42,7 +42,8 @@ def execute(
 ) -> tuple[list[RunRecord], bool]:
     """Make all runs: group after group, and within a group the runs take turns.
 
-    A turn is a block of steps, as long as the configuration says. Each round of turns begins with another arm, so that the drift of the machine hits all alike.
+    A turn is a block of steps, as long as the configuration says. Each round of turns begins with another arm, so
+    that the drift of the machine hits all alike.
 
     Args:
         groups: the runs of each seed, with different labels.
