@@ -1,18 +1,38 @@
-"""Optimizer classes found by their dotted name, such as ``torch.optim.AdamW``."""
+"""Optimizer classes found by their dotted name, such as ``torch.optim.AdamW``.
+
+A class that trains matrices alone (``torch.optim.Muon``) leaves biases and the weights of convolutions to another
+class. Which one is the hyper-parameter ``others``, so that a record and its tables say it.
+"""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from ngbench.errors import PluginError, UnknownNameError
+from ngbench.errors import ParameterError, PluginError, UnknownNameError
+from ngbench.parameters import Parameter, Range, parameters_of
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
-__all__ = ["one_line", "optimizer_class"]
+__all__ = ["build_from_class", "class_parameters", "one_line", "optimizer_class"]
+
+OTHERS = "others"
+OTHERS_LR = "others_lr"
+# The documentation of torch.optim.Muon: it takes matrices; "other parameters, such as bias, and embedding, should be
+# optimized by a standard method such as AdamW".
+_OTHERS_OF = {"torch.optim.Muon": "torch.optim.AdamW"}
+
+
+class _Nobody:
+    """The default of ``others`` where the class itself trains everything."""
+
+    def __repr__(self) -> str:
+        return "none"
 
 
 def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
@@ -40,13 +60,64 @@ def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
     return found  # type: ignore[no-any-return]
 
 
+def class_parameters(name: str, found: type[torch.optim.Optimizer]) -> tuple[Parameter, ...]:
+    """The hyper-parameters of the class: its own, then which class trains the parameters that are no matrices.
+
+    Args:
+        name: the dotted name by which the class was found.
+        found: the class.
+    """
+    initialise: Any = found.__init__
+    others = Parameter(
+        OTHERS,
+        str,
+        _OTHERS_OF.get(name, _Nobody()),
+        description="the class, by its dotted name, that trains the parameters that are no matrices",
+    )
+    rate = Parameter(
+        OTHERS_LR,
+        Annotated[float, Range(above=0)],
+        _Nobody(),
+        description="learning rate of that class; its own default if not given",
+    )
+    return (*parameters_of(initialise, skip=2, lenient=True), others, rate)
+
+
+def build_from_class(
+    found: type[torch.optim.Optimizer], model: nn.Module, hyperparameters: Mapping[str, Any]
+) -> torch.optim.Optimizer:
+    """The optimizer of the class on the parameters of ``model``, or on its matrices if another has the ``others``.
+
+    Raises:
+        ParameterError: there is no matrix, or a learning rate for others that there are not.
+    """
+    own = {key: value for key, value in hyperparameters.items() if key not in (OTHERS, OTHERS_LR)}
+    others, rate = hyperparameters.get(OTHERS), hyperparameters.get(OTHERS_LR)
+    if others is None:
+        if rate is not None:
+            raise ParameterError(f"{OTHERS_LR}={rate:g} is not allowed without {OTHERS}=PACKAGE.MODULE.CLASS")
+        return found(model.parameters(), **own)
+    from ngbench.optimizers.combined import CombinedOptimizer
+
+    second = optimizer_class(others)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in trained if parameter.ndim == 2]
+    rest = [parameter for parameter in trained if parameter.ndim != 2]
+    if not matrices:
+        raise ParameterError(f"{OTHERS}={others} is not allowed: the model has no parameter that is a matrix")
+    first = found(matrices, **own)
+    if not rest:
+        return first
+    return CombinedOptimizer([first, second(rest, **({} if rate is None else {"lr": rate}))])  # type: ignore[arg-type]
+
+
 def one_line(error: BaseException) -> str:
     """The message of ``error`` without line breaks, or its class where there is none."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def _import_module(module_name: str, name: str) -> ModuleType:
-    if not all(part.isidentifier() for part in name.split(".")):
+    if not module_name or not all(part.isidentifier() for part in name.split(".")):
         raise PluginError(f"optimizer {name!r} is not allowed, it must be PACKAGE.MODULE.CLASS")
     try:
         return importlib.import_module(module_name)

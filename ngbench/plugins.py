@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ngbench.adversarial_task import AdversarialTask
 from ngbench.errors import NgbenchError, ParameterError, PluginError, UnknownNameError, UsageError
-from ngbench.optimizer_classes import one_line, optimizer_class
+from ngbench.optimizer_classes import build_from_class, class_parameters, one_line, optimizer_class
 from ngbench.parameters import Parameter, Range, accepts_any_name, convert_given, parameters_of, resolve
 from ngbench.summaries import SourceNotFound, read_summary
 
@@ -379,9 +379,9 @@ def _class_optimizer(name: str) -> OptimizerPlugin:
     initialise: Callable[..., None] = found.__init__
 
     def build(model: nn.Module, task: Task, **hyperparameters: Any) -> torch.optim.Optimizer:
-        return found(model.parameters(), **hyperparameters)
+        return build_from_class(found, model, hyperparameters)
 
-    parameters = tuple(parameters_of(initialise, skip=2, lenient=True))
+    parameters = class_parameters(name, found)
     return OptimizerPlugin(name, build, parameters, None, _first_line(found), accepts_any_name(initialise))
 
 

@@ -228,6 +228,7 @@ def _moved(func: Any, packet: Any, args: Any, kwargs: Any, result: Any) -> int:
 
 @contextmanager
 def count_operations() -> Iterator[OperationCounter]:
-    """Count the operations of the block; work that would be spread over threads runs in this one."""
-    with serial(), OperationCounter() as counter:
+    """Count the operations of the block; what would be spread over threads, or compiled, runs as it is written."""
+    # A compiled kernel would be one unknown operation, and torch.compile refuses to compile while it is counted.
+    with torch.compiler.set_stance("force_eager"), serial(), OperationCounter() as counter:
         yield counter

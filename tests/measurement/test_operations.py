@@ -94,3 +94,10 @@ def test_work_spread_over_threads_is_counted() -> None:
     matrices = [positive_definite(N) for _ in range(4)]
     counted = count(lambda: map_layers(torch.linalg.cholesky, matrices, device=torch.device("cpu"), size=lambda m: 1))
     assert counted.flops == 4 * (N**3 // 3)
+
+
+def test_what_would_be_compiled_is_counted_as_it_is_written() -> None:
+    product = torch.compile(lambda a, b: a @ b, fullgraph=True)
+    with count_operations() as counter:
+        product(torch.ones(3, 4), torch.ones(4, 5))
+        assert counter.mark().flops == 2 * 3 * 4 * 5
