@@ -27,6 +27,7 @@ def compare(
         typer.Option("--reference", metavar="ARM", help="Arm that ratios refer to.", show_default="the first"),
     ] = None,
     settings: options.Settings = None,
+    hyperparameters: options.Hyperparameters = None,
     batch_size: options.BatchSize = None,
     seed: options.Seed = 0,
     seeds: options.Seeds = 1,
@@ -63,6 +64,7 @@ def compare(
     from ngbench.cli.execution import Outputs, run_and_report
     from ngbench.errors import UnknownNameError
     from ngbench.training.plan import Request
+    from ngbench.tuning.settings import load_settings
 
     arms = parse_arms(optimizer)
     labels = [arm.label for arm in arms]
@@ -85,6 +87,7 @@ def compare(
         threads=threads,
         turn_steps=turn_steps,
         data_dir=str(data_dir) if data_dir is not None else None,
+        tuned=None if hyperparameters is None else load_settings(hyperparameters, task),
         diagnostics=diagnostics,
         diagnostics_interval=diagnostics_interval,
         diagnostics_damping=diagnostics_damping,

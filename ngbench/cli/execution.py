@@ -148,7 +148,7 @@ def run_and_report(
     def report(records: Sequence[RunRecord]) -> None:
         _report(records, environment, outputs, reference=reference, own_processes=own_processes)
 
-    introduction = introduce(request.device, plan.device, plan.threads, plan.problem.data)
+    introduction = [*introduce(request.device, plan.device, plan.threads, plan.problem.data), *plan.notes]
     return execute_and_report(plan.groups, executors, environment, outputs, introduction, report, quiet=quiet)
 
 

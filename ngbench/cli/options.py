@@ -23,6 +23,15 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set one of the task's own options (repeatable)."),
 ]
+Hyperparameters = Annotated[
+    Path | None,
+    typer.Option(
+        "--hyperparameters",
+        metavar="FILE",
+        help="Hyper-parameters of the optimizers, as ngbench tune writes them; those given with -o win.",
+        show_default="those published for the task",
+    ),
+]
 BatchSize = Annotated[
     int | None,
     typer.Option(

@@ -23,6 +23,7 @@ def train(
         ),
     ],
     settings: options.Settings = None,
+    hyperparameters: options.Hyperparameters = None,
     batch_size: options.BatchSize = None,
     seed: options.Seed = 0,
     seeds: options.Seeds = 1,
@@ -54,6 +55,7 @@ def train(
     from ngbench.cli.execution import Outputs, run_and_report
     from ngbench.errors import ParameterError
     from ngbench.training.plan import Request
+    from ngbench.tuning.settings import load_settings
 
     arms = parse_arms([optimizer])
     if len(arms) != 1:
@@ -76,6 +78,7 @@ def train(
         dtype=dtype,
         threads=threads,
         data_dir=str(data_dir) if data_dir is not None else None,
+        tuned=None if hyperparameters is None else load_settings(hyperparameters, task),
     )
     outputs = Outputs(
         directory=output,

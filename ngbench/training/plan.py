@@ -21,6 +21,7 @@ from ngbench.training.limits import LIMITS
 from ngbench.training.problem import LoadedTask, Problem, initial_model, initial_optimizer, load_problem
 from ngbench.training.schedule import PlannedRun
 from ngbench.training.turns import default_turn_steps
+from ngbench.tuning.settings import Settings
 
 __all__ = ["Plan", "Request", "check_batch_size", "first_record", "make_plan"]
 
@@ -38,6 +39,7 @@ class Request:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         time_limit: seconds.
         diagnostics: whether to compare steps with the exact natural-gradient step.
+        tuned: a file of hyper-parameters, which those given for an arm have precedence over.
 
     The others are as in :class:`~ngbench.training.config.RunConfig` and its budget.
     """
@@ -61,6 +63,7 @@ class Request:
     diagnostics: bool = False
     diagnostics_interval: int = 10
     diagnostics_damping: float = 1e-3
+    tuned: Settings | None = None
 
 
 @dataclass(frozen=True)
@@ -72,16 +75,22 @@ class Plan:
         problem: the task with its data.
         device: where the runs compute.
         threads: of torch's operations on the CPU.
+        notes: what the user should know of the hyper-parameters.
     """
 
     groups: list[list[PlannedRun]]
     problem: Problem
     device: torch.device
     threads: int
+    notes: Sequence[str] = ()
 
 
-def make_plan(request: Request) -> Plan:
+def make_plan(request: Request, problem: Problem | None = None) -> Plan:
     """Check the request and fill in every default; the data are loaded, and each optimizer is built once.
+
+    Args:
+        request: what is asked for.
+        problem: the task with its data, if it is loaded already.
 
     Raises:
         UsageError: whatever the user can put right, naming the value and what is allowed.
@@ -96,7 +105,7 @@ def make_plan(request: Request) -> Plan:
     # A wrong name or value is said before anything is downloaded.
     task = plugins.task(request.task, options)
     hyperparameters = [
-        plugins.effective_hyperparameters(plugin, task, arm.hyperparameters)
+        plugins.effective_hyperparameters(plugin, task, {**_tuned(request, arm), **arm.hyperparameters})
         for plugin, arm in zip(found, request.arms, strict=True)
     ]
     # A default of 0 and a given 0.0 are the same value.
@@ -104,7 +113,8 @@ def make_plan(request: Request) -> Plan:
         (arm.label, arm.optimizer, {name: _as_float(value) for name, value in values.items()})
         for arm, values in zip(request.arms, hyperparameters, strict=True)
     )
-    problem = load_problem(request.task, options, directory)
+    if problem is None:
+        problem = load_problem(request.task, options, directory)
     batch_size = check_batch_size(request.batch_size, problem)
     parameters, size = _try_optimizers(problem, request.arms, hyperparameters, dtype)
     budget = _budget(request, problem)
@@ -135,7 +145,13 @@ def make_plan(request: Request) -> Plan:
         return PlannedRun(config, first_record(config, problem, found[at].distribution, parameters, size))
 
     groups = [[planned(at, request.seed + k) for at in range(len(request.arms))] for k in range(request.seeds)]
-    return Plan(groups, problem, device, threads)
+    notes = [] if request.tuned is None else request.tuned.notes(request.arms, batch_size, options)
+    return Plan(groups, problem, device, threads, notes)
+
+
+def _tuned(request: Request, arm: ArmSpec) -> Mapping[str, Any]:
+    found = None if request.tuned is None else request.tuned.for_arm(arm.label, arm.optimizer)
+    return found or {}
 
 
 def _check_bounds(request: Request) -> None:
