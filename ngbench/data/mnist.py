@@ -19,7 +19,7 @@ from ngbench.data.idx import read_idx
 from ngbench.errors import DataError
 from ngbench.task import DataSource
 
-__all__ = ["Validation", "fashion_mnist", "mnist"]
+__all__ = ["FASHION_MNIST", "MNIST", "IdxDataSet", "Validation", "candidates", "fashion_mnist", "mnist"]
 
 Validation = Literal["held-out", "test"]
 
@@ -204,10 +204,14 @@ def _assemble(
     return ArrayDataSet(train, validation, source, train_labels, validation_labels)
 
 
-def _read(data_set: IdxDataSet, directory: Path, file: IdxFile) -> npt.NDArray[Any]:
-    names = (file.name, file.name + ".gz")
+def candidates(data_set: IdxDataSet, directory: Path, name: str) -> list[Path]:
+    """Where the file called ``name`` without ``.gz`` is looked for, in this order."""
     folders = [directory / folder for folder in data_set.folders] + [*data_set.system_folders, directory]
-    for path in (folder / name for folder in folders for name in names):
+    return [folder / named for folder in folders for named in (name, name + ".gz")]
+
+
+def _read(data_set: IdxDataSet, directory: Path, file: IdxFile) -> npt.NDArray[Any]:
+    for path in candidates(data_set, directory, file.name):
         if not path.is_file():
             continue
         array, content = read_idx(path)

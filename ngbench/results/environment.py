@@ -13,7 +13,7 @@ import psutil
 from ngbench import __version__
 from ngbench.results.record import EnvironmentRecord
 
-__all__ = ["describe_environment", "git_commit"]
+__all__ = ["describe_environment", "git_commit", "usable_cores"]
 
 _GIT_SECONDS = 5
 
@@ -30,7 +30,7 @@ def describe_environment(*, with_torch: bool = True) -> EnvironmentRecord:
         python=platform.python_version(),
         platform=platform.platform(),
         processor=_processor(),
-        cores=_cores(),
+        cores=usable_cores(),
         memory_bytes=psutil.virtual_memory().total,
         git_commit=git_commit(Path.cwd()),
     )
@@ -53,7 +53,7 @@ def git_commit(directory: Path) -> str | None:
     return answer.stdout.strip() or None if answer.returncode == 0 else None
 
 
-def _cores() -> int:
+def usable_cores() -> int:
     """The logical cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -1,0 +1,232 @@
+"""``ngbench doctor``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ngbench.cli import options
+from ngbench.training.limits import LIMITS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from ngbench.diagnosis.findings import Finding
+    from ngbench.results.thresholds import Threshold
+    from ngbench.training.plan import Request
+
+__all__ = ["doctor"]
+
+_TASK = "curves-autoencoder"
+_OPTIMIZER = "kfac"
+_REFERENCES = ("sgd", "adam")
+_NOISE = "A/A noise"
+
+
+def doctor(
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            metavar="NAME",
+            help=f"Measure the noise on this task; {_TASK} if only --optimizer is given.",
+            rich_help_panel=_NOISE,
+        ),
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            "--optimizer",
+            "-o",
+            metavar="[LABEL@]NAME[:KEY=VALUE,...]",
+            help=f"Measure the noise of this optimizer; {_OPTIMIZER} if only --task is given.",
+            rich_help_panel=_NOISE,
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            "--reference",
+            metavar="NAME",
+            help="Optimizer that ratios refer to.",
+            show_default=" or ".join(_REFERENCES),
+            rich_help_panel=_NOISE,
+        ),
+    ] = None,
+    threshold: Annotated[
+        str,
+        typer.Option(
+            "--threshold",
+            metavar="PERCENT",
+            help="Threshold of ngbench check to judge by.",
+            rich_help_panel=_NOISE,
+        ),
+    ] = "5%",
+    comparisons: Annotated[
+        int,
+        typer.Option(
+            "--comparisons",
+            metavar="N",
+            parser=LIMITS["steps"].convert,
+            help="How often to make the same comparison.",
+            rich_help_panel=_NOISE,
+        ),
+    ] = 4,
+    steps: Annotated[
+        int,
+        typer.Option(
+            "--steps",
+            metavar="N",
+            parser=LIMITS["steps"].convert,
+            help="Steps of each optimizer in a comparison.",
+            rich_help_panel=_NOISE,
+        ),
+    ] = 240,
+    settings: options.Settings = None,
+    batch_size: options.BatchSize = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
+    threads: options.Threads = None,
+    data_dir: options.DataDir = None,
+    export_json: options.ExportJson = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Say what stands between this machine and measurements that can be trusted, and what to do about it.
+
+    Looks at the clock, at load, frequency, quota and threads, at CUDA and cuDNN, at the data sets and the plugins.
+    With --task or --optimizer it also makes the same comparison several times, where nothing changed, and says which
+    slow-downs ngbench check would catch here and how many repeats a threshold needs.
+
+    Example: ngbench doctor --task mnist-autoencoder --optimizer kfac --threshold 5%
+    """
+    import sys
+    from contextlib import redirect_stdout
+
+    from rich.console import Console
+
+    from ngbench.data.directory import data_directory
+    from ngbench.report.exports import STANDARD_OUTPUT, check_destination, write_text
+    from ngbench.report.findings import findings_json, print_findings
+    from ngbench.results.environment import describe_environment
+
+    if export_json is not None:
+        check_destination(export_json)
+    allowed = _relative(threshold)
+    messages = Console(stderr=True)
+    with redirect_stdout(sys.stderr):
+        findings = _examine(threads, data_directory(data_dir))
+        if task is not None or optimizer is not None:
+            chosen = optimizer or _OPTIMIZER
+            request = _request(task or _TASK, chosen, reference, settings, batch_size, device, dtype, threads, data_dir)
+            findings += _measure(request, steps, comparisons, allowed, None if quiet else messages)
+        else:
+            findings.append(_not_measured())
+    if export_json is not None:
+        write_text(findings_json(findings, describe_environment().model_dump()), export_json)
+    if export_json != STANDARD_OUTPUT:
+        print_findings(findings, console=Console())
+
+
+def _relative(text: str) -> Threshold:
+    from ngbench.errors import ParameterError
+    from ngbench.results.thresholds import parse_threshold
+
+    try:
+        threshold = parse_threshold(f"step_time.ratio:{text}")
+    except ParameterError:
+        threshold = None
+    if threshold is None or not threshold.relative or threshold.amount == 0:
+        raise ParameterError(f"threshold={text} is not allowed, it must be a per cent above 0 such as 5%")
+    return threshold
+
+
+def _request(
+    task: str,
+    optimizer: str,
+    reference: str | None,
+    settings: list[str] | None,
+    batch_size: int | None,
+    device: str,
+    dtype: str,
+    threads: int | None,
+    data_dir: Path | None,
+) -> Request:
+    from ngbench.arms import parse_arms
+    from ngbench.errors import ParameterError
+    from ngbench.training.plan import Request
+
+    arms = parse_arms([optimizer])
+    if len(arms) != 1:
+        raise ParameterError(f"optimizer={optimizer} is not allowed, it must be one optimizer")
+    if reference is None:
+        reference = next(name for name in _REFERENCES if name != arms[0].optimizer)
+    return Request(
+        task=task,
+        arms=[*parse_arms([reference]), *arms],
+        task_options=options.task_settings(settings),
+        batch_size=batch_size,
+        device=device,
+        dtype=dtype,
+        threads=threads,
+        data_dir=str(data_dir) if data_dir is not None else None,
+    )
+
+
+def _examine(threads: int | None, directory: Path) -> list[Finding]:
+    # The machine is looked at first: what follows puts a load on it.
+    from ngbench.diagnosis import machine, timer
+    from ngbench.results.environment import usable_cores
+
+    cores = usable_cores()
+    findings = [
+        *timer.examine_timer(timer.read_clock()),
+        machine.examine_load(cores),
+        machine.examine_quota(cores),
+        *machine.examine_frequency(),
+    ]
+    import torch
+
+    from ngbench.data.presence import data_sets_present
+    from ngbench.diagnosis.accelerator import examine_cuda
+    from ngbench.diagnosis.installed import examine_data, examine_plugins
+
+    return [
+        *findings,
+        machine.examine_threads(torch.get_num_threads() if threads is None else threads, cores),
+        *examine_cuda(torch),
+        *examine_data(data_sets_present(directory)),
+        *examine_plugins(),
+    ]
+
+
+def _measure(
+    request: Request, steps: int, comparisons: int, threshold: Threshold, messages: Console | None
+) -> list[Finding]:
+    from dataclasses import replace
+
+    from ngbench.diagnosis.noise import examine_noise, make_equal
+    from ngbench.training.executors import OwnProcess
+    from ngbench.training.plan import make_plan
+
+    def note(line: str) -> None:
+        if messages is not None:
+            messages.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    plan = make_plan(replace(request, steps=steps))
+    labels = [arm.label for arm in request.arms]
+    equal = make_equal(plan, lambda: {label: OwnProcess() for label in labels}, documents=comparisons, note=note)
+    return examine_noise(equal, threshold)
+
+
+def _not_measured() -> Finding:
+    from ngbench.diagnosis.findings import Finding, State
+
+    return Finding(
+        "noise",
+        State.NOTE,
+        "not measured",
+        f"ngbench doctor --task {_TASK} --optimizer {_OPTIMIZER}, or your own",
+    )

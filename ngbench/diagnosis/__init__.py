@@ -1,0 +1,1 @@
+"""What stands between this machine and measurements that can be trusted, and what to do about it."""

@@ -1,0 +1,43 @@
+"""The findings of ``ngbench doctor`` on the terminal and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ngbench.diagnosis.findings import Finding, State
+
+__all__ = ["findings_json", "format_findings", "print_findings"]
+
+_STYLES = {State.GOOD: "green", State.NOTE: "yellow", State.BAD: "bold red"}
+
+
+def print_findings(findings: Sequence[Finding], *, console: Console) -> None:
+    """Print a row for each finding, and how many need attention."""
+    console.print(format_findings(findings))
+
+
+def format_findings(findings: Sequence[Finding]) -> RenderableType:
+    """The table and the line under it."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("what", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("found", overflow="fold", ratio=3)
+    table.add_column("what to do next", overflow="fold", ratio=2)
+    for finding in findings:
+        state = Text(finding.state.value, _STYLES[finding.state])
+        table.add_row(Text(finding.topic), state, Text(finding.fact), Text(finding.advice))
+    counts = {state: sum(finding.state is state for finding in findings) for state in State}
+    words = ", ".join(f"{count} {state.value}" for state, count in counts.items() if count)
+    return Group(table, Text(f"\n{len(findings)} findings: {words}"))
+
+
+def findings_json(findings: Sequence[Finding], environment: Mapping[str, Any]) -> str:
+    """The findings, and the environment in which they were made, as a JSON document with a newline at its end."""
+    content = {"environment": dict(environment), "findings": [finding.as_dict() for finding in findings]}
+    return json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
