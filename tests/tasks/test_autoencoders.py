@@ -17,9 +17,10 @@ from torch import nn
 import ngbench.data.curves
 import ngbench.data.faces
 from ngbench.curvature.likelihoods import Bernoulli, Gaussian
+from ngbench.data.arrays import ArrayDataSet
 from ngbench.errors import DataError
 from ngbench.parameters import parameters_of
-from ngbench.task import Task
+from ngbench.task import DataSource, Task
 
 TASKS = [curves_autoencoder, mnist_autoencoder, faces_autoencoder]
 WIDTHS = {
@@ -79,7 +80,7 @@ def test_batch_sizes_are_those_of_the_thesis(build: Callable[[], Task]) -> None:
 @pytest.mark.parametrize("build", TASKS)
 def test_options_are_checked_and_explained(build: Callable[[], Task]) -> None:
     options = {parameter.name: parameter for parameter in parameters_of(build)}
-    assert set(options) == {"data", "examples"}
+    assert set(options) == {"data", "examples"} | ({"reduction"} if build is curves_autoencoder else set())
     assert options["data"].convert("stand-in") == "stand-in"
     assert options["examples"].convert("100") == 100
     assert options["examples"].convert("all") == "all"
@@ -101,6 +102,29 @@ def test_curves_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert data.source.origin == "generated"
     with pytest.raises(DataError, match="17 examples is more than the 16 that CURVES has"):
         curves_autoencoder(examples=17).data(tmp_path)
+
+
+def test_reduced_curves_are_means_for_a_network_of_fewer_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ngbench.data.curves, "TRAIN", 16)
+    monkeypatch.setattr(ngbench.data.curves, "VALIDATION", 4)
+    full, half = (curves_autoencoder(data="stand-in", reduction=reduction).data(tmp_path) for reduction in (1, 2))
+    assert half.train_inputs.shape == (16, 196)
+    image = full.validation_inputs[1].reshape(28, 28)
+    expected = torch.stack([image[2 * (k // 14) :, 2 * (k % 14) :][:2, :2].mean() for k in range(196)])
+    torch.testing.assert_close(half.validation_inputs[1], expected)
+    assert half.source.digest != full.source.digest
+    assert "each 2 × 2 pixels averaged" in half.source.description
+    linear = [layer for layer in curves_autoencoder(reduction=2).model() if isinstance(layer, nn.Linear)]
+    widths = [linear[0].in_features, *(layer.out_features for layer in linear)]
+    assert widths == [196, 200, 100, 50, 25, 12, 6, 12, 25, 50, 100, 200, 196]
+
+
+def test_reduced_originals_do_not_pass_for_the_original(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.zeros((4, 784), np.float32)
+    original = ArrayDataSet(images, images, DataSource("CURVES", "original", "the official file", "0" * 64))
+    monkeypatch.setattr("ngbench_tasks.autoencoders.curves", lambda directory, choice: original)
+    assert curves_autoencoder(reduction=1).data(tmp_path).source.origin == "original"
+    assert curves_autoencoder(reduction=4).data(tmp_path).source.origin == "stand-in"
 
 
 def test_faces_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
