@@ -10,6 +10,7 @@
     │   │   └── DownloadError            no mirror delivered it (in ``ngbench.data.download``)
     │   ├── PluginError              a plugin that cannot be imported or does not keep its contract
     │   ├── DeviceError              a device or dtype that this machine does not have
+    │   ├── StudyError               a study file that is not well formed; names the file, the line and the key
     │   ├── OutputError              an output directory that is not writable or already used
     │   └── RecordError              a record or checkpoint that is corrupt or of another version
     ├── RegressionError          3   a comparison that got worse than its threshold
@@ -33,6 +34,7 @@ __all__ = [
     "PluginError",
     "RecordError",
     "RegressionError",
+    "StudyError",
     "UnknownNameError",
     "UsageError",
 ]
@@ -81,6 +83,10 @@ class PluginError(UsageError):
 
 class DeviceError(UsageError):
     """A device or dtype that this machine does not have."""
+
+
+class StudyError(UsageError):
+    """A study file that is not well formed; the message names the file, the line and the key."""
 
 
 class OutputError(UsageError):
