@@ -10,24 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import torch
 from torch import Tensor
 
-from ngbench.curvature.correlation import correlated_second_moment, correlation_operations
 from ngbench.curvature.fisher import FisherBlock
-from ngbench.curvature.moments import second_moment
+from ngbench.curvature.patch_moments import add_output_moment, one_group, patch_second_moment, patch_sums
 from ngbench.curvature.patches import Geometry
 from ngbench.curvature.positions import PositionBlock
 from ngbench.curvature.truncation import TruncatedBlock
 
 __all__ = ["ConvolutionBlock"]
-
-# Unfolded patches in pieces of at most this many numbers (16 MiB in float32): each piece costs a sum over d_in².
-_UNFOLD_NUMBERS = 2**22
-
-# A product of second moments by lower blocks takes this part of a full one.
-_LOWER = 0.6
 
 
 class ConvolutionBlock(PositionBlock):
@@ -43,7 +37,7 @@ class ConvolutionBlock(PositionBlock):
     def __init__(
         self, inputs: Sequence[Tensor], derivatives: Sequence[Tensor], geometry: Geometry, *, constant: bool
     ) -> None:
-        self.inputs = list(inputs)
+        self.recorded = list(inputs)
         self.derivatives = list(derivatives)
         self.geometry = geometry
         self.constant = constant
@@ -58,7 +52,12 @@ class ConvolutionBlock(PositionBlock):
 
     @property
     def like(self) -> Tensor:
-        return self.inputs[0]
+        return self.recorded[0]
+
+    @property
+    def inputs(self) -> list[Tensor]:
+        """What the convolution sees in each call, ``(m, c_in, height, width)``."""
+        return self.recorded
 
     def patches(self, start: int, stop: int, groups: slice = slice(None)) -> Tensor:
         windows = [self.geometry.windows(x[start:stop])[:, groups] for x in self.inputs]
@@ -79,55 +78,26 @@ class ConvolutionBlock(PositionBlock):
         return torch.unflatten(parts[0] if len(parts) == 1 else torch.cat(parts, 2), 1, (self.groups, -1))
 
     def kfac_factors(self) -> tuple[Tensor, Tensor]:
-        a = self.inputs[0].new_zeros(self.d_in, self.d_in)
-        for x in self.inputs:
-            a += self._input_moment(x)
-        g = self.inputs[0].new_zeros(self.d_out, self.d_out)
+        a = self.like.new_zeros(self.d_in, self.d_in)
+        for call in range(len(self.derivatives)):
+            a += self._input_moment(call)
+        g = self.like.new_zeros(self.d_out, self.d_out)
         for derivatives in self.derivatives:
-            self._add_output_moment(derivatives, g)
+            add_output_moment(derivatives, self.groups, g)
         return a.div_(self.examples), g.div_(self.examples * self.positions * self.groups)
 
-    def _input_moment(self, x: Tensor) -> Tensor:
+    def _input_moment(self, call: int) -> Tensor:
         """``Σ_b Σ_{t,γ} ā āᵀ`` of one call."""
-        geometry = self.geometry
-        padding = geometry.padding
-        if geometry.mode != "zeros":
-            x, padding = geometry.pad(x), (0, 0, 0, 0)
-        # Groups are further examples.
-        x = torch.unflatten(x, 1, (self.groups, -1)).flatten(0, 1)
-        plain = replace(geometry, padding=padding, mode="zeros", groups=1)
+        x, geometry = one_group(self.inputs[call], self.geometry)
         width = self.d_in - self.constant
         out = x.new_empty(self.d_in, self.d_in)
-        grid = plain.grid(x)
-        t = grid[0] * grid[1]
-        if geometry.kernel != (1, 1) and plain.stride == plain.dilation == (1, 1):
-            operations = correlation_operations(x.shape[1], (x.shape[2], x.shape[3]), plain.kernel, padding)
-            correlate = operations < _LOWER * width * width * t
-        else:
-            correlate = False
-        if correlate:
-            correlated_second_moment(x, plain.kernel, padding, out[:width, :width])
-        else:
-            out[:width, :width] = _unfolded_second_moment(x, plain)
+        patch_second_moment(x, geometry, out[:width, :width])
         if self.constant:
-            sums = plain.windows(x.sum(0, keepdim=True)).sum((5, 6)).flatten()
+            sums = patch_sums(x, geometry)
             out[-1, :-1] = sums
             out[:-1, -1] = sums
-            out[-1, -1] = len(x) * t
+            out[-1, -1] = len(x) * prod(self.grids[call])
         return out
-
-    def _add_output_moment(self, derivatives: Tensor, out: Tensor) -> None:
-        g = torch.unflatten(derivatives.flatten(2), 1, (self.groups, -1))
-        o, t = g.shape[2:]
-        if self.groups == 1 and t < o:
-            out += second_moment(g[:, 0].transpose(1, 2).flatten(0, 1))
-            return
-        # Many positions: the product of each example is small beside its derivatives.
-        moments = g.new_zeros(self.groups, o, o)
-        for piece in torch.split(g, max(1, _UNFOLD_NUMBERS // (self.groups * o * max(o, t)))):
-            moments += (piece @ piece.transpose(2, 3)).sum(0)
-        blocks = out.view(self.groups, o, self.groups, o).diagonal(dim1=0, dim2=2)
-        blocks += moments.permute(1, 2, 0)
 
     def transpose_times(self, matrix: Tensor) -> Tensor:
         # ⟨Σ_t g āᵀ, W⟩ = Σ_t ⟨g, W ā⟩, and the W ā are the convolution with W.
@@ -168,7 +138,7 @@ class ConvolutionBlock(PositionBlock):
 
     def _weight_gradient(self, derivatives: Sequence[Tensor]) -> Tensor:
         """``Σ_b Σ_t g āᵀ`` of given derivatives of each call, ``(m, d_out, height, width)``."""
-        total = self.inputs[0].new_zeros(self.d_out, self.d_in)
+        total = self.like.new_zeros(self.d_out, self.d_in)
         for x, g in zip(self.inputs, derivatives, strict=True):
             total[:, : self.d_in - self.constant] += self.geometry.weight_gradient(x, g)
             if self.constant:
@@ -189,16 +159,3 @@ class ConvolutionBlock(PositionBlock):
         """``Σ_{t,γ} 1ᵀa_{b,t}`` without the constant: ``(m,)``."""
         channels = replace(self.geometry, groups=1)
         return channels.windows(x.sum(1, keepdim=True)).flatten(1).sum(1)
-
-
-def _unfolded_second_moment(x: Tensor, geometry: Geometry) -> Tensor:
-    """``Σ_b Σ_t a aᵀ`` of one group from its patches, some examples at a time."""
-    width = x.shape[1] * geometry.kernel[0] * geometry.kernel[1]
-    grid = geometry.grid(x)
-    total = x.new_zeros(width, width)
-    # A piece worth its sum over d_in² has at least as many rows as columns.
-    rows = max(_UNFOLD_NUMBERS // width, width)
-    for piece in torch.split(x, max(1, rows // (grid[0] * grid[1]))):
-        patches = geometry.windows(piece)[:, 0].permute(1, 2, 3, 0, 4, 5).reshape(width, -1)
-        total += second_moment(patches.T)
-    return total

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from ngbench.curvature.convolution import ConvolutionBlock
 from ngbench.curvature.fisher import FisherBlock, LinearBlock
-from ngbench.curvature.patches import Geometry, Transposition
+from ngbench.curvature.patches import Geometry
 from ngbench.curvature.positions import SequenceBlock
+from ngbench.curvature.transposition import TransposedConvolutionBlock, Transposition
 
 __all__ = ["Call", "Conv2dLayer", "ConvTranspose2dLayer", "Layer", "LinearLayer", "find_layers"]
 
@@ -156,10 +157,10 @@ class ConvTranspose2dLayer(Layer):
 
     def block(self, calls: Sequence[Call]) -> FisherBlock:
         _check_images(self.name, calls)
-        return ConvolutionBlock(
-            [self.transposition.interleave(call.inputs, call.derivatives) for call in calls],
+        return TransposedConvolutionBlock(
+            [call.inputs for call in calls],
             [call.derivatives for call in calls],
-            self.transposition.geometry,
+            self.transposition,
             constant=self.bias is not None,
         )
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
-__all__ = ["Geometry", "Transposition"]
+__all__ = ["Geometry", "pair"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Geometry:
     @classmethod
     def of(cls, module: nn.Conv2d) -> Geometry:
         """That of a module, ``"same"`` and ``"valid"`` padding resolved."""
-        kernel, dilation = _pair(module.kernel_size), _pair(module.dilation)
+        kernel, dilation = pair(module.kernel_size), pair(module.dilation)
         if module.padding == "valid":
             padding = (0, 0, 0, 0)
         elif module.padding == "same":
@@ -43,9 +43,9 @@ class Geometry:
             top, left = (number // 2 for number in total)
             padding = (left, total[1] - left, top, total[0] - top)
         else:
-            vertical, horizontal = _pair(module.padding)
+            vertical, horizontal = pair(module.padding)
             padding = (horizontal, horizontal, vertical, vertical)
-        return cls(kernel, _pair(module.stride), dilation, padding, module.padding_mode, module.groups)
+        return cls(kernel, pair(module.stride), dilation, padding, module.padding_mode, module.groups)
 
     def pad(self, x: Tensor) -> Tensor:
         """``x`` ``(n, c, height, width)`` with its padding."""
@@ -113,60 +113,7 @@ class Geometry:
         return self.pad(x), (0, 0)
 
 
-@dataclass(frozen=True)
-class Transposition:
-    """A transposed convolution as a convolution of stride 1 of its input with zeros between the pixels.
-
-    Attributes:
-        geometry: of that convolution.
-        stride: of the transposed convolution, vertical and horizontal.
-        padding: of the transposed convolution, vertical and horizontal.
-    """
-
-    geometry: Geometry
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-
-    @classmethod
-    def of(cls, module: nn.ConvTranspose2d) -> Transposition:
-        """That of a module; its output padding is read off its output, which a call may size itself."""
-        kernel, dilation, padding = _pair(module.kernel_size), _pair(module.dilation), _pair(module.padding)
-        vertical, horizontal = (max(0, d * (k - 1) - p) for k, d, p in zip(kernel, dilation, padding, strict=True))
-        around = (horizontal, horizontal, vertical, vertical)
-        geometry = Geometry(kernel, (1, 1), dilation, around, groups=module.groups)
-        return cls(geometry, _pair(module.stride), padding)
-
-    def interleave(self, x: Tensor, outputs: Tensor) -> Tensor:
-        """The input of the convolution: ``x`` ``(n, c, height, width)`` with zeros between and after its pixels.
-
-        Args:
-            outputs: any tensor of the output's height and width.
-        """
-        left, _, top, _ = self.geometry.padding
-        reaches = [d * (k - 1) for k, d in zip(self.geometry.kernel, self.geometry.dilation, strict=True)]
-        sizes = [
-            size + reach - 2 * around
-            for size, reach, around in zip(outputs.shape[2:], reaches, (top, left), strict=True)
-        ]
-        out = x.new_zeros(*x.shape[:2], *sizes)
-        places = [
-            _places(x.shape[dim + 2], self.stride[dim], reaches[dim] - self.padding[dim] - (top, left)[dim], sizes[dim])
-            for dim in range(2)
-        ]
-        (rows, into_rows), (columns, into_columns) = places
-        out[:, :, into_rows, into_columns] = x[:, :, rows, columns]
-        return out
-
-
-def _places(count: int, stride: int, offset: int, size: int) -> tuple[slice, slice]:
-    """Which of ``count`` pixels are in ``[0, size)`` when pixel i is put at ``offset + stride · i``, and where."""
-    first = max(0, -(offset // stride))
-    last = min(count, (size - 1 - offset) // stride + 1)
-    if last <= first:
-        return slice(0, 0), slice(0, 0)
-    return slice(first, last), slice(offset + stride * first, offset + stride * (last - 1) + 1, stride)
-
-
-def _pair(value: object) -> tuple[int, int]:
+def pair(value: object) -> tuple[int, int]:
+    """Vertical and horizontal of an option of a convolution, which may be one number for both."""
     first, second = value if isinstance(value, tuple) else (value, value)
     return int(first), int(second)

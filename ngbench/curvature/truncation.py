@@ -82,8 +82,8 @@ class TruncatedBlock(FisherBlock):
 
     def norm_squared(self) -> Tensor:
         """``‖F_r‖²_F``, from one product a column of ``Z``: exact, and far dearer than that of the whole block."""
-        total = torch.zeros((), dtype=torch.float64, device=self.block.inputs[0].device)
-        unit = self.block.inputs[0].new_zeros(self.d_out, self.d_out)
+        total = torch.zeros((), dtype=torch.float64, device=self.block.like.device)
+        unit = self.block.like.new_zeros(self.d_out, self.d_out)
         for entry in unit.view(-1):
             entry.fill_(1)
             total += self.rearranged_times(unit).double().square().sum()
@@ -91,7 +91,7 @@ class TruncatedBlock(FisherBlock):
         return total
 
     def dense(self) -> Tensor:
-        unit = self.block.inputs[0].new_zeros(self.d_in, self.d_out)
+        unit = self.block.like.new_zeros(self.d_in, self.d_out)
         columns = []
         for entry in unit.view(-1):
             entry.fill_(1)

@@ -7,7 +7,7 @@ from torch import nn
 from torch.func import functional_call, grad, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ngbench.curvature import convolution, correlation, fisher, lower, pairs, positions
+from ngbench.curvature import correlation, fisher, lower, pairs, patch_moments, positions
 from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.kronecker import KroneckerSum
 from ngbench.curvature.layers import Call, find_layers
@@ -216,7 +216,7 @@ def _small_pieces(monkeypatch, numbers):
     for module, bound in (
         (fisher, "_CHUNK_NUMBERS"),
         (positions, "_PATCH_NUMBERS"),
-        (convolution, "_UNFOLD_NUMBERS"),
+        (patch_moments, "_UNFOLD_NUMBERS"),
         (correlation, "_PIECE_NUMBERS"),
         (pairs, "_PIECE_NUMBERS"),
     ):

@@ -6,7 +6,9 @@ from oracle import fisher_block, per_example_gradients
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
+from ngbench.curvature.approximations import kfac
 from ngbench.curvature.capture import Capture
+from ngbench.curvature.curvatures import KroneckerCurvature
 from ngbench.curvature.layers import Call, find_layers
 from ngbench.curvature.likelihoods import Gaussian
 
@@ -22,6 +24,10 @@ GEOMETRIES = {
     "padding-beyond-kernel": {"kernel_size": 2, "padding": 3, "stride": 3},
     "padding-off-the-stride": {"kernel_size": 1, "padding": 2, "stride": 3},
     "depthwise": {"kernel_size": 2, "groups": 4, "padding": 1},
+    "stride-beyond-kernel": {"kernel_size": 2, "stride": 3, "padding": 1, "output_padding": 2},
+    "stride-shares-dilation": {"kernel_size": 3, "stride": 4, "dilation": 2, "padding": 3},
+    "dilation-multiple-of-stride": {"kernel_size": 3, "stride": 2, "dilation": 4, "padding": (5, 3)},
+    "all-but-one-pixel-cut-off": {"kernel_size": 3, "stride": 2, "padding": (5, 4), "groups": 2},
 }
 
 
@@ -76,20 +82,76 @@ def test_a_call_that_sizes_its_own_output_is_followed():
     _check(module, x, g, _gradients(module, x, g, size))
 
 
-@pytest.mark.parametrize("name", ["stride", "groups", "dilation"])
-def test_the_factors_are_those_of_the_interleaved_convolution(name):
+def _check_factors(module, inputs, derivatives):
+    (layer,) = find_layers(module).values()
+    examples = len(inputs[0])
+    block = layer.block([Call(x, g) for x, g in zip(inputs, derivatives, strict=True)])
+    a, factor = block.kfac_factors()
+    assert "inputs" not in vars(block), "zeros were put between the pixels"
+    patches = block.patches(0, examples)
+    _close(a, torch.einsum("ngit,ngjt->ij", patches, patches) / examples)
+    derivatives = block.output_derivatives(0, examples)
+    positions = examples * block.positions * module.groups
+    blocks = torch.einsum("ngit,ngjt->gij", derivatives, derivatives) / positions
+    _close(factor, torch.block_diag(*blocks))
+
+
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no-bias"])
+@pytest.mark.parametrize("options", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_the_factors_are_those_of_the_interleaved_convolution(options, bias):
+    torch.manual_seed(0)
+    module = nn.ConvTranspose2d(4, 8, bias=bias, **options).double()
+    x = torch.randn(3, 4, 5, 4, dtype=torch.float64)
+    _check_factors(module, [x], [torch.randn_like(module(x).detach())])
+
+
+@pytest.mark.parametrize("name", ["stride", "output-padding", "groups"])
+def test_the_factors_of_several_calls_add_up(name):
     torch.manual_seed(0)
     module = nn.ConvTranspose2d(4, 8, **GEOMETRIES[name]).double()
-    x = torch.randn(3, 4, 5, 4, dtype=torch.float64)
-    g = torch.randn_like(module(x).detach())
+    inputs = [torch.randn(3, 4, *size, dtype=torch.float64) for size in [(5, 4), (1, 1), (2, 7)]]
+    _check_factors(module, inputs, [torch.randn_like(module(x).detach()) for x in inputs])
+
+
+@pytest.mark.parametrize("stride", [2, 3])
+def test_kernel_offsets_of_different_phases_of_the_stride_are_uncorrelated(stride):
+    torch.manual_seed(0)
+    module = nn.ConvTranspose2d(2, 3, 4, stride=stride, bias=False).double()
+    x = torch.randn(3, 2, 5, 4, dtype=torch.float64)
     (layer,) = find_layers(module).values()
-    block = layer.block([Call(x, g)])
-    a, factor = block.kfac_factors()
-    patches = block.patches(0, 3)
-    _close(a, torch.einsum("ngit,ngjt->ij", patches, patches) / 3)
-    derivatives = block.output_derivatives(0, 3)
-    blocks = torch.einsum("ngit,ngjt->gij", derivatives, derivatives) / (3 * block.positions * module.groups)
-    _close(factor, torch.block_diag(*blocks))
+    a, _ = layer.block([Call(x, torch.randn_like(module(x).detach()))]).kfac_factors()
+    phases = torch.cartesian_prod(torch.arange(4) % stride, torch.arange(4) % stride).repeat(2, 1)
+    same = (phases[:, None] == phases).all(2)
+    assert not a[~same].any()
+    assert a[same].all()
+
+
+def test_the_update_is_that_of_the_interleaved_convolution_mapped_back():
+    """(5.41): the natural gradient of the convolution, its kernel rotated and its channel axes exchanged."""
+    torch.manual_seed(0)
+    module = nn.ConvTranspose2d(4, 6, 4, stride=2, padding=1).double()
+    convolution = nn.Conv2d(4, 6, 4, padding=2).double()
+    x = torch.randn(3, 4, 5, 4, dtype=torch.float64)
+    interleaved = torch.zeros(3, 4, 9, 7, dtype=torch.float64)
+    interleaved[:, :, ::2, ::2] = x
+    with torch.no_grad():
+        convolution.weight.copy_(module.weight.transpose(0, 1).flip(2, 3))
+        convolution.bias.copy_(module.bias)
+    _close(convolution(interleaved), module(x))
+    g = torch.randn_like(module(x).detach())
+    updates = []
+    for given, inputs in ((module, x), (convolution, interleaved)):
+        given(inputs).backward(g)
+        layers = find_layers(given)
+        (layer,) = layers.values()
+        curvature = KroneckerCurvature(layers, kfac, damping=1e-2)
+        curvature.accumulate({layer: layer.block([Call(inputs, g)])})
+        curvature.refresh()
+        (update,) = curvature.precondition({layer: layer.gradient()}).values()
+        updates.append(layer.split(update))
+    (weight, bias), (expected_weight, expected_bias) = updates
+    _close(weight, expected_weight.transpose(0, 1).flip(2, 3))
+    _close(bias, expected_bias)
 
 
 def test_a_generator_is_captured():
