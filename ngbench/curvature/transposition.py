@@ -143,7 +143,7 @@ class TransposedConvolutionBlock(ConvolutionBlock):
         super().__init__(inputs, derivatives, transposition.geometry, constant=constant)
 
     @cached_property
-    def inputs(self) -> list[Tensor]:  # type: ignore[override]
+    def inputs(self) -> list[Tensor]:
         """Of each call, with zeros between the pixels."""
         pairs = zip(self.recorded, self.derivatives, strict=True)
         return [self.transposition.interleave(x, derivatives) for x, derivatives in pairs]
