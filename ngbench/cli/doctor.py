@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from ngbench.arms import ArmSpec
     from ngbench.diagnosis.findings import Finding
     from ngbench.results.thresholds import Threshold
-    from ngbench.training.plan import Request
+    from ngbench.training.plan import Plan
 
 __all__ = ["doctor"]
 
@@ -117,13 +118,16 @@ def doctor(
     allowed = _relative(threshold)
     messages = Console(stderr=True)
     with redirect_stdout(sys.stderr):
-        findings = _examine(threads, data_directory(data_dir))
+        plan = None
         if task is not None or optimizer is not None:
-            chosen = optimizer or _OPTIMIZER
-            request = _request(task or _TASK, chosen, reference, settings, batch_size, device, dtype, threads, data_dir)
-            findings += _measure(request, steps, comparisons, allowed, None if quiet else messages)
-        else:
+            # Planned first, so that a wrong name is said before anything is looked at.
+            arms = _arms(optimizer or _OPTIMIZER, reference)
+            plan = _plan(task or _TASK, arms, steps, settings, batch_size, device, dtype, threads, data_dir)
+        findings = _examine(threads, data_directory(data_dir))
+        if plan is None:
             findings.append(_not_measured())
+        else:
+            findings += _measure(plan, comparisons, allowed, None if quiet else messages)
     if export_json is not None:
         write_text(findings_json(findings, describe_environment().model_dump()), export_json)
     if export_json != STANDARD_OUTPUT:
@@ -143,35 +147,44 @@ def _relative(text: str) -> Threshold:
     return threshold
 
 
-def _request(
-    task: str,
-    optimizer: str,
-    reference: str | None,
-    settings: list[str] | None,
-    batch_size: int | None,
-    device: str,
-    dtype: str,
-    threads: int | None,
-    data_dir: Path | None,
-) -> Request:
+def _arms(optimizer: str, reference: str | None) -> list[ArmSpec]:
+    """The reference, and the optimizer that is looked at."""
     from ngbench.arms import parse_arms
     from ngbench.errors import ParameterError
-    from ngbench.training.plan import Request
 
     arms = parse_arms([optimizer])
     if len(arms) != 1:
         raise ParameterError(f"optimizer={optimizer} is not allowed, it must be one optimizer")
     if reference is None:
         reference = next(name for name in _REFERENCES if name != arms[0].optimizer)
-    return Request(
-        task=task,
-        arms=[*parse_arms([reference]), *arms],
-        task_options=options.task_settings(settings),
-        batch_size=batch_size,
-        device=device,
-        dtype=dtype,
-        threads=threads,
-        data_dir=str(data_dir) if data_dir is not None else None,
+    return [*parse_arms([reference]), *arms]
+
+
+def _plan(
+    task: str,
+    arms: list[ArmSpec],
+    steps: int,
+    settings: list[str] | None,
+    batch_size: int | None,
+    device: str,
+    dtype: str,
+    threads: int | None,
+    data_dir: Path | None,
+) -> Plan:
+    from ngbench.training.plan import Request, make_plan
+
+    return make_plan(
+        Request(
+            task=task,
+            arms=arms,
+            task_options=options.task_settings(settings),
+            steps=steps,
+            batch_size=batch_size,
+            device=device,
+            dtype=dtype,
+            threads=threads,
+            data_dir=str(data_dir) if data_dir is not None else None,
+        )
     )
 
 
@@ -202,22 +215,18 @@ def _examine(threads: int | None, directory: Path) -> list[Finding]:
     ]
 
 
-def _measure(
-    request: Request, steps: int, comparisons: int, threshold: Threshold, messages: Console | None
-) -> list[Finding]:
-    from dataclasses import replace
-
+def _measure(plan: Plan, comparisons: int, threshold: Threshold, messages: Console | None) -> list[Finding]:
     from ngbench.diagnosis.noise import examine_noise, make_equal
     from ngbench.training.executors import OwnProcess
-    from ngbench.training.plan import make_plan
 
     def note(line: str) -> None:
         if messages is not None:
             messages.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    plan = make_plan(replace(request, steps=steps))
-    labels = [arm.label for arm in request.arms]
-    equal = make_equal(plan, lambda: {label: OwnProcess() for label in labels}, documents=comparisons, note=note)
+    def executors() -> dict[str, OwnProcess]:
+        return {run.config.label: OwnProcess() for run in plan.groups[0]}
+
+    equal = make_equal(plan, executors, documents=comparisons, note=note)
     return examine_noise(equal, threshold)
 
 
