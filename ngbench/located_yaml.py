@@ -94,7 +94,6 @@ def _locate(
     lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.SequenceNode):
         for at, item in enumerate(node.value):
-            lines[(*path, at)] = item.start_mark.line + 1
             _locate(item, (*path, at), lines, name, loader)
         return
     if not isinstance(node, yaml.MappingNode):
@@ -109,5 +108,6 @@ def _locate(
             before = f"line {seen[key]} has it already"
             raise ParameterError(f"{name!r} line {line} has the key {str(key)!r} again, {before}")
         seen[key] = line
-        lines[(*path, key)] = line  # type: ignore[index]
-        _locate(value_node, (*path, key), lines, name, loader)  # type: ignore[arg-type]
+        here: tuple[Any, ...] = (*path, key)
+        lines[here] = line
+        _locate(value_node, here, lines, name, loader)

@@ -47,6 +47,7 @@ COMMANDS = {
     "train": _Command("train", "train", "Train one task with one optimizer."),
     "compare": _Command("compare", "compare", "Train one task with several optimizers side by side."),
     "gan": _Command("gan", "gan", "Train a generator and a critic with several pairs of optimizers."),
+    "tune": _Command("tune", "tune", "Search for the hyper-parameters of optimizers."),
     "fisher-error": _Command("fisher_error", "fisher_error", "Measure how well approximations match Fisher blocks."),
     "report": _Command("report", "report", "Make one HTML or Markdown page of records."),
     "check": _Command("check", "check", "Fail if runs are worse than a baseline."),

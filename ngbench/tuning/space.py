@@ -147,13 +147,18 @@ def plain(dimension: Dimension) -> Any:
 def describe(dimension: Dimension) -> str:
     """The dimension as the command line has it.
 
-    >>> describe(Choice((0.1, None))), describe(Interval(1e-4, 0.1, log=True))
-    ('0.1,none', '0.0001..0.1:log')
+    >>> describe(Choice((0.1, 10.0, None))), describe(Interval(1e-4, 0.1, log=True))
+    ('0.1,10,none', '0.0001..0.1:log')
     """
     if isinstance(dimension, Choice):
-        return ",".join(format_value(value) for value in dimension.values)
-    ends = f"{format_value(dimension.low)}{_DOTS}{format_value(dimension.high)}"
+        return ",".join(_short(value) for value in dimension.values)
+    ends = f"{_short(dimension.low)}{_DOTS}{_short(dimension.high)}"
     return f"{ends}{_LOG}" if dimension.log else ends
+
+
+def _short(value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else format_value(value)
+    return text if not isinstance(value, float) or float(text) == value else format_value(value)
 
 
 def is_grid(space: Space) -> bool:

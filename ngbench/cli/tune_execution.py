@@ -1,0 +1,188 @@
+"""What ``tune`` does once its options are parsed: plan, search, report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+
+from ngbench.arms import file_slug
+from ngbench.cli.execution import introduce, one_interrupt
+from ngbench.cli.tune_progress import progress_for
+from ngbench.errors import NgbenchError, OutputError, ParameterError
+from ngbench.report.exports import STANDARD_OUTPUT, check_destination, check_directory, export_json, write_text
+from ngbench.report.searches import (
+    describe_search,
+    format_search_markdown,
+    print_search,
+    search_document,
+    write_best,
+)
+from ngbench.results.environment import describe_environment
+from ngbench.results.record import EnvironmentRecord, RunRecord
+from ngbench.results.store import Store
+from ngbench.tuning.plan import SearchPlan, SearchRequest, plan_search
+from ngbench.tuning.search import ArmResult, SearchResult, run_search
+from ngbench.tuning.storage import SharedStorage
+from ngbench.tuning.trials import trial_label
+
+__all__ = ["BEST_FILE", "STORAGE_FILE", "TuneOutputs", "run_tune"]
+
+STORAGE_FILE = "trials.journal"
+BEST_FILE = "hyperparameters.yaml"
+
+
+@dataclass(frozen=True)
+class TuneOutputs:
+    """Where results go; ``None`` is nowhere, ``-`` is standard output."""
+
+    directory: Path | None = None
+    storage: Path | None = None
+    hyperparameters: str | None = None
+    json: str | None = None
+    markdown: str | None = None
+
+    def check(self) -> None:
+        """Refuse what could not be written in the end.
+
+        Raises:
+            OutputError: naming it.
+            ParameterError: two exports go to standard output.
+        """
+        exports = [name for name in (self.hyperparameters, self.json, self.markdown) if name is not None]
+        if exports.count(STANDARD_OUTPUT) > 1:
+            raise ParameterError("only one export can go to stdout: give the others a file instead of '-'")
+        for name in exports:
+            check_destination(name)
+        if self.directory is not None:
+            check_directory(self.directory)
+
+    @property
+    def use_stdout(self) -> bool:
+        """Whether an export goes to standard output, which then holds nothing else."""
+        return STANDARD_OUTPUT in (self.hyperparameters, self.json, self.markdown)
+
+    @property
+    def best(self) -> str | Path | None:
+        """Where the best hyper-parameters are written."""
+        if self.hyperparameters is not None or self.directory is None:
+            return self.hyperparameters
+        return self.directory / BEST_FILE
+
+    @contextmanager
+    def trials(self) -> Iterator[Path]:
+        """The file of the trials; one that lasts as long as the command, where nothing is to be kept."""
+        if self.storage is not None:
+            yield self.storage
+        elif self.directory is not None:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            yield self.directory / STORAGE_FILE
+        else:
+            with TemporaryDirectory(prefix="ngbench-tune-") as scratch:
+                yield Path(scratch) / STORAGE_FILE
+
+
+def run_tune(request: SearchRequest, outputs: TuneOutputs, *, workers: int, quiet: bool) -> int:
+    """Make the search that is asked for and report on it.
+
+    Returns:
+        The exit code: 0, or 1 if the user stopped it.
+
+    Raises:
+        NgbenchError: no trial of an arm has a value; said after the report.
+    """
+    outputs.check()
+    environment = describe_environment()
+    # A plugin that prints must not write into an export that goes to stdout.
+    with redirect_stdout(sys.stderr):
+        plan = plan_search(request, workers=workers)
+    environment.threads = plan.threads
+    _check_directory_is_ours(plan, outputs)
+    with outputs.trials() as path, one_interrupt():
+        storage = SharedStorage(path)
+        planned = {arm.label: arm.trials for arm in plan.arms}
+        with redirect_stdout(sys.stderr), progress_for(Console(stderr=True), planned, plan.metric, quiet=quiet) as news:
+            for line in introduce(request.run.device, plan.device, plan.threads, plan.problem.data):
+                news.note(line)
+            for line in describe_search(plan):
+                news.note(line)
+            if outputs.directory is None and outputs.storage is None:
+                news.note("nothing is kept of the trials: --output or --storage would")
+            result = run_search(
+                plan,
+                storage=storage,
+                output=outputs.directory,
+                workers=workers,
+                reporter=news,
+                environment=environment,
+            )
+        _report(plan, result, environment, outputs)
+    if result.problem is not None:
+        raise result.problem
+    _refuse_nothing(result)
+    return 1 if result.interrupted else 0
+
+
+def _check_directory_is_ours(plan: SearchPlan, outputs: TuneOutputs) -> None:
+    """Refuse an output directory that holds anything but this search.
+
+    Raises:
+        OutputError: naming it, and what it holds.
+    """
+    directory = outputs.directory
+    if directory is None or not directory.is_dir():
+        return
+    kept = directory / STORAGE_FILE
+    known = {kept.name, BEST_FILE} | {f"{path.name}{end}" for path in (kept,) for end in (".claim", ".lock")}
+    if outputs.storage is not None and outputs.storage.parent.absolute() == directory.absolute():
+        known |= {path.name for path in directory.glob(f"{outputs.storage.name}*")}
+    labels = [trial_label(arm.label, number) for arm in plan.arms for number in range(arm.trials)]
+    slugs = {file_slug(label) for label in labels}
+    for path in sorted(directory.iterdir()):
+        record = path.name.rpartition("-seed")[0]
+        if path.name in known or record in slugs or path.name.endswith(".part"):
+            continue
+        raise OutputError(
+            f"the output directory {str(directory)!r} holds {path.name!r}, which is not of this search; give another"
+        )
+
+
+def _report(plan: SearchPlan, result: SearchResult, environment: EnvironmentRecord, outputs: TuneOutputs) -> None:
+    console = Console(stderr=True) if outputs.use_stdout else Console(file=sys.stdout)
+    print_search(plan, result, console)
+    if outputs.json is not None:
+        runs = _all_runs(plan, result, environment, outputs.directory)
+        export_json(search_document(plan, result, environment, runs), outputs.json)
+    if outputs.markdown is not None:
+        write_text(format_search_markdown(plan, result), outputs.markdown)
+    if outputs.best is not None and any(arm.hyperparameters is not None for arm in result.arms.values()):
+        write_best(plan, result, outputs.best)
+        if outputs.best != STANDARD_OUTPUT:
+            console.print(f"Best hyper-parameters: {outputs.best}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _all_runs(
+    plan: SearchPlan, result: SearchResult, environment: EnvironmentRecord, directory: Path | None
+) -> Sequence[RunRecord]:
+    """The records of all processes, where they share a directory; else those of this one."""
+    if directory is None:
+        return result.records
+    labels = {trial_label(arm.label, number) for arm in plan.arms for number in range(arm.trials)}
+    return [run for run in Store(directory, environment, resume=True).recorded() if run.label in labels]
+
+
+def _refuse_nothing(result: SearchResult) -> None:
+    empty = [arm for arm in result.arms.values() if arm.hyperparameters is None and arm.trials]
+    if not empty:
+        return
+    texts = [f"{arm.label} ({_outcomes(arm)})" for arm in empty]
+    raise NgbenchError(f"no trial has a value for {'; '.join(texts)}: search other values, or give a larger budget")
+
+
+def _outcomes(arm: ArmResult) -> str:
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(arm.outcomes.items()))
