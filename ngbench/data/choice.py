@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from ngbench.data.download import DownloadError
 from ngbench.errors import DataError
 
-__all__ = ["Choice", "find_file", "official_or_stand_in"]
+__all__ = ["Choice", "choose_as_before", "find_file", "official_or_stand_in", "stand_ins_taken"]
 
 logger = logging.getLogger(__name__)
 
@@ -18,11 +18,31 @@ Choice = Literal["auto", "official", "stand-in"]
 
 DataSet = TypeVar("DataSet")
 
+_taken: set[str] = set()
+_decided: set[str] = set()
+
 
 def find_file(directory: Path, name: str, folders: tuple[str, ...]) -> Path | None:
     """The first existing file of that name in one of the folders of the data directory, or in itself."""
     candidates = (directory / folder / name for folder in (*folders, "."))
     return next((path for path in candidates if path.is_file()), None)
+
+
+def stand_ins_taken() -> frozenset[str]:
+    """The data sets whose stand-ins this process has taken because the official files cannot be had."""
+    return frozenset(_taken)
+
+
+def choose_as_before(names: Iterable[str]) -> None:
+    """Take the stand-ins of these data sets where any data will do, without another attempt or another note.
+
+    For a process whose parent has loaded the same data: if files arrived in between, it would compute on others than
+    those that its parent told of.
+
+    Args:
+        names: what the parent's :func:`stand_ins_taken` gave.
+    """
+    _decided.update(names)
 
 
 def official_or_stand_in(
@@ -40,7 +60,7 @@ def official_or_stand_in(
     Raises:
         DataError: what was asked for cannot be had, or the official files are damaged.
     """
-    if choice == "stand-in":
+    if choice == "stand-in" or (choice == "auto" and name in _decided):
         return stand_in()
     try:
         return official()
@@ -51,5 +71,6 @@ def official_or_stand_in(
             data = stand_in()
         except DataError as error:
             raise DataError(f"{unavailable}; nor is there a stand-in: {error}") from None
+        _taken.add(name)
         logger.warning("a stand-in takes the place of %s: %s", name, unavailable)
         return data

@@ -6,16 +6,18 @@ a run is in the record that comes back; it never ends the others.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
+from ngbench.data.choice import choose_as_before, stand_ins_taken
 from ngbench.results.record import RunRecord
 from ngbench.training.config import RunConfig
 from ngbench.training.failures import died, failed
@@ -182,7 +184,8 @@ class OwnProcess(Executor):
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, self._make_host), daemon=True)
+        arguments = (theirs, self._make_host, stand_ins_taken())
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
 
@@ -204,12 +207,15 @@ class OwnProcess(Executor):
         return exit_code
 
 
-def _serve(connection: Connection[Any, Any], make_host: Callable[[], Host]) -> None:
+def _serve(connection: Connection[Any, Any], make_host: Callable[[], Host], stand_ins: Iterable[str]) -> None:
     """The main function of an arm's process: execute orders until the other side is gone."""
     # Ctrl-C reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What a plugin prints must not get into an export that the parent writes to stdout.
     os.dup2(2, 1)
+    # The parent has loaded the same data and said what there is to say of them.
+    choose_as_before(stand_ins)
+    logging.getLogger("ngbench.data").setLevel(logging.ERROR)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     host = make_host()
 
