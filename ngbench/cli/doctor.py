@@ -109,6 +109,7 @@ def doctor(
     from rich.console import Console
 
     from ngbench.data.directory import data_directory
+    from ngbench.errors import ParameterError
     from ngbench.report.exports import STANDARD_OUTPUT, check_destination, write_text
     from ngbench.report.findings import findings_json, print_findings
     from ngbench.results.environment import describe_environment
@@ -123,6 +124,10 @@ def doctor(
             # Planned first, so that a wrong name is said before anything is looked at.
             arms = _arms(optimizer or _OPTIMIZER, reference)
             plan = _plan(task or _TASK, arms, steps, settings, batch_size, device, dtype, threads, data_dir)
+        elif reference is not None or settings or batch_size is not None:
+            raise ParameterError(
+                "reference, set and batch-size say how to measure noise; give --task or --optimizer too"
+            )
         findings = _examine(threads, data_directory(data_dir))
         if plan is None:
             findings.append(_not_measured())

@@ -52,6 +52,7 @@ def test_the_noise_of_a_task_and_an_optimizer_is_measured(ngbench: Run) -> None:
         ("--task lake", "unknown task 'lake'"),
         ("--task pond --optimizer sgd,adam", "it must be one optimizer"),
         ("--task pond --optimizer nobody", "unknown optimizer 'nobody'"),
+        ("--reference adam", "give --task or --optimizer too"),
         ("--task pond --steps 0", "steps=0 is not allowed"),
         ("--export-json nowhere/found.json", "there is no directory 'nowhere'"),
     ],
