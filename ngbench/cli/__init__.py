@@ -49,6 +49,7 @@ COMMANDS = {
     "gan": _Command("gan", "gan", "Train a generator and a critic with several pairs of optimizers."),
     "tune": _Command("tune", "tune", "Search for the hyper-parameters of optimizers."),
     "fisher-error": _Command("fisher_error", "fisher_error", "Measure how well approximations match Fisher blocks."),
+    "reproduce": _Command("reproduce", "reproduce", "Run studies of the thesis and judge their claims."),
     "report": _Command("report", "report", "Make one HTML or Markdown page of records."),
     "check": _Command("check", "check", "Fail if runs are worse than a baseline."),
     "list": _Command("list_plugins", "list_plugins", "Show the tasks or the optimizers that are installed."),

@@ -10,6 +10,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -32,12 +33,12 @@ from ngbench.results.record import Document, EnvironmentRecord, RunRecord
 from ngbench.results.store import Store, check_unused
 from ngbench.task import Data
 from ngbench.training.devices import explain_device
-from ngbench.training.executors import Executor, InProcess, OwnProcess
+from ngbench.training.executors import Executor, InProcess, OwnProcess, TaskHost
 from ngbench.training.plan import Request, make_plan
 from ngbench.training.resume import with_output
 from ngbench.training.schedule import PlannedRun, execute
 
-__all__ = ["Outputs", "execute_and_report", "introduce", "run_and_report"]
+__all__ = ["Outputs", "Prepared", "execute_and_report", "introduce", "prepare", "run_and_report"]
 
 _UNSUCCESSFUL = frozenset({"diverged", "failed", "out_of_memory", "interrupted"})
 
@@ -136,60 +137,84 @@ def run_and_report(
         The exit code: 0, or 1 if a run did not do what was asked.
     """
     outputs.check()
+    prepared = prepare(request, own_processes=own_processes)
+
+    def report(records: Sequence[RunRecord]) -> None:
+        _report(records, prepared.environment, outputs, reference=reference, own_processes=own_processes)
+
+    return execute_and_report(prepared, outputs, report, quiet=quiet)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Runs that are planned, and what is needed to make them.
+
+    Attributes:
+        groups: the runs of each seed.
+        executors: one for each label.
+        environment: goes into each record's file.
+        introduction: lines that are shown first.
+    """
+
+    groups: Sequence[Sequence[PlannedRun]]
+    executors: Mapping[str, Executor]
+    environment: EnvironmentRecord
+    introduction: Sequence[str]
+
+
+def prepare(request: Request, *, own_processes: bool) -> Prepared:
+    """Plan the runs that are asked for; everything that a user can get wrong is refused here.
+
+    Args:
+        request: what to run.
+        own_processes: each arm in a process of its own.
+    """
     environment = describe_environment()
     # A plugin that prints must not write into an export that goes to stdout.
     with redirect_stdout(sys.stderr):
         plan = make_plan(request)
     environment.threads = plan.threads
     executors: dict[str, Executor] = {
-        arm.label: OwnProcess() if own_processes else InProcess(plan.problem) for arm in request.arms
+        arm.label: OwnProcess() if own_processes else InProcess(TaskHost(plan.problem)) for arm in request.arms
     }
-
-    def report(records: Sequence[RunRecord]) -> None:
-        _report(records, environment, outputs, reference=reference, own_processes=own_processes)
-
     introduction = [*introduce(request.device, plan.device, plan.threads, plan.problem.data), *plan.notes]
-    return execute_and_report(plan.groups, executors, environment, outputs, introduction, report, quiet=quiet)
+    return Prepared(plan.groups, executors, environment, introduction)
 
 
 def execute_and_report(
-    groups: Sequence[Sequence[PlannedRun]],
-    executors: Mapping[str, Executor],
-    environment: EnvironmentRecord,
+    prepared: Prepared,
     outputs: Outputs,
-    introduction: Sequence[str],
     report: Callable[[Sequence[RunRecord]], None],
     *,
     quiet: bool,
+    marks: Mapping[str, Any] | None = None,
 ) -> int:
     """Make runs that are planned, keep their records, and report on them even after an interruption.
 
     Args:
-        groups: the runs of each seed.
-        executors: one for each label.
-        environment: goes into each record's file.
+        prepared: the runs.
         outputs: where records are kept.
-        introduction: lines that are shown first.
         report: is given the records in the end.
         quiet: show no progress.
+        marks: further keys of each record's file.
 
     Returns:
         The exit code: 0, or 1 if a run did not do what was asked.
     """
-    store = None
+    store, groups = None, prepared.groups
     if outputs.directory is not None:
-        store = Store(outputs.directory, environment, resume=outputs.resume)
+        store = Store(outputs.directory, prepared.environment, resume=outputs.resume, marks=marks)
         groups = with_output(groups, store)
-    with _one_interrupt():
+    with one_interrupt():
         with (
             _threads_restored(),
             redirect_stdout(sys.stderr),
             reporter_for(Console(stderr=True), quiet=quiet) as reporter,
         ):
-            for line in introduction:
+            for line in prepared.introduction:
                 reporter.note(line)
             observer = _Observer(store, reporter)
-            records, interrupted = execute(groups, executors, observer)
+            records, interrupted = execute(groups, prepared.executors, observer)
         report(records)
     if observer.problem is not None:
         raise observer.problem
@@ -207,7 +232,7 @@ def _threads_restored() -> Iterator[None]:
 
 
 @contextmanager
-def _one_interrupt() -> Iterator[None]:
+def one_interrupt() -> Iterator[None]:
     """Only the first Ctrl-C counts, so that the second does not take away what was finished."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -38,7 +38,7 @@ from ngbench.training.fisher_error import FisherErrorRun, Measurement
 from ngbench.training.plan import check_batch_size, first_record
 from ngbench.training.problem import Problem, load_problem
 
-__all__ = ["FisherErrorRequest", "measure_and_report"]
+__all__ = ["FisherErrorRequest", "measure", "measure_and_report"]
 
 _COUNT = Annotated[int, Range(minimum=1)]
 
@@ -79,6 +79,17 @@ def measure_and_report(request: FisherErrorRequest, outputs: Outputs, *, quiet: 
         The exit code: 0, or 1 if the run diverged or was interrupted; what was measured until then is reported.
     """
     outputs.check()
+    document = measure(request, quiet=quiet)
+    _report(document, outputs)
+    return 0 if document.runs[0].status == "done" else 1
+
+
+def measure(request: FisherErrorRequest, *, quiet: bool) -> Document:
+    """Make the run.
+
+    Returns:
+        A document with its record, which holds what was measured until it was over or interrupted.
+    """
     for name in ("steps", "every", "batch_size", "threads"):
         if (value := getattr(request, name)) is not None:
             Parameter(name.replace("_", "-"), _COUNT).convert(value)
@@ -114,9 +125,7 @@ def measure_and_report(request: FisherErrorRequest, outputs: Outputs, *, quiet: 
             status = "done" if run.run(lambda measurement: reporter.note(_describe(measurement))) else "diverged"
         except KeyboardInterrupt:
             status = "interrupted"
-    document = _document(request, problem, config, run, status)
-    _report(document, outputs)
-    return 0 if status == "done" else 1
+    return _document(request, problem, config, run, status)
 
 
 def _approximation(arm: ArmSpec) -> Approximation:

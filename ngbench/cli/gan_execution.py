@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ngbench.cli.execution import Outputs, execute_and_report, introduce
+from ngbench.cli.execution import Outputs, Prepared, execute_and_report, introduce
 from ngbench.errors import UnknownNameError
 from ngbench.report.exports import STANDARD_OUTPUT, export_csv, export_json, write_text
 from ngbench.report.gan_figures import draw_gan
@@ -21,9 +21,9 @@ from ngbench.results.environment import describe_environment
 from ngbench.results.record import Document, EnvironmentRecord, RunRecord
 from ngbench.training.adversarial_host import AdversarialHost
 from ngbench.training.adversarial_plan import AdversarialRequest, make_adversarial_plan
-from ngbench.training.executors import Executor, OwnProcess
+from ngbench.training.executors import Executor, InProcess, OwnProcess
 
-__all__ = ["run_gan"]
+__all__ = ["prepare_gan", "run_gan"]
 
 
 def run_gan(request: AdversarialRequest, outputs: Outputs, *, quiet: bool, reference: str | None) -> int:
@@ -33,20 +33,35 @@ def run_gan(request: AdversarialRequest, outputs: Outputs, *, quiet: bool, refer
         The exit code: 0, or 1 if a run did not do what was asked.
     """
     outputs.check()
-    environment = describe_environment()
     origin = _origin(outputs)
-    # A plugin that prints must not write into an export that goes to stdout.
-    with redirect_stdout(sys.stderr):
-        plan = make_adversarial_plan(replace(request, samples=None if origin is None else origin / DIRECTORY))
-    environment.threads = plan.threads
-    labels = [run.config.label for run in plan.groups[0]]
+    prepared = prepare_gan(replace(request, samples=None if origin is None else origin / DIRECTORY), own_processes=True)
+    labels = list(prepared.executors)
     if reference is not None and reference not in labels:
         raise UnknownNameError("arm", reference, labels)
-    executors: dict[str, Executor] = {label: OwnProcess(AdversarialHost) for label in labels}
+    environment = prepared.environment
+    report = partial(_report, environment=environment, outputs=outputs, origin=origin, reference=reference)
+    return execute_and_report(prepared, outputs, report, quiet=quiet)
+
+
+def prepare_gan(request: AdversarialRequest, *, own_processes: bool) -> Prepared:
+    """Plan the runs that are asked for; everything that a user can get wrong is refused here.
+
+    Args:
+        request: what to run.
+        own_processes: each arm in a process of its own.
+    """
+    environment = describe_environment()
+    # A plugin that prints must not write into an export that goes to stdout.
+    with redirect_stdout(sys.stderr):
+        plan = make_adversarial_plan(request)
+    environment.threads = plan.threads
+    executors: dict[str, Executor] = {
+        run.config.label: OwnProcess(AdversarialHost) if own_processes else InProcess(AdversarialHost(plan.problem))
+        for run in plan.groups[0]
+    }
     introduction = introduce(request.device, plan.device, plan.threads, plan.problem.data)
     introduction.append(f"scored by {plan.network.description}")
-    report = partial(_report, environment=environment, outputs=outputs, origin=origin, reference=reference)
-    return execute_and_report(plan.groups, executors, environment, outputs, introduction, report, quiet=quiet)
+    return Prepared(plan.groups, executors, environment, introduction)
 
 
 def _origin(outputs: Outputs) -> Path | None:

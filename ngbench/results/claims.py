@@ -45,7 +45,7 @@ class Verdict(str, Enum):
     """The whole interval lies elsewhere."""
     INCONCLUSIVE = "inconclusive"
     """The interval reaches over the boundary, or there is none: more seeds would tell."""
-    NOT_TESTED = "not tested"
+    NOT_TESTED = "not tested at this scale"
     """What the claim is about was not run at this scale."""
 
 
@@ -247,7 +247,7 @@ def combine(verdicts: Sequence[Verdict], holds: str = "all") -> Verdict:
     >>> [combine(one, holds).value for holds in ("all", "any", "most")]
     ['contradicted', 'reproduced', 'reproduced']
     >>> combine([Verdict.REPRODUCED, Verdict.INCONCLUSIVE]).value, combine([Verdict.NOT_TESTED]).value
-    ('inconclusive', 'not tested')
+    ('inconclusive', 'not tested at this scale')
     """
     tested = [verdict for verdict in verdicts if verdict is not Verdict.NOT_TESTED]
     if not tested:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +56,23 @@ class Store:
         directory: is made if it does not exist.
         environment: goes into each file.
         resume: whether the directory may hold runs already.
+        marks: further keys of each file, such as the study that the runs belong to.
 
     Raises:
         OutputError: the directory cannot be written, or is used and ``resume`` is false.
     """
 
-    def __init__(self, directory: Path, environment: EnvironmentRecord, *, resume: bool) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        environment: EnvironmentRecord,
+        *,
+        resume: bool,
+        marks: Mapping[str, Any] | None = None,
+    ) -> None:
         self.directory = directory
         self._environment = environment
+        self._marks = dict(marks or {})
         if directory.exists() and not directory.is_dir():
             raise OutputError(f"the output directory {str(directory)!r} is not a directory")
         try:
@@ -94,7 +103,7 @@ class Store:
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
             try:
-                partial.write_text(dump(Document(environment=self._environment, runs=[record])), "utf-8")
+                partial.write_text(dump(Document(environment=self._environment, runs=[record], **self._marks)), "utf-8")
                 os.replace(partial, path)
             finally:
                 partial.unlink(missing_ok=True)

@@ -13,11 +13,15 @@ __all__ = ["AdversarialHost"]
 
 
 class AdversarialHost(Host):
-    """Runs of two players."""
+    """Runs of two players.
 
-    def __init__(self) -> None:
+    Args:
+        problem: that of all runs, if it is loaded already.
+    """
+
+    def __init__(self, problem: AdversarialProblem | None = None) -> None:
         super().__init__()
-        self._problem: AdversarialProblem | None = None
+        self._problem = problem
 
     def start(self, config: RunConfig, record: RunRecord) -> AdversarialRun:
         assert isinstance(config, AdversarialConfig)

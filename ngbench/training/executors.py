@@ -117,10 +117,14 @@ class TaskHost(Host):
 
 
 class InProcess(Executor):
-    """Runs in this process, on a problem that is loaded already."""
+    """Runs in this process.
 
-    def __init__(self, problem: Problem) -> None:
-        self._host = TaskHost(problem)
+    Args:
+        host: executes the orders.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
         self._order: Callable[[OnStep | None], RunRecord | None]
 
     def begin_prepare(self, config: RunConfig, record: RunRecord) -> None:

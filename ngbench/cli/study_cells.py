@@ -1,0 +1,345 @@
+"""How a comparison of a study runs: as ``compare``, ``gan`` or ``fisher-error`` would run it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ngbench import plugins
+from ngbench.arms import ArmSpec
+from ngbench.cli.execution import Outputs, execute_and_report, prepare
+from ngbench.cli.fisher_error_execution import FisherErrorRequest, measure
+from ngbench.cli.gan_execution import prepare_gan
+from ngbench.cli.progress import reporter_for
+from ngbench.errors import RecordError
+from ngbench.report.samples import DIRECTORY
+from ngbench.results.measurements import ArmRun
+from ngbench.results.record import RunRecord
+from ngbench.results.store import Store
+from ngbench.studies.checking import players_arm
+from ngbench.studies.evaluation import CellRuns
+from ngbench.studies.models import Range, Study, Tune
+from ngbench.studies.plan import PlannedArm, PlannedCell
+from ngbench.training.adversarial_plan import AdversarialRequest
+from ngbench.training.plan import Request
+from ngbench.tuning.search import SearchRequest, TrialNews, search
+from ngbench.tuning.settings import Settings as Tuned
+
+__all__ = ["Conditions", "RanCell", "batch_size_of", "cell_name", "run_cell"]
+
+_UNSUCCESSFUL = frozenset({"diverged", "failed", "out_of_memory", "interrupted"})
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How all comparisons of a command run.
+
+    Attributes:
+        resume: go on with what the directories hold.
+        seeds: in the place of what the study says.
+        data_dir: where data sets live.
+        device: where to compute.
+        threads: on the CPU.
+        tuned: a file of hyper-parameters, for panels of its task.
+        own_processes: each arm in a process of its own.
+        quiet: show no progress.
+    """
+
+    resume: bool = False
+    seeds: int | None = None
+    data_dir: Path | None = None
+    device: str = "auto"
+    threads: int | None = None
+    tuned: Tuned | None = None
+    own_processes: bool = True
+    quiet: bool = False
+
+    def note(self, line: str) -> None:
+        """Say something, on stderr."""
+        if not self.quiet:
+            print(line, file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class RanCell:
+    """A comparison that is over.
+
+    Attributes:
+        runs: by arm, as claims see them.
+        records: in the order in which they were planned.
+        directory: of the records.
+    """
+
+    runs: CellRuns
+    records: Sequence[RunRecord]
+    directory: Path
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user stopped it."""
+        return any(record.status == "interrupted" for record in self.records)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a run did not do what was asked."""
+        return any(record.status in _UNSUCCESSFUL for record in self.records)
+
+
+def batch_size_of(cell: PlannedCell) -> int:
+    """The batch size of the comparison: the study's, else the task's."""
+    if cell.batch_size is not None:
+        return cell.batch_size
+    task = cell.panel.task
+    return plugins.any_task(task, plugins.task_options(task, cell.options)).batch_size
+
+
+def cell_name(cell: PlannedCell) -> str:
+    """The comparison's directory, ``PANEL-BATCH``."""
+    return f"{cell.panel.name}-{batch_size_of(cell)}"
+
+
+def run_cell(study: Study, cell: PlannedCell, tune: Tune | None, directory: Path, conditions: Conditions) -> RanCell:
+    """Make the runs of a comparison, after the search for its hyper-parameters if there is one.
+
+    Args:
+        study: that it belongs to.
+        cell: what to run.
+        tune: the search.
+        directory: of the study; the records get a directory in it.
+        conditions: how to run.
+
+    Raises:
+        UsageError: whatever the user can put right.
+    """
+    own = directory / cell_name(cell)
+    marks = {"study": f"{study.study}, {cell.panel.shown}, batch {batch_size_of(cell)}"}
+    cell = _with_file(cell, conditions)
+    if study.measure == "fisher-error":
+        return _run_fisher_error(cell, own, marks, conditions)
+    if tune is not None:
+        cell = _tuned(cell, tune, directory / "tune" / f"{own.name}.journal", conditions)
+    outputs = Outputs(directory=own, resume=conditions.resume)
+    outputs.check()
+    if study.measure == "gan":
+        prepared = prepare_gan(_gan_request(cell, own, conditions), own_processes=conditions.own_processes)
+    else:
+        prepared = prepare(_request(cell, conditions), own_processes=conditions.own_processes)
+    records: list[RunRecord] = []
+    execute_and_report(prepared, outputs, records.extend, quiet=conditions.quiet, marks=marks)
+    arms = {arm.name: [ArmRun(record) for record in records if record.label == arm.name] for arm in cell.arms}
+    return RanCell(CellRuns(cell.panel.name, batch_size_of(cell), arms), records, own)
+
+
+def _with_file(cell: PlannedCell, conditions: Conditions) -> PlannedCell:
+    """The arms with what the file of hyper-parameters says of them; what tells the arms of a product apart stays."""
+    tuned = conditions.tuned
+    if tuned is None or tuned.task != cell.panel.task:
+        return cell
+    arms, used = [], []
+    for arm in cell.arms:
+        found = tuned.for_arm(arm.name, arm.runs)
+        used += [arm.name] if found is not None else []
+        arms.append(replace(arm, hyperparameters={**arm.hyperparameters, **(found or {}), **arm.axes}))
+    conditions.note(f"hyper-parameters of {', '.join(used) or 'no arm'}: from {tuned.path}")
+    return replace(cell, arms=tuple(arms))
+
+
+def _seeds(cell: PlannedCell, conditions: Conditions) -> int:
+    return conditions.seeds or cell.settings.seeds or 1
+
+
+def _request(cell: PlannedCell, conditions: Conditions) -> Request:
+    settings = cell.settings
+    request = Request(
+        task=cell.panel.task,
+        arms=[ArmSpec(arm.name, arm.runs, arm.hyperparameters) for arm in cell.arms],
+        task_options=cell.options,
+        epochs=settings.epochs,
+        steps=settings.steps,
+        time_limit=settings.time_limit,
+        early_stopping=settings.early_stopping,
+        target_loss=settings.target_loss,
+        batch_size=batch_size_of(cell),
+        seed=settings.seed or 0,
+        seeds=_seeds(cell, conditions),
+        device=conditions.device,
+        dtype=settings.dtype or "float32",
+        threads=conditions.threads,
+        data_dir=None if conditions.data_dir is None else str(conditions.data_dir),
+    )
+    if settings.diagnostics is not None:
+        request = replace(request, diagnostics=True, diagnostics_interval=settings.diagnostics)
+    if settings.diagnostics_damping is not None:
+        request = replace(request, diagnostics_damping=settings.diagnostics_damping)
+    return request
+
+
+def _gan_request(cell: PlannedCell, directory: Path, conditions: Conditions) -> AdversarialRequest:
+    settings = cell.settings
+    given = {name: getattr(settings, name) for name in ("fid_every", "fid_samples", "fid_features")}
+    return AdversarialRequest(
+        task=cell.panel.task,
+        arms=[players_arm(arm) for arm in cell.arms],
+        task_options=cell.options,
+        critic_steps=settings.critic_steps,
+        penalty=settings.penalty,
+        epochs=settings.epochs,
+        steps=settings.steps,
+        time_limit=settings.time_limit,
+        early_stopping=settings.early_stopping,
+        batch_size=batch_size_of(cell),
+        seed=settings.seed or 0,
+        seeds=_seeds(cell, conditions),
+        device=conditions.device,
+        dtype=settings.dtype or "float32",
+        threads=conditions.threads,
+        data_dir=None if conditions.data_dir is None else str(conditions.data_dir),
+        samples=None if settings.sample_grids is False else directory.absolute() / DIRECTORY,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+
+
+def _run_fisher_error(cell: PlannedCell, directory: Path, marks: Mapping[str, Any], conditions: Conditions) -> RanCell:
+    settings = cell.settings
+    assert settings.steps is not None
+    request = FisherErrorRequest(
+        task=cell.panel.task,
+        approximations=[ArmSpec(arm.name, arm.runs, arm.hyperparameters) for arm in cell.arms],
+        layer=str(settings.layer if settings.layer is not None else 5),
+        driver=settings.trained_with or "adam",
+        steps=settings.steps,
+        every=settings.every or 10,
+        fisher=settings.fisher or "sampled",
+        task_options=cell.options,
+        batch_size=batch_size_of(cell),
+        device=conditions.device,
+        dtype=settings.dtype or "float32",
+        threads=conditions.threads,
+        data_dir=conditions.data_dir,
+    )
+    outputs = Outputs(directory=directory, resume=conditions.resume)
+    outputs.check()
+    records: list[RunRecord] = []
+    for seed in range(settings.seed or 0, (settings.seed or 0) + _seeds(cell, conditions)):
+        record = _measured(replace(request, seed=seed), outputs, marks, conditions)
+        records.append(record)
+        if record.status == "interrupted":
+            break
+    arms = {arm.name: [ArmRun(record, arm.name) for record in records] for arm in cell.arms}
+    return RanCell(CellRuns(cell.panel.name, batch_size_of(cell), arms), records, directory)
+
+
+def _measured(
+    request: FisherErrorRequest, outputs: Outputs, marks: Mapping[str, Any], conditions: Conditions
+) -> RunRecord:
+    """The record of one seed: the one that the directory holds, else made and kept there."""
+    assert outputs.directory is not None
+    for record in _recorded(outputs.directory, conditions):
+        if record.seed == request.seed and record.status in ("done", "diverged"):
+            _refuse_other(record, request, outputs.directory)
+            return record
+    with redirect_stdout(sys.stderr):
+        document = measure(request, quiet=conditions.quiet)
+    (record,) = document.runs
+    # Each seed goes on in the directory of the one before.
+    Store(outputs.directory, document.environment, resume=True, marks=marks).write(record)
+    return record
+
+
+def _recorded(directory: Path, conditions: Conditions) -> list[RunRecord]:
+    if not conditions.resume or not directory.is_dir():
+        return []
+    from ngbench.results.environment import describe_environment
+
+    return Store(directory, describe_environment(), resume=True).recorded()
+
+
+def _refuse_other(record: RunRecord, request: FisherErrorRequest, directory: Path) -> None:
+    """Refuse to take a measurement for that of another study, or of another version of this one."""
+    held = (record.model_extra or {}).get("fisher_error", {})
+    options = plugins.task_options(request.task, request.task_options)
+    there = (record.task, record.task_options, record.batch_size, record.budget.get("steps"))
+    here = (request.task, options, request.batch_size, request.steps)
+    names = list(held.get("approximations", {})) if isinstance(held, dict) else []
+    wanted = [arm.label for arm in request.approximations]
+    steps = [step for step in range(1, request.steps + 1) if (step - 1) % request.every == 0]
+    same_steps = record.status == "diverged" or held.get("steps") == steps
+    if there != here or names != wanted or not same_steps:
+        raise RecordError(
+            f"{str(directory)!r} holds another measurement with seed {record.seed} than the one to be resumed; "
+            "give another output directory"
+        )
+
+
+class _Lines:
+    """Tells of a search, a line for each trial."""
+
+    def __init__(self, conditions: Conditions) -> None:
+        self._reporter = reporter_for(Console(stderr=True), quiet=conditions.quiet)
+
+    def note(self, line: str) -> None:
+        self._reporter.note(line)
+
+    def begun(self, arm: str, number: int) -> None:
+        pass
+
+    def ended(self, news: TrialNews) -> None:
+        self._reporter.note(f"tuning {news.arm}: trial {news.number + 1} of {news.planned}, {news.settings}")
+
+
+def _tuned(cell: PlannedCell, tune: Tune, storage: Path, conditions: Conditions) -> PlannedCell:
+    """The comparison with the best hyper-parameters that a search of equal budgets finds for each arm.
+
+    An arm without a sound trial keeps its own.
+
+    Raises:
+        KeyboardInterrupt: the user stopped the search; what is finished is in its storage.
+    """
+    spaces = {
+        arm.name: {name: _dimension(values) for name, values in (arm.space or tune.space or {}).items()}
+        for arm in cell.arms
+    }
+    fixed = [
+        ArmSpec(
+            arm.name,
+            arm.runs,
+            {name: value for name, value in arm.hyperparameters.items() if name not in spaces[arm.name]},
+        )
+        for arm in cell.arms
+    ]
+    run = replace(_request(cell, conditions), arms=fixed, early_stopping=None, diagnostics=False, seeds=1)
+    if tune.epochs is not None or tune.steps is not None:
+        run = replace(run, epochs=tune.epochs, steps=tune.steps)
+    request = SearchRequest(
+        run=run,
+        spaces={name: space for name, space in spaces.items() if space},
+        sampler=tune.sampler,
+        trials=tune.trials,
+        metric=tune.metric or "final_loss",
+        sampler_seed=tune.seed or 0,
+    )
+    storage.parent.mkdir(parents=True, exist_ok=True)
+    result = search(request, storage=storage, reporter=_Lines(conditions))
+    if result.interrupted:
+        raise KeyboardInterrupt
+    arms = []
+    for arm in cell.arms:
+        best = result.arms[arm.name].hyperparameters
+        if best is None:
+            conditions.note(f"warning: no trial of {arm.name} came to an end; it keeps its hyper-parameters")
+        arms.append(_with_best(arm, best or {}))
+    return replace(cell, arms=tuple(arms))
+
+
+def _dimension(values: Any) -> Any:
+    return values.model_dump() if isinstance(values, Range) else list(values)
+
+
+def _with_best(arm: PlannedArm, best: Mapping[str, Any]) -> PlannedArm:
+    return replace(arm, hyperparameters={**arm.hyperparameters, **best})

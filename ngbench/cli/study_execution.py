@@ -1,0 +1,284 @@
+"""What ``reproduce`` does once its options are parsed: check all studies, run them, judge their claims, draw."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ngbench.cli.study_cells import Conditions, RanCell, run_cell
+from ngbench.errors import NgbenchError, OutputError, ParameterError, RecordError
+from ngbench.located_yaml import load_yaml
+from ngbench.report.exports import (
+    STANDARD_OUTPUT,
+    check_destination,
+    check_directory,
+    export_json,
+    format_table,
+    write_text,
+)
+from ngbench.report.page.extras import Claim
+from ngbench.report.units import format_seconds
+from ngbench.results.documents import load_document
+from ngbench.results.environment import describe_environment
+from ngbench.results.record import Document, EnvironmentRecord
+from ngbench.results.store import check_unused
+from ngbench.studies.checking import check_study
+from ngbench.studies.claims import ScaleName
+from ngbench.studies.drawing import draw_study
+from ngbench.studies.evaluation import evaluate
+from ngbench.studies.loader import LoadedStudy, dump_study, find_study, load_study
+from ngbench.studies.models import Study
+from ngbench.studies.plan import plan_cells, search_of
+from ngbench.studies.verdicts import claim_record, count_verdicts, format_verdicts
+from ngbench.tuning.settings import Settings, load_settings
+
+__all__ = ["Reproduction", "reproduce_studies"]
+
+STUDY_FILE = "study.json"
+FIGURE_FILE = "figure.png"
+_WIDTH = 140
+_SHORT = ("verdict", "interval", "tolerance")
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What the user asks for.
+
+    Attributes:
+        names: studies, by name or path.
+        scale: how much of them is run.
+        output: each study gets a directory in it.
+        conditions: how they run.
+        hyperparameters: a file of best settings.
+        json: where all verdicts go; ``None`` is nowhere, ``-`` is standard output.
+        markdown: likewise.
+    """
+
+    names: Sequence[str]
+    scale: ScaleName
+    output: Path
+    conditions: Conditions
+    hyperparameters: Path | None = None
+    json: str | None = None
+    markdown: str | None = None
+
+
+@dataclass
+class _Outcome:
+    """What became of a study."""
+
+    study: Study
+    claims: list[Claim] = field(default_factory=list)
+    seconds: float = 0.0
+    exit_code: int = 0
+    interrupted: bool = False
+
+
+def reproduce_studies(request: Reproduction) -> int:
+    """Run the studies one after the other; what goes wrong with one does not stop the others.
+
+    Returns:
+        The exit code: 0 if everything ran, whatever the verdicts; else that of the first study with something wrong.
+
+    Raises:
+        UsageError: a study, or anything else that was asked for, is not well formed: nothing has run then.
+    """
+    _check_outputs(request)
+    loaded = [load_study(find_study(name)) for name in request.names]
+    names = [one.study.study for one in loaded]
+    for at, one in enumerate(loaded):
+        if names[at] in names[:at]:
+            raise ParameterError(f"the study {names[at]!r} is given twice")
+        check_unused(request.output / names[at], resume=request.conditions.resume)
+        check_study(one)
+    request = replace(request, conditions=replace(request.conditions, tuned=_tuned(request, loaded)))
+    console = _console(on_stderr=STANDARD_OUTPUT in (request.json, request.markdown))
+    started = time.perf_counter()
+    outcomes: list[_Outcome] = []
+    for one in loaded:
+        outcomes.append(_run_or_explain(one.study, request, console))
+        if outcomes[-1].interrupted:
+            break
+    if len(loaded) > 1:
+        _print_summary(outcomes, console)
+    console.print(f"total time: {format_seconds(time.perf_counter() - started)}", highlight=False)
+    _export(request, outcomes)
+    return next((outcome.exit_code for outcome in outcomes if outcome.exit_code), 0)
+
+
+def _console(*, on_stderr: bool) -> Console:
+    console = Console(stderr=on_stderr)
+    # A file or a pipe has no width that a table must be squeezed into.
+    return console if console.is_terminal else Console(stderr=on_stderr, width=_WIDTH)
+
+
+def _check_outputs(request: Reproduction) -> None:
+    exports = [name for name in (request.json, request.markdown) if name is not None]
+    if exports.count(STANDARD_OUTPUT) > 1:
+        raise ParameterError("only one export can go to stdout: give the other a file instead of '-'")
+    for name in exports:
+        check_destination(name)
+    check_directory(request.output)
+
+
+def _tuned(request: Reproduction, loaded: Sequence[LoadedStudy]) -> Settings | None:
+    """The file of hyper-parameters, which must be for a task of the studies."""
+    if request.hyperparameters is None:
+        return None
+    content = load_yaml(request.hyperparameters).value
+    task = content.get("task") if isinstance(content, dict) else None
+    tasks = sorted({panel.task for one in loaded for panel in one.study.panels})
+    if task not in tasks:
+        raise ParameterError(
+            f"{str(request.hyperparameters)!r} is for the task {task!r}, "
+            f"which is none of the studies' ({', '.join(tasks)})"
+        )
+    return load_settings(request.hyperparameters, task)
+
+
+def _run_or_explain(study: Study, request: Reproduction, console: Console) -> _Outcome:
+    """Run a study, and print its verdicts or why there are none."""
+    started = time.perf_counter()
+    outcome = _Outcome(study)
+    try:
+        _run(study, request, outcome)
+    except KeyboardInterrupt:
+        outcome.interrupted, outcome.exit_code = True, 1
+    except NgbenchError as error:
+        print(f"Error: {study.study}: {error}", file=sys.stderr)
+        outcome.exit_code = error.exit_code
+    outcome.seconds = time.perf_counter() - started
+    if outcome.claims:
+        _print_study(outcome, request, console)
+    return outcome
+
+
+def _run(study: Study, request: Reproduction, outcome: _Outcome) -> None:
+    started = time.perf_counter()
+    directory = request.output / study.study
+    conditions, tune = request.conditions, search_of(study, request.scale)
+    environment = describe_environment()
+    _make(directory)
+    _check_scale(directory, request.scale, study)
+    ran: list[RanCell] = []
+    try:
+        for cell in plan_cells(study, request.scale):
+            conditions.note(f"{study.study} ({request.scale}): {cell.panel.shown}, {len(cell.arms)} arms")
+            ran.append(run_cell(study, cell, tune, directory, conditions))
+            if ran[-1].interrupted:
+                raise KeyboardInterrupt
+    finally:
+        # What was finished before an interruption or an error is judged and drawn too.
+        if ran:
+            outcome.exit_code = int(any(cell.failed for cell in ran))
+        outcome.claims = [
+            claim_record(study.study, result) for result in evaluate(study, request.scale, [cell.runs for cell in ran])
+        ]
+        seconds = time.perf_counter() - started
+        _write(study, request.scale, directory, environment, outcome.claims, seconds)
+        if ran:
+            draw_study(study, request.scale, ran, directory / FIGURE_FILE)
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the directory {str(directory)!r}: {error.strerror or error}") from error
+
+
+def _check_scale(directory: Path, scale: ScaleName, study: Study) -> None:
+    """Refuse to go on at another scale with what a directory holds, before a record says so less clearly."""
+    file = directory / STUDY_FILE
+    if not file.exists():
+        return
+    held = (load_document(file).model_extra or {}).get("scale")
+    if held != scale:
+        raise RecordError(
+            f"{str(directory)!r} holds the study {study.study} at the scale {held}, not {scale}; "
+            "give another output directory"
+        )
+
+
+def _write(
+    study: Study,
+    scale: ScaleName,
+    directory: Path,
+    environment: EnvironmentRecord,
+    claims: Sequence[Claim],
+    seconds: float,
+) -> None:
+    document = Document(
+        environment=environment,
+        runs=[],
+        study=study.study,
+        scale=scale,
+        title=study.title,
+        source=study.source,
+        question=study.question,
+        seconds=seconds,
+        definition=dump_study(study),
+        claims=[claim.model_dump() for claim in claims],
+    )
+    export_json(document, directory / STUDY_FILE)
+
+
+def _print_study(outcome: _Outcome, request: Reproduction, console: Console) -> None:
+    study = outcome.study
+    console.print()
+    console.print(Text(f"{study.study}: {study.title}", style="bold"), soft_wrap=True)
+    console.print(Text(f"{study.source} · scale {request.scale} · {study.question}"), soft_wrap=True)
+    columns = format_verdicts(outcome.claims)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column.name, justify="left" if column.left else "right", no_wrap=column.name in _SHORT)
+    for row in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*map(Text, row))
+    console.print(table)
+    time_taken = format_seconds(outcome.seconds)
+    files = f"{request.output / study.study}"
+    console.print(Text(f"{count_verdicts(outcome.claims)} · {time_taken} · {files}"), soft_wrap=True)
+
+
+def _print_summary(outcomes: Sequence[_Outcome], console: Console) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("study", "verdicts", "time"):
+        table.add_column(name, justify="right" if name == "time" else "left")
+    for outcome in outcomes:
+        verdicts = count_verdicts(outcome.claims)
+        if outcome.interrupted:
+            verdicts += " (interrupted)"
+        elif outcome.exit_code:
+            verdicts += " (a run failed or diverged)" if outcome.exit_code == 1 else " (did not run)"
+        table.add_row(outcome.study.study, verdicts, format_seconds(outcome.seconds))
+    console.print()
+    console.print(table)
+    console.print(Text(count_verdicts([claim for outcome in outcomes for claim in outcome.claims])))
+
+
+def _export(request: Reproduction, outcomes: Sequence[_Outcome]) -> None:
+    claims = [claim for outcome in outcomes for claim in outcome.claims]
+    if request.json is not None:
+        studies = [
+            {"study": one.study.study, "title": one.study.title, "scale": request.scale, "seconds": one.seconds}
+            for one in outcomes
+        ]
+        document = Document(
+            environment=describe_environment(),
+            runs=[],
+            studies=studies,
+            claims=[claim.model_dump() for claim in claims],
+        )
+        export_json(document, request.json)
+    if request.markdown is not None:
+        parts = ["# Studies"]
+        for outcome in outcomes:
+            parts += [f"## {outcome.study.study}: {outcome.study.title}", format_table(format_verdicts(outcome.claims))]
+        write_text("\n\n".join(parts) + "\n", request.markdown)
