@@ -52,7 +52,7 @@ COMMANDS = {
     "reproduce": _Command("reproduce", "reproduce", "Run studies of the thesis and judge their claims."),
     "report": _Command("report", "report", "Make one HTML or Markdown page of records."),
     "check": _Command("check", "check", "Fail if runs are worse than a baseline."),
-    "list": _Command("list_plugins", "list_plugins", "Show the tasks or the optimizers that are installed."),
+    "list": _Command("list_plugins", "list_plugins", "Show the tasks, the optimizers or the studies."),
     "schema": _Command("schema", "schema", "Print the JSON Schema of the records."),
     "doctor": _Command("doctor", "doctor", "Say whether measurements can be trusted here, and what to do."),
     "env": _Command("env", "env", "Print what a bug report needs."),

@@ -1,4 +1,4 @@
-"""``ngbench list``."""
+"""``ngbench list``; see :mod:`ngbench.cli.list_studies` for studies."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class Kind(str, Enum):
 
     tasks = "tasks"
     optimizers = "optimizers"
+    studies = "studies"
 
 
 def list_plugins(
@@ -33,13 +34,18 @@ def list_plugins(
     full: Annotated[bool, typer.Option("--full", help="Show all in full.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the tasks or the optimizers that are installed.
+    """Show the tasks or the optimizers that are installed, or the studies.
 
     In full: the hyper-parameters (of a task: its options) with what is allowed, their defaults, and the
-    values that the tasks publish for an optimizer. Only what is shown in full is imported.
+    values that the tasks publish for an optimizer; the claims of a study. Only what is shown in full is imported.
     """
     from ngbench import plugins
 
+    if kind is Kind.studies:
+        from ngbench.cli.list_studies import show_studies
+
+        show_studies(names or [], full=full, as_json=as_json)
+        return
     rows = plugins.rows(f"ngbench.{kind.value}")
     if not names and not full:
         print(json.dumps([asdict(row) for row in rows], indent=2) if as_json else format_rows(rows))

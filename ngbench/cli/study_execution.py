@@ -245,6 +245,8 @@ def _print_study(outcome: _Outcome, request: Reproduction, console: Console) -> 
     time_taken = format_seconds(outcome.seconds)
     files = f"{request.output / study.study}"
     console.print(Text(f"{count_verdicts(outcome.claims)} · {time_taken} · {files}"), soft_wrap=True)
+    # Who reads along in a pipe should not wait for the next study.
+    console.file.flush()
 
 
 def _print_summary(outcomes: Sequence[_Outcome], console: Console) -> None:
