@@ -30,19 +30,21 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from ngbench.curvature.approximations import Approximation
+    from ngbench.curvature.approximations import Approximation, Estimate
     from ngbench.task import Task
 
 __all__ = [
     "APPROXIMATIONS",
     "OPTIMIZERS",
     "TASKS",
+    "ApproximationPlugin",
     "OptimizerPlugin",
     "PluginRow",
     "TaskPlugin",
     "adversarial_task",
     "any_task",
     "approximation",
+    "approximation_plugin",
     "build_optimizer",
     "effective_hyperparameters",
     "optimizer",
@@ -127,6 +129,27 @@ class TaskPlugin:
     def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All options: those ``given``, converted and checked, and the defaults of the others."""
         return resolve(self.parameters, given, f"task {self.name}", accepts_any=self.accepts_any)
+
+
+@dataclass(frozen=True)
+class ApproximationPlugin:
+    """A Kronecker approximation, from an entry point.
+
+    Attributes:
+        name: the entry point's name.
+        function: from a Fisher block and the previous estimate's start to an estimate; takes its options as keywords.
+        parameters: its own options, and the radius of positions that every approximation has.
+        distribution: the distribution that provides it.
+        summary: first line of its documentation.
+        accepts_any: whether it takes options that its signature does not name.
+    """
+
+    name: str
+    function: Callable[..., Estimate]
+    parameters: tuple[Parameter, ...]
+    distribution: str
+    summary: str
+    accepts_any: bool = False
 
 
 def rows(group: str) -> list[PluginRow]:
@@ -310,20 +333,36 @@ def approximation(name: str, given: Mapping[str, Any]) -> Approximation:
     """
     from ngbench.curvature.approximations import at_radius
 
+    plugin = approximation_plugin(name)
+    options = convert_given(plugin.parameters, given, f"approximation {name}")
+    positions = options.pop("positions", "all")
+    return at_radius(partial(plugin.function, **options), positions)
+
+
+def approximation_plugin(name: str) -> ApproximationPlugin:
+    """The approximation plugin called ``name``.
+
+    Raises:
+        UnknownNameError: there is no such approximation.
+        PluginError: it cannot be imported or is provided twice.
+    """
     point = _find(APPROXIMATIONS, name)
     if point is None:
         raise UnknownNameError("approximation", name, {p.name for p in _points(APPROXIMATIONS)})
     function = _load(point, APPROXIMATIONS)
     with _naming(point, APPROXIMATIONS):
-        own = parameters_of(function, skip=2)
-        parameters = (*own, *parameters_of(_with_positions))
-    options = convert_given(parameters, given, f"approximation {name}")
-    positions = options.pop("positions", "all")
-    return at_radius(partial(function, **options), positions)
+        parameters = (*parameters_of(function, skip=2), *parameters_of(_with_positions))
+    return ApproximationPlugin(
+        name, function, parameters, _distribution(point), _first_line(function), accepts_any_name(function)
+    )
 
 
 def _with_positions(*, positions: Annotated[int, Range(minimum=0)] | Literal["all"] = "all") -> None:
-    """Carries the signature of the option that every approximation has."""
+    """Carries the signature of the option that every approximation has.
+
+    Args:
+        positions: pairs of positions of a convolution that count: all, or those at most so far apart on its grid.
+    """
 
 
 def _points(group: str) -> list[EntryPoint]:

@@ -88,7 +88,8 @@ class Task:
         batch_size: default batch size.
         batch_sizes: the other batch sizes that the task is studied with.
         epochs: default budget.
-        hyperparameters: for each optimizer's name, published values that replace its defaults.
+        hyperparameters: for each optimizer's name, published values that replace its defaults; a name that goes on
+            with ``-`` or ``+`` (``two-level-spectral``) holds further published values of that optimizer.
         grid: for each optimizer's name, for each hyper-parameter, the values a search tries.
         metrics: further numbers reported after each epoch, functions of (outputs, targets).
     """

@@ -53,6 +53,8 @@ COMMANDS = {
     "report": _Command("report", "report", "Make one HTML or Markdown page of records."),
     "check": _Command("check", "check", "Fail if runs are worse than a baseline."),
     "list": _Command("list_plugins", "list_plugins", "Show the tasks, the optimizers or the studies."),
+    "check-plugin": _Command("check_plugin", "check_plugin", "Test whether a plugin does what is relied on."),
+    "new-plugin": _Command("new_plugin", "new_plugin", "Write the package of a new plugin."),
     "schema": _Command("schema", "schema", "Print the JSON Schema of the records."),
     "doctor": _Command("doctor", "doctor", "Say whether measurements can be trusted here, and what to do."),
     "env": _Command("env", "env", "Print what a bug report needs."),

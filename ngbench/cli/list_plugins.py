@@ -22,6 +22,7 @@ class Kind(str, Enum):
 
     tasks = "tasks"
     optimizers = "optimizers"
+    approximations = "approximations"
     studies = "studies"
 
 
@@ -34,7 +35,7 @@ def list_plugins(
     full: Annotated[bool, typer.Option("--full", help="Show all in full.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the tasks or the optimizers that are installed, or the studies.
+    """Show the tasks, the optimizers or the approximations that are installed, or the studies.
 
     In full: the hyper-parameters (of a task: its options) with what is allowed, their defaults, and the
     values that the tasks publish for an optimizer; the claims of a study. Only what is shown in full is imported.
@@ -50,7 +51,11 @@ def list_plugins(
     if not names and not full:
         print(json.dumps([asdict(row) for row in rows], indent=2) if as_json else format_rows(rows))
         return
-    describe = describe_task if kind is Kind.tasks else describe_optimizer
+    describe = {
+        Kind.tasks: describe_task,
+        Kind.optimizers: describe_optimizer,
+        Kind.approximations: describe_approximation,
+    }[kind]
     described = [describe(row) for row in _chosen(kind, rows, names or [])]
     print(json.dumps(described, indent=2) if as_json else "\n\n".join(map(format_described, described)))
 
@@ -137,6 +142,19 @@ def describe_task(row: PluginRow) -> dict[str, Any]:
         described["likelihood"] = type(task.likelihood).__name__
         described["published"] = {name: dict(values) for name, values in task.hyperparameters.items()}
     return described
+
+
+def describe_approximation(row: PluginRow) -> dict[str, Any]:
+    """The row with the approximation's options; or with what is wrong."""
+    from ngbench import plugins
+    from ngbench.errors import PluginError
+
+    try:
+        plugin = plugins.approximation_plugin(row.name)
+    except PluginError as error:
+        return {**asdict(row), "problem": str(error)}
+    described = {**asdict(row), "summary": row.summary or plugin.summary}
+    return {**described, "parameters": [_describe_parameter(parameter) for parameter in plugin.parameters]}
 
 
 def _describe_pair(pair: PlayerPair) -> dict[str, Any]:

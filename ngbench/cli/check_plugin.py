@@ -1,0 +1,71 @@
+"""``ngbench check-plugin``: the conformance test."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ngbench.cli import options, plugin_kind
+
+__all__ = ["check_plugin"]
+
+
+def check_plugin(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME[:KEY=VALUE,...]",
+            help="A plugin, or an optimizer class by its dotted name, with values for what it needs.",
+        ),
+    ],
+    optimizer: plugin_kind.Optimizer = False,
+    task: plugin_kind.Task = False,
+    curvature: plugin_kind.Curvature = False,
+    data_dir: options.DataDir = None,
+    export_json: Annotated[
+        str | None, typer.Option("--export-json", metavar="FILE", help="Write the rows; - is stdout.")
+    ] = None,
+) -> None:
+    """Test whether a plugin does what the benchmark relies on.
+
+    Each row is one check: passed, failed (with what is wrong and what to do) or not applicable (with why). A name that
+    is both an optimizer and an approximation is tested as both, unless you say which. Exit code 1: something failed.
+
+    Example: ngbench check-plugin kfac --optimizer
+    """
+    import sys
+
+    from rich.console import Console
+
+    from ngbench import conformance
+    from ngbench.arms import parse_arms
+    from ngbench.errors import ParameterError
+    from ngbench.report.conformance import format_conformance_json, format_summary, print_conformance_row
+    from ngbench.report.exports import STANDARD_OUTPUT, check_destination, write_text
+
+    arms = parse_arms([name])
+    if len(arms) != 1:
+        raise ParameterError(f"{name!r} names {len(arms)} plugins, check-plugin takes one")
+    (arm,) = arms
+    if export_json is not None:
+        check_destination(export_json)
+    asked = plugin_kind.chosen_kind(optimizer=optimizer, task=task, curvature=curvature)
+    kinds: list[conformance.Kind] = [asked] if asked else conformance.kinds_of(arm.optimizer)
+    console = Console(stderr=True) if export_json == STANDARD_OUTPUT else Console(file=sys.stdout)
+    reports = []
+    for kind in kinds:
+        if len(kinds) > 1:
+            console.print(f"{arm.optimizer} as {kind}", style="bold", highlight=False)
+        report = conformance.check_plugin(
+            arm.optimizer,
+            kind,
+            arm.hyperparameters,
+            data_dir=data_dir,
+            told=lambda row: print_conformance_row(row, console=console),
+        )
+        console.print(format_summary(report), highlight=False, markup=False, soft_wrap=True)
+        reports.append(report)
+    if export_json is not None:
+        write_text(format_conformance_json(reports), export_json)
+    raise typer.Exit(1 if any(report.failed for report in reports) else 0)

@@ -1,0 +1,115 @@
+"""``ngbench new-plugin``: the package of a new plugin."""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+import re
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Annotated
+
+import typer
+
+from ngbench import plugins
+from ngbench.cli import plugin_kind
+from ngbench.errors import OutputError, ParameterError
+
+__all__ = ["new_plugin", "write_plugin"]
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_KINDS: dict[plugin_kind.Kind, tuple[str, str, str, str]] = {
+    "optimizer": ("optimizer", plugins.OPTIMIZERS, "An optimizer", "list optimizers"),
+    "task": ("task", plugins.TASKS, "A task", "list tasks"),
+    "approximation": ("curvature", plugins.APPROXIMATIONS, "A Kronecker approximation", "list approximations"),
+}
+"""Of each kind: the folder of its templates, its entry-point group, what it is, and the command that shows it."""
+
+
+def new_plugin(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it will be called, such as my-optimizer.")],
+    optimizer: plugin_kind.Optimizer = False,
+    task: plugin_kind.Task = False,
+    curvature: plugin_kind.Curvature = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="DIR", help="Where to; it must not exist.", show_default="./NAME")
+    ] = None,
+) -> None:
+    """Write a small package with a plugin that works: pyproject.toml, a module, tests and a README.
+
+    It installs, passes its tests and appears in ngbench list as it is; replace what it does by what yours does, and let
+    ngbench check-plugin say what the benchmark misses.
+
+    Example: ngbench new-plugin my-optimizer --optimizer
+    """
+    kind = plugin_kind.chosen_kind(optimizer=optimizer, task=task, curvature=curvature)
+    if kind is None:
+        raise ParameterError("say what it is: --optimizer, --task or --curvature")
+    directory = output if output is not None else Path(name)
+    written = write_plugin(name, kind, directory)
+    print("\n".join(str(path) for path in written))
+    print(f"\nNext: pip install -e '{directory}[test]' && pytest {directory} && ngbench {_KINDS[kind][3]} {name}")
+
+
+def write_plugin(name: str, kind: plugin_kind.Kind, directory: Path) -> list[Path]:
+    """Write the package of a plugin.
+
+    Args:
+        name: of the plugin and its distribution.
+        kind: what it is.
+        directory: is made.
+
+    Returns:
+        The files.
+
+    Raises:
+        ParameterError: the name is not allowed or taken.
+        OutputError: the directory exists or cannot be written.
+    """
+    module = _check_name(name, kind)
+    folder, group, title, _ = _KINDS[kind]
+    names = {
+        "name": name,
+        "module": module,
+        "function": module,
+        "class_name": "".join(part.capitalize() for part in name.split("-")),
+        "group": group,
+        "title": title,
+    }
+    templates = files("ngbench.templates")
+    targets = {
+        "pyproject.toml": templates / "common" / "pyproject.toml.tmpl",
+        "README.md": templates / folder / "README.md.tmpl",
+        f"{module}/__init__.py": templates / folder / "module.py.tmpl",
+        f"tests/test_{module}.py": templates / folder / "tests.py.tmpl",
+    }
+    if directory.exists():
+        raise OutputError(f"{str(directory)!r} exists already: give another --output")
+    try:
+        for target, template in targets.items():
+            path = directory / target
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(Template(template.read_text(encoding="utf-8")).substitute(names), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write to {str(directory)!r}: {error.strerror or error}") from error
+    return [directory / target for target in targets]
+
+
+def _check_name(name: str, kind: plugin_kind.Kind) -> str:
+    """The module that the plugin will be in.
+
+    Raises:
+        ParameterError: the name is not allowed, or something has it.
+    """
+    if not _NAME.fullmatch(name):
+        raise ParameterError(f"name {name!r} is not allowed, it must be lower-case words with hyphens: my-optimizer")
+    module = name.replace("-", "_")
+    if keyword.iskeyword(module) or keyword.issoftkeyword(module):
+        raise ParameterError(f"name {name!r} is not allowed, it is a word of Python")
+    taken = [row for row in plugins.rows(_KINDS[kind][1]) if row.name == name]
+    if taken:
+        raise ParameterError(f"name {name!r} is taken: {taken[0].distribution} provides the {kind} {name!r}")
+    if importlib.util.find_spec(module) is not None:
+        raise ParameterError(f"name {name!r} is taken: there is a module {module!r} already")
+    return module

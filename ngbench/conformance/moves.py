@@ -1,0 +1,103 @@
+"""Other floating-point types and devices, and states that move between them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ngbench.conformance.outcome import CheckFailed, NotApplicable, Passed
+from ngbench.conformance.trial import CPU, OptimizerSubject, Trial
+
+__all__ = ["check_device_move", "check_dtype", "check_dtype_move"]
+
+DTYPES = (torch.float64, torch.bfloat16)
+
+
+def check_dtype(subject: OptimizerSubject) -> Passed:
+    """Models of float64 and bfloat16 are trained in their own type."""
+    for dtype in DTYPES:
+        try:
+            trial = Trial(subject, dtype=dtype)
+            trial.run(3)
+        except Exception as error:
+            raise CheckFailed(
+                f"a model in {_name(dtype)} raised {type(error).__name__}: {' '.join(str(error).split())}; make "
+                "buffers "
+                "in the type of the parameter (torch.zeros_like) and convert what is computed in another"
+            ) from error
+        _expect(trial, dtype, CPU)
+    return Passed("float64 and bfloat16")
+
+
+def check_dtype_move(subject: OptimizerSubject) -> Passed:
+    """A state of a float32 run is continued on the same model in float64."""
+    return _move(subject, torch.float64, CPU)
+
+
+def check_device_move(subject: OptimizerSubject) -> Passed:
+    """A state of a run on the CPU is continued on the same model on CUDA."""
+    if not torch.cuda.is_available():
+        raise NotApplicable("there is no CUDA device here")
+    return _move(subject, torch.float32, torch.device("cuda", torch.cuda.current_device()))
+
+
+def _move(subject: OptimizerSubject, dtype: torch.dtype, device: torch.device) -> Passed:
+    first = Trial(subject)
+    first.run(3)
+    moved = Trial(subject, dtype=dtype, device=device)
+    moved.model.load_state_dict(first.model.state_dict())
+    target = _name(dtype) if device == CPU else str(device)
+    try:
+        moved.optimizer.load_state_dict(copy.deepcopy(first.optimizer.state_dict()))
+        moved.run(3)
+    except Exception as error:
+        raise CheckFailed(
+            f"a state loaded for a model in {target} raised {type(error).__name__}: {' '.join(str(error).split())}; "
+            "load_state_dict() must bring tensors to the type and device of the parameters"
+        ) from error
+    _expect(moved, dtype, device)
+    return Passed(f"a state of float32 on the CPU goes on in {target}")
+
+
+def _expect(trial: Trial, dtype: torch.dtype, device: torch.device) -> None:
+    """All parameters, and all of the state that has a parameter's shape, in this type or a wider one."""
+    for name, parameter in trial.model.named_parameters():
+        if parameter.dtype != dtype or parameter.device != device:
+            raise CheckFailed(
+                f"{name} became {_name(parameter.dtype)} on {parameter.device} from {_name(dtype)} on {device}: update "
+                "parameters in place"
+            )
+        if not torch.isfinite(parameter).all():
+            raise CheckFailed(
+                f"{name} became NaN or infinite in {_name(dtype)}: compute in a wider type where it overflows"
+            )
+    shapes = {tuple(parameter.shape) for parameter in trial.model.parameters() if parameter.ndim}
+    for path, tensor in _tensors(trial.optimizer.state_dict(), "state_dict()"):
+        if not tensor.is_floating_point() or tuple(tensor.shape) not in shapes:
+            continue
+        if torch.finfo(tensor.dtype).eps > torch.finfo(dtype).eps:
+            raise CheckFailed(
+                f"{path} is {_name(tensor.dtype)} beside a parameter of {_name(dtype)}, which loses its digits: keep "
+                "buffers in the type of the parameter (torch.zeros_like)"
+            )
+        if tensor.device != device:
+            raise CheckFailed(f"{path} is on {tensor.device} beside a parameter on {device}: keep them together")
+
+
+def _tensors(value: Any, path: str) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(value, Tensor):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _tensors(part, f"{path}[{key!r}]")
+    elif isinstance(value, list | tuple):
+        for at, part in enumerate(value):
+            yield from _tensors(part, f"{path}[{at}]")
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

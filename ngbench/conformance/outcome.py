@@ -1,0 +1,146 @@
+"""What a check finds, and how checks are run one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeVar
+
+from ngbench.errors import NgbenchError
+from ngbench.optimizer_classes import one_line
+
+__all__ = ["Check", "CheckFailed", "NotApplicable", "Passed", "Report", "Row", "Status", "run_checks"]
+
+Status = Literal["passed", "failed", "not applicable"]
+Subject = TypeVar("Subject")
+
+
+class CheckFailed(Exception):
+    """The plugin does not do what a check asks for.
+
+    Args:
+        message: one sentence that says what is wrong and what to do.
+        fatal: whether nothing else can be checked.
+    """
+
+    def __init__(self, message: str, *, fatal: bool = False) -> None:
+        super().__init__(message)
+        self.fatal = fatal
+
+
+class NotApplicable(Exception):
+    """A check that does not concern this plugin or this machine.
+
+    Args:
+        reason: why.
+        fatal: whether nothing else can be checked.
+    """
+
+    def __init__(self, reason: str, *, fatal: bool = False) -> None:
+        super().__init__(reason)
+        self.fatal = fatal
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What a check saw where all is well.
+
+    Attributes:
+        message: a few words.
+        values: measured numbers, by name.
+    """
+
+    message: str = ""
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Check(Generic[Subject]):
+    """One thing that a plugin must do.
+
+    Attributes:
+        name: of its row.
+        requirement: what is asked for, in words that go on from "it must": shown where the plugin raises instead.
+        run: raises :class:`CheckFailed` or :class:`NotApplicable`, or returns what it saw.
+    """
+
+    name: str
+    requirement: str
+    run: Callable[[Subject], Passed]
+
+
+@dataclass(frozen=True)
+class Row:
+    """The outcome of one check.
+
+    Attributes:
+        name: the check's.
+        status: ``passed``, ``failed`` or ``not applicable``.
+        message: what was seen; what is wrong and what to do; or why the check does not apply.
+        values: measured numbers, by name.
+    """
+
+    name: str
+    status: Status
+    message: str
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """All rows of one plugin.
+
+    Attributes:
+        plugin: its name.
+        kind: ``optimizer``, ``task`` or ``approximation``.
+        distribution: that provides it; None for an optimizer class by its dotted name.
+        rows: in the order of the checks.
+    """
+
+    plugin: str
+    kind: str
+    distribution: str | None
+    rows: Sequence[Row]
+
+    @property
+    def failed(self) -> list[Row]:
+        """The rows of the checks that failed."""
+        return [row for row in self.rows if row.status == "failed"]
+
+
+def run_checks(
+    subject: Subject, checks: Sequence[Check[Subject]], told: Callable[[Row], None] = lambda row: None
+) -> list[Row]:
+    """The rows of ``checks``; after one without which nothing can be checked the remaining ones do not apply.
+
+    Args:
+        subject: what is checked.
+        checks: in order.
+        told: is called with each row as soon as it is there.
+    """
+    rows: list[Row] = []
+    obstacle = ""
+    for check in checks:
+        if obstacle:
+            row = Row(check.name, "not applicable", f"not without {obstacle}")
+        else:
+            row, fatal = _run(subject, check)
+            obstacle = check.name if fatal else ""
+        rows.append(row)
+        told(row)
+    return rows
+
+
+def _run(subject: Subject, check: Check[Subject]) -> tuple[Row, bool]:
+    try:
+        seen = check.run(subject)
+    except NotApplicable as reason:
+        return Row(check.name, "not applicable", str(reason)), reason.fatal
+    except CheckFailed as failure:
+        return Row(check.name, "failed", str(failure)), failure.fatal
+    except NgbenchError as error:
+        return Row(check.name, "failed", f"{one_line(error)}; it must {check.requirement}"), False
+    except Exception as error:  # whatever a plugin raises is what the row has to say
+        what = f"it raised {type(error).__name__}: {one_line(error)}; it must {check.requirement}"
+        return Row(check.name, "failed", what), False
+    return Row(check.name, "passed", seen.message, seen.values), False

@@ -1,0 +1,104 @@
+"""The conformance test of a plugin by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from ngbench import plugins
+from ngbench.conformance.outcome import Report, Row, run_checks
+from ngbench.data.directory import data_directory
+from ngbench.errors import PluginError, UnknownNameError
+from ngbench.parameters import convert_given
+
+__all__ = ["KINDS", "Kind", "check_plugin", "kinds_of"]
+
+Kind = Literal["optimizer", "task", "approximation"]
+KINDS: Mapping[Kind, str] = {
+    "optimizer": plugins.OPTIMIZERS,
+    "task": plugins.TASKS,
+    "approximation": plugins.APPROXIMATIONS,
+}
+"""The entry-point group of each kind."""
+
+
+def kinds_of(name: str) -> list[Kind]:
+    """What ``name`` is: kinds of which a plugin has this name; a dotted name is an optimizer class.
+
+    Raises:
+        UnknownNameError: it is nothing.
+    """
+    known: dict[Kind, list[str]] = {kind: [row.name for row in plugins.rows(group)] for kind, group in KINDS.items()}
+    found = [kind for kind, names in known.items() if name in names]
+    if not found and "." in name:
+        plugins.optimizer(name)  # a name that is no class is refused here
+        return ["optimizer"]
+    if not found:
+        raise UnknownNameError("plugin", name, {known_name for names in known.values() for known_name in names})
+    return found
+
+
+def check_plugin(
+    name: str,
+    kind: Kind,
+    given: Mapping[str, Any] | None = None,
+    *,
+    data_dir: Path | None = None,
+    told: Callable[[Row], None] = lambda row: None,
+) -> Report:
+    """Run all checks of a plugin.
+
+    Args:
+        name: of the plugin; of an optimizer also the dotted name of a class.
+        kind: what it is.
+        given: hyper-parameters or options that replace its defaults.
+        data_dir: where data sets live, for tasks; by default as for all commands.
+        told: is called with each row as soon as it is there.
+
+    Returns:
+        One row a check, in the order of the registry of its kind.
+
+    Raises:
+        UnknownNameError: there is no such plugin.
+        ParameterError: a given value is unknown or not allowed.
+    """
+    if "." not in name and kind not in kinds_of(name):
+        raise UnknownNameError(kind, name, {row.name for row in plugins.rows(KINDS[kind])})
+    values = given or {}
+    if values:
+        _convert(name, kind, values)
+    if kind == "optimizer":
+        from ngbench.conformance.optimizers import OPTIMIZER_CHECKS
+        from ngbench.conformance.trial import OptimizerSubject
+
+        rows = run_checks(OptimizerSubject(name, values), OPTIMIZER_CHECKS, told)
+    elif kind == "task":
+        from ngbench.conformance.task_subject import TaskSubject
+        from ngbench.conformance.tasks import TASK_CHECKS
+
+        directory = data_directory(None if data_dir is None else str(data_dir))
+        rows = run_checks(TaskSubject(name, values, directory), TASK_CHECKS, told)
+    else:
+        from ngbench.conformance.approximations import APPROXIMATION_CHECKS
+        from ngbench.conformance.blocks import ApproximationSubject
+
+        rows = run_checks(ApproximationSubject(name, values), APPROXIMATION_CHECKS, told)
+    return Report(name, kind, _distribution(name, kind), rows)
+
+
+def _convert(name: str, kind: Kind, given: Mapping[str, Any]) -> None:
+    """Refuse given values that are not allowed; what is wrong with the plugin itself is for its checks to say."""
+    load = {
+        "optimizer": plugins.optimizer,
+        "task": plugins.task_plugin,
+        "approximation": plugins.approximation_plugin,
+    }[kind]
+    with suppress(PluginError):
+        plugin = load(name)
+        convert_given(plugin.parameters, given, f"{kind} {name}", accepts_any=plugin.accepts_any)
+
+
+def _distribution(name: str, kind: Kind) -> str | None:
+    return next((row.distribution for row in plugins.rows(KINDS[kind]) if row.name == name), None)
