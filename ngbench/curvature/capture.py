@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
+from ngbench.curvature.deferred import DeferredGradient, resume, root, suspend
 from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.layers import Call, Layer
 from ngbench.curvature.likelihoods import Likelihood
@@ -33,8 +34,10 @@ class _Visit:
 
     layer: Layer
     inputs: Tensor
-    edge: GradientEdge | None
+    edge: GradientEdge | None = None
     derivatives: Tensor | None = None
+    # Of the training loss as it was differentiated, if the weight's gradient is deferred.
+    gradient: Tensor | None = None
 
 
 class Capture:
@@ -52,11 +55,14 @@ class Capture:
         fraction: the part of the batch that is used, its first ``⌈fraction · m⌉`` examples.
         gradient_scale: what the loss was multiplied with before ``backward``, relative to the mean over the batch
             of the forward pass (1/k under k-fold gradient accumulation); only ``"empirical"`` needs it.
+        defer: whether the weights of recorded calls stay out of the backward pass. ``loss.backward()`` then leaves the
+            ``grad`` of the layers' parameters alone, and :meth:`take_gradients` has what they would have been.
         seed: of the generator that draws targets.
 
     Raises:
         ValueError: (from the model's forward pass) a layer's input has another first dimension than the outputs.
         TypeError: (from the model's forward pass) the model returned something else than one tensor.
+        RuntimeError: (from the backward pass) gradients are deferred, and the loss contains derivatives of the model.
 
     Attributes:
         due: whether the next forward pass is to be recorded.
@@ -72,6 +78,7 @@ class Capture:
         fisher: FisherKind = "sampled",
         fraction: float = 1.0,
         gradient_scale: float = 1.0,
+        defer: bool = False,
         seed: int = 0,
     ) -> None:
         self.due = False
@@ -82,8 +89,11 @@ class Capture:
         self._gradient_scale = gradient_scale
         self._seed = seed
         self._generator: torch.Generator | None = None
+        self._defer = defer
         self._recording = False
+        self._differentiating = False
         self._visits: list[_Visit] = []
+        self._blocks: dict[Layer, FisherBlock] = {}
         self._handles = self._attach(model, layers)
         self._finalizer = weakref.finalize(self, _remove, self._handles)
 
@@ -95,8 +105,17 @@ class Capture:
             if (capture := this()) is not None:
                 capture._start()
 
-        def visit(module: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> None:
+        def enter(module: nn.Module, arguments: Any) -> None:
             if (capture := this()) is not None and capture._recording:
+                suspend(layers[module])
+
+        def visit(module: nn.Module, arguments: tuple[Any, ...], output: Tensor | None) -> None:
+            if (capture := this()) is None or not capture._recording:
+                return
+            if capture._defer:
+                resume(layers[module])
+            # There is none if the layer raised.
+            if output is not None:
                 capture._record(layers[module], arguments[0], output)
 
         def after(module: nn.Module, arguments: Any, output: Any) -> None:
@@ -105,28 +124,49 @@ class Capture:
 
         handles: list[Any] = [model.register_forward_pre_hook(before), model.register_forward_hook(after)]
         # A model that is itself a layer is visited before its own closing hook runs.
-        handles += [layer.register_forward_hook(visit, prepend=True) for layer in layers]
+        handles += [layer.register_forward_hook(visit, prepend=True, always_call=self._defer) for layer in layers]
+        if self._defer:
+            handles += [layer.register_forward_pre_hook(enter) for layer in layers]
         return handles
 
     def _start(self) -> None:
         if self._recording:
             # The last forward pass raised before its end.
-            self._visits.clear()
+            self._forget()
         self._recording = self.due and not self._visits and torch.is_grad_enabled()
 
     def _record(self, layer: Layer, inputs: Tensor, output: Tensor) -> None:
-        if not output.requires_grad:
+        if self._defer and torch.is_grad_enabled():
+            if not output.requires_grad:
+                root(output)
+        elif not output.requires_grad:
             return
-        if self._fisher != "empirical":
-            self._visits.append(_Visit(layer, inputs.detach(), get_gradient_edge(output)))
-            return
-        # No edge: the hook lives in the graph, and a graph that holds itself is never freed.
-        visit = _Visit(layer, inputs.detach(), None)
+        visit = _Visit(layer, inputs.detach())
         self._visits.append(visit)
-        scale = output.shape[0] / self._gradient_scale
+        if self._fisher != "empirical":
+            visit.edge = get_gradient_edge(output)
+        if self._fisher == "empirical" or self._defer:
+            self._watch(visit, output)
 
-        def keep(gradient: Tensor) -> None:
-            visit.derivatives = gradient.detach() * scale
+    def _watch(self, visit: _Visit, output: Tensor) -> None:
+        """Have the backward pass of the training loss leave its derivatives with ``visit``."""
+        this = weakref.ref(self)
+        empirical, defer = self._fisher == "empirical", self._defer
+
+        def keep(derivative: Tensor) -> None:
+            capture = this()
+            if capture is None or capture._differentiating:
+                return
+            if defer and torch.is_grad_enabled():
+                raise RuntimeError(
+                    f"the loss contains derivatives of the model (create_graph=True), to which the weight of layer"
+                    f" {visit.layer.name!r} contributes more than its deferred gradient: set defer_gradients=False"
+                )
+            derivative = derivative.detach()
+            if empirical:
+                visit.derivatives = derivative
+            if defer:
+                visit.gradient = derivative if visit.gradient is None else visit.gradient + derivative
 
         output.register_hook(keep)  # type: ignore[no-untyped-call]
 
@@ -137,7 +177,7 @@ class Capture:
         if self._fisher == "empirical" or not self._visits:
             return
         if not isinstance(outputs, Tensor):
-            self._visits.clear()
+            self._forget()
             raise TypeError(f"the model must return one tensor to its likelihood, not {type(outputs).__name__}")
         with self.phase("curvature_backward"):
             self._differentiate(outputs)
@@ -146,7 +186,7 @@ class Capture:
         for visit in self._visits:
             rows = visit.inputs.shape[0] if visit.inputs.ndim else 0
             if rows != outputs.shape[0]:
-                self._visits.clear()
+                self._forget()
                 raise ValueError(
                     f"layer {visit.layer.name!r} was called on {rows} rows in a batch of {outputs.shape[0]} examples:"
                     " the first dimension of its input must be the examples, or whose gradient is whose is unknown"
@@ -156,8 +196,7 @@ class Capture:
         used = self._used(outputs.shape[0])
         z = outputs.detach()[:used]
         if self._fisher == "sampled":
-            targets = self._likelihood.sample(z, self._draw(z.device))
-            columns = self._likelihood.output_derivative(z, targets).unsqueeze(0)
+            columns = self._likelihood.sampled_derivative(z, self._draw(z.device)).unsqueeze(0)
         else:
             columns = self._likelihood.fisher_columns(z)
         edges = [visit.edge for visit in self._visits if visit.edge is not None]
@@ -166,14 +205,21 @@ class Capture:
             cotangent = column
             if used < outputs.shape[0]:
                 cotangent = torch.cat([column, torch.zeros_like(outputs[used:])])
-            derivatives = torch.autograd.grad(
-                outputs, edges, grad_outputs=cotangent, retain_graph=True, allow_unused=True
-            )
+            derivatives = self._backward(outputs, edges, cotangent)
             for piece, derivative in zip(pieces, derivatives, strict=True):
                 if derivative is not None:
                     piece.append(derivative[:used])
         for visit, piece in zip(self._visits, pieces, strict=True):
             visit.derivatives = torch.cat(piece) if len(piece) > 1 else (piece[0] if piece else None)
+            # The graph holds a hook that holds the visit; a graph that holds itself is never freed.
+            visit.edge = None
+
+    def _backward(self, outputs: Tensor, edges: list[GradientEdge], cotangent: Tensor) -> tuple[Tensor | None, ...]:
+        self._differentiating = True
+        try:
+            return torch.autograd.grad(outputs, edges, grad_outputs=cotangent, retain_graph=True, allow_unused=True)
+        finally:
+            self._differentiating = False
 
     def _draw(self, device: torch.device) -> torch.Generator:
         if self._generator is None:
@@ -185,19 +231,68 @@ class Capture:
         return max(1, math.ceil(self._fraction * examples - 1e-9))
 
     def take(self) -> dict[Layer, FisherBlock]:
-        """The blocks of the recorded batch, and none if nothing was recorded; they are handed out once."""
-        calls: dict[Layer, list[Call]] = {}
-        for visit in self._visits:
-            if visit.derivatives is not None:
-                used = self._used(visit.inputs.shape[0])
-                dtype = _statistics_dtype(visit.layer.weight.dtype)
-                derivatives = visit.derivatives[:used] if self._fisher == "empirical" else visit.derivatives
-                calls.setdefault(visit.layer, []).append(Call(visit.inputs[:used].to(dtype), derivatives.to(dtype)))
-        self._visits.clear()
-        blocks = {layer: layer.block(seen) for layer, seen in calls.items()}
-        for layer, block in blocks.items():
-            block.calls = tuple(calls[layer])
+        """The blocks of the recorded batch, and none if nothing was recorded; they are handed out once.
+
+        Deferred gradients that were not taken before are dropped.
+        """
+        blocks = {layer: block for layer in self._seen() if (block := self._block(layer)) is not None}
+        self._forget()
         return blocks
+
+    def take_gradients(self) -> dict[Layer, DeferredGradient]:
+        """Of the layers whose gradients were deferred, what they would have added to ``grad``; handed out once."""
+        gradients: dict[Layer, DeferredGradient] = {}
+        for layer, visits in self._seen().items():
+            seen = [(visit.inputs, visit.gradient) for visit in visits if visit.gradient is not None]
+            if not seen:
+                continue
+            examples = len(visits[0].inputs)
+            shared = all(visit.gradient is visit.derivatives for visit in visits)
+            if shared and self._used(examples) == examples and (block := self._block(layer)) is not None:
+                gradients[layer] = DeferredGradient(block, self._gradient_scale / examples)
+            else:
+                dtype = _statistics_dtype(layer.weight.dtype)
+                gradients[layer] = DeferredGradient(layer.block([Call(x.to(dtype), g.to(dtype)) for x, g in seen]))
+        self.drop_gradients()
+        return gradients
+
+    def drop_gradients(self) -> None:
+        """What ``zero_grad`` means for deferred gradients."""
+        for visit in self._visits:
+            visit.gradient = None
+
+    def _seen(self) -> dict[Layer, list[_Visit]]:
+        seen: dict[Layer, list[_Visit]] = {}
+        for visit in self._visits:
+            seen.setdefault(visit.layer, []).append(visit)
+        return seen
+
+    def _block(self, layer: Layer) -> FisherBlock | None:
+        """The block of a layer on the recorded batch, made once."""
+        if layer in self._blocks:
+            return self._blocks[layer]
+        calls = tuple(
+            self._call(visit, visit.derivatives)
+            for visit in self._visits
+            if visit.layer is layer and visit.derivatives is not None
+        )
+        if not calls:
+            return None
+        block = self._blocks[layer] = layer.block(calls)
+        block.calls = calls
+        block.reused = self._defer
+        return block
+
+    def _call(self, visit: _Visit, derivatives: Tensor) -> Call:
+        used = self._used(visit.inputs.shape[0])
+        dtype = _statistics_dtype(visit.layer.weight.dtype)
+        if self._fisher == "empirical":
+            derivatives = derivatives[:used] * (len(derivatives) / self._gradient_scale)
+        return Call(visit.inputs[:used].to(dtype), derivatives.to(dtype))
+
+    def _forget(self) -> None:
+        self._visits.clear()
+        self._blocks.clear()
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the generator that draws targets."""
@@ -205,7 +300,7 @@ class Capture:
 
     def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
         """Continue the sequence of drawn targets where ``state`` left it."""
-        self._visits.clear()
+        self._forget()
         if state["generator"] is None:
             self._generator = None
         else:

@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ngbench.curvature.approximations import Approximation, Estimate
+from ngbench.curvature.deferred import DeferredGradient
 from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.inverses import Damping, DampingKind, IterativeInverse, invert, pack_inverse, unpack_inverse
 from ngbench.curvature.kronecker import KroneckerInverse, KroneckerSum
@@ -51,6 +52,16 @@ class Curvature(ABC):
         Returns:
             The preconditioned gradients. Layers of which nothing has been accumulated yet are left out.
         """
+
+    def precondition_deferred(self, gradients: Mapping[Layer, DeferredGradient]) -> dict[Layer, list[Tensor]]:
+        """:meth:`precondition` of gradients that are not formed.
+
+        Returns:
+            For each layer, tensors of the shapes of its parameters, as :meth:`~ngbench.curvature.layers.Layer.split`
+            has them.
+        """
+        directions = self.precondition({layer: gradient.form() for layer, gradient in gradients.items()})
+        return {layer: layer.split(matrix) for layer, matrix in directions.items()}
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:

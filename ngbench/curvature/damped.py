@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ngbench.curvature.deferred import DeferredGradient, split_apart
 from ngbench.curvature.jacobian import Jacobian, Matrices
 from ngbench.curvature.layers import Layer
 
@@ -103,6 +104,15 @@ class DampedInverse(ABC):
     def times(self, matrices: Mapping[Layer, Tensor]) -> Matrices:
         """The product with a vector that has a matrix for every layer of J."""
 
+    def times_deferred(self, gradients: Mapping[Layer, DeferredGradient]) -> dict[Layer, list[Tensor]]:
+        """The product with gradients of layers of J that are not formed; layers left out count as zero.
+
+        Returns:
+            For each layer of ``gradients``, tensors as :meth:`~ngbench.curvature.layers.Layer.split` has them.
+        """
+        solution = self.times(self.jacobian.fill({layer: gradient.form() for layer, gradient in gradients.items()}))
+        return {layer: layer.split(solution[layer]) for layer in gradients}
+
     def state_dict(self) -> dict[str, Any]:
         """What cannot be read off the batch."""
         return {"lower": self.factor.lower, "clamped": self.factor.clamped}
@@ -135,9 +145,29 @@ class GramInverse(DampedInverse):
 
     def times_mean_column(self, factor: float) -> Matrices:
         """The product with ``factor`` times the mean column of J."""
+        return self.jacobian.weighted_sum(self._mean_column_weights(factor))
+
+    def _mean_column_weights(self, factor: float) -> Tensor:
         jacobian = self.jacobian
         weights = torch.full((jacobian.columns,), factor, dtype=jacobian.dtype, device=jacobian.device)
-        return jacobian.weighted_sum(self.factor.solve(weights) * (jacobian.examples / jacobian.columns))
+        return self.factor.solve(weights).mul_(jacobian.examples / jacobian.columns)
+
+    def times_deferred(self, gradients: Mapping[Layer, DeferredGradient]) -> dict[Layer, list[Tensor]]:
+        jacobian = self.jacobian
+        blocks = jacobian.blocks
+        scales = {gradient.scale for gradient in gradients.values()}
+        if len(scales) == 1 and all(layer in gradients and gradients[layer].block is blocks[layer] for layer in blocks):
+            weights = self._mean_column_weights(scales.pop() * jacobian.columns)
+            return {layer: split_apart(layer, block.weighted_sum_apart(weights)) for layer, block in blocks.items()}
+        factor = 1 / self.damping.value
+        weights = self.factor.solve(jacobian.products_with_totals(gradients)).neg_()
+        return {
+            layer: split_apart(
+                layer,
+                blocks[layer].weighted_total(weights / gradient.scale, gradient.block, gradient.scale * factor),
+            )
+            for layer, gradient in gradients.items()
+        }
 
 
 class DenseInverse(DampedInverse):

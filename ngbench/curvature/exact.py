@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ngbench.curvature.curvatures import Curvature
 from ngbench.curvature.damped import DampedInverse, Damping, DenseInverse, GramInverse
+from ngbench.curvature.deferred import DeferredGradient
 from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.heuristic import HeuristicDenseInverse, HeuristicGramInverse
 from ngbench.curvature.jacobian import Jacobian, Matrices
@@ -98,6 +99,15 @@ class _BatchCurvature(Curvature):
             directions.update(self._direction(inverse, gradients))
         self._fresh = False
         return directions
+
+    def precondition_deferred(self, gradients: Mapping[Layer, DeferredGradient]) -> dict[Layer, list[Tensor]]:
+        directions: dict[Layer, list[Tensor]] = {}
+        for inverse in self.inverses:
+            inverse.jacobian.check_unchanged()
+            known = {layer: gradients[layer] for layer in inverse.jacobian.blocks if layer in gradients}
+            directions.update(inverse.times_deferred(known))
+        self._fresh = False
+        return {layer: [part.to(layer.weight.dtype) for part in parts] for layer, parts in directions.items()}
 
     def _direction(self, inverse: DampedInverse, gradients: Mapping[Layer, Tensor]) -> Matrices:
         jacobian = inverse.jacobian

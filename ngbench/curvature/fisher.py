@@ -37,9 +37,12 @@ class FisherBlock(ABC):
         d_out: rows of the weight matrix.
         positions: T, the positions at which an example uses the weight; 1 unless the layer shares it among several.
         calls: what the layer recorded, from which ``Layer.block`` makes this block again; empty if it was not recorded.
+        reused: whether products with gradients of the same examples will follow :meth:`add_gram`, so that what they
+            share with it is worth its memory.
     """
 
     calls: Sequence[Call] = ()
+    reused: bool = False
     examples: int
     columns: int
     d_in: int
@@ -94,10 +97,36 @@ class FisherBlock(ABC):
             start += len(d)
         return total
 
+    @cached_property
+    def total(self) -> Tensor:
+        """``Σ_b D_b``: shape ``(d_out, d_in)``."""
+        like = self.like
+        return self.weighted_sum(torch.ones(self.columns * self.examples, dtype=like.dtype, device=like.device))
+
+    def products_with_total(self, other: FisherBlock) -> Tensor:
+        """``Jᵀ vec(Σ_b D'_b)`` for the ``D'`` of another block of the layer, not necessarily formed: ``(c · m,)``."""
+        return self.transpose_times(other.total)
+
+    def weighted_total(self, weights: Tensor, other: FisherBlock, scale: float = 1.0) -> tuple[Tensor, Tensor | None]:
+        """``scale · (Σ_b w_b D_b + Σ_b D'_b)`` for weights ``(c · m,)`` and the ``D'`` of another block of the layer.
+
+        Returns:
+            The matrix, whole or without its bias column, and that column if it is apart.
+        """
+        return self.weighted_sum(weights).add_(other.total).mul_(scale), None
+
+    def weighted_sum_apart(self, weights: Tensor) -> tuple[Tensor, Tensor | None]:
+        """:meth:`weighted_sum` in the form of :meth:`weighted_total`."""
+        return self.weighted_sum(weights), None
+
     def gram(self) -> Tensor:
         """``JᵀJ``: the products ``⟨D_b, D_b'⟩``, shape ``(c · m, c · m)``."""
         d = self.per_example_gradients().flatten(1)
         return d @ d.T
+
+    def add_gram(self, total: Tensor) -> None:
+        """Add ``JᵀJ`` to the lower triangle of ``total``, and anything to the upper one."""
+        total += self.gram()
 
     def times(self, matrix: Tensor) -> Tensor:
         """``F vec(matrix)`` as a matrix ``(d_out, d_in)``."""
@@ -178,6 +207,8 @@ class LinearBlock(FisherBlock):
         self.columns = derivatives.shape[0] // inputs.shape[0]
         self.d_in = inputs.shape[1] + constant
         self.d_out = derivatives.shape[1]
+        # ĀĀᵀ, from a reused block's Gram matrix to the first product.
+        self._input_products: Tensor | None = None
 
     @property
     def like(self) -> Tensor:
@@ -211,13 +242,60 @@ class LinearBlock(FisherBlock):
         return self.inputs.sum(1) + self.constant, self.derivatives.sum(1)
 
     def weighted_sum(self, weights: Tensor) -> Tensor:
-        weighted = self._by_column(self.derivatives * weights.unsqueeze(1)).sum(0)
+        return self._sum(self._summed(self.derivatives * weights.unsqueeze(1)))
+
+    def _sum(self, g: Tensor) -> Tensor:
+        """``Σ_b g āᵀ`` for ``g`` ``(m, d_out)``."""
         if not self.constant:
-            return weighted.T @ self.inputs
-        total = weighted.new_empty(self.d_out, self.d_in)
-        torch.mm(weighted.T, self.inputs, out=total[:, :-1])
-        torch.sum(weighted, 0, out=total[:, -1])
+            return g.T @ self.inputs
+        total = g.new_empty(self.d_out, self.d_in)
+        torch.mm(g.T, self.inputs, out=total[:, :-1])
+        torch.sum(g, 0, out=total[:, -1])
         return total
+
+    def _summed(self, values: Tensor) -> Tensor:
+        """The sum over the columns c of an example: shape ``(m, ...)``."""
+        return values if self.columns == 1 else self._by_column(values).sum(0)
+
+    @cached_property
+    def total(self) -> Tensor:
+        return self._sum(self._summed(self.derivatives))
+
+    def products_with_total(self, other: FisherBlock) -> Tensor:
+        # ⟨D_b, Σ_b' g' ā'ᵀ⟩ = ⟨g_b, h_b⟩ with H = Ā Ā'ᵀ G', in the cheaper order.
+        if not isinstance(other, LinearBlock):
+            return super().products_with_total(other)
+        kept = self._input_products if _same(self.inputs, other.inputs) else None
+        self._input_products = None
+        pairs = self.examples * other.examples * (self.d_out + (self.d_in if kept is None else 0))
+        if self.d_in * self.d_out * (self.examples + other.examples) < pairs:
+            return self.transpose_times(other.total)
+        g = other._summed(other.derivatives)
+        images = (self._cross_products(other) if kept is None else kept) @ g
+        return torch.sum(self._by_column(self.derivatives) * images, -1).flatten()
+
+    def _cross_products(self, other: LinearBlock) -> Tensor:
+        """``Ā Ā'ᵀ`` with another block of the layer: shape ``(m, m')``."""
+        return (self.inputs @ other.inputs.T).add_(self.constant)
+
+    def weighted_total(self, weights: Tensor, other: FisherBlock, scale: float = 1.0) -> tuple[Tensor, Tensor | None]:
+        if not isinstance(other, LinearBlock) or not _same(self.inputs, other.inputs[: self.examples]):
+            return super().weighted_total(weights, other, scale)
+        # One product with the inputs for both sums.
+        g = other._summed(other.derivatives)
+        if self.columns == 1 and other.examples == self.examples:
+            g = torch.addcmul(g, self.derivatives, weights.unsqueeze(1))
+        else:
+            g = g.clone()
+            g[: self.examples] += self._summed(self.derivatives * weights.unsqueeze(1))
+        return self._sum_apart(g, other.inputs, scale)
+
+    def weighted_sum_apart(self, weights: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self._sum_apart(self._summed(self.derivatives * weights.unsqueeze(1)), self.inputs)
+
+    def _sum_apart(self, g: Tensor, inputs: Tensor, scale: float = 1.0) -> tuple[Tensor, Tensor | None]:
+        matrix = torch.addmm(g.new_empty(()), g.T, inputs, beta=0, alpha=scale)
+        return matrix, g.sum(0).mul_(scale) if self.constant else None
 
     def _split(self, values: Tensor) -> tuple[Tensor, Tensor | None]:
         return (values[..., :-1], values[..., -1]) if self.constant else (values, None)
@@ -226,17 +304,37 @@ class LinearBlock(FisherBlock):
         return values.view(self.columns, self.examples, *values.shape[1:])
 
     def gram(self) -> Tensor:
+        total = self.inputs.new_zeros(self.columns * self.examples, self.columns * self.examples)
+        self.add_gram(total)
+        if self._by_rows:
+            mirror(total)
+        return total
+
+    @property
+    def _by_rows(self) -> bool:
+        return self.columns == 1 and self.inputs.device.type == "cpu"
+
+    def add_gram(self, total: Tensor) -> None:
         # (4.78): ⟨g āᵀ, g' ā'ᵀ⟩ = ⟨ā, ā'⟩ ⟨g, g'⟩.
-        x, g = self.inputs, self.derivatives
-        if self.columns > 1 or x.device.type != "cpu":
-            return ((x @ x.T).add_(self.constant).repeat(self.columns, self.columns)).mul_(g @ g.T)
-        out = x.new_empty(self.examples, self.examples)
-        for start in range(0, self.examples, _GRAM_ROWS):
-            stop = min(start + _GRAM_ROWS, self.examples)
-            rows = out[start:stop, :stop]
-            torch.mul((x[start:stop] @ x[:stop].T).add_(self.constant), g[start:stop] @ g[:stop].T, out=rows)
-            out[:start, start:stop] = rows[:, :start].T
-        return out
+        x, g, m = self.inputs, self.derivatives, self.examples
+        constant = x.new_full((), float(self.constant))
+        # More memory than twice the inputs is not worth a product that saves little then.
+        kept = x.new_empty(m, m) if self.reused and m <= 2 * self.d_in else None
+        step = _GRAM_ROWS if self._by_rows else m
+        for start in range(0, m, step):
+            stop = min(start + step, m)
+            if kept is None:
+                products = torch.addmm(constant, x[start:stop], x[:stop].T)
+            else:
+                products = kept[start:stop, :stop]
+                torch.addmm(constant, x[start:stop], x[:stop].T, out=products)
+                kept[:start, start:stop] = products[:, :start].T
+            if self.columns > 1:
+                products = products.repeat(self.columns, self.columns)
+                total.addcmul_(products, g @ g.T)
+            else:
+                total[start:stop, :stop].addcmul_(products, g[start:stop] @ g[:stop].T)
+        self._input_products = kept
 
     def rearranged_times(self, matrix: Tensor) -> Tensor:
         # Proposition 3.1.
@@ -253,6 +351,11 @@ class LinearBlock(FisherBlock):
             left = torch.sum((self.homogeneous @ a) * self.homogeneous, 1).double()
             total += torch.sum(left * torch.sum((self.derivatives @ g) * self.derivatives, 1).double())
         return total / self.examples
+
+
+def _same(left: Tensor, right: Tensor) -> bool:
+    """Whether two tensors are the same numbers in memory."""
+    return left.data_ptr() == right.data_ptr() and left.shape == right.shape and left.stride() == right.stride()
 
 
 def _sum_of_products(left: Tensor, right: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ngbench.curvature.deferred import DeferredGradient
 from ngbench.curvature.fisher import FisherBlock, chunk_length
 from ngbench.curvature.layers import Call, Layer
 
@@ -116,12 +117,18 @@ class Jacobian:
         return {layer: block.weighted_sum(weights) for layer, block in self.blocks.items()}
 
     def gram(self) -> Tensor:
-        """``JᵀJ`` (4.78), shape ``(c · m, c · m)``."""
-        first, *others = self.blocks.values()
-        total = first.gram()
-        for block in others:
-            total += block.gram()
+        """``JᵀJ`` (4.78), shape ``(c · m, c · m)``: the lower triangle alone is meant."""
+        total = torch.zeros(self.columns, self.columns, dtype=self.dtype, device=self.device)
+        for block in self.blocks.values():
+            block.add_gram(total)
         return total
+
+    def products_with_totals(self, gradients: Mapping[Layer, DeferredGradient]) -> Tensor:
+        """``Jᵀ`` times gradients that are not formed, of any of the layers: shape ``(c · m,)``."""
+        products = torch.zeros(self.columns, dtype=self.dtype, device=self.device)
+        for layer, gradient in gradients.items():
+            products.add_(self.blocks[layer].products_with_total(gradient.block), alpha=gradient.scale)
+        return products
 
     def rows(self) -> Iterator[Tensor]:
         """``Jᵀ`` in pieces ``(n, parameters)`` of bounded size, each layer's matrix flattened row by row."""

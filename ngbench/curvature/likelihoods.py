@@ -41,6 +41,10 @@ class Likelihood(ABC):
     def output_derivative(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """``∂L_b/∂z_b`` for each example: same shape as ``outputs``."""
 
+    def sampled_derivative(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """:meth:`output_derivative` at targets from :meth:`sample`."""
+        return self.output_derivative(outputs, self.sample(outputs, generator))
+
     @abstractmethod
     def fisher_columns(self, outputs: Tensor) -> Tensor:
         """Columns whose outer products sum to ``E_y[∇_z L ∇_z Lᵀ]`` for each example.
@@ -91,6 +95,11 @@ class Bernoulli(Likelihood):
 
     def output_derivative(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return (torch.sigmoid(outputs) - targets).mul_(self._scale(outputs))
+
+    def sampled_derivative(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        p = torch.sigmoid(outputs)
+        uniform = torch.empty_like(outputs).uniform_(generator=generator)
+        return p.sub_(uniform.lt_(p)).mul_(self._scale(outputs))
 
     def fisher_columns(self, outputs: Tensor) -> Tensor:
         p = torch.sigmoid(outputs)

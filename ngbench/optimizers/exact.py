@@ -35,6 +35,7 @@ def _natural_gradient(
     fisher: Literal["sampled", "empirical", "exact"] = "sampled",
     curvature_interval: Annotated[int, Range(minimum=1)] | Literal["once"] = 1,
     curvature_fraction: Annotated[float, Range(above=0, maximum=1)] = 1.0,
+    defer_gradients: bool = True,
     seed: Annotated[int, Range(minimum=0)] | None = None,
 ) -> NaturalGradient:
     """Natural gradient with the Fisher matrix of the batch.
@@ -49,6 +50,8 @@ def _natural_gradient(
             has as many times more unknowns as an example has outputs.
         curvature_interval: steps between batches of which the Fisher matrix is taken, or once.
         curvature_fraction: the part of the batch that the curvature sees (a quarter in the published runs).
+        defer_gradients: leave the weights' gradients unformed where the Fisher matrix is taken on the same batch; the
+            step is the same and costs a third of a step of SGD less.
         seed: of the sampled targets; none takes one that follows from the run's.
     """
     return NaturalGradient(
@@ -63,6 +66,7 @@ def _natural_gradient(
         curvature_interval=curvature_interval,
         inverse_interval=curvature_interval,
         curvature_fraction=curvature_fraction,
+        defer_gradients=defer_gradients,
         seed=seed,
     )
 

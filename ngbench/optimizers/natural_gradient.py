@@ -11,6 +11,8 @@ from torch.optim import Optimizer
 
 from ngbench.curvature.capture import Capture, FisherKind
 from ngbench.curvature.curvatures import Curvature
+from ngbench.curvature.deferred import DeferredGradient
+from ngbench.curvature.exact import refuse_workers
 from ngbench.curvature.layers import Layer, find_layers
 from ngbench.curvature.likelihoods import Likelihood
 from ngbench.measurement.phases import PhaseContext, no_phase
@@ -58,6 +60,12 @@ class NaturalGradient(Optimizer):
         curvature_fraction: the part of the batch that the curvature sees, in (0, 1].
         gradient_scale: what the loss is multiplied with before ``backward``; see
             :class:`~ngbench.curvature.capture.Capture`.
+        defer_gradients: whether to leave the gradients of the layers' weights unformed where the curvature is estimated
+            on the same batch: ``backward`` then takes a third less, and the curvature makes its step from what it
+            recorded. The step is the same. What stands between ``backward`` and ``step`` finds no ``grad`` of these
+            parameters, as if they had no part in the loss: call :meth:`form_gradients` before gradients are read or
+            changed (clipped, scaled), and :meth:`zero_grad` of the optimizer, not of the model, to drop them. KL
+            clipping, which needs them, has them formed anyway. Not for losses that contain derivatives of the model.
         seed: of the targets drawn for the sampled Fisher matrix; by default one that torch's global generator gives.
 
     Attributes:
@@ -84,6 +92,7 @@ class NaturalGradient(Optimizer):
         inverse_interval: Interval = 1,
         curvature_fraction: float = 1.0,
         gradient_scale: float = 1.0,
+        defer_gradients: bool = False,
         seed: int | None = None,
     ) -> None:
         _check("lr", lr, lr > 0, "> 0")
@@ -120,6 +129,7 @@ class NaturalGradient(Optimizer):
             fisher=fisher,
             fraction=curvature_fraction,
             gradient_scale=gradient_scale,
+            defer=defer_gradients and kl_clip is None,
             seed=int(torch.randint(2**62, ())) if seed is None else seed,
         )
         self._capture.due = True
@@ -132,6 +142,22 @@ class NaturalGradient(Optimizer):
     @phase.setter
     def phase(self, context: PhaseContext) -> None:
         self._phase = self._capture.phase = context
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """As for any optimizer; deferred gradients are dropped."""
+        self._capture.drop_gradients()
+        super().zero_grad(set_to_none)
+
+    @torch.no_grad()
+    def form_gradients(self) -> None:
+        """Add the gradients that ``backward`` left unformed to ``grad``, where there are any."""
+        self._form(self._capture.take_gradients())
+
+    def _form(self, deferred: Mapping[Layer, DeferredGradient]) -> None:
+        for layer, gradient in deferred.items():
+            for parameter, part in zip(layer.parameters, layer.split(gradient.form()), strict=True):
+                part = part.to(parameter.dtype)
+                parameter.grad = part.contiguous() if parameter.grad is None else parameter.grad + part
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -155,9 +181,16 @@ class NaturalGradient(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        deferred = self._capture.take_gradients()
+        if deferred:
+            refuse_workers("defer_gradients=True")
+            if self.kl_clip is not None or any(p.grad is not None for layer in self.layers for p in layer.parameters):
+                # Of a sum of several gradients, not all of which were deferred, only the sum is of use.
+                self._form(deferred)
+                deferred = {}
         self._estimate()
         with self._phase("precondition"):
-            directions = self._directions()
+            directions = self._directions_deferred(deferred) if deferred else self._directions()
         with self._phase("update"):
             self._update(directions)
         self._steps += 1
@@ -192,12 +225,27 @@ class NaturalGradient(Optimizer):
             for parameter, direction in zip(layer.parameters, layer.split(matrix), strict=True)
         }
 
+    def _directions_deferred(self, deferred: Mapping[Layer, DeferredGradient]) -> dict[Tensor, Tensor]:
+        natural = self.curvature.precondition_deferred(deferred)
+        directions = {
+            parameter: direction
+            for layer, parts in natural.items()
+            for parameter, direction in zip(layer.parameters, parts, strict=True)
+        }
+        self._form({layer: gradient for layer, gradient in deferred.items() if layer not in natural})
+        return directions
+
     def _update(self, directions: Mapping[Tensor, Tensor]) -> None:
         for group in self.param_groups:
-            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-            if not parameters:
+            found = [
+                (parameter, move)
+                for parameter in group["params"]
+                if (move := directions.get(parameter, parameter.grad)) is not None
+            ]
+            if not found:
                 continue
-            moves: Any = [directions.get(parameter, parameter.grad) for parameter in parameters]
+            parameters = [parameter for parameter, _ in found]
+            moves: Any = [move for _, move in found]
             if group["weight_decay"]:
                 moves = torch._foreach_add(moves, parameters, alpha=group["weight_decay"])
             if group["momentum"]:

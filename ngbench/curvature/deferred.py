@@ -1,0 +1,78 @@
+"""Gradients of weights that the backward pass leaves unformed.
+
+The gradient of a layer's weight is a product of what the backward pass knows of the layer, its inputs and the
+derivatives at its outputs, and forming it takes a third of a training step. A curvature that works with these two
+needs the product once, for the step itself: :class:`DeferredGradient` is the gradient in that form, and
+:func:`suspend` keeps a layer's weight out of a forward pass's graph, so that backward goes through its inputs alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ngbench.curvature.fisher import FisherBlock
+from ngbench.curvature.layers import Layer
+
+__all__ = ["DeferredGradient", "resume", "root", "split_apart", "suspend"]
+
+
+@dataclass(frozen=True)
+class DeferredGradient:
+    """``scale · Σ_b D_b`` over the examples of a block.
+
+    Attributes:
+        block: of one column an example, whose derivatives are those of the training loss but for a factor.
+        scale: that factor.
+    """
+
+    block: FisherBlock
+    scale: float = 1.0
+
+    def form(self) -> Tensor:
+        """The gradient as a matrix ``(d_out, d_in)``."""
+        return self.block.total * self.scale
+
+
+def suspend(layer: Layer) -> None:
+    """Keep the parameters of a layer out of the graph until :func:`resume`."""
+    for parameter in layer.parameters:
+        parameter.requires_grad_(False)
+
+
+def resume(layer: Layer) -> None:
+    """Undo :func:`suspend`."""
+    for parameter in layer.parameters:
+        parameter.requires_grad_(True)
+
+
+class _Root(torch.autograd.Function):
+    """The identity, in place: its output has a derivative though its input has none."""
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, anchor: Tensor) -> Tensor:
+        ctx.mark_dirty(output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *derivatives: Any) -> tuple[None, None]:
+        return None, None
+
+
+def root(output: Tensor) -> Tensor:
+    """``output``, itself, as the root of a graph: what nothing trained precedes has a derivative all the same.
+
+    A leaf that requires a gradient would do but for activations that work in place, which a leaf refuses.
+    """
+    anchor = torch.empty((), dtype=output.dtype, device=output.device, requires_grad=True)
+    result: Tensor = _Root.apply(output, anchor)  # type: ignore[no-untyped-call]
+    return result
+
+
+def split_apart(layer: Layer, parts: tuple[Tensor, Tensor | None]) -> list[Tensor]:
+    """What :meth:`~ngbench.curvature.fisher.FisherBlock.weighted_total` returns, as :meth:`Layer.split` has it."""
+    matrix, column = parts
+    return layer.split(matrix) if column is None else [matrix, column]
