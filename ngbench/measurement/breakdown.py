@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from ngbench.measurement.operations import Operations
 from ngbench.measurement.phases import PHASES
 from ngbench.measurement.recorder import Collected, PhaseTotal, StepKind
-from ngbench.results.record import PhaseCost, PhaseRecord
+from ngbench.results.record import PhaseCost, PhaseRecord, StepsRecord
 
-__all__ = ["Breakdown", "OperationCounts"]
+__all__ = ["Breakdown", "OperationCounts", "append_turn"]
 
 OperationCounts = Mapping[StepKind, Mapping[str, Operations]]
 """For each kind of step, for each phase, the operations of one call."""
@@ -22,6 +22,8 @@ class Breakdown:
         self._totals: dict[StepKind, dict[str, PhaseTotal]] = {}
         self._operations: dict[StepKind, dict[str, Operations]] = {}
         self._rounds: list[dict[str, PhaseTotal]] = []
+        # Over the steps of each round that were not interrupted; of no rounds where that is not known.
+        self._undisturbed: list[dict[str, PhaseTotal]] = []
 
     @classmethod
     def from_records(cls, records: Mapping[str, PhaseRecord]) -> Breakdown:
@@ -34,13 +36,20 @@ class Breakdown:
                 if cost.flops is not None and cost.bytes is not None:
                     operations = Operations(cost.flops, cost.bytes)
                     breakdown._operations.setdefault(kind, {})[name] = operations
-            for at, (amount, calls) in enumerate(zip(record.seconds_by_round, record.calls_by_round, strict=True)):
-                breakdown._round(at)[name] = PhaseTotal(amount, calls)
+            for rounds, seconds_by_round, calls_by_round in (
+                (breakdown._rounds, record.seconds_by_round, record.calls_by_round),
+                (breakdown._undisturbed, record.undisturbed_seconds_by_round, record.undisturbed_calls_by_round),
+            ):
+                for at, (amount, calls) in enumerate(zip(seconds_by_round, calls_by_round, strict=True)):
+                    _round(rounds, at)[name] = PhaseTotal(amount, calls)
         return breakdown
 
     def add(self, collected: Collected) -> None:
         """Add the steps of one round."""
-        this_round = self._round(len(self._rounds))
+        this_round = _round(self._rounds, len(self._rounds))
+        if collected.interrupted is not None:
+            # Rounds before it without the knowledge have no undisturbed steps.
+            _round(self._undisturbed, len(self._rounds) - 1).update(collected.undisturbed)
         for kind, phases in collected.phases.items():
             totals = self._totals.setdefault(kind, {})
             for name, added in phases.items():
@@ -75,14 +84,32 @@ class Breakdown:
             flops=_per_call((cost.calls, cost.flops) for cost in costs.values()),
             bytes=_per_call((cost.calls, cost.bytes) for cost in costs.values()),
             by_kind=costs,
-            seconds_by_round=[phases[name].amount if name in phases else 0.0 for phases in self._rounds],
-            calls_by_round=[phases[name].calls if name in phases else 0 for phases in self._rounds],
+            seconds_by_round=[_total(phases, name).amount for phases in self._rounds],
+            calls_by_round=[_total(phases, name).calls for phases in self._rounds],
+            undisturbed_seconds_by_round=[_total(phases, name).amount for phases in self._undisturbed],
+            undisturbed_calls_by_round=[_total(phases, name).calls for phases in self._undisturbed],
         )
 
-    def _round(self, at: int) -> dict[str, PhaseTotal]:
-        while len(self._rounds) <= at:
-            self._rounds.append({})
-        return self._rounds[at]
+
+def append_turn(steps: StepsRecord, collected: Collected) -> None:
+    """Add the steps of one turn to the record's."""
+    before = len(steps.seconds)
+    steps.seconds += collected.amounts
+    steps.kind += collected.kinds
+    steps.turns.append(len(steps.seconds))
+    if collected.interrupted is not None and (steps.interrupted is not None or not before):
+        places = [before + at for at, interrupted in enumerate(collected.interrupted) if interrupted]
+        steps.interrupted = [*(steps.interrupted or []), *places]
+
+
+def _round(rounds: list[dict[str, PhaseTotal]], at: int) -> dict[str, PhaseTotal]:
+    while len(rounds) <= at:
+        rounds.append({})
+    return rounds[at]
+
+
+def _total(phases: Mapping[str, PhaseTotal], name: str) -> PhaseTotal:
+    return phases[name] if name in phases else PhaseTotal()
 
 
 def _per_call(counts: Iterable[tuple[int, int | None]]) -> int | None:

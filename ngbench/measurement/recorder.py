@@ -34,11 +34,15 @@ class Collected:
         amounts: of each step, in order.
         kinds: of each step.
         phases: for each kind of step, for each phase that occurred in such a step, its total.
+        interrupted: for each step, whether the operating system took the processor away in it; ``None`` if unknown.
+        undisturbed: for each phase, its total over the steps that were not interrupted.
     """
 
     amounts: list[float] = field(default_factory=list)
     kinds: list[StepKind] = field(default_factory=list)
     phases: dict[StepKind, dict[str, PhaseTotal]] = field(default_factory=dict)
+    interrupted: list[bool] | None = None
+    undisturbed: dict[str, PhaseTotal] = field(default_factory=dict)
 
 
 class _Phase:
@@ -69,10 +73,14 @@ class StepRecorder(Generic[Mark]):
 
     Args:
         mark: the state of what is measured, now.
+        interruptions: counts up whenever the process is interrupted; ``None`` if that is not known.
     """
 
-    def __init__(self, mark: Callable[[], Mark]) -> None:
+    def __init__(self, mark: Callable[[], Mark], interruptions: Callable[[], int] | None = None) -> None:
         self._mark = mark
+        self._interruptions = interruptions
+        self._seen: int | None = None
+        self._interrupted: list[bool] = []
         self._phases: dict[str, _Phase] = {}
         self._trace: list[tuple[Mark, str | None, int]] = []
         self._outer: list[str | None] = []
@@ -89,6 +97,8 @@ class StepRecorder(Generic[Mark]):
         """Open a step. What was marked since the last one (in an evaluation, say) is forgotten."""
         self._outer.clear()
         self._active = None
+        if self._seen is None and self._interruptions is not None:
+            self._seen = self._interruptions()
         self._trace = [(self._mark(), None, 0)]
 
     def switch(self, name: str | None) -> None:
@@ -101,6 +111,11 @@ class StepRecorder(Generic[Mark]):
         self._trace.append((self._mark(), None, 0))
         self._steps.append(("plain", self._trace))
         self._trace = []
+        if self._interruptions is not None:
+            # One look a step: what happened since the last step counts too, which marks a step too many at worst.
+            now = self._interruptions()
+            self._interrupted.append(now != self._seen)
+            self._seen = now
 
     def label_step(self, kind: StepKind) -> None:
         """Set the kind of the step that was closed last."""
@@ -112,16 +127,19 @@ class StepRecorder(Generic[Mark]):
         Args:
             difference: the amount between an earlier and a later mark.
         """
-        collected = Collected()
-        for kind, trace in self._steps:
+        known = self._interruptions is not None
+        collected = Collected(interrupted=list(self._interrupted) if known else None)
+        for at, (kind, trace) in enumerate(self._steps):
+            undisturbed = known and not self._interrupted[at]
             collected.amounts.append(difference(trace[0][0], trace[-1][0]))
             collected.kinds.append(kind)
             totals = collected.phases.setdefault(kind, {})
             for (start, name, entered), (end, _, _) in pairwise(trace):
                 if name is not None:
-                    total = totals.setdefault(name, PhaseTotal())
-                    total.amount += difference(start, end)
-                    total.calls += entered
+                    amount = difference(start, end)
+                    _add(totals, name, amount, entered)
+                    if undisturbed:
+                        _add(collected.undisturbed, name, amount, entered)
         return collected
 
     @property
@@ -132,3 +150,11 @@ class StepRecorder(Generic[Mark]):
     def clear(self) -> None:
         """Forget all steps."""
         self._steps.clear()
+        self._interrupted.clear()
+        self._seen = None
+
+
+def _add(totals: dict[str, PhaseTotal], name: str, amount: float, calls: int) -> None:
+    total = totals.setdefault(name, PhaseTotal())
+    total.amount += amount
+    total.calls += calls

@@ -97,12 +97,14 @@ class StepsRecord(_Part):
     """``seconds`` and ``kind``, ``plain`` or ``refresh``, have one entry per step and the same length.
 
     ``turns`` says how the run was cut into the turns in which the arms of a comparison alternate: for each, how many
-    steps had been taken at its end. A record without it took an epoch in each turn.
+    steps had been taken at its end. A record without it took an epoch in each turn. ``interrupted`` holds the places
+    (from 0) of the steps in which the operating system took the processor away; ``null`` where that is not known.
     """
 
     seconds: list[Seconds] = []
     kind: list[Literal["plain", "refresh"]] = []
     turns: list[Count] = []
+    interrupted: list[Count] | None = None
 
 
 class PhaseCost(_Part):
@@ -122,12 +124,15 @@ class PhaseRecord(PhaseCost):
     """What one phase cost over the run: over all steps, and over those of each kind (``by_kind``).
 
     ``seconds_by_round`` and ``calls_by_round`` have one entry for each of the run's turns, see ``steps.turns``: the
-    replicates from which a phase's time has an interval.
+    replicates from which a phase's time has an interval. Those that begin with ``undisturbed`` are the same without the
+    steps in ``steps.interrupted``, and empty where these are not known.
     """
 
     by_kind: dict[Literal["plain", "refresh"], PhaseCost] = {}
     seconds_by_round: list[Seconds] = []
     calls_by_round: list[Count] = []
+    undisturbed_seconds_by_round: list[Seconds] = []
+    undisturbed_calls_by_round: list[Count] = []
 
 
 class LayerRecord(_Part):

@@ -1,10 +1,12 @@
 """Times that survive a noisy machine, with the variance that a comparison between two documents needs.
 
-The arms of a comparison take turns in rounds. Within a round a step's time is the plain mean, so that work done
-on every tenth step counts in full; over the rounds it is the trimmed mean, so that a round in which the machine
-was busy with something else does not count at all. Plain and refresh steps are averaged apart and put together
-in the proportion in which they occurred, because a round may hold no refresh. Where a reference arm is given,
-each round is measured in units of that arm's plain step in the same round: what slows the whole machine cancels.
+The arms of a comparison take turns in rounds. Steps in which the operating system took the processor away are left out
+where the records name them and they are fewer than half: such a step took as long as other programs pleased. Within a
+round a step's time is the plain mean of the others, so that work done on every tenth step counts in full; over the
+rounds it is the trimmed mean, so that a round in which the machine was busy with something else does not count at all.
+Plain and refresh steps are averaged apart and put together in the proportion in which they occurred, because a round
+may hold no refresh. Where a reference arm is given, each round is measured in units of that arm's plain step in the
+same round: what slows the whole machine cancels.
 """
 
 from __future__ import annotations
@@ -38,6 +40,10 @@ TRIM = 0.2
 CONFIDENCE = 0.98
 """Of the two-sided intervals of changes. One end is then wrong once in a hundred times, so a threshold of nothing
 at all would raise false alarms at that rate, and any other fewer, as far as the rounds vary independently."""
+
+MOST_INTERRUPTED = 0.5
+"""The part of a run's steps up to which those that were interrupted are left out. Beyond it steps are so long, or the
+machine so busy, that what is left would be a selection; each step then has its share of interruptions."""
 
 _Kind = Literal["plain", "refresh"]
 _KINDS: tuple[_Kind, ...] = ("plain", "refresh")
@@ -88,7 +94,8 @@ def robust_mean(values: Sequence[float]) -> Timing | None:
 
 def mean_step(runs: Sequence[RunRecord]) -> Timing | None:
     """Seconds of a step, plain and refresh steps in the proportion in which they occurred."""
-    return _amortised(runs, [[1.0] * len(rounds(run)) for run in runs])
+    cuts = _cut(runs)
+    return _amortised(cuts, _seconds(cuts))
 
 
 def median_step(runs: Sequence[RunRecord]) -> Timing | None:
@@ -102,7 +109,7 @@ def step_ratio(runs: Sequence[RunRecord], reference: Sequence[RunRecord]) -> Tim
     Only seeds that both arms ran count; ``None`` where there is none, or no round that both ran.
     """
     ours, theirs = _shared(runs, reference)
-    units = [_units(run) for run in theirs]
+    units = [_units(cut) for cut in theirs]
     numerator, denominator = _amortised(ours, units), _amortised(theirs, units)
     if numerator is None or denominator is None or denominator.value <= 0:
         return None
@@ -114,7 +121,8 @@ def phase_seconds(runs: Sequence[RunRecord], name: str) -> Timing | None:
 
     Records that do not say what the phase took in each round give a value without variance.
     """
-    return _phase_call(runs, [[1.0] * len(rounds(run)) for run in runs], name)
+    cuts = _cut(runs)
+    return _phase_call(cuts, _seconds(cuts), name)
 
 
 def phase_ratio(runs: Sequence[RunRecord], reference: Sequence[RunRecord], name: str) -> Timing | None:
@@ -123,12 +131,12 @@ def phase_ratio(runs: Sequence[RunRecord], reference: Sequence[RunRecord], name:
     Records that do not say what the phase took in each round give a value without variance.
     """
     ours, theirs = _shared(runs, reference)
-    units = [_units(run) for run in theirs]
+    units = [_units(cut) for cut in theirs]
     call, unit = _phase_call(ours, units, name), _amortised(theirs, units)
-    steps = sum(len(run.steps.seconds) for run in ours)
+    steps = sum(len(cut.run.steps.seconds) for cut in ours)
     if call is None or unit is None or unit.value <= 0 or not steps:
         return None
-    calls = sum(run.phases[name].calls for run in ours if name in run.phases)
+    calls = sum(cut.run.phases[name].calls for cut in ours if name in cut.run.phases)
     per_step = Timing(call.value * calls / steps, call.variance, call.degrees, call.n)
     return _quotient(per_step, unit)
 
@@ -156,10 +164,71 @@ def relative_change(
     return math.expm1(difference), math.expm1(difference - half), math.expm1(min(difference + half, 700.0))
 
 
-def _amortised(runs: Sequence[RunRecord], units: Sequence[Sequence[float]]) -> Timing | None:
+@dataclass(frozen=True)
+class _Cut:
+    """A run cut into rounds, of which each step has its seconds and its kind.
+
+    Attributes:
+        run: the record.
+        whole: the steps of each round.
+        counted: those that were not interrupted; all where that is not known or too many were.
+        undisturbed: whether interrupted steps are left out.
+    """
+
+    run: RunRecord
+    whole: list[list[tuple[float, _Kind]]]
+    counted: list[list[tuple[float, _Kind]]]
+    undisturbed: bool
+
+
+def _cut(runs: Sequence[RunRecord]) -> list[_Cut]:
+    """The runs cut into rounds; either all of them lose their interrupted steps or none does."""
+    undisturbed = all(
+        run.steps.interrupted is not None and len(run.steps.interrupted) <= MOST_INTERRUPTED * len(run.steps.seconds)
+        for run in runs
+    )
+    return [_cut_one(run, undisturbed) for run in runs]
+
+
+def _cut_one(run: RunRecord, undisturbed: bool) -> _Cut:
+    left_out = set(run.steps.interrupted or ()) if undisturbed else set()
+    whole: list[list[tuple[float, _Kind]]] = []
+    counted: list[list[tuple[float, _Kind]]] = []
+    start = 0
+    for part in rounds(run):
+        steps = list(zip(part, run.steps.kind[start : start + len(part)], strict=True))
+        whole.append(steps)
+        counted.append([step for at, step in enumerate(steps, start) if at not in left_out])
+        start += len(part)
+    return _Cut(run, whole, counted, undisturbed)
+
+
+def _shared(runs: Sequence[RunRecord], others: Sequence[RunRecord]) -> tuple[list[_Cut], list[_Cut]]:
+    """The runs of the seeds that both arms have, paired and cut into rounds."""
+    by_seed = {run.seed: run for run in others}
+    ours = [run for run in runs if run.seed in by_seed]
+    cuts = _cut([*ours, *(by_seed[run.seed] for run in ours)])
+    return cuts[: len(ours)], cuts[len(ours) :]
+
+
+def _seconds(cuts: Sequence[_Cut]) -> list[list[float]]:
+    """The units of the rounds that leave times in seconds."""
+    return [[1.0] * len(cut.whole) for cut in cuts]
+
+
+def _units(cut: _Cut) -> list[float]:
+    """For each round the mean of the plain steps, the speed of the machine; 0 where there is none."""
+    found = []
+    for part in cut.counted:
+        plain = [second for second, kind in part if kind == "plain"]
+        found.append(math.fsum(plain) / len(plain) if plain else 0.0)
+    return found
+
+
+def _amortised(cuts: Sequence[_Cut], units: Sequence[Sequence[float]]) -> Timing | None:
     """The time of a step of the runs in the units of their rounds, each kind averaged apart."""
-    kinds = [kind for run in runs for kind in run.steps.kind]
-    parts = [(robust_mean(_by_kind(runs, units, kind)), kinds.count(kind)) for kind in _KINDS]
+    kinds = [kind for cut in cuts for kind in cut.run.steps.kind]
+    parts = [(robust_mean(_by_kind(cuts, units, kind)), kinds.count(kind)) for kind in _KINDS]
     known = [(timing, count / len(kinds)) for timing, count in parts if timing is not None]
     if not known:
         return None
@@ -176,54 +245,51 @@ def _amortised(runs: Sequence[RunRecord], units: Sequence[Sequence[float]]) -> T
     return Timing(value, sum(variance for variance, _ in terms), _degrees(terms), n)
 
 
-def _by_kind(runs: Sequence[RunRecord], units: Sequence[Sequence[float]], kind: _Kind) -> list[float]:
+def _by_kind(cuts: Sequence[_Cut], units: Sequence[Sequence[float]], kind: _Kind) -> list[float]:
     """For each round that has steps of the kind, their mean in the round's unit."""
+    # A kind whose every step was interrupted (curvature estimated once) is better known so than not at all.
+    return _means([cut.counted for cut in cuts], units, kind) or _means([cut.whole for cut in cuts], units, kind)
+
+
+def _means(
+    runs: Sequence[Sequence[Sequence[tuple[float, _Kind]]]], units: Sequence[Sequence[float]], kind: _Kind
+) -> list[float]:
     found = []
-    for run, run_units in zip(runs, units, strict=True):
-        start = 0
+    for parts, run_units in zip(runs, units, strict=True):
         # A run that ended early has fewer rounds than its reference, and the other way round.
-        for part, unit in zip(rounds(run), run_units, strict=False):
-            kinds = run.steps.kind[start : start + len(part)]
-            start += len(part)
-            seconds = [second for second, is_kind in zip(part, kinds, strict=True) if is_kind == kind]
+        for part, unit in zip(parts, run_units, strict=False):
+            seconds = [second for second, is_kind in part if is_kind == kind]
             if seconds and unit > 0:
                 found.append(math.fsum(seconds) / len(seconds) / unit)
     return found
 
 
-def _units(run: RunRecord) -> list[float]:
-    """For each round the mean of the plain steps, the speed of the machine; 0 where there is none."""
-    found, start = [], 0
-    for part in rounds(run):
-        kinds = run.steps.kind[start : start + len(part)]
-        start += len(part)
-        plain = [second for second, kind in zip(part, kinds, strict=True) if kind == "plain"]
-        found.append(math.fsum(plain) / len(plain) if plain else 0.0)
-    return found
-
-
-def _phase_call(runs: Sequence[RunRecord], units: Sequence[Sequence[float]], name: str) -> Timing | None:
+def _phase_call(cuts: Sequence[_Cut], units: Sequence[Sequence[float]], name: str) -> Timing | None:
     """The time of a call of the phase in the units of the rounds."""
+    having = [(cut, run_units) for cut, run_units in zip(cuts, units, strict=True) if name in cut.run.phases]
+    phases = [(cut.run.phases[name], cut.undisturbed, run_units) for cut, run_units in having]
     found: list[float] = []
-    totals, calls = [], 0
-    for run, run_units in zip(runs, units, strict=True):
-        if name in run.phases:
-            phase = run.phases[name]
-            by_round = zip(phase.seconds_by_round, phase.calls_by_round, run_units, strict=False)
-            found += [seconds / count / unit for seconds, count, unit in by_round if count and unit > 0]
-            known = [unit for unit in run_units if unit > 0]
-            if known:
-                totals.append(phase.seconds_total / (math.fsum(known) / len(known)))
-                calls += phase.calls
+    for phase, undisturbed, run_units in phases:
+        if undisturbed:
+            found += _calls(phase.undisturbed_seconds_by_round, phase.undisturbed_calls_by_round, run_units)
+    if not found:
+        for phase, _, run_units in phases:
+            found += _calls(phase.seconds_by_round, phase.calls_by_round, run_units)
+    calls = sum(phase.calls for phase, _, _ in phases)
     if found or not calls:
         return robust_mean(found)
+    totals = []
+    for phase, _, run_units in phases:
+        known = [unit for unit in run_units if unit > 0]
+        if known:
+            totals.append(phase.seconds_total / (math.fsum(known) / len(known)))
     return Timing(math.fsum(totals) / calls, None, 0, len(totals))
 
 
-def _shared(runs: Sequence[RunRecord], others: Sequence[RunRecord]) -> tuple[list[RunRecord], list[RunRecord]]:
-    by_seed = {run.seed: run for run in others}
-    ours = [run for run in runs if run.seed in by_seed]
-    return ours, [by_seed[run.seed] for run in ours]
+def _calls(seconds: Sequence[float], calls: Sequence[int], units: Sequence[float]) -> list[float]:
+    """For each round in which the phase was called, the mean time of a call in the round's unit."""
+    by_round = zip(seconds, calls, units, strict=False)
+    return [amount / count / unit for amount, count, unit in by_round if count and unit > 0]
 
 
 def _quotient(numerator: Timing, denominator: Timing) -> Timing:

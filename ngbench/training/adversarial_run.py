@@ -14,9 +14,10 @@ from torch import Tensor
 from ngbench.adversarial_task import PLAYERS
 from ngbench.arms import file_slug
 from ngbench.errors import RecordError
-from ngbench.measurement.breakdown import Breakdown
+from ngbench.measurement.breakdown import Breakdown, append_turn
 from ngbench.measurement.clock import Clock, clock_for
 from ngbench.measurement.fid import FrechetDistance
+from ngbench.measurement.interruptions import interruptions_of
 from ngbench.measurement.memory import MemoryMeter, memory_meter, parameter_bytes, state_bytes
 from ngbench.measurement.recorder import StepRecorder
 from ngbench.report.samples import add_sample, write_grid
@@ -93,7 +94,7 @@ class AdversarialRun:
         self._dtype = resolve_dtype(config.dtype, self._device)
         self._clock = clock if clock is not None else clock_for(self._device)
         self._meter = meter if meter is not None else memory_meter(self._device)
-        self._recorder: StepRecorder[Any] = StepRecorder(self._clock.mark)
+        self._recorder: StepRecorder[Any] = StepRecorder(self._clock.mark, interruptions_of(self._device))
         self._breakdown = Breakdown()
 
     def prepare(self) -> RunRecord:
@@ -225,9 +226,7 @@ class AdversarialRun:
         self._clock.release()
         self._breakdown.add(collected)
         record = self._record
-        record.steps.seconds += collected.amounts
-        record.steps.kind += collected.kinds
-        record.steps.turns.append(len(record.steps.seconds))
+        append_turn(record.steps, collected)
         record.phases = self._breakdown.records()
         record.memory.peak_bytes = max(self._meter.peak(), record.memory.peak_bytes or 0)
         record.memory.optimizer_state_bytes = sum(map(state_bytes, self._optimizers.values()))

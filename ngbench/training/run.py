@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from ngbench.errors import RecordError
-from ngbench.measurement.breakdown import Breakdown
+from ngbench.measurement.breakdown import Breakdown, append_turn
 from ngbench.measurement.clock import Clock, clock_for
+from ngbench.measurement.interruptions import interruptions_of
 from ngbench.measurement.memory import MemoryMeter, memory_meter, parameter_bytes, state_bytes
 from ngbench.measurement.recorder import StepRecorder
 from ngbench.results.record import LayerRecord, MemoryRecord, RunRecord
@@ -85,7 +86,7 @@ class Run:
         self._dtype = resolve_dtype(config.dtype, self._device)
         self._clock = clock if clock is not None else clock_for(self._device)
         self._meter = meter if meter is not None else memory_meter(self._device)
-        self._recorder: StepRecorder[Any] = StepRecorder(self._clock.mark)
+        self._recorder: StepRecorder[Any] = StepRecorder(self._clock.mark, interruptions_of(self._device))
         self._breakdown = Breakdown()
         self._steps = _Steps()
         self._training: Iterator[None] | None = None
@@ -257,9 +258,7 @@ class Run:
         self._clock.release()
         self._breakdown.add(collected)
         record = self._record
-        record.steps.seconds += collected.amounts
-        record.steps.kind += collected.kinds
-        record.steps.turns.append(len(record.steps.seconds))
+        append_turn(record.steps, collected)
         record.memory.peak_bytes = max(self._meter.peak(), record.memory.peak_bytes or 0)
         self._steps.seconds += sum(collected.amounts)
 

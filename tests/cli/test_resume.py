@@ -18,13 +18,14 @@ Read = Callable[[str | Path], dict[str, Any]]
 def without_times(run: dict[str, Any]) -> dict[str, Any]:
     """Everything that must be equal in two runs of the same configuration."""
     run = json.loads(json.dumps(run))
-    del run["started_at"], run["history"]["elapsed_seconds"], run["steps"]["seconds"]
+    del run["started_at"], run["history"]["elapsed_seconds"], run["steps"]["seconds"], run["steps"]["interrupted"]
     for name in ("peak_bytes", "baseline_bytes"):
         del run["memory"][name]
     for phase in run["phases"].values():
         for cost in (phase, *phase["by_kind"].values()):
             cost.pop("seconds_total")
-            cost.pop("seconds_by_round", None)
+            for name in ("seconds_by_round", "undisturbed_seconds_by_round", "undisturbed_calls_by_round"):
+                cost.pop(name, None)
     return run
 
 

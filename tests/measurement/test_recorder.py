@@ -111,3 +111,30 @@ def test_cleared_steps_are_not_collected_again(hand: Hand, recorder: StepRecorde
     assert recorder.closed_steps == 0
     step(recorder, lambda: hand.work(2))
     assert recorder.collect(difference).amounts == [2]
+
+
+def test_interrupted_steps_are_marked_and_their_phases_kept_apart(hand: Hand) -> None:
+    switches = [0]
+    recorder = StepRecorder(hand.mark, lambda: switches[0])
+    for seconds, interrupted in ((1, 0), (8, 3), (2, 0)):
+        recorder.begin_step()
+        recorder.switch("forward")
+        hand.work(seconds)
+        switches[0] += interrupted
+        recorder.end_step()
+    collected = recorder.collect(difference)
+    assert collected.interrupted == [False, True, False]
+    assert collected.phases["plain"]["forward"].amount == 11
+    assert (collected.undisturbed["forward"].amount, collected.undisturbed["forward"].calls) == (3, 2)
+    recorder.clear()
+    # While others took their turn.
+    switches[0] += 100
+    step(recorder, lambda: None)
+    assert recorder.collect(difference).interrupted == [False]
+
+
+def test_a_recorder_without_a_counter_knows_of_no_interruption(recorder: StepRecorder[float]) -> None:
+    step(recorder, lambda: recorder.switch("forward"))
+    collected = recorder.collect(difference)
+    assert collected.interrupted is None
+    assert collected.undisturbed == {}

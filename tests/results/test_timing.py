@@ -142,3 +142,57 @@ def test_the_interval_of_a_change_is_welchs():
 def test_a_change_needs_variances_but_takes_none_of_it(variance):
     found = relative_change(Timing(1.0, 0.0, 5, 6), Timing(1.5, variance, 5, 6))
     assert found == (None if variance is None else pytest.approx((0.5, 0.5, 0.5)))
+
+
+def with_interruptions(run, every, seconds=0.05):
+    """Every so many steps another program takes the processor for ``seconds``, in the last phase of the step."""
+    places = list(range(3, len(run.steps.seconds), every))
+    times = [s + seconds * (at in places) for at, s in enumerate(run.steps.seconds)]
+    update = {"seconds": times, "interrupted": places}
+    run = run.model_copy(update={"steps": run.steps.model_copy(update=update)}, deep=True)
+    left = [[at for at in range(start, start + STEPS) if at not in places] for start in range(0, len(times), STEPS)]
+    update = run.phases["update"]
+    update.undisturbed_calls_by_round = list(map(len, left))
+    update.undisturbed_seconds_by_round = [
+        total * len(steps) / calls
+        for total, steps, calls in zip(update.seconds_by_round, left, update.calls_by_round, strict=True)
+    ]
+    update.seconds_by_round = [
+        total + seconds * (STEPS - len(steps)) for total, steps in zip(update.seconds_by_round, left, strict=True)
+    ]
+    return run
+
+
+def test_interrupted_steps_do_not_count():
+    runs = [build_run(label) for label in ("kfac", "sgd")]
+    quiet = step_ratio([runs[0]], [runs[1]])
+    busy = step_ratio([with_interruptions(runs[0], 3)], [with_interruptions(runs[1], 7)])
+    assert busy.value == pytest.approx(quiet.value, rel=0.01)
+    assert busy.variance < 4 * quiet.variance
+    assert mean_step([with_interruptions(runs[0], 3)]).value == pytest.approx(mean_step([runs[0]]).value, rel=0.03)
+    phase = phase_ratio([with_interruptions(runs[0], 3)], [with_interruptions(runs[1], 7)], "update")
+    assert phase.value == pytest.approx(phase_ratio([runs[0]], [runs[1]], "update").value, rel=0.01)
+
+
+def test_work_on_every_tenth_step_counts_in_what_was_not_interrupted():
+    run, reference = (with_interruptions(build_run(label, noise=0), 7) for label in ("kfac", "sgd"))
+    rare = [s * (2 if at % 10 == 5 else 1) for at, s in enumerate(run.steps.seconds)]
+    before, after = step_ratio([run], [reference]), step_ratio([with_seconds(run, rare)], [reference])
+    assert after.value / before.value == pytest.approx(1.1, abs=0.03)
+
+
+def test_where_most_steps_were_interrupted_all_count_in_both_arms():
+    busy, calm = with_interruptions(build_run("kfac"), 1), with_interruptions(build_run("sgd"), 7)
+    unknown = [
+        run.model_copy(update={"steps": run.steps.model_copy(update={"interrupted": None})}) for run in (busy, calm)
+    ]
+    assert step_ratio([busy], [calm]) == step_ratio([unknown[0]], [unknown[1]])
+    assert phase_ratio([busy], [calm], "update") == phase_ratio([unknown[0]], [unknown[1]], "update")
+
+
+def test_a_refresh_that_happened_once_counts_although_it_was_interrupted():
+    run, reference = build_run("kfac", every=10**6), build_run("sgd")
+    expected = step_ratio([run], [reference])
+    for one, places in ((run, [0]), (reference, [])):
+        one.steps.interrupted = places
+    assert step_ratio([run], [reference]).value == pytest.approx(expected.value, rel=0.002)

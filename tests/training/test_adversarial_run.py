@@ -39,7 +39,8 @@ from ngbench.training.config import Budget
 def without_times(record: RunRecord) -> dict[str, Any]:
     kept = record.model_dump(exclude={"memory", "phases"})
     kept["history"].pop("elapsed_seconds")
-    kept["steps"].pop("seconds")
+    for name in ("seconds", "interrupted"):
+        kept["steps"].pop(name)
     return kept
 
 

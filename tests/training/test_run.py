@@ -186,6 +186,23 @@ def test_runs_that_take_turns_in_one_process_are_what_they_are_alone(
     assert [record.history.train_loss for record in records] == alone
 
 
+def test_the_record_names_the_steps_that_were_interrupted(
+    problem: Problem, configure: Configure, record_of: RecordOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Three looks in a turn of two steps; what happens between turns, when others run, does not count.
+    looks = iter([0, 0, 1, 7, 7, 7, 7, 9, 9, 20, 20, 21])
+    monkeypatch.setattr("ngbench.training.run.interruptions_of", lambda device: lambda: next(looks))
+    config = configure(turn_steps=2)
+    run = Run(config, problem, record_of(config))
+    run.prepare()
+    record = [run.epoch() for _ in range(2)][-1]
+    assert record.steps.interrupted == [1, 4, 7]
+    forward = record.phases["forward"]
+    assert forward.calls_by_round == [2, 2, 2, 2]
+    assert forward.undisturbed_calls_by_round == [1, 2, 1, 1]
+    assert 0 < forward.undisturbed_seconds_by_round[0] < forward.seconds_by_round[0]
+
+
 @pytest.mark.parametrize("optimizer", ["torch.optim.SGD", "kfac"])
 def test_turns_change_nothing_but_where_the_run_is_cut(
     problem: Problem, configure: Configure, record_of: RecordOf, run_to_end: RunToEnd, optimizer: str
@@ -288,11 +305,13 @@ def without_times(record: RunRecord) -> dict[str, Any]:
     values = record.model_dump()
     values["history"].pop("elapsed_seconds")
     values["steps"].pop("seconds")
+    values["steps"].pop("interrupted")
     for name in ("peak_bytes", "baseline_bytes"):
         values["memory"].pop(name)
     for phase in values["phases"].values():
         phase.pop("seconds_total")
-        phase.pop("seconds_by_round")
+        for name in ("seconds_by_round", "undisturbed_seconds_by_round", "undisturbed_calls_by_round"):
+            phase.pop(name)
         for cost in phase["by_kind"].values():
             cost.pop("seconds_total")
     return values
