@@ -9,8 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ngbench_tasks.conv_autoencoders import conv_autoencoder_cifar10, conv_autoencoder_mnist, conv_autoencoder_svhn
+from ngbench_tasks.conv_autoencoders import (
+    conv_autoencoder_cifar10,
+    conv_autoencoder_fashion_mnist,
+    conv_autoencoder_mnist,
+    conv_autoencoder_svhn,
+)
 from ngbench_tasks.deep_linear import deep_linear_14_mnist, deep_linear_64_fashion_mnist
+from ngbench_tasks.published import published_hyperparameters
 from ngbench_tasks.toys import toy_cnn_cifar1000, toy_mlp_mnist5000
 from torch import nn
 
@@ -26,10 +32,12 @@ BATCHES = {
     toy_mlp_mnist5000: (256, [1024, 5000]),
     toy_cnn_cifar1000: (256, [512, 1000]),
     conv_autoencoder_mnist: (128, [256, 512]),
+    conv_autoencoder_fashion_mnist: (128, [256, 512]),
     conv_autoencoder_cifar10: (256, [512, 1024, 2048]),
     conv_autoencoder_svhn: (256, [512, 1024, 2048]),
 }
 TASKS = list(BATCHES)
+GREY = [conv_autoencoder_mnist, conv_autoencoder_fashion_mnist]
 COLOURED = [conv_autoencoder_cifar10, conv_autoencoder_svhn]
 
 
@@ -49,7 +57,7 @@ def _made_data(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, names in (
         ("deep_linear", ("mnist", "fashion_mnist")),
         ("toys", ("mnist",)),
-        ("conv_autoencoders", ("mnist",)),
+        ("conv_autoencoders", ("mnist", "fashion_mnist")),
     ):
         for name in names:
             monkeypatch.setattr(f"ngbench_tasks.{module}.{name}", digits)
@@ -105,9 +113,9 @@ def test_toy_cnn() -> None:
     assert [tuple(p.shape) for p in model.parameters() if p.ndim > 1] == [(4, 3, 7, 7), (2, 4, 5, 5), (10, 2)]
 
 
-@pytest.mark.parametrize("build", [conv_autoencoder_mnist, *COLOURED])
+@pytest.mark.parametrize("build", [*GREY, *COLOURED])
 def test_auto_encoder_gives_back_the_shape_of_its_images(build: Callable[..., Task], tmp_path: Path) -> None:
-    channels = 1 if build is conv_autoencoder_mnist else 3
+    channels = 1 if build in GREY else 3
     task = build(examples=8)
     data = task.data(tmp_path)
     assert data.train_targets is data.train_inputs
@@ -131,17 +139,27 @@ def test_auto_encoders_differ_in_loss_activation_and_normalisation() -> None:
         modules = list(build().model())  # type: ignore[call-overload]
         return [type(module).__name__ for module in modules if not hasattr(module, "kernel_size")]
 
-    assert others(conv_autoencoder_mnist) == ["LeakyReLU"] * 3
-    assert conv_autoencoder_mnist().model()[1].negative_slope == 0.2  # type: ignore[index]
+    for build in GREY:
+        assert others(build) == ["LeakyReLU"] * 3
+        assert build().model()[1].negative_slope == 0.2  # type: ignore[index]
     for build in COLOURED:
         assert others(build) == ["BatchNorm2d", "ReLU"] * 3
     outputs, targets = torch.full((2, 1, 3, 3), 0.5), torch.ones(2, 1, 3, 3)
-    assert isinstance(conv_autoencoder_mnist().likelihood, Bernoulli)
-    loss = conv_autoencoder_mnist().likelihood.loss(outputs, targets)
-    assert float(loss) == pytest.approx(math.log1p(math.exp(-0.5)))
+    for build in GREY:
+        assert isinstance(build().likelihood, Bernoulli)
+        assert float(build().likelihood.loss(outputs, targets)) == pytest.approx(math.log1p(math.exp(-0.5)))
     for build in COLOURED:
         assert isinstance(build().likelihood, Gaussian)
         assert float(build().likelihood.loss(outputs, targets)) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("build", GREY)
+def test_auto_encoders_of_grey_images_renew_the_curvature_often_and_keep_what_is_published(
+    build: Callable[[], Task],
+) -> None:
+    values = build().hyperparameters["kfac"]
+    published = published_hyperparameters("conv-autoencoder-mnist")["kfac"]
+    assert values == {**published, "curvature_interval": 10, "inverse_interval": 10}
 
 
 def test_classifiers_report_their_accuracy() -> None:
