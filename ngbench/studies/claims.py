@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from ngbench.errors import ParameterError
 from ngbench.results.claims import Relation, parse_tolerance
 from ngbench.studies.settings import Count, Name, Part, Positive, Real, mapping_or_word, shape_of
 
@@ -149,7 +150,10 @@ class Claim(Part):
     @field_validator("tolerance")
     @classmethod
     def _readable(cls, value: float | str) -> float | str:
-        parse_tolerance(value)
+        try:
+            parse_tolerance(value)
+        except ParameterError as error:
+            raise ValueError(str(error)) from error
         return value
 
     @model_validator(mode="after")

@@ -125,6 +125,9 @@ def _first(source: LocatedYaml, error: ValidationError) -> StudyError:
         if detail["type"] == "unknown_key":
             path = (*path, detail["ctx"]["key"])
         located.append((path, detail))
+    # What is wrong within a list makes the list too short as well.
+    paths = [path for path, _ in located]
+    located = [one for one in located if not any(one[0] == path[: len(one[0])] != path for path in paths)]
     path, detail = min(located, key=lambda one: _line(source, one[0]))
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "missing":

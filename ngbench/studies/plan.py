@@ -98,7 +98,8 @@ def expand_arm(arm: Arm, runner: str, index: int = 0) -> Iterator[PlannedArm]:
 def _selector(arm: Arm, runs: str) -> Selector | None:
     if isinstance(arm.published, Selector):
         return arm.published
-    return None if arm.published == "none" else Selector(optimizer=arm.published or runs)
+    name = arm.published or runs
+    return None if name in ("none", "") else Selector(optimizer=name)
 
 
 def expand_arms(study: Study) -> list[PlannedArm]:
