@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ngbench import plugins
 from ngbench.data.presence import Presence
@@ -11,7 +11,7 @@ from ngbench.errors import NgbenchError
 
 __all__ = ["examine_data", "examine_plugins"]
 
-_LOADERS = {
+_LOADERS: dict[str, Callable[[str], object]] = {
     plugins.TASKS: plugins.task_plugin,
     plugins.OPTIMIZERS: plugins.optimizer,
     plugins.APPROXIMATIONS: lambda name: plugins.approximation(name, {}),
