@@ -31,6 +31,7 @@ __all__ = [
     "CoarseVector",
     "Column",
     "DenseVector",
+    "OnesVector",
     "RankOneVector",
     "krylov",
     "nicolaides",
@@ -121,6 +122,37 @@ class RankOneVector(CoarseVector):
         return [self.left, self.right]
 
 
+@dataclass(frozen=True)
+class OnesVector(CoarseVector):
+    """Ones, of the shape ``(d_out, d_in)``.
+
+    Attributes:
+        one: a scalar tensor, for the dtype and the device.
+    """
+
+    one: Tensor
+    d_out: int
+    d_in: int
+
+    def dense(self) -> Tensor:
+        return self.one.repeat(self.d_out, self.d_in)
+
+    def jacobian_products(self, block: FisherBlock) -> Tensor:
+        return block.rank_one_products(self.one.repeat(self.d_out), self.one.repeat(self.d_in))
+
+    def inner(self, matrix: Tensor) -> Tensor:
+        return matrix.sum()
+
+    def inner_vector(self, other: CoarseVector) -> Tensor:
+        return self.one * (self.d_out * self.d_in) if isinstance(other, OnesVector) else self.inner(other.dense())
+
+    def add_to(self, matrix: Tensor, factor: Tensor) -> None:
+        matrix.add_(factor)
+
+    def tensors(self) -> list[Tensor]:
+        return [self.one]
+
+
 Column = Mapping[Layer, CoarseVector]
 
 
@@ -168,15 +200,8 @@ CoarseSpace = Callable[[CoarseContext], list[Column]]
 
 def nicolaides(context: CoarseContext) -> list[Column]:
     """Ones (4.26)."""
-    dtype, device = context.batch.dtype, context.batch.device
-    return [
-        {
-            layer: RankOneVector(
-                torch.ones(block.d_out, dtype=dtype, device=device), torch.ones(block.d_in, dtype=dtype, device=device)
-            )
-            for layer, block in context.batch.blocks.items()
-        }
-    ]
+    one = torch.ones((), dtype=context.batch.dtype, device=context.batch.device)
+    return [{layer: OnesVector(one, block.d_out, block.d_in) for layer, block in context.batch.blocks.items()}]
 
 
 def spectral(context: CoarseContext) -> list[Column]:
@@ -276,4 +301,6 @@ def unpack_columns(packed: list[dict[str, Any]], layers: Mapping[str, Layer]) ->
 
 def _unpack_vector(tensors: list[Tensor], layer: Layer) -> CoarseVector:
     placed = [tensor.to(layer.weight.device, copy=True) for tensor in tensors]
-    return DenseVector(placed[0]) if len(placed) == 1 else RankOneVector(placed[0], placed[1])
+    if len(placed) == 2:
+        return RankOneVector(placed[0], placed[1])
+    return DenseVector(placed[0]) if placed[0].ndim else OnesVector(placed[0], layer.d_out, layer.d_in)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ngbench.curvature.coarse import CoarseContext, CoarseVector, Column
+from ngbench.curvature.coarse import CoarseContext, Column
 from ngbench.curvature.jacobian import Jacobian
 from ngbench.curvature.layers import Layer
 
@@ -105,7 +105,7 @@ class CoarseOperator:
 
     def restrict(self, matrices: Mapping[Layer, Tensor]) -> Tensor:
         """``R₀ matrices``: shape ``(N,)``, in float64."""
-        return torch.stack([vector.inner(matrices[layer]).double() for layer, vector in self._vectors])
+        return torch.stack([vector.inner(matrices[layer]) for layer, vector in self._vectors]).double()
 
     def restricted_residual(self, gradients: Mapping[Layer, Tensor], directions: Mapping[Layer, Tensor]) -> Tensor:
         """``R₀ (∇h − F• ζ)`` without forming the residual: shape ``(N,)``."""
@@ -118,10 +118,7 @@ class CoarseOperator:
 
     def add_correction(self, directions: Mapping[Layer, Tensor], coefficients: Tensor) -> None:
         """``ζ += R₀ᵀβ``, in place."""
-        for (layer, vector), factor in zip(self._vectors, coefficients, strict=True):
+        factors = coefficients.to(self.batch.dtype).unbind()
+        for (layer, vector), factor in zip(self._vectors, factors, strict=True):
             if layer in directions:
-                _add(vector, directions[layer], factor)
-
-
-def _add(vector: CoarseVector, matrix: Tensor, factor: Tensor) -> None:
-    vector.add_to(matrix, factor.to(matrix.dtype))
+                vector.add_to(directions[layer], factor.to(directions[layer].dtype))

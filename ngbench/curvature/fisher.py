@@ -232,6 +232,8 @@ class LinearBlock(FisherBlock):
     def transpose_times(self, matrix: Tensor) -> Tensor:
         # ⟨g āᵀ, W⟩ = ⟨g, W ā⟩, and W ā does not depend on the column; no padding to the odd width d + 1.
         images = torch.nn.functional.linear(self.inputs, *self._split(matrix))
+        if self.columns == 1:
+            return images.mul_(self.derivatives).sum(-1)
         return torch.sum(self._by_column(self.derivatives) * images, -1).flatten()
 
     def rank_one_products(self, left: Tensor, right: Tensor) -> Tensor:
@@ -272,6 +274,8 @@ class LinearBlock(FisherBlock):
             return self.transpose_times(other.total)
         g = other._summed(other.derivatives)
         images = (self._cross_products(other) if kept is None else kept) @ g
+        if self.columns == 1:
+            return images.mul_(self.derivatives).sum(-1)
         return torch.sum(self._by_column(self.derivatives) * images, -1).flatten()
 
     def _cross_products(self, other: LinearBlock) -> Tensor:

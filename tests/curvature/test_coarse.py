@@ -6,7 +6,7 @@ from dense import close, convolutions, perceptron, problem
 from oracle import vec
 
 from ngbench.curvature.approximations import kfac
-from ngbench.curvature.coarse import CoarseContext, DenseVector, RankOneVector, spectral
+from ngbench.curvature.coarse import CoarseContext, DenseVector, OnesVector, RankOneVector, spectral
 from ngbench.curvature.coarse_operator import CoarseOperator, PseudoInverse
 from ngbench.curvature.curvatures import KroneckerCurvature
 from ngbench.curvature.exact import ExactCurvature
@@ -66,12 +66,17 @@ def test_the_spectral_space_needs_kronecker_factors():
         spectral(_context(given, ExactCurvature(given.layers, damping=0.1)))
 
 
-def test_a_rank_one_vector_is_its_matrix():
+@pytest.mark.parametrize("kind", ["rank-one", "ones"])
+def test_a_structured_vector_is_its_matrix(kind):
     given = problem(model=perceptron())
     layer, block = next(iter(given.blocks.items()))
     torch.manual_seed(2)
-    vector = RankOneVector(torch.randn(layer.d_out).double(), torch.randn(layer.d_in).double())
-    other = RankOneVector(torch.randn(layer.d_out).double(), torch.randn(layer.d_in).double())
+    vector, other = (
+        RankOneVector(torch.randn(layer.d_out).double(), torch.randn(layer.d_in).double())
+        if kind == "rank-one"
+        else OnesVector(torch.tensor(1.0).double(), layer.d_out, layer.d_in)
+        for _ in range(2)
+    )
     dense = DenseVector(vector.dense())
     matrix = torch.randn(layer.d_out, layer.d_in).double()
     close(vector.jacobian_products(block), dense.jacobian_products(block), 1e-12)
