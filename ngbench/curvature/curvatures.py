@@ -17,7 +17,7 @@ from torch import Tensor
 from ngbench.curvature.approximations import Approximation, Estimate
 from ngbench.curvature.deferred import DeferredGradient
 from ngbench.curvature.fisher import FisherBlock
-from ngbench.curvature.inverses import Damping, DampingKind, IterativeInverse, invert, pack_inverse, unpack_inverse
+from ngbench.curvature.inverses import Damping, DampingKind, invert, pack_inverse, unpack_inverse
 from ngbench.curvature.kronecker import KroneckerInverse, KroneckerSum
 from ngbench.curvature.layers import Layer
 from ngbench.curvature.parallel import map_layers
@@ -134,7 +134,8 @@ class KroneckerCurvature(Curvature):
             estimate = self.approximation(block, self.starts.get(layer.name))
             self._average(layer.name, estimate)
             self.positions[layer.name] = block.positions
-            self._estimates[layer.name] = estimate
+            # The products themselves are as large as the average, and of no more use.
+            self._estimates[layer.name] = replace(estimate, value=KroneckerSum(()), start=None)
 
     def _average(self, name: str, estimate: Estimate) -> None:
         if estimate.start is None:
@@ -217,7 +218,7 @@ class KroneckerCurvature(Curvature):
             numbers["unconverged"] = float(sum(not estimate.converged for estimate in estimates.values()))
         for name, inverse in self.inverses.items():
             # A solution by iteration has news at every step, an inverse only when it is made.
-            if refreshed or isinstance(inverse, IterativeInverse):
+            if refreshed or inverse.iterates:
                 numbers.update({f"{key}/{name}": value for key, value in inverse.diagnostics().items()})
         if refreshed:
             numbers.update({f"raised_damping/{name}": 1.0 for name in sorted(self._raised)})

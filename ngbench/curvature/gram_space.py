@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ngbench.curvature.fisher import LinearBlock
 from ngbench.curvature.moments import homogeneous_second_moment, second_moment
+from ngbench.curvature.norms import frobenius_norm
 from ngbench.curvature.rearrangement import DirectRearrangement, Rearrangement
 from ngbench.curvature.singular import Triplet
 
@@ -118,8 +119,7 @@ class GramRearrangement(Rearrangement):
             return a, g
         # The norms of the matrices themselves are more accurate than those in coefficients, in which u was divided by
         # its norm: σ is too large by the error of that of u, and too small by that of v.
-        left = float(torch.linalg.vector_norm(a, dtype=torch.float64))
-        right = float(torch.linalg.vector_norm(g, dtype=torch.float64))
+        left, right = float(frobenius_norm(a)), float(frobenius_norm(g))
         if not left * right:
             return torch.zeros_like(a), torch.zeros_like(g)
         root = (triplet.sigma * right / left) ** 0.5

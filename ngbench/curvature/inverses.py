@@ -9,14 +9,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ngbench.curvature import low_rank
 from ngbench.curvature.kronecker import (
     FactoredInverse,
     KroneckerInverse,
     KroneckerSum,
-    damped_factors,
-    invert_factored,
+    factor_shifts,
+    invert_shifted,
+    shifted,
 )
-from ngbench.curvature.two_term import DiagonalisedInverse, SecondTerm, invert_normal, invert_two_term
+from ngbench.curvature.projected import ProjectedInverse, ProjectedNormalInverse, Side, project, side_of
+from ngbench.curvature.two_term import DiagonalisedInverse, SecondTerm, invert_normal, invert_two_shifted
 
 __all__ = ["Damping", "DampingKind", "IterativeInverse", "invert", "pack_inverse", "unpack_inverse"]
 
@@ -94,6 +97,10 @@ class IterativeInverse(KroneckerInverse):
     residual: float = 0.0
     negative_curvature: bool = False
 
+    @property
+    def iterates(self) -> bool:
+        return True
+
     def times(self, matrix: Tensor) -> Tensor:
         solution, residual = torch.zeros_like(matrix), matrix.clone()
         size = float(torch.linalg.vector_norm(matrix, dtype=torch.float64))
@@ -131,6 +138,8 @@ def _dot(x: Tensor, y: Tensor) -> float:
 def invert(total: KroneckerSum, damping: Damping, positions: int = 1) -> KroneckerInverse:
     """The inverse of the damped sum: in closed form for one product, and for two under factored damping.
 
+    Factors that are wide and of low rank are projected on their range first; see :mod:`ngbench.curvature.projected`.
+
     Args:
         total: one or more products, the first one of positive semi-definite factors.
         damping: λ is divided by ``positions``.
@@ -139,57 +148,93 @@ def invert(total: KroneckerSum, damping: Damping, positions: int = 1) -> Kroneck
     Raises:
         ValueError: ``second_term="absolute"`` with three products or more.
     """
-    value = damping.value / positions
-    first, rank = KroneckerSum(total.terms[:1]), len(total.terms)
-    if damping.kind == "normal":
-        diagonalised = invert_normal(first, value)
-        return diagonalised if rank == 1 else IterativeInverse(total, value, diagonalised, diagonalised.info)
-    if rank == 1:
-        return invert_factored(first, value, use_pi=damping.use_pi, raised=damping.raised)
+    rank = len(total.terms)
     if rank > 2 and damping.second_term == "absolute":
         raise ValueError(f"second_term='absolute' is not allowed with a sum of {rank} products: only 'clamp' is")
+    value = damping.value / positions
+    if damping.kind == "normal":
+        return _invert_normal(total, value)
+    shifts = factor_shifts(*total.terms[0], value, use_pi=damping.use_pi, raised=damping.raised)
+    if not _is_wide(total):
+        return _invert_factored(total, shifts, damping)
+    projection = project(total, (float(shifts[0]), float(shifts[1])), _CUBES[min(rank, 2)])
+    if projection is None:
+        return _invert_factored(total, shifts, damping)
+    core = _invert_factored(projection.total, shifts, damping)
+    (a, g), (a_core, g_core) = total.terms[0], projection.total.terms[0]
+    a_side, a_info = side_of(a, a_core, projection.a, shifts[0])
+    g_side, g_info = side_of(g, g_core, projection.g, shifts[1])
+    return ProjectedInverse(core, a_side, g_side, core.info + a_info + g_info)
+
+
+def _is_wide(total: KroneckerSum) -> bool:
+    return any(len(factor) >= low_rank.WIDE for factor in total.terms[0])
+
+
+def _invert_factored(total: KroneckerSum, shifts: tuple[Tensor, Tensor], damping: Damping) -> KroneckerInverse:
+    if len(total.terms) == 1:
+        return invert_shifted(total, shifts)
     two = KroneckerSum(total.terms[:2])
-    inverse = invert_two_term(
-        two,
-        value,
-        use_pi=damping.use_pi,
-        second_term=damping.second_term,
-        floor=damping.floor,
-        raised=damping.raised,
-    )
-    if rank == 2:
+    inverse = invert_two_shifted(two, shifts, second_term=damping.second_term, floor=damping.floor)
+    if len(total.terms) == 2:
         return inverse
-    damped = damped_factors(*total.terms[0], value, use_pi=damping.use_pi, raised=damping.raised)
-    return IterativeInverse(KroneckerSum((damped, *total.terms[1:])), 0.0, inverse, inverse.info)
+    (a, g), *others = total.terms
+    damped = shifted(a, shifts[0]), shifted(g, shifts[1])
+    return IterativeInverse(KroneckerSum((damped, *others)), 0.0, inverse, inverse.info)
 
 
-_KINDS: dict[str, type[KroneckerInverse]] = {
-    kind.__name__: kind for kind in (FactoredInverse, DiagonalisedInverse, IterativeInverse)
+def _invert_normal(total: KroneckerSum, value: float) -> KroneckerInverse:
+    projection = project(total, value, _CUBES[0]) if _is_wide(total) else None
+    core_total = total if projection is None else projection.total
+    core: KroneckerInverse = invert_normal(KroneckerSum(core_total.terms[:1]), value)
+    if len(total.terms) > 1:
+        core = IterativeInverse(core_total, value, core, core.info)
+    return core if projection is None else ProjectedNormalInverse(core, projection.a, projection.g, value, core.info)
+
+
+# Operations of the inverse in units of d³ (see measurement/operations.py): a diagonalisation for normal damping; a
+# Cholesky factorisation and its inverse for one product; a factorisation, three solves and a diagonalisation for two.
+_CUBES = {0: 9.0, 1: 1.0, 2: 12.0}
+
+_KINDS: dict[str, type[Any]] = {
+    kind.__name__: kind
+    for kind in (
+        FactoredInverse,
+        DiagonalisedInverse,
+        IterativeInverse,
+        ProjectedInverse,
+        ProjectedNormalInverse,
+        Side,
+    )
 }
 
 
 def pack_inverse(inverse: KroneckerInverse) -> dict[str, Any]:
     """Tensors and numbers from which :func:`unpack_inverse` makes the inverse again."""
+    return _pack(inverse)
 
+
+def _pack(part: Any) -> dict[str, Any]:
     def pack(value: Any) -> Any:
-        if isinstance(value, KroneckerInverse):
-            return pack_inverse(value)
+        if type(value).__name__ in _KINDS:
+            return _pack(value)
         return [list(term) for term in value.terms] if isinstance(value, KroneckerSum) else value
 
-    return {
-        "kind": type(inverse).__name__,
-        **{entry.name: pack(getattr(inverse, entry.name)) for entry in fields(inverse)},  # type: ignore[arg-type]
-    }
+    return {"kind": type(part).__name__, **{entry.name: pack(getattr(part, entry.name)) for entry in fields(part)}}
 
 
 def unpack_inverse(state: Mapping[str, Any], place: Callable[[Tensor], Tensor]) -> KroneckerInverse:
     """The inverse that was packed, its tensors put through ``place``."""
+    inverse: KroneckerInverse = _unpack(state, place)
+    return inverse
 
+
+def _unpack(state: Mapping[str, Any], place: Callable[[Tensor], Tensor]) -> Any:
     def unpack(value: Any) -> Any:
         if isinstance(value, Tensor):
             return place(value)
         if isinstance(value, Mapping):
-            return unpack_inverse(value, place)
+            return _unpack(value, place)
         return KroneckerSum(tuple((place(a), place(g)) for a, g in value)) if isinstance(value, list) else value
 
     return _KINDS[state["kind"]](**{name: unpack(value) for name, value in state.items() if name != "kind"})

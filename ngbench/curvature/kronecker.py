@@ -12,7 +12,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["FactoredInverse", "KroneckerInverse", "KroneckerSum", "damped_factors", "invert_factored", "pi_ratio"]
+from ngbench.curvature.norms import frobenius_norm, frobenius_product
+
+__all__ = [
+    "FactoredInverse",
+    "KroneckerInverse",
+    "KroneckerSum",
+    "damped_factors",
+    "factor_shifts",
+    "inverse_of_shifted",
+    "invert_factored",
+    "invert_shifted",
+    "pi_ratio",
+    "shifted",
+]
 
 
 @dataclass(frozen=True)
@@ -66,9 +79,8 @@ class KroneckerSum:
 
 
 def _cosine(x: Tensor, y: Tensor) -> Tensor:
-    product = torch.sum(x * y, dtype=torch.float64)
-    lengths = torch.linalg.vector_norm(x, dtype=torch.float64) * torch.linalg.vector_norm(y, dtype=torch.float64)
-    return torch.where(lengths > 0, product / lengths, 0.0)
+    lengths = frobenius_norm(x) * frobenius_norm(y)
+    return torch.where(lengths > 0, frobenius_product(x, y) / lengths, 0.0)
 
 
 def pi_ratio(a: Tensor, g: Tensor) -> Tensor:
@@ -90,6 +102,11 @@ class KroneckerInverse(ABC):
     @abstractmethod
     def times(self, matrix: Tensor) -> Tensor:
         """The product with ``vec(matrix)``, as a matrix ``(d_out, d_in)``."""
+
+    @property
+    def iterates(self) -> bool:
+        """Whether every product is an iteration, with news for :meth:`diagnostics`."""
+        return False
 
     def diagnostics(self) -> dict[str, float]:
         """Numbers about the inverse and its last product that belong in a record; none by default."""
@@ -116,40 +133,51 @@ class FactoredInverse(KroneckerInverse):
         return self.g @ (matrix @ self.a)
 
 
-def damped_factors(
-    a: Tensor, g: Tensor, damping: float, *, use_pi: bool, raised: bool = False
-) -> tuple[Tensor, Tensor]:
-    """``A + π√λ I`` and ``G + π⁻¹√λ I`` (3.1.2, 1.50).
+def factor_shifts(a: Tensor, g: Tensor, damping: float, *, use_pi: bool, raised: bool = False) -> tuple[Tensor, Tensor]:
+    """``π√λ`` and ``π⁻¹√λ`` (3.1.2, 1.50), scalar tensors.
 
     Args:
         a: ``(d_in, d_in)``.
         g: ``(d_out, d_out)``.
         damping: λ > 0.
         use_pi: balance by :func:`pi_ratio`; otherwise π = 1.
-        raised: add to each factor at least what makes it positive definite in its precision, whose rounding errors are
+        raised: for each factor at least what makes it positive definite in its precision, whose rounding errors are
             of the order of the trace times the unit of rounding.
     """
     pi = pi_ratio(a, g) if use_pi else torch.ones((), dtype=a.dtype, device=a.device)
-    shifts = [pi * damping**0.5, damping**0.5 / pi]
-    if raised:
-        shifts = [torch.maximum(s, _least_shift(factor)) for s, factor in zip(shifts, (a, g), strict=True)]
-    a, g = a.clone(), g.clone()
-    a.diagonal().add_(shifts[0])
-    g.diagonal().add_(shifts[1])
-    return a, g
+    for_a, for_g = pi * damping**0.5, damping**0.5 / pi
+    if not raised:
+        return for_a, for_g
+    return torch.maximum(for_a, _least_shift(a)), torch.maximum(for_g, _least_shift(g))
+
+
+def damped_factors(
+    a: Tensor, g: Tensor, damping: float, *, use_pi: bool, raised: bool = False
+) -> tuple[Tensor, Tensor]:
+    """``A + π√λ I`` and ``G + π⁻¹√λ I`` (3.1.2, 1.50); the arguments are those of :func:`factor_shifts`."""
+    shifts = factor_shifts(a, g, damping, use_pi=use_pi, raised=raised)
+    return shifted(a, shifts[0]), shifted(g, shifts[1])
+
+
+def shifted(factor: Tensor, shift: Tensor) -> Tensor:
+    """``factor + shift · I``, a new tensor."""
+    total = factor.clone()
+    total.diagonal().add_(shift)
+    return total
 
 
 def _least_shift(factor: Tensor) -> Tensor:
     return 4 * torch.finfo(factor.dtype).eps * factor.diagonal().sum()
 
 
-def _inverse(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    factor, info = torch.linalg.cholesky_ex(matrix)
+def inverse_of_shifted(factor: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """``(factor + shift · I)⁻¹``, and non-zero where it is not positive definite in its precision."""
+    lower, info = torch.linalg.cholesky_ex(shifted(factor, shift))
     try:
-        return torch.cholesky_inverse(factor), info
+        return torch.cholesky_inverse(lower), info
     except RuntimeError:
         # What is left of a failed factorisation may be singular; ``info`` says that it failed.
-        return torch.zeros_like(matrix), torch.ones_like(info)
+        return torch.zeros_like(factor), torch.ones_like(info)
 
 
 def invert_factored(
@@ -161,13 +189,18 @@ def invert_factored(
         product: a single Kronecker product.
         damping: λ > 0.
         use_pi: balance the damping by :func:`pi_ratio`; otherwise π = 1.
-        raised: as for :func:`damped_factors`.
+        raised: as for :func:`factor_shifts`.
 
     Returns:
         The inverse; its ``info`` says whether the damped factors are positive definite in their precision.
     """
     ((a, g),) = product.terms
-    a, g = damped_factors(a, g, damping, use_pi=use_pi, raised=raised)
-    a_inverse, a_info = _inverse(a)
-    g_inverse, g_info = _inverse(g)
+    return invert_shifted(product, factor_shifts(a, g, damping, use_pi=use_pi, raised=raised))
+
+
+def invert_shifted(product: KroneckerSum, shifts: tuple[Tensor, Tensor]) -> FactoredInverse:
+    """The same, with what damping adds to the two factors."""
+    ((a, g),) = product.terms
+    a_inverse, a_info = inverse_of_shifted(a, shifts[0])
+    g_inverse, g_info = inverse_of_shifted(g, shifts[1])
     return FactoredInverse(a_inverse, g_inverse, a_info + g_info)

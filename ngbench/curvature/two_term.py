@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from ngbench.curvature.eigen import symmetric_eigen
-from ngbench.curvature.kronecker import KroneckerInverse, KroneckerSum, damped_factors
+from ngbench.curvature.kronecker import KroneckerInverse, KroneckerSum, factor_shifts, shifted
 
-__all__ = ["DiagonalisedInverse", "SecondTerm", "invert_normal", "invert_two_term"]
+__all__ = ["DiagonalisedInverse", "SecondTerm", "invert_normal", "invert_two_shifted", "invert_two_term"]
 
 SecondTerm = Literal["clamp", "absolute"]
 
@@ -87,13 +87,21 @@ def invert_two_term(
         second_term: C and D need not be semi-definite, so that ``1 + s₂s₁ᵀ`` may have entries near or below zero:
             ``"clamp"`` raises entries to ``floor``; ``"absolute"`` takes the absolute values of s₁ and s₂.
         floor: in (0, 1]; no direction is given a step longer than 1/floor times the one of the first product alone.
-        raised: as for :func:`~ngbench.curvature.kronecker.damped_factors`.
+        raised: as for :func:`~ngbench.curvature.kronecker.factor_shifts`.
 
     Returns:
         The inverse; its ``info`` says whether the damped factors are positive definite in their precision.
     """
-    (first, (c, d)) = total.terms
-    a, b = damped_factors(*first, damping, use_pi=use_pi, raised=raised)
+    shifts = factor_shifts(*total.terms[0], damping, use_pi=use_pi, raised=raised)
+    return invert_two_shifted(total, shifts, second_term=second_term, floor=floor)
+
+
+def invert_two_shifted(
+    total: KroneckerSum, shifts: tuple[Tensor, Tensor], *, second_term: SecondTerm, floor: float
+) -> DiagonalisedInverse:
+    """The same, with what damping adds to the two factors of the first product."""
+    ((a, b), (c, d)) = total.terms
+    a, b = shifted(a, shifts[0]), shifted(b, shifts[1])
     a_values, a_basis, a_info = _diagonalise(a, c)
     b_values, b_basis, b_info = _diagonalise(b, d)
     info = a_info + b_info
