@@ -202,7 +202,7 @@ class Run:
         if left is not None:
             order = order[: left * config.batch_size]
         parts = batches(order.to(self._device), config.batch_size)
-        pauses = turn_ends(len(parts), config.turn_steps)[:-1]
+        pauses = frozenset(turn_ends(len(parts), config.turn_steps)[:-1])
         generator = epoch_generator(config.seed, epoch, stream=1)
         interval = 1 if self._device.type == "cpu" else SYNCHRONISE_EVERY
         before = self._record.history.elapsed_seconds[-1] if self._record.history.elapsed_seconds else 0.0

@@ -23,7 +23,7 @@ from ngbench.results.statistics import median_interval
 from ngbench.training.plan import Plan, Request, make_plan
 from ngbench.training.problem import DeviceData, Problem, initial_model, initial_optimizer
 from ngbench.training.randomness import batches, epoch_order
-from ngbench.training.run import OnStep, Run, _Steps
+from ngbench.training.run import Run, _Steps
 
 WARM_UP = 10
 # Where a model happens to lie in memory moves its step by up to 1 %: so several pairs, made in alternating order.
@@ -39,8 +39,10 @@ def without_validation(problem: Problem) -> Problem:
 
 
 def harness_steps(run: Run) -> Iterator[None]:
+    """One step at a time, from a run whose turns are of one step: it pauses after each but the last of an epoch."""
     while True:
-        yield from run._train(_Steps(), None)
+        yield from run._train(_Steps())
+        yield
 
 
 def bare_steps(plan: Plan, problem: Problem) -> Iterator[None]:
@@ -74,9 +76,9 @@ def timed(action: Callable[[], object], device: torch.device) -> float:
 class StepTimedRun(Run):
     """Knows how long the steps of its last epoch took, the loop around them included."""
 
-    def _train(self, steps: _Steps, on_step: OnStep | None) -> Iterator[None]:
+    def _train(self, steps: _Steps) -> Iterator[None]:
         start = time.perf_counter()
-        yield from super()._train(steps, on_step)
+        yield from super()._train(steps)
         self.seconds_in_steps = time.perf_counter() - start
         self.steps = len(steps.losses)
 
@@ -96,7 +98,7 @@ def one_pair(plan: Plan, problem: Problem, quadruples: int, *, harness_first: bo
 
     def make_harness() -> Iterator[None]:
         planned = plan.groups[0][0]
-        run = Run(planned.config, problem, planned.record)
+        run = Run(replace(planned.config, turn_steps=1), problem, planned.record)
         run.prepare()
         return harness_steps(run)
 
@@ -139,7 +141,7 @@ def main() -> int:
     )
     problem = without_validation(plan.problem)
     planned = plan.groups[0][0]
-    run = StepTimedRun(planned.config, problem, planned.record)
+    run = StepTimedRun(replace(planned.config, turn_steps=None), problem, planned.record)
     run.prepare()
     outside, steps = once_an_epoch(run)
     differences, bare_seconds = [], []
