@@ -49,7 +49,7 @@ def test_a_study_of_everything_survives_too(parse):
         (
             "right: Adam}",
             "right: {arm: Adam, divided_by: KFAC 0.01, batch_size: 64, at: {every: 95%, after: 3}}, tolerance: 2%}\n"
-            "  - {name: order, says: s, measurement: metric.accuracy, at: {seconds: equal}, order: [Adam, [KFAC 0.1]]}\n"
+            "  - {name: o, says: s, measurement: metric.accuracy, at: {seconds: equal}, order: [Adam, [KFAC 0.1]]}\n"
             "  - {name: grows, says: s, measurement: step_time, left: Adam, relation: falls_with_batch_size}",
         ),
         ("batch_sizes: [64, 128]", "batch_sizes: [64, 128], by_batch_size: {64: {Adam: {lr: 1e-3}}}"),
