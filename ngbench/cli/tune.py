@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ngbench.cli import options
-from ngbench.training.limits import LIMITS
+from ngbench.training.limits import LIMITS, SEARCH_LIMITS
 
 __all__ = ["tune"]
 
@@ -71,7 +71,7 @@ def tune(
         typer.Option(
             "--trials",
             metavar="N",
-            parser=LIMITS["seeds"].convert,
+            parser=SEARCH_LIMITS["trials"].convert,
             help="Trials of each arm.",
             show_default="the whole grid",
             rich_help_panel=_SEARCH,
@@ -103,7 +103,7 @@ def tune(
         typer.Option(
             "--workers",
             metavar="N",
-            parser=LIMITS["threads"].convert,
+            parser=SEARCH_LIMITS["workers"].convert,
             help="Trials that run at the same time, each in a process of its own.",
             rich_help_panel=_SEARCH,
         ),

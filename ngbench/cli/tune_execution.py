@@ -27,8 +27,7 @@ from ngbench.results.environment import describe_environment
 from ngbench.results.record import EnvironmentRecord, RunRecord
 from ngbench.results.store import Store
 from ngbench.tuning.plan import SearchPlan, SearchRequest, plan_search
-from ngbench.tuning.search import ArmResult, SearchResult, run_search
-from ngbench.tuning.storage import SharedStorage
+from ngbench.tuning.search import ArmResult, SearchResult, open_ledger, run_search
 from ngbench.tuning.trials import trial_label
 
 __all__ = ["BEST_FILE", "STORAGE_FILE", "TuneOutputs", "run_tune"]
@@ -104,7 +103,7 @@ def run_tune(request: SearchRequest, outputs: TuneOutputs, *, workers: int, quie
     environment.threads = plan.threads
     _check_directory_is_ours(plan, outputs)
     with outputs.trials() as path, one_interrupt():
-        storage = SharedStorage(path)
+        ledger = open_ledger(plan, path)
         planned = {arm.label: arm.trials for arm in plan.arms}
         with redirect_stdout(sys.stderr), progress_for(Console(stderr=True), planned, plan.metric, quiet=quiet) as news:
             for line in introduce(request.run.device, plan.device, plan.threads, plan.problem.data):
@@ -115,7 +114,7 @@ def run_tune(request: SearchRequest, outputs: TuneOutputs, *, workers: int, quie
                 news.note("nothing is kept of the trials: --output or --storage would")
             result = run_search(
                 plan,
-                storage=storage,
+                ledger,
                 output=outputs.directory,
                 workers=workers,
                 reporter=news,

@@ -13,6 +13,7 @@ from ngbench.arms import ArmSpec
 from ngbench.errors import ParameterError, UnknownNameError
 from ngbench.parameters import Parameter, convert_given, format_value
 from ngbench.task import Task
+from ngbench.training.limits import SEARCH_LIMITS
 from ngbench.training.plan import Plan, Request, make_plan
 from ngbench.training.problem import Problem
 from ngbench.tuning.ledger import SearchedArm
@@ -100,8 +101,9 @@ def plan_search(request: SearchRequest, *, workers: int = 1) -> SearchPlan:
         raise UnknownNameError("sampler", sampler, SAMPLERS)
     if request.trials is None and sampler != "grid":
         raise ParameterError(f"sampler {sampler!r} needs --trials, how many trials each arm gets")
-    if request.trials is not None and request.trials < 1:
-        raise ParameterError(f"trials={request.trials} is not allowed, it must be an integer >= 1")
+    if request.trials is not None:
+        SEARCH_LIMITS["trials"].convert(request.trials)
+    SEARCH_LIMITS["workers"].convert(workers)
     proposers = {
         label: proposer(sampler, space, request.sampler_seed, metric.direction) for label, space in spaces.items()
     }
@@ -116,8 +118,6 @@ def plan_search(request: SearchRequest, *, workers: int = 1) -> SearchPlan:
         fixed = {name: _plain_value(value) for name, value in hyperparameters.items() if name not in space}
         searched = {name: plain(dimension) for name, dimension in space.items()}
         identity = {"optimizer": arm.optimizer, "hyperparameters": fixed, "space": searched}
-        # An order of the settings, which the order of a grid depends on.
-        identity["order"] = list(space)
         arms.append(SearchedArm(arm.label, proposers[arm.label], _trials(request.trials, sampler, space), identity))
     first = plans[run.arms[0].label]
     return SearchPlan(

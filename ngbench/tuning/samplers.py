@@ -61,7 +61,7 @@ class _Grid(Proposer):
     def propose(self, number: int, before: Sequence[FrozenTrial]) -> dict[str, Any]:
         place = self._order[number]
         point = {}
-        for name, dimension in self.space.items():
+        for name, dimension in sorted(self.space.items()):
             assert isinstance(dimension, Choice)
             place, at = divmod(place, len(dimension.values))
             point[name] = dimension.encode(dimension.values[at])
@@ -109,11 +109,11 @@ def proposer(name: str, space: Space, seed: int, direction: Direction) -> Propos
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """The space as Optuna has it."""
+    """The space as Optuna has it, in an order that does not depend on the one in which the user gave it."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     found: dict[str, BaseDistribution] = {}
-    for name, dimension in space.items():
+    for name, dimension in sorted(space.items()):
         if isinstance(dimension, Choice):
             found[name] = CategoricalDistribution([dimension.encode(value) for value in dimension.values])
         elif dimension.integer:

@@ -34,6 +34,7 @@ __all__ = [
     "SearchRequest",
     "SearchResult",
     "TrialNews",
+    "open_ledger",
     "plan_search",
     "run_search",
     "search",
@@ -122,13 +123,22 @@ def search(
     # A plugin that prints must not write into what goes to standard output.
     with redirect_stdout(sys.stderr):
         plan = plan_search(request, workers=workers)
-    return run_search(plan, storage=SharedStorage(storage), output=output, workers=workers, reporter=reporter)
+    return run_search(plan, open_ledger(plan, storage), output=output, workers=workers, reporter=reporter)
+
+
+def open_ledger(plan: SearchPlan, storage: Path) -> Ledger:
+    """The trials of the search in that file, which is made if it does not exist.
+
+    Raises:
+        UsageError: it cannot be used, or is that of another search, naming what differs.
+    """
+    return Ledger(SharedStorage(storage), plan.arms, plan.common, plan.metric.direction)
 
 
 def run_search(
     plan: SearchPlan,
+    ledger: Ledger,
     *,
-    storage: SharedStorage,
     output: Path | None = None,
     workers: int = 1,
     reporter: Reporter | None = None,
@@ -139,14 +149,13 @@ def run_search(
 
     Args:
         plan: what will be searched.
-        storage: the trials.
+        ledger: its trials.
         output: directory of the records.
         workers: how many trials run at the same time.
         reporter: told what happens.
         environment: goes into the records.
         make_executor: makes where the runs of one worker are executed.
     """
-    ledger = Ledger(storage, plan.arms, plan.common, plan.metric.direction)
     store = None
     if output is not None:
         environment = describe_environment() if environment is None else environment

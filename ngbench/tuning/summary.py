@@ -164,7 +164,6 @@ def importance(space: Space, attempts: Sequence[Attempt], direction: Direction) 
     import warnings
 
     from optuna import create_study
-    from optuna.exceptions import ExperimentalWarning
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
     from optuna.trial import create_trial
 
@@ -187,7 +186,8 @@ def importance(space: Space, attempts: Sequence[Attempt], direction: Direction) 
     )
     # Half a trial less, so that rounding cannot make it one more.
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
+        # That it is experimental, and that nothing tells the best from the others, which the result says.
+        warnings.simplefilter("ignore")
         evaluator = PedAnovaImportanceEvaluator(target_quantile=(top - 0.5) / len(used))
         found = get_param_importances(study, evaluator=evaluator, params=list(space), normalize=False)
     total = math.fsum(found.values())

@@ -146,6 +146,20 @@ def ngbench(
 
 
 @pytest.fixture
+def tune(ngbench: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+    """As ``ngbench``, where a search trains in this process, to save the start of another."""
+    from ngbench.cli import tune_execution
+    from ngbench.training.executors import InProcess, TaskHost
+    from ngbench.tuning.search import run_search
+
+    def here(plan: Any, ledger: Any, **settings: Any) -> Any:
+        return run_search(plan, ledger, make_executor=lambda: InProcess(TaskHost(plan.problem)), **settings)
+
+    monkeypatch.setattr(tune_execution, "run_search", here)
+    return ngbench
+
+
+@pytest.fixture
 def read_runs() -> Callable[[str | Path], dict[str, Any]]:
     """The runs of a JSON text or file, by label and seed."""
 

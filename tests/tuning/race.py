@@ -1,0 +1,19 @@
+"""Takes trials from a storage as fast as it can, and prints which: one of several processes of a test."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from ngbench.tuning.ledger import Claim, Ledger, Outcome, SearchedArm
+from ngbench.tuning.samplers import proposer
+from ngbench.tuning.space import Choice
+from ngbench.tuning.storage import SharedStorage
+
+if __name__ == "__main__":
+    space = {"x": Choice(tuple(range(int(sys.argv[2]))))}
+    arm = SearchedArm("a", proposer("grid", space, 0, "minimize"), int(sys.argv[2]), {})
+    ledger = Ledger(SharedStorage(Path(sys.argv[1])), [arm], {}, "minimize")
+    while isinstance(claim := ledger.claim(), Claim):
+        print(claim.number, claim.point["x"])
+        ledger.finish(claim, Outcome("done", float(claim.point["x"])))
