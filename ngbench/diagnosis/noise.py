@@ -95,7 +95,25 @@ def examine_noise(equal: Equal, threshold: Threshold) -> list[Finding]:
         equal: at least one comparison.
         threshold: relative; its metric does not matter.
     """
-    return [_finding(metric, unit, noise_of(values), equal, threshold) for metric, unit, values in _timings(equal)]
+    found = [_finding(metric, unit, noise_of(values), equal, threshold) for metric, unit, values in _timings(equal)]
+    return [_interrupted(equal), *found]
+
+
+def _interrupted(equal: Equal) -> Finding:
+    """In how many steps the system took the processor away."""
+    topic = "noise: interrupted steps"
+    runs = [run for ours, theirs in equal.documents for run in (*ours, *theirs)]
+    known = [(len(run.steps.interrupted), len(run.steps.seconds)) for run in runs if run.steps.interrupted is not None]
+    if not known:
+        return Finding(topic, State.NOTE, "not known on this device or system", NOTHING, {"share": None})
+    share = sum(count for count, _ in known) / max(1, sum(steps for _, steps in known))
+    most = max(count / max(1, steps) for count, steps in known)
+    values = {"share": share, "largest_share_of_a_run": most}
+    fact = f"{format_share(share)} of all steps, at most {format_share(most)} of a run's"
+    if most > timing.MOST_INTERRUPTED:
+        fact += f"; beyond {format_share(timing.MOST_INTERRUPTED)} they cannot be left out, and ratios are noisier"
+        return Finding(topic, State.BAD, fact, "stop other programs, or use shorter steps (--batch-size)", values)
+    return Finding(topic, State.GOOD, f"{fact}; comparisons leave them out", NOTHING, values)
 
 
 def _timings(equal: Equal) -> Iterator[tuple[str, str, list[Timing]]]:

@@ -40,13 +40,24 @@ def by_metric(findings: Sequence[Finding]) -> dict[str, Finding]:
 
 def test_a_quiet_machine_needs_no_repeats() -> None:
     found = by_metric(examine_noise(equal_runs(1, 1, 1, 1), FIVE))
-    assert list(found)[:2] == ["step_time.ratio", "step_time.mean"]
+    assert list(found)[:3] == ["interrupted steps", "step_time.ratio", "step_time.mean"]
     assert "phase.precondition.ratio" in found
     ratio = found["step_time.ratio"]
     assert (ratio.state, ratio.advice) == (State.GOOD, "nothing to do")
     assert 0.05 < ratio.values["smallest_regression"] < 0.07
     assert ratio.values["repeats_for_twice_the_threshold"] == 1
     assert "of sgd's step" in ratio.fact
+
+
+@pytest.mark.parametrize(("every", "state"), [(None, State.NOTE), (10, State.GOOD), (1, State.BAD)])
+def test_how_many_steps_were_interrupted_is_said(every: int | None, state: State) -> None:
+    equal = equal_runs(1, 1)
+    for ours, theirs in equal.documents:
+        for run in (*ours, *theirs):
+            run.steps.interrupted = None if every is None else list(range(0, len(run.steps.seconds), every))
+    found = by_metric(examine_noise(equal, FIVE))["interrupted steps"]
+    assert found.state is state
+    assert found.values["share"] == (None if every is None else 1 / every)
 
 
 def test_a_noisy_machine_is_told_how_many_seeds_it_needs() -> None:
