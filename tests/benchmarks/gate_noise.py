@@ -260,7 +260,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of the comparisons")
     parser.add_argument("--pairs", type=int, help=f"comparisons of equal runs [{PAIRS}]")
     parser.add_argument("--injected", type=int, help=f"comparisons with each kind of slow-down [{INJECTED}]")
-    parser.add_argument("--steps", type=int, default=480, help="steps that each arm takes in a document [480]")
+    parser.add_argument("--steps", type=int, default=600, help="steps that each arm takes in a document [600]")
     parser.add_argument("--turn-steps", type=int, default=12, help="steps of a turn [12]")
     parser.add_argument("--slow-down", type=float, default=0.1, help="part of the step, or of the phase, to burn [0.1]")
     parser.add_argument("--phase", default="precondition", help="phase of KFAC in which to burn time [precondition]")
