@@ -22,6 +22,7 @@ from ngbench.curvature.deferred import DeferredGradient, resume, root, suspend
 from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.layers import Call, Layer
 from ngbench.curvature.likelihoods import Likelihood
+from ngbench.curvature.precision import statistics_dtype
 
 __all__ = ["Capture", "FisherKind"]
 
@@ -235,23 +236,25 @@ class Capture:
 
         Deferred gradients that were not taken before are dropped.
         """
-        blocks = {layer: block for layer in self._seen() if (block := self._block(layer)) is not None}
+        seen = {layer: self._block(layer, visits) for layer, visits in self._seen().items()}
         self._forget()
-        return blocks
+        return {layer: block for layer, block in seen.items() if block is not None}
 
     def take_gradients(self) -> dict[Layer, DeferredGradient]:
         """Of the layers whose gradients were deferred, what they would have added to ``grad``; handed out once."""
         gradients: dict[Layer, DeferredGradient] = {}
+        if not self._defer:
+            return gradients
         for layer, visits in self._seen().items():
             seen = [(visit.inputs, visit.gradient) for visit in visits if visit.gradient is not None]
             if not seen:
                 continue
             examples = len(visits[0].inputs)
             shared = all(visit.gradient is visit.derivatives for visit in visits)
-            if shared and self._used(examples) == examples and (block := self._block(layer)) is not None:
+            if shared and self._used(examples) == examples and (block := self._block(layer, visits)) is not None:
                 gradients[layer] = DeferredGradient(block, self._gradient_scale / examples)
             else:
-                dtype = _statistics_dtype(layer.weight.dtype)
+                dtype = statistics_dtype(layer.weight.dtype)
                 gradients[layer] = DeferredGradient(layer.block([Call(x.to(dtype), g.to(dtype)) for x, g in seen]))
         self.drop_gradients()
         return gradients
@@ -267,28 +270,26 @@ class Capture:
             seen.setdefault(visit.layer, []).append(visit)
         return seen
 
-    def _block(self, layer: Layer) -> FisherBlock | None:
+    def _block(self, layer: Layer, visits: list[_Visit]) -> FisherBlock | None:
         """The block of a layer on the recorded batch, made once."""
-        if layer in self._blocks:
-            return self._blocks[layer]
-        calls = tuple(
-            self._call(visit, visit.derivatives)
-            for visit in self._visits
-            if visit.layer is layer and visit.derivatives is not None
-        )
-        if not calls:
-            return None
-        block = self._blocks[layer] = layer.block(calls)
-        block.calls = calls
-        block.reused = self._defer
-        return block
+        if layer not in self._blocks:
+            calls = tuple(self._call(visit, visit.derivatives) for visit in visits if visit.derivatives is not None)
+            if not calls:
+                return None
+            block = self._blocks[layer] = layer.block(calls)
+            block.calls = calls
+            block.reused = self._defer
+        return self._blocks[layer]
 
     def _call(self, visit: _Visit, derivatives: Tensor) -> Call:
-        used = self._used(visit.inputs.shape[0])
-        dtype = _statistics_dtype(visit.layer.weight.dtype)
+        dtype = statistics_dtype(visit.layer.weight.dtype)
+        inputs, examples = visit.inputs, len(visit.inputs)
+        used = self._used(examples)
+        if used < examples:
+            inputs = inputs[:used]
         if self._fisher == "empirical":
-            derivatives = derivatives[:used] * (len(derivatives) / self._gradient_scale)
-        return Call(visit.inputs[:used].to(dtype), derivatives.to(dtype))
+            derivatives = derivatives[:used] * (examples / self._gradient_scale)
+        return Call(inputs.to(dtype), derivatives.to(dtype))
 
     def _forget(self) -> None:
         self._visits.clear()
@@ -309,10 +310,6 @@ class Capture:
     def remove(self) -> None:
         """Detach from the model."""
         self._finalizer()
-
-
-def _statistics_dtype(dtype: torch.dtype) -> torch.dtype:
-    return torch.float32 if dtype in (torch.bfloat16, torch.float16) else dtype
 
 
 def _remove(handles: list[Any]) -> None:
