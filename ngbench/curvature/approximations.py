@@ -14,10 +14,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ngbench.curvature.compressed import CompressedRearrangement, compression_operations, is_compressible
 from ngbench.curvature.eigen import symmetric_eigen
 from ngbench.curvature.fisher import FisherBlock, LinearBlock
 from ngbench.curvature.gram_space import GramRearrangement, choose_route
 from ngbench.curvature.kronecker import KroneckerSum
+from ngbench.curvature.positions import PositionBlock
 from ngbench.curvature.rearrangement import DirectRearrangement, Rearrangement
 from ngbench.curvature.singular import Deflated, Spectrum, Triplet, lanczos_bidiagonalisation, power_svd
 from ngbench.curvature.truncation import TruncatedBlock
@@ -80,7 +82,18 @@ def kpsvd(
     max_iterations: int = MAX_ITERATIONS,
     route: Route = "auto",
 ) -> Estimate:
-    """The nearest Kronecker product (3.22); the arguments are those of :func:`deflation`."""
+    """The nearest Kronecker product (3.22), by the power method.
+
+    Args:
+        block: the Fisher block.
+        previous: where the iteration starts.
+        precision: an iteration stops when ``‖Zv − σu‖`` is at most this share of σ₁.
+        max_iterations: of the power method.
+        route: as for :func:`deflation`.
+
+    Raises:
+        ValueError: as for :func:`deflation`.
+    """
     return deflation(block, previous, rank=1, precision=precision, max_iterations=max_iterations, route=route)
 
 
@@ -101,7 +114,8 @@ def deflation(
         rank: how many products.
         precision: an iteration stops when ``‖Zv − σu‖`` is at most this share of σ₁.
         max_iterations: of the power method, for each product.
-        route: through Gram matrices (Linear layers alone), by direct products, or by what needs fewer operations.
+        route: through Gram matrices (Linear layers alone), by direct products, or by what needs fewer operations of
+            these and, for several positions, of products in bases of the patches and derivatives.
 
     Raises:
         ValueError: ``route="gram"`` for a block that has no Gram form.
@@ -138,9 +152,14 @@ def kfac_corrected(
     """KFAC's product plus the one nearest to what it leaves (3.26), by the power method.
 
     Args:
-        precision: relative to ``‖A ⊗ G‖``, KFAC's product, in the place of σ₁.
+        block: the Fisher block.
+        previous: where the iteration starts.
+        precision: it stops when ``‖Zv − σu‖`` is at most this share of ``‖A ⊗ G‖``, the norm of KFAC's product.
+        max_iterations: of the power method.
+        route: as for :func:`deflation`.
 
-    The other arguments are those of :func:`deflation`.
+    Raises:
+        ValueError: as for :func:`deflation`.
     """
     z = rearrange(block, 1, route)
     left, right = z.kfac_pair()
@@ -171,10 +190,13 @@ def lanczos(
     """The nearest sum of ``rank`` Kronecker products, all at once by Lanczos bidiagonalisation (3.2.3.2).
 
     Args:
+        block: the Fisher block.
+        previous: where the iteration starts.
+        rank: how many products.
         dimension: K > ``rank`` of the Krylov space.
+        precision: it stops when ``‖Zv − σu‖`` is at most this share of σ₁, for each product.
         max_iterations: of the bidiagonalisation, restarts included.
-
-    The other arguments are those of :func:`deflation`.
+        route: as for :func:`deflation`.
 
     Raises:
         ValueError: ``dimension`` is not larger than ``rank``, or as for :func:`deflation`.
@@ -211,6 +233,10 @@ def rearrange(block: FisherBlock, terms: int, route: Route = "auto") -> Rearrang
         return choose_route(block, terms) if route == "auto" else GramRearrangement(block)
     if route == "gram":
         raise ValueError(f"route='gram' is not allowed for {type(block).__name__}: only 'auto' and 'direct' are")
+    if route == "auto" and isinstance(block, PositionBlock) and is_compressible(block):
+        compressed, direct = compression_operations(block, terms)
+        if compressed < direct:
+            return CompressedRearrangement(block)
     return DirectRearrangement(block)
 
 
