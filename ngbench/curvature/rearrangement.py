@@ -57,12 +57,14 @@ class DirectRearrangement(Rearrangement):
     keeps fewer; norms and inner products are accumulated in float64.
     """
 
-    wants_warm_start = True
-
     def __init__(self, block: FisherBlock) -> None:
         self._block = block
         self._like = block.like
         self.rounding = 64 * torch.finfo(self._like.dtype).eps
+
+    @property
+    def wants_warm_start(self) -> bool:
+        return True
 
     def times(self, v: Tensor) -> Tensor:
         return _symmetric(self._block.rearranged_times(v))
