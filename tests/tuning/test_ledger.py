@@ -68,9 +68,9 @@ def test_processes_that_race_for_trials_neither_lose_nor_share_one(tmp_path: Pat
     script, points = Path(__file__).parent / "race.py", 24
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, str(script), str(tmp_path / name), str(points)]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(3)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
     outputs = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert [process.returncode for process in processes] == [0, 0]
     claimed = [tuple(map(int, line.split())) for output in outputs for line in output.splitlines()]
     assert sorted(number for number, _ in claimed) == list(range(points))
     assert sorted(point for _, point in claimed) == list(range(points))
