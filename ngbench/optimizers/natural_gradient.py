@@ -15,6 +15,7 @@ from ngbench.curvature.deferred import DeferredGradient
 from ngbench.curvature.exact import refuse_workers
 from ngbench.curvature.layers import Layer, find_layers
 from ngbench.curvature.likelihoods import Likelihood
+from ngbench.curvature.precision import converted, statistics_dtype
 from ngbench.measurement.phases import PhaseContext, no_phase
 
 __all__ = ["Interval", "NaturalGradient"]
@@ -65,7 +66,8 @@ class NaturalGradient(Optimizer):
             recorded. The step is the same. What stands between ``backward`` and ``step`` finds no ``grad`` of these
             parameters, as if they had no part in the loss: call :meth:`form_gradients` before gradients are read or
             changed (clipped, scaled), and :meth:`zero_grad` of the optimizer, not of the model, to drop them. KL
-            clipping, which needs them, has them formed anyway. Not for losses that contain derivatives of the model.
+            clipping, which needs them, has them formed anyway. Not for losses that contain derivatives of the model,
+            nor for activation checkpointing.
         seed: of the targets drawn for the sampled Fisher matrix; by default one that torch's global generator gives.
 
     Attributes:
@@ -182,12 +184,11 @@ class NaturalGradient(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         deferred = self._capture.take_gradients()
-        if deferred:
-            refuse_workers("defer_gradients=True")
-            if self.kl_clip is not None or any(p.grad is not None for layer in self.layers for p in layer.parameters):
-                # Of a sum of several gradients, not all of which were deferred, only the sum is of use.
-                self._form(deferred)
-                deferred = {}
+        formed = (parameter.grad is not None for layer in self.layers for parameter in layer.parameters)
+        if deferred and (self.kl_clip is not None or any(formed)):
+            # Of a sum of several gradients, not all of which were deferred, only the sum is of use.
+            self._form(deferred)
+            deferred = {}
         self._estimate()
         with self._phase("precondition"):
             directions = self._directions_deferred(deferred) if deferred else self._directions()
@@ -211,7 +212,12 @@ class NaturalGradient(Optimizer):
         self.refreshed = bool(blocks) or inverse_due
 
     def _directions(self) -> dict[Tensor, Tensor]:
-        gradients = {layer: gradient for layer in self.layers if (gradient := layer.gradient()) is not None}
+        # Curvature is held in at least float32, whatever the type of the weights.
+        gradients = {
+            layer: gradient.to(statistics_dtype(gradient.dtype))
+            for layer in self.layers
+            if (gradient := layer.gradient()) is not None
+        }
         natural = self.curvature.precondition(gradients)
         if self.kl_clip is not None and natural:
             # ⟨F̂⁻¹∇h, ∇h⟩ stays on the device: a step never waits for it.
@@ -219,18 +225,22 @@ class NaturalGradient(Optimizer):
             scale = (self.kl_clip / torch.stack(products).sum()).sqrt().clamp(max=1)
             if scale.device.type != "cpu" or scale < 1:
                 natural = {layer: matrix.mul_(scale) for layer, matrix in natural.items()}
+        # A bias that was frozen after the optimizer was made has no gradient, and stays.
         return {
-            parameter: direction
+            parameter: direction.to(parameter.dtype)
             for layer, matrix in natural.items()
             for parameter, direction in zip(layer.parameters, layer.split(matrix), strict=True)
+            if parameter.grad is not None
         }
 
     def _directions_deferred(self, deferred: Mapping[Layer, DeferredGradient]) -> dict[Tensor, Tensor]:
+        refuse_workers("defer_gradients=True")
         natural = self.curvature.precondition_deferred(deferred)
         directions = {
             parameter: direction
             for layer, parts in natural.items()
             for parameter, direction in zip(layer.parameters, parts, strict=True)
+            if parameter.requires_grad
         }
         self._form({layer: gradient for layer, gradient in deferred.items() if layer not in natural})
         return directions
@@ -285,13 +295,14 @@ class NaturalGradient(Optimizer):
         state = super().state_dict()
         state["natural_gradient"] = {
             "steps": self._steps,
+            "dtype": str(self._statistics_dtype).removeprefix("torch."),
             "curvature": self.curvature.state_dict(),
             "capture": self._capture.state_dict(),
         }
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a :meth:`state_dict` of an optimizer of the same model and curvature.
+        """Continue from a :meth:`state_dict` of an optimizer of the same model and curvature, in any type or device.
 
         Raises:
             ValueError: the state is another optimizer's.
@@ -301,9 +312,17 @@ class NaturalGradient(Optimizer):
         super().load_state_dict({key: value for key, value in state_dict.items() if key != "natural_gradient"})
         own = state_dict["natural_gradient"]
         self._steps = own["steps"]
-        self.curvature.load_state_dict(own["curvature"])
+        saved = getattr(torch, own["dtype"])
+        curvature = own["curvature"]
+        if saved != self._statistics_dtype:
+            curvature = converted(curvature, saved, self._statistics_dtype)
+        self.curvature.load_state_dict(curvature)
         self._capture.load_state_dict(own["capture"], self.layers[0].weight.device)
         self._capture.due = _is_due(self._steps, self.curvature_interval)
+
+    @property
+    def _statistics_dtype(self) -> torch.dtype:
+        return statistics_dtype(self.layers[0].weight.dtype)
 
 
 def _is_interval(value: object) -> bool:

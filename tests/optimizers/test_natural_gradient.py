@@ -396,3 +396,41 @@ def test_autocast_keeps_the_statistics_in_the_precision_of_the_weights():
     assert all(f.dtype == torch.float32 for s in optimizer.curvature.factors.values() for t in s.terms for f in t)
     assert torch.isfinite(model[0].weight).all()
     assert not torch.equal(model[0].weight.detach(), before)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_of_half_precision_have_a_curvature_of_single_precision(dtype):
+    model = _model().to(dtype)
+    optimizer = _optimizer(model, kl_clip=1e-2, momentum=0.9)
+    _train(model, optimizer, [(_batch(k)[0].to(dtype), _batch(k)[1]) for k in range(3)])
+    assert {parameter.dtype for parameter in model.parameters()} == {dtype}
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+    assert {factor.dtype for value in optimizer.curvature.factors.values() for factor in value.terms[0]} == {
+        torch.float32
+    }
+
+
+@pytest.mark.parametrize(("source", "target"), [(torch.float32, torch.float64), (torch.float64, torch.float32)])
+def test_a_state_goes_on_in_another_precision(source, target):
+    first, second = _model().to(source), _model().to(target)
+    start = _optimizer(first, curvature_interval=2)
+    _train(first, start, [(_batch(k)[0].to(source), _batch(k)[1]) for k in range(3)])
+    second.load_state_dict(first.state_dict())
+    moved = _optimizer(second, curvature_interval=2)
+    moved.load_state_dict(copy.deepcopy(start.state_dict()))
+    for model, optimizer, dtype in ((first, start, source), (second, moved, target)):
+        _train(model, optimizer, [(_batch(k)[0].to(dtype), _batch(k)[1]) for k in range(3, 5)])
+    assert {factor.dtype for value in moved.curvature.factors.values() for factor in value.terms[0]} == {target}
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        torch.testing.assert_close(a.double(), b.double(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_bias_that_is_frozen_later_stays():
+    model = _model()
+    optimizer = _optimizer(model)
+    _train(model, optimizer, [_batch(0)])
+    model[0].bias.requires_grad_(False)
+    bias, weight = model[0].bias.clone(), model[0].weight.clone()
+    _train(model, optimizer, [_batch(1)])
+    assert torch.equal(bias, model[0].bias)
+    assert not torch.equal(weight, model[0].weight)
