@@ -21,6 +21,7 @@ from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.jacobian import Jacobian, Matrices
 from ngbench.curvature.kronecker import KroneckerSum
 from ngbench.curvature.layers import Layer
+from ngbench.curvature.low_rank import null_vector
 from ngbench.curvature.parallel import map_layers
 
 __all__ = [
@@ -232,7 +233,12 @@ def spectral(context: CoarseContext) -> list[Column]:
 
 def _smallest_eigenvector(value: KroneckerSum) -> RankOneVector:
     a, g = value.terms[0]
-    return RankOneVector(symmetric_eigen(g)[1][:, 0], symmetric_eigen(a)[1][:, 0])
+    return RankOneVector(_of_factor(g), _of_factor(a))
+
+
+def _of_factor(factor: Tensor) -> Tensor:
+    outside = null_vector(factor)
+    return symmetric_eigen(factor)[1][:, 0] if outside is None else outside
 
 
 def _inverse_iteration(context: CoarseContext, start: Matrices) -> Column:

@@ -13,7 +13,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["ROUNDING", "WIDE", "Range", "most_columns", "range_of"]
+from ngbench.curvature.norms import frobenius_norm
+
+__all__ = ["ROUNDING", "WIDE", "Range", "most_columns", "null_vector", "range_of"]
 
 WIDE = 2048
 """Below this width the dense factorisations take less than the passes over the matrices that could save them."""
@@ -23,6 +25,8 @@ ROUNDING = 16
 
 # A basis is not looked for where it would cost more than this share of what it saves.
 _SHARE = 0.25
+# Operations of a diagonalisation in units of n³ (Golub and Van Loan, section 8.3).
+_EIGEN_CUBES = 9.0
 _OVERSAMPLING = 8
 _FIRST_SAMPLE = 128
 # So many rows of a matrix at a time are multiplied in its precision, and what they give is added up in float64: the
@@ -91,6 +95,31 @@ def range_of(matrices: Sequence[Tensor], tolerances: Sequence[float], most: int)
                 return found
         basis = torch.cat([basis, _orthonormal(sketch, basis)], 1)
     return None
+
+
+def null_vector(matrix: Tensor) -> Tensor | None:
+    """A unit vector ``(n,)`` outside the range of a wide positive semi-definite matrix of low rank.
+
+    It is an eigenvector of the smallest eigenvalue, 0. A diagonalisation returns any vector of the same eigenspace;
+    here it is the part outside the range of the unit vector that has most of it there.
+
+    Returns:
+        None where the matrix is not wide, its rank is not low, or it contains NaN or infinite values.
+    """
+    if len(matrix) < WIDE:
+        return None
+    tolerance = ROUNDING * torch.finfo(matrix.dtype).eps * float(frobenius_norm(matrix))
+    if not tolerance < torch.inf:
+        return None
+    tolerance = max(tolerance, torch.finfo(torch.float64).tiny)
+    found = range_of([matrix], [tolerance], most_columns(len(matrix), 1, _EIGEN_CUBES))
+    if found is None:
+        return None
+    basis = found.basis.double()
+    unit = torch.zeros_like(basis[:, :1])
+    unit[basis.square().sum(1).argmin()] = 1
+    outside = _without(unit, basis).squeeze(1)
+    return (outside / outside.norm()).to(matrix.dtype)
 
 
 def _sampled_rank(matrix: Tensor, tolerance: float, most: int) -> int:

@@ -4,7 +4,9 @@ import pytest
 import torch
 from dense import close, convolutions, perceptron, problem
 from oracle import vec
+from torch import nn
 
+from ngbench.curvature import low_rank
 from ngbench.curvature.approximations import kfac
 from ngbench.curvature.coarse import CoarseContext, DenseVector, OnesVector, RankOneVector, spectral
 from ngbench.curvature.coarse_operator import CoarseOperator, PseudoInverse
@@ -12,7 +14,9 @@ from ngbench.curvature.curvatures import KroneckerCurvature
 from ngbench.curvature.exact import ExactCurvature
 from ngbench.curvature.jacobian import Jacobian
 from ngbench.curvature.kronecker import KroneckerSum
+from ngbench.curvature.layers import Call, find_layers
 from ngbench.curvature.positions import SequenceBlock
+from ngbench.measurement.operations import count_operations
 
 
 def _context(given, fine):
@@ -42,6 +46,23 @@ def test_the_spectral_vector_of_a_product_is_the_eigenvector_of_its_block():
         values, vectors = torch.linalg.eigh(fine.factors[layer.name].dense())
         assert values[1] > 1.1 * values[0] > 0
         assert abs(vec(vector.dense()) @ vectors[:, 0]) == pytest.approx(1, abs=1e-9)
+
+
+def test_the_spectral_vector_of_a_wide_factor_of_low_rank_is_found_without_diagonalising_it(monkeypatch):
+    monkeypatch.setattr(low_rank, "WIDE", 64)
+    layers = find_layers(nn.Linear(400, 3).double())
+    (layer,) = layers.values()
+    generator = torch.Generator().manual_seed(0)
+    inputs, derivatives = (torch.randn(5, d, dtype=torch.float64, generator=generator) for d in (400, 3))
+    block = layer.block([Call(inputs, derivatives)])
+    fine = KroneckerCurvature(layers, kfac, damping=0.1)
+    fine.accumulate({layer: block})
+    with count_operations() as counter:
+        (column,) = spectral(CoarseContext(Jacobian({layer: block}), fine, 0.1))
+    assert counter.mark().flops < 401**3
+    vector = column[layer].dense()
+    assert float(vector.norm()) == pytest.approx(1, abs=1e-12)
+    assert fine.factors[layer.name].times(vector).norm() < 1e-12 * fine.factors[layer.name].dense().norm()
 
 
 def test_the_spectral_vector_of_a_sum_of_products_is_the_eigenvector_of_its_damped_block():

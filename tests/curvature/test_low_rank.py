@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ngbench.curvature.low_rank import most_columns, range_of
+from ngbench.curvature import low_rank
+from ngbench.curvature.low_rank import most_columns, null_vector, range_of
 from ngbench.curvature.moments import homogeneous_second_moment
 from ngbench.curvature.norms import frobenius_norm
 
@@ -104,3 +105,15 @@ def test_a_basis_pays_up_to_a_rank_that_grows_with_what_it_saves():
     assert most_columns(24000, 2, 1.0) == 500
     # Beyond a quarter of the width the products with a gradient would cost more.
     assert most_columns(24000, 2, 12.0) == 6000
+
+
+def test_a_vector_outside_of_the_range_is_an_eigenvector_of_zero(monkeypatch):
+    matrix = _moment(_samples(7, 0))
+    assert null_vector(matrix) is None
+    monkeypatch.setattr(low_rank, "WIDE", N)
+    vector = null_vector(matrix)
+    assert float(vector.norm()) == pytest.approx(1, abs=1e-14)
+    assert (matrix @ vector).norm() <= 1e-13 * matrix.norm()
+    assert null_vector(_moment(_samples(N, 0))) is None
+    assert null_vector(matrix * torch.nan) is None
+    assert float(null_vector(torch.zeros(N, N)).norm()) == pytest.approx(1, abs=1e-6)
