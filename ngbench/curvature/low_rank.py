@@ -119,7 +119,7 @@ def null_vector(matrix: Tensor) -> Tensor | None:
     unit = torch.zeros_like(basis[:, :1])
     unit[basis.square().sum(1).argmin()] = 1
     outside = _without(unit, basis).squeeze(1)
-    return (outside / outside.norm()).to(matrix.dtype)
+    return outside.div(outside.norm()).to(matrix.dtype)
 
 
 def _sampled_rank(matrix: Tensor, tolerance: float, most: int) -> int:
