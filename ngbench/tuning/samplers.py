@@ -77,6 +77,8 @@ class _Sampled(Proposer):
         self._learns = learns
 
     def propose(self, number: int, before: Sequence[FrozenTrial]) -> dict[str, Any]:
+        import warnings
+
         import numpy as np
         import optuna
 
@@ -85,7 +87,10 @@ class _Sampled(Proposer):
         if self._learns:
             # A small budget is the rule here: Optuna's ten random trials would be most of it.
             first = 2 * len(self.space) + 2
-            sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=first, constant_liar=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                # Trials that others run now count as bad ones, so that no two look at the same place.
+                sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=first, constant_liar=True)
         else:
             sampler = optuna.samplers.RandomSampler(seed=seed)
         study = optuna.create_study(direction=self._direction, sampler=sampler)
