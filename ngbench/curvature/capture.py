@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from ngbench.curvature.deferred import DeferredGradient, resume, root, suspend
+from ngbench.curvature.deferred import DeferredGradient, suspend, watch
 from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.layers import Call, Layer
 from ngbench.curvature.likelihoods import Likelihood
@@ -95,6 +95,7 @@ class Capture:
         self._differentiating = False
         self._visits: list[_Visit] = []
         self._blocks: dict[Layer, FisherBlock] = {}
+        self._suspended: dict[nn.Module, list[Tensor]] = {}
         self._handles = self._attach(model, layers)
         self._finalizer = weakref.finalize(self, _remove, self._handles)
 
@@ -108,16 +109,17 @@ class Capture:
 
         def enter(module: nn.Module, arguments: Any) -> None:
             if (capture := this()) is not None and capture._recording:
-                suspend(layers[module])
+                capture._suspended[module] = suspend(layers[module])
 
         def visit(module: nn.Module, arguments: tuple[Any, ...], output: Tensor | None) -> None:
             if (capture := this()) is None or not capture._recording:
                 return
-            if capture._defer:
-                resume(layers[module])
+            suspended = capture._suspended.pop(module, [])
+            for parameter in suspended:
+                parameter.requires_grad_(True)
             # There is none if the layer raised.
             if output is not None:
-                capture._record(layers[module], arguments[0], output)
+                capture._record(layers[module], arguments[0], output, suspended)
 
         def after(module: nn.Module, arguments: Any, output: Any) -> None:
             if (capture := this()) is not None and capture._recording:
@@ -136,40 +138,38 @@ class Capture:
             self._forget()
         self._recording = self.due and not self._visits and torch.is_grad_enabled()
 
-    def _record(self, layer: Layer, inputs: Tensor, output: Tensor) -> None:
-        if self._defer and torch.is_grad_enabled():
-            if not output.requires_grad:
-                root(output)
-        elif not output.requires_grad:
-            return
+    def _record(self, layer: Layer, inputs: Tensor, output: Tensor, suspended: list[Tensor]) -> None:
         visit = _Visit(layer, inputs.detach())
+        if suspended and torch.is_grad_enabled():
+            watch(output, self._keep(visit, defer=True), suspended)
+        if not output.requires_grad:
+            return
         self._visits.append(visit)
         if self._fisher != "empirical":
             visit.edge = get_gradient_edge(output)
-        if self._fisher == "empirical" or self._defer:
-            self._watch(visit, output)
+        elif not suspended:
+            output.register_hook(self._keep(visit, defer=False))  # type: ignore[no-untyped-call]
 
-    def _watch(self, visit: _Visit, output: Tensor) -> None:
-        """Have the backward pass of the training loss leave its derivatives with ``visit``."""
+    def _keep(self, visit: _Visit, *, defer: bool) -> Callable[[Tensor], None]:
+        """What leaves the derivatives of the training loss with ``visit``."""
         this = weakref.ref(self)
-        empirical, defer = self._fisher == "empirical", self._defer
 
         def keep(derivative: Tensor) -> None:
             capture = this()
             if capture is None or capture._differentiating:
                 return
-            if defer and torch.is_grad_enabled():
-                raise RuntimeError(
-                    f"the loss contains derivatives of the model (create_graph=True), to which the weight of layer"
-                    f" {visit.layer.name!r} contributes more than its deferred gradient: set defer_gradients=False"
-                )
             derivative = derivative.detach()
-            if empirical:
+            if capture._fisher == "empirical":
                 visit.derivatives = derivative
             if defer:
+                if torch.is_grad_enabled():
+                    raise RuntimeError(
+                        "the loss contains derivatives of the model (create_graph=True), to which the weight of layer"
+                        f" {visit.layer.name!r} contributes more than its deferred gradient: set defer_gradients=False"
+                    )
                 visit.gradient = derivative if visit.gradient is None else visit.gradient + derivative
 
-        output.register_hook(keep)  # type: ignore[no-untyped-call]
+        return keep
 
     def _finish(self, outputs: Any) -> None:
         self._recording = False

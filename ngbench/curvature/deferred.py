@@ -8,6 +8,7 @@ needs the product once, for the step itself: :class:`DeferredGradient` is the gr
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.layers import Layer
 
-__all__ = ["DeferredGradient", "resume", "root", "split_apart", "suspend"]
+__all__ = ["DeferredGradient", "split_apart", "suspend", "watch"]
 
 
 @dataclass(frozen=True)
@@ -37,39 +38,42 @@ class DeferredGradient:
         return self.block.total * self.scale
 
 
-def suspend(layer: Layer) -> None:
-    """Keep the parameters of a layer out of the graph until :func:`resume`."""
-    for parameter in layer.parameters:
+def suspend(layer: Layer) -> list[Tensor]:
+    """Keep the parameters of a layer out of the graph, until those that are returned require gradients again.
+
+    None of them, if any is not trained at the time.
+    """
+    parameters = layer.parameters
+    if not all(parameter.requires_grad for parameter in parameters):
+        return []
+    for parameter in parameters:
         parameter.requires_grad_(False)
+    return parameters
 
 
-def resume(layer: Layer) -> None:
-    """Undo :func:`suspend`."""
-    for parameter in layer.parameters:
-        parameter.requires_grad_(True)
-
-
-class _Root(torch.autograd.Function):
-    """The identity, in place: its output has a derivative though its input has none."""
+class _Watched(torch.autograd.Function):
+    """The identity, in place, that tells of its derivative."""
 
     @staticmethod
-    def forward(ctx: Any, output: Tensor, anchor: Tensor) -> Tensor:
+    def forward(ctx: Any, output: Tensor, keep: Callable[[Tensor], None], *parameters: Tensor) -> Tensor:
+        ctx.keep = keep
         ctx.mark_dirty(output)
         return output
 
     @staticmethod
-    def backward(ctx: Any, *derivatives: Any) -> tuple[None, None]:
-        return None, None
+    def backward(ctx: Any, *derivatives: Any) -> tuple[Any, ...]:
+        ctx.keep(derivatives[0])
+        return derivatives[0], *[None] * (len(ctx.needs_input_grad) - 1)
 
 
-def root(output: Tensor) -> Tensor:
-    """``output``, itself, as the root of a graph: what nothing trained precedes has a derivative all the same.
+def watch(output: Tensor, keep: Callable[[Tensor], None], parameters: Sequence[Tensor]) -> None:
+    """Have backward passes call ``keep`` with the derivative at ``output``, that of a layer without its parameters.
 
-    A leaf that requires a gradient would do but for activations that work in place, which a leaf refuses.
+    The graph gets an edge to the parameters, though nothing flows along it: so a backward pass that names them
+    (``inputs=``) comes by, and a layer that nothing trained precedes has a derivative at all. It happens in place,
+    for an output that is a view refuses activations that work in place.
     """
-    anchor = torch.empty((), dtype=output.dtype, device=output.device, requires_grad=True)
-    result: Tensor = _Root.apply(output, anchor)  # type: ignore[no-untyped-call]
-    return result
+    _Watched.apply(output, keep, *parameters)  # type: ignore[no-untyped-call]
 
 
 def split_apart(layer: Layer, parts: tuple[Tensor, Tensor | None]) -> list[Tensor]:

@@ -213,6 +213,19 @@ def _looking_first(model, optimizer, batches):
         optimizer.step()
 
 
+def _naming(model, optimizer, batches):
+    for inputs, targets in batches:
+        optimizer.zero_grad()
+        LIKELIHOOD.loss(model(inputs), targets).backward(inputs=list(model.parameters()))
+        optimizer.step()
+
+
+@pytest.mark.parametrize("fisher", ["sampled", "empirical"])
+@pytest.mark.parametrize("name", ["wide", "batch-norm", "convolutions"])
+def test_a_backward_pass_that_names_the_parameters_makes_the_same_steps(name, fisher):
+    _alike(loop=_naming, name=name, fisher=fisher)
+
+
 @pytest.mark.parametrize("fisher", ["sampled", "empirical"])
 @pytest.mark.parametrize("loop", [_accumulating, _several_losses, _penalised, _zeroing_late, _dropping])
 def test_loops_with_more_than_one_backward_pass_or_other_losses_make_the_same_steps(loop, fisher):
@@ -244,6 +257,22 @@ def test_a_formed_gradient_has_the_layout_of_its_parameter():
     LIKELIHOOD.loss(model(inputs), targets).backward()
     optimizer.form_gradients()
     assert all(p.grad.shape == p.shape and p.grad.is_contiguous() for p in model.parameters())
+
+
+@pytest.mark.parametrize("fisher", ["sampled", "empirical"])
+@pytest.mark.parametrize("frozen", ["0", "2", "2.weight", "2.bias"])
+def test_what_is_frozen_for_a_while_stays_so_in_it(frozen, fisher):
+    def loop(model, optimizer, batches):
+        chosen = [parameter for name, parameter in model.named_parameters() if name.startswith(frozen)]
+        for trained, (inputs, targets) in zip((True, False, True), batches, strict=True):
+            for parameter in chosen:
+                parameter.requires_grad_(trained)
+            optimizer.zero_grad()
+            LIKELIHOOD.loss(model(inputs), targets).backward()
+            assert all(parameter.requires_grad == trained for parameter in chosen)
+            optimizer.step()
+
+    _alike(loop=loop, fisher=fisher)
 
 
 @pytest.mark.parametrize("fisher", ["sampled", "empirical"])
