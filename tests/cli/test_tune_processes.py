@@ -66,7 +66,7 @@ def killed(storage: str) -> None:
     process = start(f"{LINE} --storage {storage} --output killed", TORTOISE_WAITS="600")
     begun(process, Path("killed"))
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
 
 
 def check_whole(arm: dict[str, Any]) -> None:
@@ -81,7 +81,7 @@ def test_two_searches_started_by_hand_share_what_a_killed_one_left(tortoise: Non
     command = f"{LINE} --workers 2 --storage s.db --output out"
     both = [start(f"{command} --export-json {name}.json", TORTOISE_WAITS="0.3") for name in "ab"]
     for process in both:
-        _, err = process.communicate(timeout=180)
+        _, err = process.communicate(timeout=600)
         assert process.returncode == 0, err
     first, second = (json.loads(Path(f"{name}.json").read_text())["tuning"]["arms"]["tortoise"] for name in "ab")
     assert first == second
@@ -114,7 +114,7 @@ def test_ctrl_c_ends_a_search_with_what_was_finished_and_the_next_does_the_rest(
     process = start(f"{LINE} --output out", TORTOISE_WAITS="600")
     begun(process, Path("out"))
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 1, err
     assert "Traceback" not in err
     assert "0 of 6 trials are over; the same command does the others" in " ".join(out.split())

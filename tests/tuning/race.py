@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 from ngbench.tuning.ledger import Claim, Ledger, Outcome, SearchedArm
@@ -14,6 +15,9 @@ if __name__ == "__main__":
     space = {"x": Choice(tuple(range(int(sys.argv[2]))))}
     arm = SearchedArm("a", proposer("grid", space, 0, "minimize"), int(sys.argv[2]), {})
     ledger = Ledger(SharedStorage(Path(sys.argv[1])), [arm], {}, "minimize")
+    print("ready", flush=True)
+    sys.stdin.readline()
     while isinstance(claim := ledger.claim(), Claim):
         print(claim.number, claim.point["x"])
+        time.sleep(0.02)
         ledger.finish(claim, Outcome("done", float(claim.point["x"])))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,9 +70,18 @@ def test_processes_that_race_for_trials_neither_lose_nor_share_one(tmp_path: Pat
     script, points = Path(__file__).parent / "race.py", 24
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, str(script), str(tmp_path / name), str(points)]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    outputs = [process.communicate(timeout=600)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
+    assert all(outputs)
     claimed = [tuple(map(int, line.split())) for output in outputs for line in output.splitlines()]
     assert sorted(number for number, _ in claimed) == list(range(points))
     assert sorted(point for _, point in claimed) == list(range(points))
@@ -90,6 +101,23 @@ def test_the_trial_of_a_killed_process_is_run_again_with_its_point(
     assert not ledger.finish(dead, DONE)
     assert ledger.finish(again, DONE)
     assert [a.counts for a in ledger.attempts("a")] == [False, True]
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_worker_on_another_machine_keeps_its_trial_while_it_gives_signs(
+    tmp_path: Path, open_ledger: Open, monkeypatch: pytest.MonkeyPatch, signed: bool
+) -> None:
+    ledger = open_ledger(tmp_path / "trials.journal", trials=1)
+    with monkeypatch.context() as patch:
+        worker = {**this_worker(), "host": "elsewhere"}
+        patch.setattr(module, "this_worker", lambda: worker)
+        patch.setattr(time, "time", lambda: 1000.0)
+        claim = take(ledger)
+    if signed:
+        ledger.sign(claim)
+        assert ledger.claim() == Busy(1)
+    else:
+        assert take(ledger).before == ("killed",)
 
 
 def test_a_trial_that_kills_every_process_is_given_up(
