@@ -278,7 +278,9 @@ class Capture:
                 return None
             block = self._blocks[layer] = layer.block(calls)
             block.calls = calls
-            block.reused = self._defer
+            # The gradient of the whole batch is the mean column of its empirical block: no product will follow.
+            examples = len(visits[0].inputs)
+            block.reused = self._defer and (self._fisher != "empirical" or self._used(examples) < examples)
         return self._blocks[layer]
 
     def _call(self, visit: _Visit, derivatives: Tensor) -> Call:
