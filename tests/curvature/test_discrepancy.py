@@ -48,7 +48,7 @@ def test_errors_of_a_large_block_need_some_eigenvalues_only(name, monkeypatch):
     error_1, error_2 = _dense_errors(block, value)
     reference = Reference(block)
     assert reference.error_1(value) == pytest.approx(float(error_1), abs=1e-7)
-    assert reference.error_2(value) == pytest.approx(float(error_2), abs=2e-5)
+    assert reference.error_2(value) == pytest.approx(float(error_2), rel=2e-3, abs=2e-5)
 
 
 def test_the_tail_of_a_spectrum_is_bounded_and_not_ignored(monkeypatch):
@@ -56,7 +56,7 @@ def test_the_tail_of_a_spectrum_is_bounded_and_not_ignored(monkeypatch):
     monkeypatch.setattr(discrepancy, "_FIRST_EIGENVALUES", 1)
     block = _block(30, d_in=20, d_out=15)
     flat = KroneckerSum(((torch.eye(21).double(), torch.eye(15).double()),))
-    assert Reference(block).error_2(flat) == pytest.approx(float(_dense_errors(block, flat)[1]), rel=1e-5)
+    assert Reference(block).error_2(flat) == pytest.approx(float(_dense_errors(block, flat)[1]), rel=1e-3)
 
 
 def test_the_largest_eigenvalues_of_an_indefinite_sum_are_the_algebraically_largest(monkeypatch):
@@ -67,6 +67,26 @@ def test_the_largest_eigenvalues_of_an_indefinite_sum_are_the_algebraically_larg
     total = KroneckerSum(((a @ a, g @ g), (c, d)))
     expected = torch.linalg.eigvalsh(total.dense()).flip(0)[:7]
     torch.testing.assert_close(largest_eigenvalues(total, 7), expected)
+
+
+@pytest.mark.parametrize("dense_order", [10, 1500], ids=["by-iteration", "dense"])
+@pytest.mark.parametrize("count", [3, 40, 72])
+def test_factors_of_low_rank_leave_zeros_in_the_spectrum_and_need_no_large_iteration(dense_order, count, monkeypatch):
+    monkeypatch.setattr(discrepancy, "_DENSE_ORDER", dense_order)
+    orders = []
+    found = discrepancy._largest_of_sum
+    monkeypatch.setattr(
+        discrepancy, "_largest_of_sum", lambda total, k: orders.append(total.terms[0][0].shape[0]) or found(total, k)
+    )
+    torch.manual_seed(0)
+    tall, wide = torch.randn(9, 4, dtype=torch.float64), torch.randn(8, 5, dtype=torch.float64)
+    signs = torch.diag(torch.tensor([1.0, -1, 1, -1, 1], dtype=torch.float64))
+    total = KroneckerSum(((tall @ tall.T, wide @ wide.T), (tall @ tall.T * 0.5, wide @ signs @ wide.T)))
+    expected = torch.linalg.eigvalsh(total.dense()).flip(0)
+    largest = largest_eigenvalues(total, count)
+    assert len(largest) >= count
+    torch.testing.assert_close(largest, expected[: len(largest)], atol=1e-9, rtol=1e-9)
+    assert orders == [4]
 
 
 def test_a_block_that_vanishes_has_no_relative_error():
