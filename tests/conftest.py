@@ -22,7 +22,7 @@ def distribute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dist
     """Installs a distribution, as files on the import path: its modules and its entry points.
 
     ``distribute("name", modules={"package.module": source}, optimizers={"plugin": "package.module:function"},
-    tasks={...})``
+    tasks={...}, approximations={...})``
     """
     made: list[str] = []
 
@@ -31,12 +31,17 @@ def distribute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dist
         modules: Mapping[str, str],
         optimizers: Mapping[str, str] | None = None,
         tasks: Mapping[str, str] | None = None,
+        approximations: Mapping[str, str] | None = None,
     ) -> None:
         site = tmp_path / f"site-{name}"
         metadata = site / f"{name.replace('-', '_')}-1.5.dist-info"
         metadata.mkdir(parents=True)
         (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.5\n")
-        groups = {"ngbench.optimizers": optimizers or {}, "ngbench.tasks": tasks or {}}
+        groups = {
+            "ngbench.optimizers": optimizers or {},
+            "ngbench.tasks": tasks or {},
+            "ngbench.approximations": approximations or {},
+        }
         lines = [
             line
             for group, points in groups.items()

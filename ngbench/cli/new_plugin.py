@@ -49,7 +49,9 @@ def new_plugin(
     directory = output if output is not None else Path(name)
     written = write_plugin(name, kind, directory)
     print("\n".join(str(path) for path in written))
-    print(f"\nNext: pip install -e '{directory}[test]' && pytest {directory} && ngbench {_KINDS[kind][3]} {name}")
+    # With a separator, so that pip takes it for a path and not for the name of a package.
+    path = directory if directory.is_absolute() else f"./{directory}"
+    print(f"\nNext: pip install -e '{path}[test]' && pytest {path} && ngbench {_KINDS[kind][3]} {name}")
 
 
 def write_plugin(name: str, kind: plugin_kind.Kind, directory: Path) -> list[Path]:

@@ -200,10 +200,20 @@ APPROXIMATION_CHECKS: tuple[Check[ApproximationSubject], ...] = (
     Check("device", "keep the device of the block", _check_device),
     Check("degenerate-input", "take any batch", check_degenerate_input),
     Check("nan-input", "not hide NaN in a batch", check_nan_input),
-    Check("state-dict", "let an optimizer continue from its state_dict()", _check_state_dict),
+    Check(
+        "state-dict",
+        "let an optimizer continue from its state_dict()",
+        _check_state_dict,
+        ("determinism", "semi-definite"),
+    ),
     Check("time", "give estimates", _check_time),
     *(
-        Check(name, "lower the loss as the curvature of a natural gradient", partial(_check_convergence, goal=goal))
+        Check(
+            name,
+            "lower the loss as the curvature of a natural gradient",
+            partial(_check_convergence, goal=goal),
+            ("semi-definite",),
+        )
         for name, goal in GOALS.items()
     ),
 )

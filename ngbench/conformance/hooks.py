@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules import module as global_hooks
 
+from ngbench.conformance.costs import only_new_objects
 from ngbench.conformance.outcome import CheckFailed, Passed
 from ngbench.conformance.trial import OptimizerSubject, Trial
 
@@ -30,17 +31,19 @@ _OF_PARAMETERS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 
 def check_hooks(subject: OptimizerSubject) -> Passed:
     """Hooks on the model and on its parameters go with the optimizer, and nothing keeps it alive."""
-    trial = Trial(subject)
-    used = sum(_hooks(trial.model).values())
-    trial.run(2)
-    optimizer = weakref.ref(trial.optimizer)
-    del trial.optimizer
-    gc.collect()
-    left = _hooks(trial.model)
+    before: Counter[str] = Counter()
+    with only_new_objects():
+        trial = Trial(subject, alter=lambda model: before.update(_hooks(model)))
+        used = (_hooks(trial.model) - before).total()
+        trial.run(2)
+        optimizer = weakref.ref(trial.optimizer)
+        del trial.optimizer
+        gc.collect()
+    left = _hooks(trial.model) - before
     if left:
         place, count = left.most_common(1)[0]
         raise CheckFailed(
-            f"{count} hook{'s' if count > 1 else ''} stay on the {place} after the optimizer was deleted: keep "
+            f"{count} hook{'s stay' if count > 1 else ' stays'} on the {place} after the optimizer was deleted: keep "
             "the handles, "
             "remove them in weakref.finalize(self, ...), and let hooks refer to the optimizer by weakref.ref alone"
         )
@@ -65,7 +68,7 @@ def _hooks(model: nn.Module) -> Counter[str]:
     for kind, hooks in vars(global_hooks).items():
         if kind.startswith("_global_") and kind.endswith("hooks"):
             found["modules of all models (register_module_..._hook)"] += _count(hooks)
-    return +found
+    return found
 
 
 def _count(hooks: Any) -> int:

@@ -62,11 +62,13 @@ class Check(Generic[Subject]):
         name: of its row.
         requirement: what is asked for, in words that go on from "it must": shown where the plugin raises instead.
         run: raises :class:`CheckFailed` or :class:`NotApplicable`, or returns what it saw.
+        needs: checks without whose success this one would say the same again.
     """
 
     name: str
     requirement: str
     run: Callable[[Subject], Passed]
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,12 +122,16 @@ def run_checks(
     """
     rows: list[Row] = []
     obstacle = ""
+    missing: set[str] = set()
     for check in checks:
-        if obstacle:
-            row = Row(check.name, "not applicable", f"not without {obstacle}")
+        lacking = obstacle or next((need for need in check.needs if need in missing), "")
+        if lacking:
+            row = Row(check.name, "not applicable", f"not without {lacking}")
         else:
             row, fatal = _run(subject, check)
             obstacle = check.name if fatal else ""
+        if row.status != "passed":
+            missing.add(row.name)
         rows.append(row)
         told(row)
     return rows

@@ -8,7 +8,7 @@ from typing import Any
 
 from ngbench.conformance.outcome import CheckFailed, NotApplicable, Passed
 from ngbench.conformance.trial import OptimizerSubject
-from ngbench.errors import NgbenchError, ParameterError, PluginError
+from ngbench.errors import NgbenchError, ParameterError
 from ngbench.parameters import Parameter
 from ngbench.values import is_plain
 
@@ -58,13 +58,8 @@ def _check_default(parameter: Parameter) -> None:
     try:
         parameter.convert(parameter.default)
     except ParameterError as error:
-        raise CheckFailed(f"the default is outside its own annotation: {error}") from error
+        raise CheckFailed(f"the default is outside its own annotation: {error}", fatal=True) from error
 
 
 def _corrected(message: str) -> str:
     return message if "annotation" not in message else f"{message}: annotate it"
-
-
-def plugin_error(error: PluginError) -> CheckFailed:
-    """A plugin that cannot be used at all, as a failure after which nothing is checked."""
-    return CheckFailed(_corrected(str(error)), fatal=True)

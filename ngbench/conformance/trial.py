@@ -91,14 +91,16 @@ class Trial:
         self.taken = 0
 
     def batch(self, index: int) -> tuple[Tensor, Tensor]:
-        """The mini-batch number ``index``, counted round and round."""
+        """The mini-batch number ``index``, counted round and round: copies, whatever a plugin does to them."""
         data, size = self.problem.data, self.problem.task.batch_size
         start = index * size % len(data.train_inputs)
-        inputs: Any = data.train_inputs[start : start + size].to(self.device, self.dtype)
+        rows = slice(start, start + size)
+        inputs: Any = data.train_inputs[rows]
+        inputs = inputs.to(self.device, self.dtype, copy=True)
         if data.train_targets is data.train_inputs:
             return inputs, inputs
-        targets = data.train_targets[start : start + size].to(self.device)
-        return inputs, targets.to(self.dtype) if targets.is_floating_point() else targets
+        targets = data.train_targets[rows]
+        return inputs, targets.to(self.device, self.dtype if targets.is_floating_point() else None, copy=True)
 
     def backward(self, index: int, scale: float = 1.0) -> float:
         """Add the gradient of a mini-batch, and return its loss."""

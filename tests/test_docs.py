@@ -1,0 +1,139 @@
+"""Every code block of the documentation runs, page by page, as a reader would run it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from ngbench import cli
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+INSTALL = (
+    "--quiet",
+    "--no-index",
+    "--no-deps",
+    "--no-build-isolation",
+    "--disable-pip-version-check",
+    "--target",
+    "site",
+)
+
+
+class Reader:
+    """Runs blocks in an empty directory, in order."""
+
+    def __init__(self, directory: Path, install_path: Callable[[Path], None]) -> None:
+        self.directory = directory
+        self.names: dict[str, Any] = {}
+        self.install_path = install_path
+        self.ran: list[str] = []
+
+    def python(self, text: str) -> None:
+        """A block that begins with a path is a file, another runs after those before it."""
+        if path := re.match(r"# (\S+\.py)\n", text):
+            target = self.directory / path[1]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
+        else:
+            exec(compile(text, "block", "exec"), self.names)
+
+    def toml(self, text: str) -> None:
+        """The project of the files so far, as if it were installed."""
+        groups = tomllib.loads(text).get("project", {}).get("entry-points", {})
+        if not groups:
+            (self.directory / "pyproject.toml").write_text(text)
+            return
+        metadata = self.directory / "installed" / "page-1.0.dist-info"
+        metadata.mkdir(parents=True)
+        (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: page\nVersion: 1.0\n")
+        lines = [
+            line
+            for group, points in groups.items()
+            for line in (f"[{group}]", *(f"{name} = {value}" for name, value in points.items()))
+        ]
+        (metadata / "entry_points.txt").write_text("\n".join(lines))
+        self.install_path(metadata.parent)
+
+    def sh(self, text: str) -> None:
+        """Commands, each of which must succeed."""
+        for line in text.splitlines():
+            program, *arguments = shlex.split(line)
+            getattr(self, f"_{program}")(arguments)
+            self.ran.append(line)
+
+    def _ngbench(self, arguments: list[str]) -> None:
+        assert cli.main(arguments) == 0, arguments
+
+    def _pip(self, arguments: list[str]) -> None:
+        command, editable, path = arguments
+        assert (command, editable) == ("install", "-e")
+        source = path.removesuffix("[test]")
+        subprocess.run([sys.executable, "-m", "pip", "install", *INSTALL, source], check=True)
+        self.install_path(self.directory / "site")
+
+    def _pytest(self, arguments: list[str]) -> None:
+        environment = os.environ | {"PYTHONPATH": "site"}
+        subprocess.run([sys.executable, "-m", "pytest", "-q", *arguments], check=True, env=environment)
+
+    def yaml(self, text: str) -> None:
+        """A workflow whose commands are those that the page has run, but for what only the service can do."""
+        (job,) = yaml.safe_load(text)["jobs"].values()
+        commands = [step["run"] for step in job["steps"] if "run" in step]
+        own = [command for command in commands if command.startswith("ngbench ")]
+        assert own
+        for command in own:
+            if command not in self.ran:
+                self.sh(command)
+
+
+@pytest.fixture(scope="module")
+def data_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def reader(tmp_path: Path, data_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NGBENCH_DATA_DIR", str(data_directory))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before, threads = set(sys.modules), torch.get_num_threads()
+    yield Reader(tmp_path, lambda path: monkeypatch.syspath_prepend(str(path)))
+    torch.set_num_threads(threads)
+    for name in set(sys.modules) - before:
+        if str(tmp_path) in (getattr(sys.modules[name], "__file__", None) or ""):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_its_blocks_run(page: Path, reader: Reader) -> None:
+    for language, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+        getattr(reader, language)(text)
+
+
+def test_links_lead_to_files() -> None:
+    for page in [*PAGES, ROOT / "README.md"]:
+        for target in LINK.findall(page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [page.name for page in PAGES if f"](docs/{page.name})" not in readme] == []
