@@ -108,7 +108,7 @@ def build_from_class(
     first = found(matrices, **own)
     if not rest:
         return first
-    return CombinedOptimizer([first, second(rest, **({} if rate is None else {"lr": rate}))])  # type: ignore[arg-type]
+    return CombinedOptimizer([first, second(rest, **({} if rate is None else {"lr": rate}))])
 
 
 def one_line(error: BaseException) -> str:

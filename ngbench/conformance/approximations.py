@@ -81,7 +81,8 @@ def _check_semi_definite(subject: ApproximationSubject) -> Passed:
 
 def _check_dense_error(subject: ApproximationSubject) -> Passed:
     """Not worse than both nothing and KFAC; the errors are shown."""
-    told, values = [], {}
+    told: list[str] = []
+    values: dict[str, float] = {}
     for kind in KINDS:
         block = make_block(kind)
         error, of_kfac = (relative_error(block, f(block).value) for f in (subject, kfac))

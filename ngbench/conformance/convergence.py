@@ -65,7 +65,7 @@ def _learning_rates(subject: OptimizerSubject) -> Iterator[tuple[float | None, d
     if not isinstance(default, int | float) or isinstance(default, bool):
         yield None, {}
         return
-    (parameter,) = [p for p in subject.plugin.parameters if p.name == "lr"] or [None]
+    parameter = next((p for p in subject.plugin.parameters if p.name == "lr"), None)
     for factor in (1.0,) if "lr" in subject.given else FACTORS:
         rate = default * factor
         try:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from collections.abc import Mapping
 
-from torch import nn
+from torch import Tensor, nn
 
 from ngbench.conformance.outcome import CheckFailed, Passed
 from ngbench.conformance.specimens import classification, with_spare
@@ -86,10 +86,10 @@ def check_unused_parameters(subject: OptimizerSubject) -> Passed:
     return Passed("a layer without gradient stays")
 
 
-def _expect_at_rest(trial: Trial, before: dict[str, object], names: list[str], why: str) -> None:
-    moved = differ(before, trial.parameters())  # type: ignore[arg-type]
+def _expect_at_rest(trial: Trial, before: Mapping[str, Tensor], names: list[str], why: str) -> None:
+    moved = differ(before, trial.parameters())
     for name in names:
         if name in moved:
             raise CheckFailed(f"{name} moved, {why}: skip parameters whose grad is None")
-    if not set(moved) - set(chain(names)):
+    if not set(moved) - set(names):
         raise CheckFailed(f"nothing moved any more beside a parameter {why}: skip it alone")

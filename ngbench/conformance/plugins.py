@@ -13,6 +13,8 @@ from ngbench.data.directory import data_directory
 from ngbench.errors import PluginError, UnknownNameError
 from ngbench.parameters import convert_given
 
+_AnyPlugin = plugins.OptimizerPlugin | plugins.TaskPlugin | plugins.ApproximationPlugin
+
 __all__ = ["KINDS", "Kind", "check_plugin", "kinds_of"]
 
 Kind = Literal["optimizer", "task", "approximation"]
@@ -90,13 +92,13 @@ def check_plugin(
 
 def _convert(name: str, kind: Kind, given: Mapping[str, Any]) -> None:
     """Refuse given values that are not allowed; what is wrong with the plugin itself is for its checks to say."""
-    load = {
+    loaders: dict[Kind, Callable[[str], _AnyPlugin]] = {
         "optimizer": plugins.optimizer,
         "task": plugins.task_plugin,
         "approximation": plugins.approximation_plugin,
-    }[kind]
+    }
     with suppress(PluginError):
-        plugin = load(name)
+        plugin = loaders[kind](name)
         convert_given(plugin.parameters, given, f"{kind} {name}", accepts_any=plugin.accepts_any)
 
 

@@ -25,12 +25,11 @@ def _problem(
     name: str, model: Callable[[], nn.Module], inputs: Tensor, targets: Tensor, likelihood: Likelihood
 ) -> Problem:
     half = len(inputs) // 2
-    same = targets is inputs
-    parts = [inputs[:half], targets[:half], inputs[half:], targets[half:]]
-    if same:
-        parts[1], parts[3] = parts[0], parts[2]
+    train, validation = inputs[:half], inputs[half:]
+    # An auto-encoder's targets are its inputs: one tensor stays one.
+    goals = (train, validation) if targets is inputs else (targets[:half], targets[half:])
     source = DataSource(name, "generated", f"{name}, made for conformance tests", "0" * 64)
-    data = Data(*parts, source)
+    data = Data(train, goals[0], validation, goals[1], source)
     return Problem(name, Task(model, lambda directory: data, likelihood, min(BATCH, half), epochs=2), data)
 
 

@@ -110,7 +110,7 @@ class Trial:
         """Add the gradient of these examples, and return their loss."""
         with isolated(self.device, self.random) as after:
             loss = self.problem.task.likelihood.loss(self.model(inputs), targets)
-            (loss * scale).backward()
+            (loss * scale).backward()  # type: ignore[no-untyped-call]
         self.random = after
         return float(loss.detach())
 

@@ -41,7 +41,7 @@ def format_conformance_row(row: Row) -> Table:
 
 def format_summary(report: Report) -> str:
     """How many checks of a plugin passed, failed and did not apply."""
-    counts = Counter(row.status for row in report.rows)
+    counts: Counter[str] = Counter(row.status for row in report.rows)
     told = ", ".join(f"{counts[status]} {status}" for status in _STYLES if counts[status])
     origin = f", {report.distribution}" if report.distribution else ""
     return f"{report.plugin} ({report.kind}{origin}): {told}"

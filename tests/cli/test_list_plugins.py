@@ -134,3 +134,13 @@ def test_a_class_is_shown_by_its_dotted_name(capsys: pytest.CaptureFixture[str])
 def test_an_unknown_name_is_refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_approximations_are_listed_and_shown_in_full(ngbench: Callable[..., Any]) -> None:
+    lines = ngbench("list approximations").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["deflation", "kfac", "kfac-corrected", "kpsvd", "lanczos"]
+    (described,) = json.loads(ngbench("list approximations kpsvd --json").out)
+    parameters = {parameter["name"]: parameter for parameter in described["parameters"]}
+    assert list(parameters) == ["precision", "max_iterations", "route", "positions"]
+    assert all(parameter["description"] for parameter in parameters.values())
+    assert "unknown approximation 'kpsve'; did you mean 'kpsvd'?" in ngbench("list approximations kpsve").err

@@ -46,7 +46,16 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["list", "optimizers"], ["list", "tasks"], ["train", "--help"], ["compare", "--help"]],
+    [
+        ["--help"],
+        ["list", "optimizers"],
+        ["list", "tasks"],
+        ["list", "approximations"],
+        ["train", "--help"],
+        ["compare", "--help"],
+        ["check-plugin", "--help"],
+        ["new-plugin", "--help"],
+    ],
 )
 def test_torch_is_not_loaded_to_show_help_or_lists(arguments: list[str]) -> None:
     assert "torch" not in modules_imported_by("-c", CONSOLE_SCRIPT, *arguments)
