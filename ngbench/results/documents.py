@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from ngbench.errors import RecordError
 from ngbench.results.record import SCHEMA_VERSION, Document, RunRecord
 
-__all__ = ["dump", "load_document", "merge"]
+__all__ = ["dump", "load_document", "merge", "without_non_finite"]
 
 
 def dump(document: Document) -> str:
     """The document as JSON text that ends in a newline; numbers that are not finite become ``null``."""
-    return json.dumps(_without_non_finite(document.model_dump(mode="python")), indent=1, default=str) + "\n"
+    return json.dumps(without_non_finite(document.model_dump(mode="python")), indent=1, default=str) + "\n"
 
 
 def load_document(path: Path) -> Document:
@@ -97,12 +97,12 @@ def _uneven(run: RunRecord) -> Iterator[str]:
         yield "steps.kind"
 
 
-def _without_non_finite(value: Any) -> Any:
+def without_non_finite(value: Any) -> Any:
     """JSON has no NaN and no infinity, and a plugin's own keys and hyper-parameters may hold either."""
     if isinstance(value, float):
         return value if value - value == 0 else None
     if isinstance(value, dict):
-        return {key: _without_non_finite(part) for key, part in value.items()}
+        return {key: without_non_finite(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_non_finite(part) for part in value]
+        return [without_non_finite(part) for part in value]
     return value

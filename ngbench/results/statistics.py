@@ -71,6 +71,16 @@ class Estimate:
             return None
         return (self.high - self.low) / 2
 
+    def exceeds(self, limit: float) -> bool:
+        """Whether the whole interval lies beyond the limit; without an interval that cannot be said, and is false.
+
+        >>> Estimate(2.0, 1.5, 3.5, 4).exceeds(1.4), Estimate(2.0, 1.5, 3.5, 4).exceeds(1.6)
+        (True, False)
+        >>> Estimate(2.0, None, None, 1).exceeds(1.4)
+        False
+        """
+        return self.low is not None and self.low > limit
+
 
 def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate | None:
     """The mean of independent values (one per seed) with Student's t interval; ``None`` of no values.

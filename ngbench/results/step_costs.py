@@ -1,0 +1,159 @@
+"""What the steps of each arm cost, cut into rounds: the numbers that tools beside this one tabulate and compare.
+
+The parts of a step have the names that ``ngbench check`` and studies know them by: ``step_time`` for the whole step,
+amortised over plain and refresh steps; ``step_time.plain`` and ``step_time.refresh`` where an arm takes both;
+``phase.NAME``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from scipy.special import stdtrit
+
+from ngbench.results import timing
+from ngbench.results.record import PhaseRecord, RunRecord
+from ngbench.results.statistics import CONFIDENCE, Estimate, rounds
+from ngbench.results.timing import Timing
+
+__all__ = ["STEP", "Cost", "costs_of", "phase_part"]
+
+STEP = "step_time"
+_KINDS: tuple[Literal["plain", "refresh"], ...] = ("plain", "refresh")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one part of an arm's step costs.
+
+    Attributes:
+        part: ``step_time``, ``step_time.plain``, ``step_time.refresh`` or ``phase.NAME``.
+        arm: the label.
+        samples: seconds of the part, one entry for each round in which it occurred: the mean over the steps, or the
+            calls of the phase, in that round. Of plain and of refresh steps, those of each step.
+        iterations: over how many steps or calls most of the samples are means.
+        calls: how often the part occurred in all.
+        seconds: of a step or a call, trimmed and without interrupted steps (:mod:`ngbench.results.timing`).
+        ratio: seconds that a step spends in the part, in units of the reference arm's step, measured in the same round;
+            ``None`` for ``step_time.plain`` and ``step_time.refresh``, and where the arms share no round.
+        flops: floating-point operations of a call, of a phase whose operations were counted.
+        bytes: read and written in a call.
+    """
+
+    part: str
+    arm: str
+    samples: Sequence[float]
+    iterations: int
+    calls: int
+    seconds: Estimate
+    ratio: Estimate | None = None
+    flops: int | None = None
+    bytes: int | None = None
+
+
+def phase_part(name: str) -> str:
+    """What the phase is called as a part of a step."""
+    return f"phase.{name}"
+
+
+def costs_of(runs: Sequence[RunRecord], reference: str) -> list[Cost]:
+    """The costs of all arms of one task, part by part; an arm that took no step has none.
+
+    Args:
+        runs: of one task, of any number of arms and seeds.
+        reference: the label of the arm that ratios refer to.
+    """
+    arms: dict[str, list[RunRecord]] = {}
+    for run in runs:
+        if run.steps.seconds:
+            arms.setdefault(run.label, []).append(run)
+    costs = [cost for arm, ours in arms.items() for cost in _costs_of_arm(arm, ours, arms.get(reference, []))]
+    parts = list(dict.fromkeys(cost.part for cost in costs))
+    return sorted(costs, key=lambda cost: parts.index(cost.part))
+
+
+def _costs_of_arm(arm: str, runs: Sequence[RunRecord], reference: Sequence[RunRecord]) -> Iterator[Cost]:
+    parts = [part for run in runs for part in rounds(run) if part]
+    yield _cost(
+        STEP,
+        arm,
+        [math.fsum(part) / len(part) for part in parts],
+        [len(part) for part in parts],
+        timing.mean_step(runs),
+        timing.step_ratio(runs, reference),
+    )
+    by_kind = {kind: [s for run in runs for s in _of_kind(run, kind)] for kind in _KINDS}
+    if all(by_kind.values()):
+        for kind, seconds in by_kind.items():
+            yield _cost(f"{STEP}.{kind}", arm, seconds, [1] * len(seconds), timing.robust_mean(seconds))
+    for name in dict.fromkeys(name for run in runs for name in run.phases):
+        phases = [run.phases[name] for run in runs if name in run.phases]
+        samples = [sample for phase in phases for sample in _by_round(phase)]
+        if samples:
+            yield _cost(
+                phase_part(name),
+                arm,
+                [seconds / calls for seconds, calls in samples],
+                [calls for _, calls in samples],
+                timing.phase_seconds(runs, name),
+                timing.phase_ratio(runs, reference, name),
+                flops=_if_equal(phases, lambda phase: phase.flops),
+                counted_bytes=_if_equal(phases, lambda phase: phase.bytes),
+            )
+
+
+def _of_kind(run: RunRecord, kind: str) -> list[float]:
+    return [seconds for seconds, is_kind in zip(run.steps.seconds, run.steps.kind, strict=True) if is_kind == kind]
+
+
+def _by_round(phase: PhaseRecord) -> list[tuple[float, int]]:
+    """Seconds and calls of each round in which the phase was called; records may only have the whole run's."""
+    each = zip(phase.seconds_by_round, phase.calls_by_round, strict=True)
+    found = [(seconds, calls) for seconds, calls in each if calls]
+    return found or [(phase.seconds_total, phase.calls)] * (phase.calls > 0)
+
+
+def _cost(
+    part: str,
+    arm: str,
+    samples: list[float],
+    counts: list[int],
+    seconds: Timing | None,
+    ratio: Timing | None = None,
+    *,
+    flops: int | None = None,
+    counted_bytes: int | None = None,
+) -> Cost:
+    assert seconds is not None, "what has samples has a time"
+    return Cost(
+        part=part,
+        arm=arm,
+        samples=samples,
+        iterations=Counter(counts).most_common(1)[0][0],
+        calls=sum(counts),
+        seconds=_estimate(seconds),
+        ratio=None if ratio is None else _estimate(ratio),
+        flops=flops,
+        bytes=counted_bytes,
+    )
+
+
+def _estimate(measured: Timing) -> Estimate:
+    """The value with its 95 % interval, Student's on the logarithm, as that of a relative change."""
+    value = measured.value
+    if measured.variance is None or measured.degrees <= 0:
+        return Estimate(value, None, None, measured.n)
+    half = float(stdtrit(measured.degrees, (1 + CONFIDENCE) / 2)) * math.sqrt(measured.variance)
+    # The exponential of an interval that means nothing would overflow.
+    factor = math.exp(min(half, 700.0))
+    return Estimate(value, value / factor, value * factor, measured.n)
+
+
+def _if_equal(phases: Sequence[PhaseRecord], count: Callable[[PhaseRecord], int | None]) -> int | None:
+    """What all seeds agree on: operations depend on no seed, unless an iteration ended sooner in one of them."""
+    counts = {count(phase) for phase in phases}
+    return counts.pop() if len(counts) == 1 else None
