@@ -81,7 +81,8 @@ def reproduce(
     A study is one figure or table of the thesis, or a YAML file of your own. Each comparison in it runs as compare,
     gan or fisher-error would run it; then each claim is reproduced, contradicted, inconclusive (its interval over
     seeds reaches over the boundary) or not tested at this scale, and the figure is drawn in the layout of the
-    original, beside the published curves. Everything is checked before anything runs. ngbench report makes a page of
+    original, beside the published curves. The smoke scale shows that everything runs: all arms share a process, and
+    no operations are counted. Everything is checked before anything runs. ngbench report makes a page of
     the directory.
 
     Example: ngbench reproduce figure-3.2 --scale smoke --output studies
@@ -99,8 +100,9 @@ def reproduce(
         data_dir=data_dir,
         device=device,
         threads=threads,
-        # A process for each arm takes seconds to start, as long as everything else at this scale.
+        # Processes take seconds to start and counts some steps, longer than all else at the smallest scale.
         own_processes=scale is not Scale.smoke,
+        count_operations=scale is not Scale.smoke,
         quiet=quiet,
     )
     request = Reproduction(

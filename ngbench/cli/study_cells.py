@@ -27,9 +27,11 @@ from ngbench.studies.evaluation import CellRuns
 from ngbench.studies.models import Range, Study, Tune
 from ngbench.studies.plan import PlannedArm, PlannedCell
 from ngbench.training.adversarial_plan import AdversarialRequest
+from ngbench.training.executors import Executor, InProcess, TaskHost
 from ngbench.training.plan import Request
-from ngbench.tuning.search import SearchRequest, TrialNews, search
+from ngbench.tuning.search import SearchRequest, TrialNews, open_ledger, plan_search, run_search
 from ngbench.tuning.settings import Settings as Tuned
+from ngbench.tuning.trials import KeptProcess
 
 __all__ = ["Conditions", "RanCell", "batch_size_of", "cell_name", "run_cell"]
 
@@ -48,6 +50,7 @@ class Conditions:
         threads: on the CPU.
         tuned: a file of hyper-parameters, for panels of its task.
         own_processes: each arm in a process of its own.
+        count_operations: whether to count the operations of steps, which takes as long as some steps.
         quiet: show no progress.
     """
 
@@ -58,6 +61,7 @@ class Conditions:
     threads: int | None = None
     tuned: Tuned | None = None
     own_processes: bool = True
+    count_operations: bool = True
     quiet: bool = False
 
     def note(self, line: str) -> None:
@@ -172,6 +176,7 @@ def _request(cell: PlannedCell, conditions: Conditions) -> Request:
         dtype=settings.dtype or "float32",
         threads=conditions.threads,
         data_dir=None if conditions.data_dir is None else str(conditions.data_dir),
+        count_operations=conditions.count_operations,
     )
     if settings.diagnostics is not None:
         request = replace(request, diagnostics=True, diagnostics_interval=settings.diagnostics)
@@ -200,6 +205,7 @@ def _gan_request(cell: PlannedCell, directory: Path, conditions: Conditions) -> 
         dtype=settings.dtype or "float32",
         threads=conditions.threads,
         data_dir=None if conditions.data_dir is None else str(conditions.data_dir),
+        count_operations=conditions.count_operations,
         samples=None if settings.sample_grids is False else directory.absolute() / DIRECTORY,
         **{name: value for name, value in given.items() if value is not None},
     )
@@ -325,7 +331,14 @@ def _tuned(cell: PlannedCell, tune: Tune, storage: Path, conditions: Conditions)
         sampler_seed=tune.seed or 0,
     )
     storage.parent.mkdir(parents=True, exist_ok=True)
-    result = search(request, storage=storage, reporter=_Lines(conditions))
+    with redirect_stdout(sys.stderr):
+        plan = plan_search(request, workers=1)
+    result = run_search(
+        plan,
+        open_ledger(plan, storage),
+        reporter=_Lines(conditions),
+        make_executor=KeptProcess if conditions.own_processes else _here_executor,
+    )
     if result.interrupted:
         raise KeyboardInterrupt
     arms = []
@@ -335,6 +348,10 @@ def _tuned(cell: PlannedCell, tune: Tune, storage: Path, conditions: Conditions)
             conditions.note(f"warning: no trial of {arm.name} came to an end; it keeps its hyper-parameters")
         arms.append(_with_best(arm, best or {}))
     return replace(cell, arms=tuple(arms))
+
+
+def _here_executor() -> Executor:
+    return InProcess(TaskHost())
 
 
 def _dimension(values: Any) -> Any:

@@ -75,6 +75,7 @@ class AdversarialRequest:
     fid_weights: Path | None = None
     fid_features: int = 2048
     samples: Path | None = None
+    count_operations: bool = True
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ def make_adversarial_plan(request: AdversarialRequest) -> AdversarialPlan:
             penalty=task.penalty if request.penalty is None else request.penalty,
             fid=fid,
             samples=request.samples,
+            count_operations=request.count_operations,
         )
         for arm, pair in zip(arms, pairs, strict=True)
     ]

@@ -106,7 +106,7 @@ class AdversarialRun:
         config, device = self._config, self._device
         torch.set_num_threads(config.threads)
         self._images = self._problem.images.to(device, self._dtype)
-        if not config.resume:
+        if config.count_operations and not config.resume:
             self._count_operations()
         self._players = initial_players(self._problem.task, self._problem.name, config.seed, device, self._dtype)
         self._distance = self._make_distance()

@@ -59,6 +59,7 @@ class RunConfig:
         diagnostics_interval: compare a step with the exact natural-gradient step at the first and at every so many;
             ``None`` never does.
         diagnostics_damping: λ of that exact step.
+        count_operations: whether the operations of its steps are counted, on some steps beside the run.
         checkpoint: the file that is written after each epoch; ``None`` writes nothing.
         resume: whether to go on from that checkpoint.
     """
@@ -79,5 +80,6 @@ class RunConfig:
     turn_steps: int | None = None
     diagnostics_interval: int | None = None
     diagnostics_damping: float = 1e-3
+    count_operations: bool = True
     checkpoint: Path | None = None
     resume: bool = False

@@ -63,6 +63,7 @@ class Request:
     diagnostics: bool = False
     diagnostics_interval: int = 10
     diagnostics_damping: float = 1e-3
+    count_operations: bool = True
     tuned: Settings | None = None
 
 
@@ -141,6 +142,7 @@ def make_plan(request: Request, problem: Problem | None = None) -> Plan:
             turn_steps=turn_steps,
             diagnostics_interval=request.diagnostics_interval if request.diagnostics else None,
             diagnostics_damping=request.diagnostics_damping,
+            count_operations=request.count_operations,
         )
         return PlannedRun(config, first_record(config, problem, found[at].distribution, parameters, size))
 

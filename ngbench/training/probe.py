@@ -29,10 +29,12 @@ def probe_operations(
     batch_size: int,
     device: torch.device,
     dtype: torch.dtype,
+    steps: int = STEPS,
 ) -> dict[StepKind, dict[str, Operations]]:
     """The operations of one call of each phase, for each kind of step that the first few steps show.
 
-    The random state of the process is as before, and the model that the run will train is not touched.
+    ``steps`` is how many to take: a run of fewer has no other kinds. The random state of the process is as before, and
+    the model that the run will train is not touched.
     """
     counts: dict[StepKind, dict[str, Operations]] = {}
     model = initial_model(problem, seed, device, dtype)
@@ -41,7 +43,7 @@ def probe_operations(
         built = initial_optimizer(problem, model, optimizer, hyperparameters)
         step = TrainingStep(problem, data, model.train(), built, recorder)
         order = epoch_order(seed, 1, len(data.train_inputs)).to(device)
-        for _, index in zip(range(STEPS), _endless(order, batch_size), strict=False):
+        for _, index in zip(range(steps), _endless(order, batch_size), strict=False):
             step(index, epoch_generator(seed, 1, stream=1))
             kind, phases = step_operations(recorder)
             counts[kind] = phases

@@ -20,7 +20,7 @@ from ngbench.training.checkpoint import Checkpoint, load_checkpoint, save_checkp
 from ngbench.training.config import RunConfig
 from ngbench.training.devices import resolve_dtype
 from ngbench.training.evaluation import evaluate
-from ngbench.training.probe import probe_operations
+from ngbench.training.probe import STEPS, probe_operations
 from ngbench.training.problem import DeviceData, Problem, initial_model, initial_optimizer
 from ngbench.training.randomness import batches, epoch_generator, epoch_order, isolated, seeded_state
 from ngbench.training.step import TrainingStep
@@ -101,7 +101,7 @@ class Run:
         """
         torch.set_num_threads(self._config.threads)
         self._data = DeviceData.of(self._problem.data, self._device, self._dtype)
-        if not self._config.resume:
+        if self._config.count_operations and not self._config.resume:
             self._count_operations()
         self._model = initial_model(self._problem, self._config.seed, self._device, self._dtype)
         self._meter.trim()
@@ -186,6 +186,7 @@ class Run:
                 batch_size=config.batch_size,
                 device=self._device,
                 dtype=self._dtype,
+                steps=min(STEPS, config.budget.steps or STEPS),
             )
         except (ArithmeticError, NotImplementedError, RuntimeError) as error:
             # What cannot run while it is counted may still run: that is for the run itself to show.
