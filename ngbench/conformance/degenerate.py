@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from ngbench.conformance.blocks import KINDS, ApproximationSubject, make_block
-from ngbench.conformance.outcome import CheckFailed, Passed
-from ngbench.optimizer_classes import one_line
+from ngbench.conformance.outcome import CheckFailed, Passed, raised
 
 __all__ = ["check_degenerate_input", "check_nan_input"]
 
@@ -49,8 +48,7 @@ def check_degenerate_input(subject: ApproximationSubject) -> Passed:
                 terms = subject(block).value.terms
             except Exception as error:
                 raise CheckFailed(
-                    f"a {kind} layer with {what} raised {type(error).__name__}: {one_line(error)}; guard against "
-                    "a zero norm"
+                    f"a {kind} layer with {what} raised {raised(error)}; guard against a zero norm"
                 ) from error
             if not all(factor.isfinite().all() for term in terms for factor in term):
                 raise CheckFailed(f"a {kind} layer with {what} gave NaN or infinite factors: guard against a zero norm")

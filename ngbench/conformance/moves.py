@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ngbench.conformance.outcome import CheckFailed, NotApplicable, Passed
+from ngbench.conformance.outcome import CheckFailed, NotApplicable, Passed, raised
 from ngbench.conformance.trial import CPU, OptimizerSubject, Trial
 
 __all__ = ["check_device_move", "check_dtype", "check_dtype_move"]
@@ -25,7 +25,7 @@ def check_dtype(subject: OptimizerSubject) -> Passed:
             trial.run(3)
         except Exception as error:
             raise CheckFailed(
-                f"a model in {_name(dtype)} raised {type(error).__name__}: {' '.join(str(error).split())}; make "
+                f"a model in {_name(dtype)} raised {raised(error)}; make "
                 "buffers "
                 "in the type of the parameter (torch.zeros_like) and convert what is computed in another"
             ) from error
@@ -56,7 +56,7 @@ def _move(subject: OptimizerSubject, dtype: torch.dtype, device: torch.device) -
         moved.run(3)
     except Exception as error:
         raise CheckFailed(
-            f"a state loaded for a model in {target} raised {type(error).__name__}: {' '.join(str(error).split())}; "
+            f"a state loaded for a model in {target} raised {raised(error)}; "
             "load_state_dict() must bring tensors to the type and device of the parameters"
         ) from error
     _expect(moved, dtype, device)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from textwrap import shorten
 from typing import Generic, Literal, TypeVar
 
 from ngbench.errors import NgbenchError
 from ngbench.optimizer_classes import one_line
 
-__all__ = ["Check", "CheckFailed", "NotApplicable", "Passed", "Report", "Row", "Status", "run_checks"]
+__all__ = ["Check", "CheckFailed", "NotApplicable", "Passed", "Report", "Row", "Status", "raised", "run_checks"]
 
 Status = Literal["passed", "failed", "not applicable"]
 Subject = TypeVar("Subject")
+
+_LONGEST = 240
+"""Characters of what an exception says that a row shows."""
 
 
 class CheckFailed(Exception):
@@ -137,6 +141,11 @@ def run_checks(
     return rows
 
 
+def raised(error: Exception) -> str:
+    """The class of an exception and what it says, in one line of bounded length."""
+    return f"{type(error).__name__}: {shorten(one_line(error), _LONGEST, placeholder=' ...')}"
+
+
 def _run(subject: Subject, check: Check[Subject]) -> tuple[Row, bool]:
     try:
         seen = check.run(subject)
@@ -147,6 +156,6 @@ def _run(subject: Subject, check: Check[Subject]) -> tuple[Row, bool]:
     except NgbenchError as error:
         return Row(check.name, "failed", f"{one_line(error)}; it must {check.requirement}"), False
     except Exception as error:  # whatever a plugin raises is what the row has to say
-        what = f"it raised {type(error).__name__}: {one_line(error)}; it must {check.requirement}"
+        what = f"it raised {raised(error)}; it must {check.requirement}"
         return Row(check.name, "failed", what), False
     return Row(check.name, "passed", seen.message, seen.values), False

@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 
-from ngbench.conformance.outcome import CheckFailed, NotApplicable, Passed
+from ngbench.conformance.outcome import CheckFailed, NotApplicable, Passed, raised
 from ngbench.conformance.trial import OptimizerSubject, Trial, differ
 from ngbench.errors import NgbenchError
 from ngbench.measurement.phases import PHASES, no_phase
-from ngbench.optimizer_classes import one_line
 
 __all__ = ["check_determinism", "check_phases", "check_step"]
 
@@ -27,9 +26,9 @@ def check_step(subject: OptimizerSubject) -> Passed:
     except NgbenchError as error:
         raise CheckFailed(f"{error}; nothing else can be checked", fatal=True) from error
     except Exception as error:
-        what = f"{type(error).__name__}: {one_line(error)}"
         raise CheckFailed(
-            f"it raised {what} on a small convolutional network; run ngbench train with NGBENCH_TRACEBACK=1 to "
+            f"it raised {raised(error)} on a small convolutional network; run ngbench train with "
+            "NGBENCH_TRACEBACK=1 to "
             "see where",
             fatal=True,
         ) from error

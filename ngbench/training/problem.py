@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,14 +131,9 @@ def initial_optimizer(
 ) -> torch.optim.Optimizer:
     """The optimizer called ``name`` for ``model``.
 
-    With ``TORCH_COMPILE_DISABLE=1`` in the environment it runs eagerly, even where it insists on being compiled.
-
     Raises:
         ParameterError: it refuses the hyper-parameters, or needs a closure at each step.
     """
-    if os.environ.get("TORCH_COMPILE_DISABLE") == "1":
-        # With the variable alone, torch.compile(fullgraph=True) raises instead of calling what it was given.
-        torch.compiler.set_stance("force_eager")
     plugin = plugins.optimizer(name)
     optimizer = plugins.build_optimizer(plugin, model, problem.task, hyperparameters)
     if needs_closure(optimizer):
