@@ -15,7 +15,7 @@ from ngbench.results.thresholds import Threshold
 from ngbench.results.timing import Timing
 from ngbench.training.executors import Executor
 from ngbench.training.plan import Plan
-from ngbench.training.schedule import execute
+from ngbench.training.schedule import Silent, execute
 
 __all__ = ["Equal", "examine_noise", "make_equal"]
 
@@ -38,19 +38,6 @@ class Equal:
     arm: str
     reference: str
     documents: Sequence[tuple[Sequence[RunRecord], Sequence[RunRecord]]]
-
-
-class _Silent:
-    """Is told of everything and says nothing."""
-
-    def group(self, records: Sequence[RunRecord]) -> None:
-        pass
-
-    def update(self, record: RunRecord) -> None:
-        pass
-
-    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
-        pass
 
 
 def make_equal(
@@ -76,7 +63,7 @@ def make_equal(
     made = []
     for at in range(1, documents + 1):
         note(f"comparison {at} of {documents}: {reference} and {arm}, nothing changed")
-        records, interrupted = execute(plan.groups, executors(), _Silent())
+        records, interrupted = execute(plan.groups, executors(), Silent())
         if interrupted:
             raise KeyboardInterrupt
         for record in records:

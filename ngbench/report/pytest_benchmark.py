@@ -30,14 +30,16 @@ def format_pytest_benchmark(sections: Mapping[str, Document], *, reference: str 
 
     Args:
         sections: for each title, the runs of one task.
-        reference: the arm that ratios refer to; by default each section's first.
+        reference: the arm that ratios refer to; by default each section's first that took a step.
 
     Raises:
         UsageError: pytest-benchmark is not installed.
     """
     benchmarks = []
     for title, document in sections.items():
-        runs = document.runs
+        runs = [run for run in document.runs if run.steps.seconds]
+        if not runs:
+            continue
         chosen = reference or runs[0].label
         for cost in costs_of(runs, chosen):
             name = f"{cost.part}[{cost.arm}]"

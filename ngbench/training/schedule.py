@@ -10,7 +10,7 @@ from ngbench.results.record import RunRecord
 from ngbench.training.config import RunConfig
 from ngbench.training.executors import Executor
 
-__all__ = ["Observer", "PlannedRun", "execute"]
+__all__ = ["Observer", "PlannedRun", "Silent", "execute"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,19 @@ class Observer(Protocol):
 
     def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
         """Within an epoch, a few times a second."""
+
+
+class Silent:
+    """An observer that is told of everything and says nothing."""
+
+    def group(self, records: Sequence[RunRecord]) -> None:
+        pass
+
+    def update(self, record: RunRecord) -> None:
+        pass
+
+    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
+        pass
 
 
 def execute(
