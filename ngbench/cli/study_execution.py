@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ngbench.cli.study_cells import Conditions, RanCell, run_cell
+from ngbench.cli.study_cells import Conditions, RanCell, batch_size_of, run_cell
 from ngbench.errors import NgbenchError, OutputError, ParameterError, RecordError
 from ngbench.located_yaml import load_yaml
 from ngbench.report.exports import (
@@ -32,10 +32,10 @@ from ngbench.results.store import check_unused
 from ngbench.studies.checking import check_study
 from ngbench.studies.claims import ScaleName
 from ngbench.studies.drawing import draw_study
-from ngbench.studies.evaluation import evaluate
+from ngbench.studies.evaluation import CellRuns, evaluate
 from ngbench.studies.loader import LoadedStudy, dump_study, find_study, load_study
 from ngbench.studies.models import Study
-from ngbench.studies.plan import plan_cells, search_of
+from ngbench.studies.plan import PlannedCell, plan_cells, search_of
 from ngbench.studies.verdicts import claim_record, count_verdicts, format_verdicts
 from ngbench.tuning.settings import Settings, load_settings
 
@@ -167,9 +167,9 @@ def _run(study: Study, request: Reproduction, outcome: _Outcome) -> None:
     environment = describe_environment()
     _make(directory)
     _check_scale(directory, request.scale, study)
-    ran: list[RanCell] = []
+    planned, ran = plan_cells(study, request.scale), list[RanCell]()
     try:
-        for cell in plan_cells(study, request.scale):
+        for cell in planned:
             conditions.note(f"{study.study} ({request.scale}): {cell.panel.shown}, {len(cell.arms)} arms")
             ran.append(run_cell(study, cell, tune, directory, conditions))
             if ran[-1].interrupted:
@@ -178,13 +178,17 @@ def _run(study: Study, request: Reproduction, outcome: _Outcome) -> None:
         # What was finished before an interruption or an error is judged and drawn too.
         if ran:
             outcome.exit_code = int(any(cell.failed for cell in ran))
-        outcome.claims = [
-            claim_record(study.study, result) for result in evaluate(study, request.scale, [cell.runs for cell in ran])
-        ]
+        runs = [cell.runs for cell in ran] + [_without_runs(cell) for cell in planned[len(ran) :]]
+        outcome.claims = [claim_record(study.study, result) for result in evaluate(study, request.scale, runs)]
         seconds = time.perf_counter() - started
         _write(study, request.scale, directory, environment, outcome.claims, seconds)
         if ran:
             draw_study(study, request.scale, ran, directory / FIGURE_FILE)
+
+
+def _without_runs(cell: PlannedCell) -> CellRuns:
+    """A comparison that an interruption or an error kept from running."""
+    return CellRuns(cell.panel.name, batch_size_of(cell), {arm.name: () for arm in cell.arms})
 
 
 def _make(directory: Path) -> None:

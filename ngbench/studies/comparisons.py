@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ngbench.results import statistics
 from ngbench.results.measurements import ArmRun, Measurement, Point, curve_of, interpolate, number_of
+from ngbench.results.record import RunRecord
 from ngbench.results.statistics import Estimate
 from ngbench.studies.claims import At, Moment
 
@@ -256,7 +257,7 @@ def timed_difference(left: View, right: View) -> tuple[Estimate, float, float] |
     return estimate, unit * left.times * ratio.value, unit * right.times
 
 
-def _records(view: View) -> list[statistics.RunRecord]:
+def _records(view: View) -> list[RunRecord]:
     return [run.record for run in view.runs]
 
 

@@ -6,7 +6,9 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
 
 from ngbench.errors import OutputError
 from ngbench.report.columns import break_label
@@ -138,19 +140,24 @@ def _draw_cell(
     else:
         _draw_curves(axes, here[0].runs, shown, styles, x, y)
         if study.published is not None and x in ("epoch", "seconds"):
+            # As far as our own curves go, so that a short run is not a speck beside a long one.
+            limit = 1.5 * max(_drawn(axes, "x"), default=math.inf)
             for name in shown:
-                _draw_published(axes, study, panel.task, here[0].runs.batch_size, arms[name], styles[name], x, y)
+                curve = _published(study, panel.task, here[0].runs.batch_size, arms[name], x, y)
+                points = [(place, value) for place, value in curve if place <= limit]
+                if points:
+                    style = {"color": styles[name]["color"], "linestyle": ":", "marker": "."}
+                    axes.plot(*zip(*points, strict=True), linewidth=1.0, markersize=2, **style)
     _finish(axes, study, cell, x, y)
 
 
 def _finish(axes: Axes, study: Study, cell: Cell, x: str, y: str) -> None:
     axes.set_xlabel(_X_LABELS[x], fontsize=9)
     axes.set_ylabel(_LABELS.get(y, y.replace("_", " ")), fontsize=9)
-    axes.tick_params(labelsize=8)
+    axes.tick_params(which="both", labelsize=8)
     axes.grid(visible=True, which="both", alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    values = [value for line in axes.get_lines() for value in line.get_ydata()]  # type: ignore[union-attr]
-    values += [bar.get_height() for bar in axes.patches if hasattr(bar, "get_height")]
+    values = _drawn(axes, "y") + [float(bar.get_height()) for bar in axes.patches if hasattr(bar, "get_height")]
     log = cell.log if cell.log is not None else study.figure.log
     if log and values and min(values) > 0:
         axes.set_yscale("log")
@@ -158,6 +165,11 @@ def _finish(axes: Axes, study: Study, cell: Cell, x: str, y: str) -> None:
         axes.set_xlim(*cell.xlim)
     if cell.ylim is not None:
         axes.set_ylim(*cell.ylim)
+
+
+def _drawn(axes: Axes, along: Literal["x", "y"]) -> list[float]:
+    """Where the points of all lines lie along an axis."""
+    return [float(value) for line in axes.get_lines() for value in np.asarray(getattr(line, f"get_{along}data")())]
 
 
 def _place(point: Point, x: str) -> float | None:
@@ -208,30 +220,17 @@ def _band(runs: Sequence[ArmRun], x: str, y: str) -> tuple[list[float], list[flo
     return places, mean, [min(at) for at in values], [max(at) for at in values]
 
 
-def _draw_published(
-    axes: Axes,
-    study: Study,
-    task: str,
-    batch_size: int,
-    arm: PlannedArm,
-    style: Mapping[str, Any],
-    x: str,
-    y: str,
-) -> None:
-    assert study.published is not None
-    if arm.published is None:
-        return
+def _published(
+    study: Study, task: str, batch_size: int, arm: PlannedArm, x: str, y: str
+) -> Sequence[tuple[float, float]]:
+    """The points of the arm's published curve; none where there is none."""
+    if study.published is None or arm.published is None:
+        return []
     curve = find_curve(study.published.figure, task, batch_size, arm.published, y)
     if curve is None or (x == "seconds" and curve.seconds_per_epoch is None):
-        return
-    places = curve.epochs if x == "epoch" else [epoch * (curve.seconds_per_epoch or 0.0) for epoch in curve.epochs]
-    # As far as our own curves go, so that a short run is not a speck beside a long one.
-    limit = 1.5 * max((max(line.get_xdata(), default=0.0) for line in axes.get_lines()), default=math.inf)  # type: ignore[type-var]
-    points = [(place, value) for place, value in zip(places, curve.values, strict=True) if place <= limit]
-    if points:
-        axes.plot(
-            *zip(*points, strict=True), color=style["color"], linestyle=":", linewidth=1.0, marker=".", markersize=2
-        )
+        return []
+    unit = 1.0 if x == "epoch" else curve.seconds_per_epoch or 0.0
+    return [(unit * epoch, value) for epoch, value in zip(curve.epochs, curve.values, strict=True)]
 
 
 def _values(study: Study, cell: Cell, runs: Sequence[ArmRun], y: str) -> list[float]:
@@ -284,7 +283,6 @@ def _draw_by_batch_size(
 
 def _draw_samples(axes: Axes, cell: Drawable, arm: str) -> None:
     """The grids of the first seed's run, from the first epoch to the last, side by side."""
-    import numpy as np
     from PIL import Image
 
     from ngbench.report.page.extras import spread

@@ -249,6 +249,7 @@ def _measured(claim: Claim, study: Study, pair: _Pair, tolerance: Tolerance) -> 
     left, right = _view(pair.left, claim, study), _view(pair.right, claim, study)
     if isinstance(at, At) and at.every is not None:
         return _every(pair, at, left, right, tolerance)
+    difference: Estimate | None
     if (timed := timed_difference(left, right)) is not None:
         difference, left_value, right_value = timed
     else:
