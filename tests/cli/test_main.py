@@ -78,8 +78,11 @@ def test_an_interruption_exits_with_one(run: Run) -> None:
     ("arguments", "message"),
     [
         (["lst"], "Error: No such command 'lst'"),
-        (["list"], "Choose from: tasks, optimizers (see ngbench list --help)"),
-        (["list", "foo"], "'foo' is not one of 'tasks', 'optimizers' (see ngbench list --help)"),
+        (["list"], "Choose from: tasks, optimizers, approximations, studies (see ngbench list --help)"),
+        (
+            ["list", "foo"],
+            "'foo' is not one of 'tasks', 'optimizers', 'approximations', 'studies' (see ngbench list --help)",
+        ),
         (["list", "tasks", "--ful"], "No such option: --ful"),
     ],
 )
