@@ -22,7 +22,9 @@ def export(
     ],
     reference: Annotated[
         str | None,
-        typer.Option("--reference", metavar="ARM", help="Arm that ratios refer to.  [default: each task's first]"),
+        typer.Option(
+            "--reference", metavar="ARM", help="Arm that ratios refer to. (default: each task's first, by name of file)"
+        ),
     ] = None,
 ) -> None:
     """Write what steps cost as pytest-benchmark's JSON, which its compare command reads.
@@ -30,7 +32,8 @@ def export(
     Each task has a group for the whole step (step_time), for plain and refresh steps, and for each phase, in which the
     arms stand side by side. A round is a turn of the comparison: seconds of a step, or of a call of the phase, on
     average over the turn. Ratios to the reference arm, with intervals, and operations are in extra_info. A run that
-    is found twice counts once. Needs pytest-benchmark: pip install 'ngbench[pytest]'.
+    is found twice counts once. Needs pytest-benchmark, which the extra
+    pytest of ngbench installs.
 
     Example: ngbench export results --pytest-benchmark results-pytest.json, then pytest-benchmark compare
     main-pytest.json results-pytest.json
