@@ -143,10 +143,8 @@ class KroneckerCurvature(Curvature):
         else:
             self.starts[name] = estimate.start
         value, average = estimate.value, self.factors.get(name)
-        if average is not None:
-            value = value.aligned_with(average)
-        elif _workers() > 1:
-            value = value.aligned_with(_of_first_worker(value))
+        if _workers() > 1:
+            value = value.aligned_with(_of_first_worker(value) if average is None else average)
         value = _average_over_workers(value)
         count = self.updates.get(name, 0) + 1
         self.updates[name] = count

@@ -65,17 +65,29 @@ class KroneckerSum:
         product has semi-definite factors, and keeps them.
         """
         terms = [self.terms[0]]
-        for (a, g), (a_reference, g_reference) in zip(self.terms[1:], reference.terms[1:], strict=True):
-            agreement = _cosine(a, a_reference) + _cosine(g, g_reference)
-            sign = torch.where(agreement < 0, -1.0, 1.0).to(a.dtype)
+        for (a, g), sign in zip(self.terms[1:], self._signs(reference), strict=True):
             terms.append((a * sign, g * sign))
         return KroneckerSum(tuple(terms))
 
+    def _signs(self, reference: KroneckerSum) -> list[Tensor]:
+        """Of the products after the first one, 1 or -1 each: scalar tensors."""
+        signs = []
+        for (a, g), (a_reference, g_reference) in zip(self.terms[1:], reference.terms[1:], strict=True):
+            agreement = _cosine(a, a_reference) + _cosine(g, g_reference)
+            signs.append(torch.where(agreement < 0, -1.0, 1.0).to(a.dtype))
+        return signs
+
     def average_(self, other: KroneckerSum, weight: float) -> None:
-        """Become ``weight · self + (1 − weight) · other``, factor by factor (3.1.2)."""
-        for term, new_term in zip(self.terms, other.terms, strict=True):
+        """Become ``weight · self + (1 − weight) · other``, factor by factor (3.1.2), the signs of ``other`` aligned."""
+        signs = other._signs(self)
+        for i, (term, new_term) in enumerate(zip(self.terms, other.terms, strict=True)):
             for factor, new in zip(term, new_term, strict=True):
+                # Flipped there and back: a copy of a wide factor may be gigabytes.
+                if i:
+                    factor.mul_(signs[i - 1])
                 factor.lerp_(new, 1 - weight)
+                if i:
+                    factor.mul_(signs[i - 1])
 
 
 def _cosine(x: Tensor, y: Tensor) -> Tensor:

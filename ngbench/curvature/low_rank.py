@@ -160,7 +160,12 @@ def _projected(matrices: Sequence[Tensor], tolerances: Sequence[float], basis: T
     for matrix, tolerance in zip(matrices, tolerances, strict=True):
         exact = _product(matrix, basis)
         image = exact.to(basis.dtype)
-        norms = [torch.linalg.vector_norm(rows - basis[part] @ image.T) for part, rows in _pieces(matrix)]
+        # One buffer: an allocation a piece leaves the heap with holes as large as the matrix.
+        buffer = matrix.new_empty(_PIECE_ROWS, len(matrix))
+        norms = [
+            torch.linalg.vector_norm(torch.addmm(rows, basis[part], image.T, alpha=-1, out=buffer[: len(rows)]))
+            for part, rows in _pieces(matrix)
+        ]
         remainder = float(torch.linalg.vector_norm(torch.stack(norms).double()))
         if not remainder <= 2 * tolerance:
             return None
