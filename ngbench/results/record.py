@@ -194,6 +194,8 @@ class RunRecord(_Part):
     """One training run of one optimizer with one seed."""
 
     label: str
+    position: Count | None = None
+    """Among the arms of its command, from 0: the first one is the reference unless another is named."""
     task: str
     task_options: dict[str, Any] = {}
     data: DataRecord

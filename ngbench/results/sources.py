@@ -29,7 +29,10 @@ def load_records(path: Path) -> Document | None:
     if not files:
         return None
     try:
-        return merge([load_document(file) for file in files])
+        merged = merge([load_document(file) for file in files])
     except RecordError as error:
         message = str(error)
         raise RecordError(message if str(path) in message else f"{message}, both in {str(path)!r}") from error
+    # Names of files have lost the order of the arms.
+    ordered = sorted(merged.runs, key=lambda run: len(merged.runs) if run.position is None else run.position)
+    return merged.model_copy(update={"runs": ordered})

@@ -144,7 +144,10 @@ def make_adversarial_plan(request: AdversarialRequest) -> AdversarialPlan:
         for arm, pair in zip(arms, pairs, strict=True)
     ]
     groups = [
-        [_planned(config, request.seed + k, problem, network, parameters, size) for config in configs]
+        [
+            _planned(config, at, request.seed + k, problem, network, parameters, size)
+            for at, config in enumerate(configs)
+        ]
         for k in range(request.seeds)
     ]
     return AdversarialPlan(groups, problem, network, device, threads)
@@ -208,6 +211,7 @@ def _try_players(
 
 def _planned(
     config: AdversarialConfig,
+    position: int,
     seed: int,
     problem: AdversarialProblem,
     network: FeatureNetwork,
@@ -216,6 +220,7 @@ def _planned(
 ) -> PlannedRun:
     config = replace(config, seed=seed)
     record = first_record(config, problem, None, parameters, size)
+    record.position = position
     record.adversarial = AdversarialRecord(
         players={
             player: OptimizerRecord(

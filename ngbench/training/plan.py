@@ -144,7 +144,9 @@ def make_plan(request: Request, problem: Problem | None = None) -> Plan:
             diagnostics_damping=request.diagnostics_damping,
             count_operations=request.count_operations,
         )
-        return PlannedRun(config, first_record(config, problem, found[at].distribution, parameters, size))
+        record = first_record(config, problem, found[at].distribution, parameters, size)
+        record.position = at
+        return PlannedRun(config, record)
 
     groups = [[planned(at, request.seed + k) for at in range(len(request.arms))] for k in range(request.seeds)]
     notes = [] if request.tuned is None else request.tuned.notes(request.arms, batch_size, options)

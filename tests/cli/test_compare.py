@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ngbench.results.sources import load_records
+
 Run = Callable[..., Any]
 Read = Callable[[str | Path], dict[str, Any]]
 
@@ -16,6 +18,10 @@ def test_arms_take_turns_and_their_records_keep_their_order(ngbench: Run, read_r
     assert done.code == 0, done.err
     runs = read_runs(done.out)
     assert list(runs) == ["sgd:lr=0.05/0", "adam/0", "still/0", "sgd:lr=0.05/1", "adam/1", "still/1"]
+    assert [run["position"] for run in runs.values()] == [0, 1, 2] * 2
+    kept = load_records(Path("out"))
+    assert kept is not None
+    assert [run.label for run in kept.runs] == [name for name in ("sgd:lr=0.05", "adam", "still") for _ in range(2)]
     assert {run["status"] for run in runs.values()} == {"done"}
     lines = [line.split(",")[0] for line in done.err.splitlines() if " seed 0: epoch " in line]
     assert [line.split(" seed")[0] for line in lines] == [

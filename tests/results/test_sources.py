@@ -25,6 +25,16 @@ def test_a_directory_is_its_records_without_exports_and_files_that_are_being_wri
     assert [run.seed for run in load_records(tmp_path).runs] == [0, 1]
 
 
+def test_the_arms_of_a_directory_come_in_the_order_of_the_command_and_not_of_their_names(tmp_path):
+    for label, position in (("sgd", 0), ("kfac", 1), ("adam", 2)):
+        for seed in (0, 1):
+            run = build_run(label, seed=seed).model_copy(update={"position": position})
+            write(tmp_path / f"{label}-seed{seed}.json", run)
+    write(tmp_path / "older-seed0.json", build_run("older"))
+    found = [(run.label, run.seed) for run in load_records(tmp_path).runs]
+    assert found == [*((label, seed) for label in ("sgd", "kfac", "adam") for seed in (0, 1)), ("older", 0)]
+
+
 def test_a_directory_of_exports_is_read_too(tmp_path):
     write(tmp_path / "main.json", build_run("sgd"))
     assert len(load_records(tmp_path).runs) == 1
