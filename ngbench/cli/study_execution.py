@@ -166,7 +166,7 @@ def _run(study: Study, request: Reproduction, outcome: _Outcome) -> None:
     conditions, tune = request.conditions, search_of(study, request.scale)
     environment = describe_environment()
     _make(directory)
-    _check_scale(directory, request.scale, study)
+    before = _seconds_before(directory, request.scale, study)
     planned, ran = plan_cells(study, request.scale), list[RanCell]()
     try:
         for cell in planned:
@@ -180,7 +180,7 @@ def _run(study: Study, request: Reproduction, outcome: _Outcome) -> None:
             outcome.exit_code = int(any(cell.failed for cell in ran))
         runs = [cell.runs for cell in ran] + [_without_runs(cell) for cell in planned[len(ran) :]]
         outcome.claims = [claim_record(study.study, result) for result in evaluate(study, request.scale, runs)]
-        seconds = time.perf_counter() - started
+        seconds = before + time.perf_counter() - started
         _write(study, request.scale, directory, environment, outcome.claims, seconds)
         if ran:
             draw_study(study, request.scale, ran, directory / FIGURE_FILE)
@@ -198,17 +198,22 @@ def _make(directory: Path) -> None:
         raise OutputError(f"cannot make the directory {str(directory)!r}: {error.strerror or error}") from error
 
 
-def _check_scale(directory: Path, scale: ScaleName, study: Study) -> None:
-    """Refuse to go on at another scale with what a directory holds, before a record says so less clearly."""
+def _seconds_before(directory: Path, scale: ScaleName, study: Study) -> float:
+    """The time that went into what the directory holds.
+
+    Raises:
+        RecordError: that is of another scale, which a single record would say less clearly.
+    """
     file = directory / STUDY_FILE
     if not file.exists():
-        return
-    held = (load_document(file).model_extra or {}).get("scale")
-    if held != scale:
+        return 0.0
+    held = load_document(file).model_extra or {}
+    if held.get("scale") != scale:
         raise RecordError(
-            f"{str(directory)!r} holds the study {study.study} at the scale {held}, not {scale}; "
+            f"{str(directory)!r} holds the study {study.study} at the scale {held.get('scale')}, not {scale}; "
             "give another output directory"
         )
+    return float(held.get("seconds", 0.0))
 
 
 def _write(

@@ -10,7 +10,7 @@ from ngbench.errors import ParameterError
 from ngbench.results.claims import Relation, parse_tolerance
 from ngbench.studies.settings import Count, Name, Part, Positive, Real, mapping_or_word, shape_of
 
-__all__ = ["WHOLE_RUN", "At", "Claim", "Group", "Moment", "ScaleName", "Side", "When", "moment_of"]
+__all__ = ["WHOLE_RUN", "At", "Claim", "Group", "Moment", "ScaleName", "Side", "When", "moment_of", "moment_text"]
 
 ScaleName = Literal["smoke", "laptop", "full"]
 Moment = Literal["final", "best", "mean", "every"]
@@ -178,6 +178,18 @@ class Claim(Part):
     def is_trend(self) -> bool:
         """Whether it is about how a measurement changes as the batch grows."""
         return self.relation in _TRENDS
+
+
+def moment_text(at: Moment | At) -> str:
+    """The moment in words.
+
+    >>> moment_text(At(epoch=5)), moment_text("best")
+    ('epoch 5', 'best')
+    """
+    if not isinstance(at, At):
+        return at
+    given = ((name, getattr(at, name)) for name in ("epoch", "step", "seconds", "every"))
+    return next(f"{name} {value}" for name, value in given if value is not None)
 
 
 def moment_of(at: Moment | At) -> At | Moment:

@@ -10,7 +10,7 @@ from ngbench.results import statistics
 from ngbench.results.measurements import ArmRun, Measurement, Point, curve_of, interpolate, number_of
 from ngbench.results.record import RunRecord
 from ngbench.results.statistics import Estimate
-from ngbench.studies.claims import At, Moment
+from ngbench.studies.claims import At, Moment, moment_text
 
 __all__ = ["NoValue", "View", "paired_points", "seed_values", "timed_difference"]
 
@@ -149,14 +149,8 @@ def _of_run(run: ArmRun, view: View, end: float | None) -> float:
     if not points:
         raise NoValue(f"{run.record.label} has no {measurement.name}")
     if not reached:
-        raise NoValue(f"{run.record.label} ended before {_shown(view.at)}", untested=True)
-    raise NoValue(f"{measurement.name} of {run.record.label} is no number at {_shown(view.at)}")
-
-
-def _shown(at: Moment | At) -> str:
-    if not isinstance(at, At):
-        return str(at)
-    return next(f"{name} {value}" for name in ("epoch", "step", "seconds") if (value := getattr(at, name)) is not None)
+        raise NoValue(f"{run.record.label} ended before {moment_text(view.at)}", untested=True)
+    raise NoValue(f"{measurement.name} of {run.record.label} is no number at {moment_text(view.at)}")
 
 
 def _at(

@@ -123,9 +123,12 @@ def _draw_cell(
     batch = f", batch {here[0].runs.batch_size}" if len(here) == 1 and x != "batch_size" else ""
     axes.set_title(cell.title or f"{panel.shown}{batch}", fontsize=10)
     if not here:
-        axes.text(
-            0.5, 0.5, "not run at this scale", ha="center", va="center", color="#777777", transform=axes.transAxes
-        )
+        if _draw_published_alone(axes, study, cell, arms, styles, x, y):
+            axes.set_title(f"{cell.title or panel.shown}, not run: published", fontsize=10)
+            _finish(axes, study, cell, x, y)
+            return
+        text: dict[str, Any] = {"ha": "center", "va": "center", "color": "#777777"}
+        axes.text(0.5, 0.5, "not run at this scale", transform=axes.transAxes, **text)
         axes.set_xticks([])
         axes.set_yticks([])
         return
@@ -144,10 +147,7 @@ def _draw_cell(
             limit = 1.5 * max(_drawn(axes, "x"), default=math.inf)
             for name in shown:
                 curve = _published(study, panel.task, here[0].runs.batch_size, arms[name], x, y)
-                points = [(place, value) for place, value in curve if place <= limit]
-                if points:
-                    style = {"color": styles[name]["color"], "linestyle": ":", "marker": "."}
-                    axes.plot(*zip(*points, strict=True), linewidth=1.0, markersize=2, **style)
+                _dot(axes, [(place, value) for place, value in curve if place <= limit], styles[name])
     _finish(axes, study, cell, x, y)
 
 
@@ -218,6 +218,32 @@ def _band(runs: Sequence[ArmRun], x: str, y: str) -> tuple[list[float], list[flo
     values = [[points[step].value or 0.0 for points in by_run] for step in shared]
     mean = [math.fsum(at) / len(at) for at in values]
     return places, mean, [min(at) for at in values], [max(at) for at in values]
+
+
+def _dot(axes: Axes, points: Sequence[tuple[float, float]], style: Mapping[str, Any]) -> None:
+    if points:
+        places, values = zip(*points, strict=True)
+        axes.plot(places, values, color=style["color"], linestyle=":", linewidth=1.0, marker=".", markersize=2)
+
+
+def _draw_published_alone(
+    axes: Axes,
+    study: Study,
+    cell: Cell,
+    arms: Mapping[str, PlannedArm],
+    styles: Mapping[str, dict[str, Any]],
+    x: str,
+    y: str,
+) -> bool:
+    """Draw the published curves of a panel that did not run; whether there are any."""
+    panel = study.panel(cell.panel)
+    sizes = (cell.batch_size,) if cell.batch_size is not None else panel.batch_sizes or ()
+    if not sizes or x not in ("epoch", "seconds"):
+        return False
+    for name, arm in arms.items():
+        if cell.arms is None or name in cell.arms:
+            _dot(axes, _published(study, panel.task, sizes[0], arm, x, y), styles[name])
+    return bool(axes.get_lines())
 
 
 def _published(

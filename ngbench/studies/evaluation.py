@@ -11,7 +11,7 @@ from ngbench.results.claims import Relation, Tolerance, Verdict, combine, judge,
 from ngbench.results.claims import estimate_difference as estimate
 from ngbench.results.measurements import ArmRun, measurement_of
 from ngbench.results.statistics import Estimate
-from ngbench.studies.claims import At, Claim, ScaleName, Side, moment_of
+from ngbench.studies.claims import At, Claim, ScaleName, Side, moment_of, moment_text
 from ngbench.studies.comparisons import NoValue, View, paired_points, seed_values, timed_difference
 from ngbench.studies.models import Study
 
@@ -146,6 +146,10 @@ class _Term:
             text += f" / {self.side.divided_by}"
         if self.side.minus is not None:
             text += f" - {self.side.minus}"
+        if self.side.measurement is not None:
+            text = f"{self.side.measurement} of {text}"
+        if self.side.at is not None:
+            text += f" at {moment_text(self.side.at)}"
         return text if self.side.times is None else f"{self.side.times:g} × {text}"
 
 
