@@ -87,11 +87,12 @@ class NgbenchStep:
 
         dry = bool(self._benchmark.disabled)
         try:
+            asked = _at_least_one("rounds", rounds) * _at_least_one("steps", steps)
             settings = Request(
                 task=task,
                 arms=_two_arms(reference, optimizer),
                 task_options={name: str(value) for name, value in (options or {}).items()},
-                steps=_DRY_STEPS if dry else _at_least_one("rounds", rounds) * _at_least_one("steps", steps),
+                steps=_DRY_STEPS if dry else asked,
                 turn_steps=_DRY_STEPS if dry else steps,
                 batch_size=batch_size,
                 seed=seed,

@@ -76,7 +76,9 @@ def site(tmp_path_factory):
 def run(site: Path, *arguments: str) -> str:
     """What pytest prints."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(site), "COLUMNS": "100"}
+    # In a process of pytest-xdist pytest-benchmark measures nothing, and the inner suite is none of its.
+    outer = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    environment = outer | {"PYTHONPATH": str(site), "COLUMNS": "100"}
     return subprocess.run(command, cwd=site, env=environment, capture_output=True, text=True, check=False).stdout
 
 
