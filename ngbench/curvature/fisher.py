@@ -70,6 +70,10 @@ class FisherBlock(ABC):
         """``Jᵀ vec(matrix)``: the products ``⟨D_b, matrix⟩``, shape ``(c · m,)``."""
         return torch.cat([torch.einsum("noi,oi->n", d, matrix) for d in self.gradient_chunks()])
 
+    def add_transpose_times(self, total: Tensor, matrix: Tensor) -> None:
+        """Add :meth:`transpose_times` to ``total``."""
+        total += self.transpose_times(matrix)
+
     def rank_one_products(self, left: Tensor, right: Tensor) -> Tensor:
         """``Jᵀ vec(left rightᵀ)`` for vectors of shapes ``(d_out,)`` and ``(d_in,)``, or for k pairs of columns.
 
@@ -232,10 +236,22 @@ class LinearBlock(FisherBlock):
             yield g.unsqueeze(2) * a.unsqueeze(1)
 
     def transpose_times(self, matrix: Tensor) -> Tensor:
-        # ⟨g āᵀ, W⟩ = ⟨g, W ā⟩, and W ā does not depend on the column; no padding to the odd width d + 1.
-        images = torch.nn.functional.linear(self.inputs, *self._split(matrix))
+        total = matrix.new_zeros(self.columns * self.examples)
+        self.add_transpose_times(total, matrix)
+        return total
+
+    def add_transpose_times(self, total: Tensor, matrix: Tensor) -> None:
+        # ⟨g āᵀ, W⟩ = ⟨g, W ā⟩, and W ā does not depend on the column; no padding to the odd width d + 1. The constant's
+        # column is cheaper to add to the products than to the images.
+        weight, bias = self._split(matrix)
+        total += self._products(self.inputs @ weight.T)
+        if bias is not None:
+            total.addmv_(self.derivatives, bias)
+
+    def _products(self, images: Tensor) -> Tensor:
+        """``⟨g, image⟩`` of every derivative column with the image of its example, which is overwritten: ``(c · m,)``."""
         if self.columns == 1:
-            return images.mul_(self.derivatives).sum(-1)
+            return images.mul_(self.derivatives).sum(1)
         return torch.sum(self._by_column(self.derivatives) * images, -1).flatten()
 
     def rank_one_products(self, left: Tensor, right: Tensor) -> Tensor:
@@ -275,10 +291,7 @@ class LinearBlock(FisherBlock):
         if self.d_in * self.d_out * (self.examples + other.examples) < pairs:
             return self.transpose_times(other.total)
         g = other._summed(other.derivatives)
-        images = (self._cross_products(other) if kept is None else kept) @ g
-        if self.columns == 1:
-            return images.mul_(self.derivatives).sum(-1)
-        return torch.sum(self._by_column(self.derivatives) * images, -1).flatten()
+        return self._products((self._cross_products(other) if kept is None else kept) @ g)
 
     def _cross_products(self, other: LinearBlock) -> Tensor:
         """``Ā Ā'ᵀ`` with another block of the layer: shape ``(m, m')``."""

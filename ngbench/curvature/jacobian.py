@@ -102,15 +102,13 @@ class Jacobian:
             for layer, block in self.blocks.items()
         }
 
-    def layer_products(self, matrices: Mapping[Layer, Tensor]) -> dict[Layer, Tensor]:
-        """``J_iᵀ vec(matrix_i)`` of each layer i that both have: shapes ``(c · m,)``."""
-        return {
-            layer: block.transpose_times(matrices[layer]) for layer, block in self.blocks.items() if layer in matrices
-        }
-
     def transpose_times(self, matrices: Mapping[Layer, Tensor]) -> Tensor:
         """``Jᵀ vec(matrices)`` (4.58), shape ``(c · m,)``; layers left out count as zero."""
-        return torch.stack(list(self.layer_products(matrices).values())).sum(0)
+        products = torch.zeros(self.columns, dtype=self.dtype, device=self.device)
+        for layer, block in self.blocks.items():
+            if layer in matrices:
+                block.add_transpose_times(products, matrices[layer])
+        return products
 
     def weighted_sum(self, weights: Tensor) -> Matrices:
         """``J weights`` (4.65) for weights of shape ``(c · m,)``."""

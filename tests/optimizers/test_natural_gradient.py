@@ -24,9 +24,9 @@ def _model() -> nn.Sequential:
     return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.BatchNorm1d(5), nn.Linear(5, 3, bias=False)).double()
 
 
-def _plain_model() -> nn.Sequential:
+def _plain_model(*, bias: bool = True) -> nn.Sequential:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3, bias=False)).double()
+    return nn.Sequential(nn.Linear(4, 5, bias=bias), nn.Tanh(), nn.Linear(5, 3, bias=False)).double()
 
 
 def _batch(seed: int = 1, examples: int = 8):
@@ -120,8 +120,10 @@ def test_parameters_outside_the_layers_take_their_plain_gradient():
     torch.testing.assert_close(model[2].weight.detach(), before - 0.5 * model[2].weight.grad)
 
 
-def test_momentum_sums_moves_and_weight_decay_is_added_to_them():
-    models = [_plain_model(), _plain_model()]
+# The direction of a layer with a bias is a view that is not contiguous.
+@pytest.mark.parametrize("bias", [True, False])
+def test_momentum_sums_moves_and_weight_decay_is_added_to_them(bias):
+    models = [_plain_model(bias=bias), _plain_model(bias=bias)]
     batches = [_batch(seed) for seed in range(3)]
     plain = _optimizer(models[0], lr=0.1, momentum=0.0, weight_decay=0.0)
     moving = _optimizer(models[1], lr=0.1, momentum=0.9, weight_decay=0.2)
@@ -134,6 +136,18 @@ def test_momentum_sums_moves_and_weight_decay_is_added_to_them():
         buffer = 0.9 * buffer + direction + 0.2 * before
         _train(models[1], moving, [batch])
         torch.testing.assert_close(models[1][0].weight.detach(), before - 0.1 * buffer)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_graph_from_before_a_step_is_stale_after_it(bias):
+    model = _plain_model(bias=bias)
+    optimizer = _optimizer(model)
+    inputs, targets = _batch()
+    _train(model, optimizer, [(inputs, targets)])
+    stale = LIKELIHOOD.loss(model(inputs), targets)
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        stale.backward()
 
 
 def test_intervals_decide_when_the_curvature_is_estimated_and_inverted(monkeypatch):
