@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from ngbench.results.endings import describe_ending
 from ngbench.results.record import RunRecord
 
 __all__ = ["Reporter", "reporter_for"]
@@ -196,4 +197,4 @@ def _numbers(record: RunRecord) -> str:
 
 def _ending(record: RunRecord) -> str:
     message = f": {record.message}" if record.message else ""
-    return f"{record.status.replace('_', ' ')}{message}"
+    return f"{describe_ending(record)}{message}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from ngbench.report.units import (
     format_seconds_estimate,
     format_share,
 )
+from ngbench.results.endings import EarlyStop, early_stop
 from ngbench.results.statistics import Estimate
 
 __all__ = [
@@ -81,8 +82,8 @@ def format_hyperparameters(hyperparameters: dict[str, Any]) -> str:
 def format_status(arm: Arm) -> str:
     """The arm's status, with counts where it has several seeds: ``1 done, 1 diverged``."""
     if len(arm.runs) == 1:
-        return arm.runs[0].status.replace("_", " ")
-    return ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in sorted(arm.statuses.items()))
+        return next(iter(arm.endings))
+    return ", ".join(f"{count} {ending}" for ending, count in sorted(arm.endings.items()))
 
 
 def format_progress(arms: Sequence[Arm], target: float | None, shared_seconds: float | None) -> list[Column]:
@@ -189,7 +190,7 @@ def _with_unit(count: float | None, unit: str) -> str:
 
 
 def format_notes(arms: Sequence[Arm]) -> list[str]:
-    """What the numbers of the tables mean."""
+    """What the numbers of the tables mean, and how far the arms got that stopped early."""
     notes = []
     if any(len(arm.runs) > 1 for arm in arms):
         notes.append("Losses: mean over seeds ± 95 % interval (Student's t); — where one seed supports none.")
@@ -204,4 +205,21 @@ def format_notes(arms: Sequence[Arm]) -> list[str]:
         notes.append("Where two numbers of rounds are given, the second is the ratio's.")
     if any(arm.reached and len(arm.runs) > 1 for arm in arms):
         notes.append("To the target: mean over the seeds that reached it (how many did).")
-    return notes
+    return notes + [note for arm in arms for note in _early_stops(arm)]
+
+
+def _early_stops(arm: Arm) -> Iterator[str]:
+    """How much of its budget the arm did with the seeds that early stopping ended."""
+    alike: dict[tuple[int | None, str, int, str], list[EarlyStop]] = {}
+    for stop in filter(None, map(early_stop, arm.runs)):
+        alike.setdefault((stop.limit, stop.unit, stop.patience, stop.watched), []).append(stop)
+    for (limit, unit, patience, watched), stops in alike.items():
+        least, most = min(stop.done for stop in stops), max(stop.done for stop in stops)
+        done = str(least) if least == most else f"{least} to {most}"
+        of = "" if limit is None else f" of {limit}"
+        seeds = f" ({len(stops)} of {len(arm.runs)} seeds)" if len(arm.runs) > 1 else ""
+        plural = "" if patience == 1 else "s"
+        yield (
+            f"{arm.label} stopped early after {done}{of} {unit}{seeds}: "
+            f"{patience} epoch{plural} without a new lowest {watched}."
+        )

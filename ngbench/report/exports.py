@@ -26,6 +26,7 @@ from ngbench.report.heading import arm_descriptions, data_descriptions, describe
 from ngbench.report.summary import recorded_target, shared_seconds, summarise
 from ngbench.report.update_costs import format_update_costs
 from ngbench.results.documents import dump
+from ngbench.results.endings import early_stop
 from ngbench.results.record import Document, RunRecord
 
 __all__ = [
@@ -115,7 +116,8 @@ def format_csv(document: Document) -> str:
     """Tidy CSV: one row per run and epoch, one column per variable.
 
     A run that finished no epoch has one row, empty from ``epoch`` on. A number that does not exist is an
-    empty field. Hyper-parameters are a JSON object; a metric's column is ``metric.NAME``.
+    empty field. Hyper-parameters are a JSON object; a metric's column is ``metric.NAME``. ``stopped_early`` is ``true``
+    in a run that early stopping ended, whose ``status`` is ``done``.
     """
     metrics = list(dict.fromkeys(name for run in document.runs for name in run.history.metrics))
     text = io.StringIO()
@@ -140,6 +142,7 @@ _RUN_FIELDS = (
     "threads",
     "batch_size",
     "status",
+    "stopped_early",
 )
 _EPOCH_FIELDS = ("epoch", "step", "train_loss", "validation_loss", "elapsed_seconds")
 
@@ -158,6 +161,7 @@ def _describe(run: RunRecord) -> dict[str, Any]:
         "threads": run.threads,
         "batch_size": run.batch_size,
         "status": run.status,
+        "stopped_early": "true" if early_stop(run) is not None else "false",
     }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ngbench.errors import NotComparableError, UnknownNameError
 from ngbench.measurement.phases import PHASES
 from ngbench.results import statistics
+from ngbench.results.endings import describe_ending
 from ngbench.results.record import Document, RunRecord
 from ngbench.results.statistics import Estimate
 
@@ -99,9 +100,9 @@ class Arm:
     phases: Sequence[PhaseSummary]
 
     @property
-    def statuses(self) -> Counter[str]:
-        """How many seeds ended with which status."""
-        return Counter(run.status for run in self.runs)
+    def endings(self) -> Counter[str]:
+        """How many seeds ended how, in words."""
+        return Counter(describe_ending(run) for run in self.runs)
 
 
 def arms_of(document: Document) -> dict[str, list[RunRecord]]:

@@ -36,7 +36,13 @@ __all__ = [
     "print_run",
 ]
 
-_STYLES = {"done": "green", "diverged": "bold red", "failed": "bold red", "out of memory": "bold red"}
+_STYLES = {
+    "done": "green",
+    "stopped early": "green",
+    "diverged": "bold red",
+    "failed": "bold red",
+    "out of memory": "bold red",
+}
 
 
 def print_comparison(

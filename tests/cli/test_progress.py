@@ -57,6 +57,14 @@ def test_lines_where_there_is_no_terminal() -> None:
     ]
 
 
+def test_a_run_that_stopped_early_ends_as_such() -> None:
+    file = io.StringIO()
+    early = record(2, status="done", budget={"epochs": 4, "early_stopping": 1})
+    with reporter_for(Console(file=file, width=150), quiet=False) as reporter:
+        reporter.update(early)
+    assert file.getvalue().splitlines()[-1] == "adam[x] seed 0: stopped early"
+
+
 def test_bars_on_a_terminal() -> None:
     written = shown(terminal=True)
     assert "preparing" in written

@@ -80,6 +80,14 @@ def test_a_time_limit_ends_a_run_without_a_failure(ngbench: Run, read_runs: Read
     assert (done.code, run["status"], run["budget"]) == (0, "timeout", {"time_limit_seconds": 0.02})
 
 
+def test_early_stopping_is_told(ngbench: Run) -> None:
+    done = ngbench("train pond -o sgd:lr=1e-30 --epochs 50 --early-stopping 2 --export-markdown out.md --threads 1")
+    assert done.code == 0
+    assert "sgd:lr=1e-30 seed 0: stopped early\n" in done.err
+    assert "| stopped early" in Path("out.md").read_text()
+    assert "of 50 epochs: 2 epochs without a new lowest training loss." in " ".join(done.out.split())
+
+
 def test_all_files_that_are_asked_for_are_written(ngbench: Run) -> None:
     done = ngbench(
         "train pond -o sgd --output out --export-json all.json --export-csv all.csv --export-markdown all.md "

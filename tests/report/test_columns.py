@@ -30,6 +30,25 @@ def test_status_counts_seeds_only_where_there_are_several(comparison, make_docum
     assert table(format_progress(summarise(single), None, None))["status"] == ["out of memory"]
 
 
+def test_an_arm_that_stopped_early_says_so_and_how_much_it_did(make_document, make_run):
+    def stopped(label, done, seed=0, **budget):
+        run = make_run(label, seed=seed, epochs=done)
+        return run.model_copy(update={"budget": {"early_stopping": 3, **budget}})
+
+    runs = [stopped("sgd", 14, epochs=100), stopped("kfac", 5, steps=1000), stopped("adam", 2, epochs=2)]
+    arms = summarise(make_document(*runs))
+    assert table(format_progress(arms, None, None))["status"] == ["stopped early", "stopped early", "done"]
+    assert [note for note in format_notes(arms) if "stopped early" in note] == [
+        "sgd stopped early after 14 of 100 epochs: 3 epochs without a new lowest training loss.",
+        "kfac stopped early after 315 of 1000 steps: 3 epochs without a new lowest training loss.",
+    ]
+    seeds = [stopped("sgd", done, seed, epochs=20) for seed, done in enumerate((14, 20, 9))]
+    arms = summarise(make_document(*seeds))
+    assert table(format_progress(arms, None, None))["status"] == ["1 done, 2 stopped early"]
+    note = "sgd stopped early after 9 to 14 of 20 epochs (2 of 3 seeds): 3 epochs without a new lowest training loss."
+    assert note in format_notes(arms)
+
+
 def test_an_interval_that_one_seed_does_not_support_is_a_dash(comparison):
     sgd, kfac = table(format_progress(summarise(comparison), None, None))["final train loss"]
     assert "± 0." in sgd

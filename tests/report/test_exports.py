@@ -57,6 +57,15 @@ def test_csv_keeps_a_run_without_epochs(make_document, make_run):
     assert (row["label"], row["status"], row["epoch"], row["train_loss"]) == ("sgd", "done", "", "")
 
 
+def test_exports_tell_a_run_that_stopped_early(make_document, make_run):
+    early = make_run("kfac", epochs=2).model_copy(update={"budget": {"epochs": 9, "early_stopping": 1}})
+    document = make_document(make_run(epochs=1), early)
+    rows = rows_of(format_csv(document))
+    assert [(row["status"], row["stopped_early"]) for row in rows] == [("done", "false"), *[("done", "true")] * 2]
+    note = "- kfac stopped early after 2 of 9 epochs: 1 epoch without a new lowest training loss.\n"
+    assert note in format_markdown(document)
+
+
 def test_csv_has_a_column_for_every_metric(make_document, make_run):
     run = make_run(epochs=2)
     run.history.metrics["accuracy"] = [0.5, None]

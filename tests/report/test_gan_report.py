@@ -102,6 +102,14 @@ def test_scores_are_compared_at_the_time_and_step_that_all_had() -> None:
     assert short.final.value == 6.0
 
 
+def test_early_stopping_on_the_score_is_told() -> None:
+    early = gan_run("kfac3", [8.0, 4.0, 5.0]).model_copy(update={"budget": {"epochs": 9, "early_stopping": 1}})
+    made = document(gan_run("adam", [8.0, 4.0]), early)
+    note = "kfac3 stopped early after 3 of 9 epochs: 1 epoch without a new lowest score."
+    assert note in shown(made)
+    assert note in format_gan_markdown(made)
+
+
 def test_a_score_between_two_that_were_measured_is_linear() -> None:
     made = document(gan_run("sparse", [None, 8.0, None, 4.0]), gan_run("dense", [9.0, 7.0, 6.0]))
     sparse, _ = summarise_gan(made)

@@ -21,7 +21,7 @@ def test_losses_leave_diverged_seeds_out_and_times_keep_them(comparison):
     assert (kfac.final.value, kfac.final.n) == (survivor.history.train_loss[-1], 1)
     assert kfac.validation.value == survivor.history.validation_loss[-1]
     assert kfac.step.n == len(survivor.history.epoch) + len(diverged.history.epoch)
-    assert kfac.statuses == {"done": 1, "diverged": 1}
+    assert kfac.endings == {"done": 1, "diverged": 1}
 
 
 def test_an_arm_of_which_all_seeds_diverged_has_no_loss(make_document, make_run):

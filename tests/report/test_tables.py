@@ -89,6 +89,15 @@ def test_a_run_that_finished_nothing_is_shown_by_its_status(make_document, make_
     assert "the model raised ValueError" in text
 
 
+def test_a_run_that_stopped_early_is_told_from_one_that_ran_all_its_epochs(make_document, make_run):
+    run = make_run("kfac", epochs=7).model_copy(update={"budget": {"epochs": 9, "early_stopping": 1}})
+    (line,) = [line for line in shown(print_run, make_document(run)).splitlines() if line.startswith("status")]
+    assert line.split(maxsplit=1)[1].strip() == "stopped early"
+    text = " ".join(shown(print_comparison, make_document(run, make_run()), 130).split())
+    assert "kfac stopped early after 7 of 9 epochs: 1 epoch without a new lowest training loss." in text
+    assert "sgd stopped early" not in text
+
+
 def test_the_cost_of_an_update_stands_beside_the_order_that_is_predicted(make_document, make_run):
     run = make_run("kfac")
     run.layers = [LayerRecord(name="0", d_in=10, d_out=4)]

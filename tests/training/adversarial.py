@@ -101,6 +101,7 @@ def first_record(config: AdversarialConfig) -> RunRecord:
         device="cpu",
         dtype=config.dtype,
         batch_size=config.batch_size,
+        budget=config.budget.as_dict(),
         adversarial=AdversarialRecord(
             players={
                 player: OptimizerRecord(name=chosen.optimizer, hyperparameters=chosen.hyperparameters)

@@ -28,6 +28,7 @@ from torch import nn
 from ngbench.adversarial_task import PLAYERS
 from ngbench.errors import RecordError
 from ngbench.report.samples import sample_paths
+from ngbench.results.endings import EarlyStop, early_stop
 from ngbench.results.record import RunRecord
 from ngbench.training.adversarial_config import FidConfig, PlayerConfig
 from ngbench.training.adversarial_problem import epoch_draws
@@ -172,6 +173,7 @@ def test_early_stopping_is_on_the_score(tmp_path: Path, monkeypatch: pytest.Monk
     record = to_the_end(run)
     assert record.status == "done"
     assert record.history.metrics["classifier_fid"] == [5.0, 3.0, 4.0, 3.5]
+    assert early_stop(record) == EarlyStop(4, 10, "epochs", 2, "score")
 
 
 def test_a_time_limit_ends_a_run_between_iterations(tmp_path: Path) -> None:

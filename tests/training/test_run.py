@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ngbench.errors import RecordError
+from ngbench.results.endings import EarlyStop, early_stop
 from ngbench.results.record import RunRecord
 from ngbench.results.statistics import rounds
 from ngbench.task import Data
@@ -122,6 +123,7 @@ def test_early_stopping_waits_for_its_patience(configure: Configure, run_to_end:
     assert record.status == "done"
     assert len(losses) < 50
     assert len(losses) - 1 - best == 3
+    assert early_stop(record) == EarlyStop(len(losses), 50, "epochs", 3, "training loss")
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_at_that_step(configure: Configure, run_to_end: RunToEnd) -> None:

@@ -17,6 +17,7 @@ __all__ = ["chart", "counted", "embedded", "escape", "sample", "table", "unorder
 
 _TONES = {
     "done": "good",
+    "stopped early": "good",
     "reproduced": "good",
     "diverged": "bad",
     "failed": "bad",

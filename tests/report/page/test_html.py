@@ -88,6 +88,15 @@ def test_what_a_record_says_stays_text(write, page, make_document, make_run, fis
     assert any(HOSTILE in said for said in parsed.texts)
 
 
+def test_a_run_that_stopped_early_is_told_from_one_that_ran_all_its_epochs(write, page, make_document, make_run):
+    early = make_run("kfac", epochs=7).model_copy(update={"budget": {"epochs": 9, "early_stopping": 1}})
+    write("a.json", make_document(make_run(), early))
+    text, parsed = page()
+    assert "kfac stopped early after 7 of 9 epochs: 1 epoch without a new lowest training loss." in parsed.texts
+    # With the sign of a run that did what was asked.
+    assert re.search(r'class="good"><span[^>]*>✓</span> stopped early<', text)
+
+
 def test_the_page_refers_to_nothing_outside(write, page, comparison):
     write("a.json", comparison)
     text, parsed = page()
