@@ -140,6 +140,11 @@ def _tuned(request: Reproduction, loaded: Sequence[LoadedStudy]) -> Settings | N
             f"{str(request.hyperparameters)!r} is for the task {task!r}, "
             f"which is none of the studies' ({', '.join(tasks)})"
         )
+    if any(one.study.measure == "gan" and task in {panel.task for panel in one.study.panels} for one in loaded):
+        raise ParameterError(
+            f"{str(request.hyperparameters)!r} is for the task {task!r}, whose two players take their hyper-parameters "
+            "from the study alone"
+        )
     return load_settings(request.hyperparameters, task)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from ngbench import plugins
+from ngbench.adversarial_task import AdversarialTask
 from ngbench.arms import ArmSpec
-from ngbench.errors import ParameterError, UnknownNameError
+from ngbench.errors import ParameterError, UnknownNameError, UsageError
 from ngbench.parameters import Parameter, convert_given, format_value
 from ngbench.task import Task
 from ngbench.training.limits import SEARCH_LIMITS
@@ -93,7 +94,7 @@ def plan_search(request: SearchRequest, *, workers: int = 1) -> SearchPlan:
     unknown = [label for label in request.spaces if label not in {arm.label for arm in run.arms}]
     if unknown:
         raise UnknownNameError("arm", unknown[0], [arm.label for arm in run.arms])
-    task = plugins.task(run.task, plugins.task_options(run.task, run.task_options))
+    task = _task(run)
     metric = parse_metric(request.metric, task.metrics, run.target_loss)
     spaces = {arm.label: _space(arm, task, run.task, request.spaces.get(arm.label)) for arm in run.arms}
     sampler = request.sampler or ("grid" if all(map(is_grid, spaces.values())) else "tpe")
@@ -132,6 +133,16 @@ def plan_search(request: SearchRequest, *, workers: int = 1) -> SearchPlan:
         threads=threads,
         warnings=_warnings(arms, request.trials),
     )
+
+
+def _task(run: Request) -> Task:
+    task = plugins.any_task(run.task, plugins.task_options(run.task, run.task_options))
+    if isinstance(task, AdversarialTask):
+        raise UsageError(
+            f"task {run.task!r} trains two players against each other, whose hyper-parameters no search covers: "
+            f"use ngbench gan {run.task} --players to compare values of your own"
+        )
+    return task
 
 
 def _space(arm: ArmSpec, task: Task, name: str, given: Mapping[str, Any] | None) -> Space:

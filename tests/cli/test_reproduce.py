@@ -193,6 +193,15 @@ def test_wrong_arguments_are_refused_before_anything_runs(ngbench, write, argume
     assert not Path("out").exists()
 
 
+def test_a_file_for_two_players_is_refused_before_anything_runs(ngbench):
+    # The name of the task's setting is an optimizer's, too, whose values it must not be given.
+    Path("best.yaml").write_text("task: gan-mnist\narms: {adam: {hyperparameters: {lr: 1}}}\n")
+    done = ngbench("reproduce figure-5.16 --scale smoke --hyperparameters best.yaml --output out")
+    assert done.code == 2
+    assert "whose two players take their hyper-parameters from the study alone" in done.err
+    assert not Path("out").exists()
+
+
 def test_a_skipped_scale_says_why(ngbench, write):
     write()
     done = ngbench(SMOKE.replace("smoke", "full"))

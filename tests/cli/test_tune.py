@@ -174,7 +174,11 @@ def test_markdown_holds_the_tables(tune: Run) -> None:
         ("tune pond -o sgd --search lr=1,2 --space no.yaml", "cannot read 'no.yaml'"),
         ("tune pond -o sgd --search lr=1,2 --output full", "holds 'other.txt', which is not of this search"),
         ("tune pond -o sgd --search lr=1,2 --export-json - --export-markdown -", "only one export can go to stdout"),
-        ("tune gan-mnist -o sgd --search lr=1,2", "use ngbench gan gan-mnist"),
+        (
+            "tune gan-mnist -o sgd --search lr=1,2",
+            "trains two players against each other, whose hyper-parameters no search",
+        ),
+        ("tune gan-mnist -o kfac", "use ngbench gan gan-mnist --players to compare values of your own"),
         ("tune pnod -o sgd --search lr=1,2", "unknown task 'pnod'"),
     ],
 )
