@@ -1,6 +1,6 @@
 """How often ``ngbench check`` is wrong: false alarms between equal runs, and slow-downs that it misses.
 
-    python tests/benchmarks/gate_noise.py            # 200 equal pairs, 50 of each slow-down: under 10 minutes, quiet
+    python tests/benchmarks/gate_noise.py            # 200 equal pairs, 50 of each slow-down: 25 minutes
     python tests/benchmarks/gate_noise.py --quick    # a tenth of it
 
 Each comparison is between two documents made here, one after the other, by the training loop of ``ngbench
@@ -269,7 +269,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of the comparisons")
     parser.add_argument("--pairs", type=int, help=f"comparisons of equal runs [{PAIRS}]")
     parser.add_argument("--injected", type=int, help=f"comparisons with each kind of slow-down [{INJECTED}]")
-    parser.add_argument("--steps", type=int, default=600, help="steps that each arm takes in a document [600]")
+    parser.add_argument("--steps", type=int, default=1200, help="steps that each arm takes in a document [1200]")
     parser.add_argument("--turn-steps", type=int, default=12, help="steps of a turn [12]")
     parser.add_argument("--slow-down", type=float, default=0.1, help="part of the step, or of the phase, to burn [0.1]")
     parser.add_argument("--phase", default="precondition", help="phase of KFAC in which to burn time [precondition]")
