@@ -91,7 +91,9 @@ class Task:
         hyperparameters: for each optimizer's name, published values that replace its defaults; a name that goes on
             with ``-`` or ``+`` (``two-level-spectral``) holds further published values of that optimizer.
         grid: for each optimizer's name, for each hyper-parameter, the values a search tries.
-        metrics: further numbers reported after each epoch, functions of (outputs, targets).
+        metrics: further numbers reported for each epoch, functions of (outputs, targets) that give the mean over a
+            batch: of the validation examples after the epoch, and of its mini-batches, each before its update. They
+            are not timed, and draw no random numbers.
     """
 
     model: Callable[[], nn.Module]

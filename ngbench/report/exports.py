@@ -116,12 +116,14 @@ def format_csv(document: Document) -> str:
     """Tidy CSV: one row per run and epoch, one column per variable.
 
     A run that finished no epoch has one row, empty from ``epoch`` on. A number that does not exist is an
-    empty field. Hyper-parameters are a JSON object; a metric's column is ``metric.NAME``. ``stopped_early`` is ``true``
-    in a run that early stopping ended, whose ``status`` is ``done``.
+    empty field. Hyper-parameters are a JSON object; a metric's column is ``metric.NAME``, that of a task's metric
+    on training data ``training_metric.NAME``. ``stopped_early`` is ``true`` in a run that early stopping ended, whose
+    ``status`` is ``done``.
     """
-    metrics = list(dict.fromkeys(name for run in document.runs for name in run.history.metrics))
+    metrics = list(dict.fromkeys(name for run in document.runs for name in _metrics(run)))
+    metrics.sort(key=lambda name: name.startswith("training_"))
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*_RUN_FIELDS, *_EPOCH_FIELDS, *(f"metric.{name}" for name in metrics)])
+    writer = csv.DictWriter(text, [*_RUN_FIELDS, *_EPOCH_FIELDS, *metrics])
     writer.writeheader()
     for run in document.runs:
         described = _describe(run)
@@ -167,8 +169,15 @@ def _describe(run: RunRecord) -> dict[str, Any]:
 
 def _epochs(run: RunRecord) -> list[dict[str, Any]]:
     columns: dict[str, Sequence[Any]] = {name: getattr(run.history, name) for name in _EPOCH_FIELDS}
-    columns |= {f"metric.{name}": values for name, values in run.history.metrics.items()}
+    columns |= _metrics(run)
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _metrics(run: RunRecord) -> dict[str, Sequence[Any]]:
+    return {
+        **{f"metric.{name}": values for name, values in run.history.metrics.items()},
+        **{f"training_metric.{name}": values for name, values in run.history.training_metrics.items()},
+    }
 
 
 def format_markdown(document: Document, *, reference: str | None = None, target_loss: float | None = None) -> str:

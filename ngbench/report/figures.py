@@ -68,7 +68,8 @@ def band_of(runs: Sequence[RunRecord], which: str) -> Curve:
 
     Args:
         runs: of one arm.
-        which: ``"train"`` or ``"validation"`` for the loss, else the name of a metric in the histories.
+        which: ``"train"`` or ``"validation"`` for the loss, the name of a metric in the histories, or
+            ``"training_metric."`` and its name for the metric on training data.
     """
     by_run = [_points(run, which) for run in runs]
     shared = sorted(set.intersection(*(set(points) for points in by_run))) if by_run else []
@@ -123,7 +124,12 @@ class _Point(NamedTuple):
 def _points(run: RunRecord, which: str) -> dict[int, _Point]:
     """What is known of each epoch whose value is finite."""
     history = run.history
-    columns = {**history.metrics, "train": history.train_loss, "validation": history.validation_loss}
+    columns = {
+        **history.metrics,
+        **{f"training_metric.{name}": values for name, values in history.training_metrics.items()},
+        "train": history.train_loss,
+        "validation": history.validation_loss,
+    }
     values = columns.get(which, [None] * len(history.epoch))
     rows = zip(history.epoch, history.step, history.elapsed_seconds, values, strict=True)
     return {epoch: _Point(step, seconds, value) for epoch, step, seconds, value in rows if value is not None}

@@ -89,8 +89,9 @@ def _uneven(run: RunRecord) -> Iterator[str]:
     history = run.history
     epochs = len(history.epoch)
     beside = {name: getattr(history, name) for name in ("step", "train_loss", "validation_loss", "elapsed_seconds")}
-    metrics = {f"metrics.{name}": values for name, values in history.metrics.items()}
-    for name, values in {**beside, **metrics}.items():
+    for key in ("metrics", "training_metrics"):
+        beside |= {f"{key}.{name}": values for name, values in getattr(history, key).items()}
+    for name, values in beside.items():
         if len(values) != epochs:
             yield f"history.{name}"
     if len(run.steps.kind) != len(run.steps.seconds):

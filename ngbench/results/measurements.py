@@ -1,7 +1,8 @@
 """What a claim can be about: the curves and numbers of a run, by name, taken from its record.
 
-A curve has points by step, epoch and training time: losses, a task's metrics, diagnostics, scores, Fisher errors. A
-number is one for the whole run: times, operations, memory. All are better when they are lower, but for metrics.
+A curve has points by step, epoch and training time: losses, a task's metrics on validation data (``metric.NAME``) and
+on training data (``training_metric.NAME``), diagnostics, scores, Fisher errors. A number is one for the whole run:
+times, operations, memory. All are better when they are lower, but for metrics.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 _LOSSES = ("training_loss", "validation_loss")
+_METRICS = ("metric", "training_metric")
 _DIAGNOSTICS = ("energy_gap", "exact_angle", "exact_distance", "iterations")
 _PLAYERS = ("fid", "critic_loss", "gradient_penalty")
 _ERRORS = ("error_1", "error_2", "iterations", "seconds")
@@ -93,12 +95,14 @@ def measurement_of(name: str, measure: Literal["compare", "gan", "fisher-error"]
             return Measurement(name, False, exact=name in _COUNTED)
         if head == "phase" and phase and what in _PHASE:
             return Measurement(name, False, exact=what in _COUNTED)
-    if measure == "compare" and head == "metric" and rest:
+    if measure == "compare" and head in _METRICS and rest:
         return Measurement(name, True, higher_is_better=True, metric=rest)
     known = [*_CURVES[measure]]
     if measure != "fisher-error":
         known += [*_NUMBERS, *(f"phase.NAME.{what}" for what in _PHASE)]
-    raise UnknownNameError("measurement", name, [*known, "metric.NAME"] if measure == "compare" else known)
+    if measure == "compare":
+        known += [f"{kind}.NAME" for kind in _METRICS]
+    raise UnknownNameError("measurement", name, known)
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,7 @@ def curve_of(run: ArmRun, name: str) -> list[Point]:
         "validation_loss": history.validation_loss,
         "seconds": history.elapsed_seconds,
         **{f"metric.{metric}": values for metric, values in history.metrics.items()},
+        **{f"training_metric.{metric}": values for metric, values in history.training_metrics.items()},
     }
     if record.adversarial is not None:
         columns |= history.metrics

@@ -82,7 +82,10 @@ class History(_Part):
     """One entry per finished epoch; all lists have the same length.
 
     ``train_loss`` is the mean of the mini-batch losses seen in the epoch, ``elapsed_seconds`` the training
-    time since the start with evaluation, logging and checkpoints left out.
+    time since the start with evaluation, logging and checkpoints left out. ``metrics`` are of the validation examples
+    after the epoch; ``training_metrics`` are the same ones of the training examples, averaged over the epoch's
+    mini-batches as ``train_loss`` is: of the outputs that were made for the loss, by weights that change from step to
+    step, of augmented inputs, in training mode. A record from before they were measured has none.
     """
 
     epoch: list[Count] = []
@@ -91,6 +94,7 @@ class History(_Part):
     validation_loss: list[Number] = []
     elapsed_seconds: list[Seconds] = []
     metrics: dict[str, list[Number]] = {}
+    training_metrics: dict[str, list[Number]] = {}
 
 
 class StepsRecord(_Part):

@@ -153,7 +153,7 @@ def _draw_cell(
 
 def _finish(axes: Axes, study: Study, cell: Cell, x: str, y: str) -> None:
     axes.set_xlabel(_X_LABELS[x], fontsize=9)
-    axes.set_ylabel(_LABELS.get(y, y.replace("_", " ")), fontsize=9)
+    axes.set_ylabel(_label(y), fontsize=9)
     axes.tick_params(which="both", labelsize=8)
     axes.grid(visible=True, which="both", alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
@@ -165,6 +165,17 @@ def _finish(axes: Axes, study: Study, cell: Cell, x: str, y: str) -> None:
         axes.set_xlim(*cell.xlim)
     if cell.ylim is not None:
         axes.set_ylim(*cell.ylim)
+
+
+def _label(y: str) -> str:
+    """What a measurement is called beside its axis.
+
+    >>> _label("metric.top5_accuracy"), _label("training_metric.accuracy"), _label("phase.refresh.flops")
+    ('validation top5 accuracy', 'training accuracy', 'phase.refresh.flops')
+    """
+    head, _, metric = y.partition(".")
+    data = {"metric": "validation", "training_metric": "training"}.get(head)
+    return _LABELS.get(y, (y if data is None else f"{data} {metric}").replace("_", " "))
 
 
 def _drawn(axes: Axes, along: Literal["x", "y"]) -> list[float]:

@@ -19,7 +19,7 @@ from ngbench.results.record import LayerRecord, MemoryRecord, RunRecord
 from ngbench.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ngbench.training.config import RunConfig
 from ngbench.training.devices import resolve_dtype
-from ngbench.training.evaluation import evaluate
+from ngbench.training.evaluation import BatchMeans, evaluate
 from ngbench.training.probe import STEPS, probe_operations
 from ngbench.training.problem import DeviceData, Problem, initial_model, initial_optimizer
 from ngbench.training.randomness import batches, epoch_generator, epoch_order, isolated, seeded_state
@@ -46,6 +46,7 @@ class _Steps:
 
     losses: list[float] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
+    metrics: BatchMeans | None = None
     seconds: float = 0.0
     diverged: bool = False
     out_of_time: bool = False
@@ -117,7 +118,14 @@ class Run:
             )
         self._random = after
         self._diagnostics = getattr(self._optimizer, "diagnostics", None)
-        self._step = TrainingStep(self._problem, self._data, self._model, self._optimizer, self._recorder)
+        self._step = TrainingStep(
+            self._problem,
+            self._data,
+            self._model,
+            self._optimizer,
+            self._recorder,
+            keep_outputs=bool(self._problem.task.metrics),
+        )
         self._comparer = self._make_comparer()
         if self._config.resume:
             self._load()
@@ -140,7 +148,7 @@ class Run:
         with isolated(self._device, self._random) as after:
             self._meter.reset()
             if self._training is None:
-                self._steps = _Steps()
+                self._steps = _Steps(metrics=self._means())
                 self._training = self._train(self._steps)
             self._turn_started = time.perf_counter()
             over = next(self._training, _OVER) is _OVER
@@ -158,6 +166,10 @@ class Run:
         if self._config.checkpoint is not None:
             self._save()
         return self._record.model_copy(deep=True)
+
+    def _means(self) -> BatchMeans | None:
+        metrics = self._problem.task.metrics
+        return BatchMeans(list(metrics.values()), self._device) if metrics else None
 
     def _make_comparer(self) -> StepComparer | None:
         if self._config.diagnostics_interval is None:
@@ -218,6 +230,8 @@ class Run:
                 self._comparer.before()
             pending.append(self._step(index, generator))
             steps.lengths.append(len(index))
+            if steps.metrics is not None and self._step.batch is not None and self._step.outputs is not None:
+                steps.metrics.add(self._step.outputs, self._step.batch[1])
             self._diagnose(compare)
             paused = count in pauses
             if count % interval == 0 or count == len(parts) or paused:
@@ -277,6 +291,9 @@ class Run:
         history.elapsed_seconds.append(elapsed + steps.seconds)
         for name, value in metrics.items():
             history.metrics.setdefault(name, []).append(_finite(value))
+        if steps.metrics is not None:
+            for name, value in zip(metrics, steps.metrics.values(), strict=True):
+                history.training_metrics.setdefault(name, []).append(None if steps.diverged else _finite(value))
 
     def _status(self, steps: _Steps, validation: float | None) -> Any:
         epoch = len(self._record.history.epoch)
@@ -311,6 +328,10 @@ class Run:
         if not self._record.steps.turns:
             # A record from before turns were written down, when each was an epoch.
             self._record.steps.turns = list(self._record.history.step)
+        for name in self._problem.task.metrics:
+            # A record from before metrics were measured on training data.
+            unknown: list[float | None] = [None] * len(self._record.history.epoch)
+            self._record.history.training_metrics.setdefault(name, unknown)
         if self._record.status not in ("done", "diverged", "timeout"):
             self._record.status = "running"
             self._record.message = None

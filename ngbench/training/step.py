@@ -25,10 +25,12 @@ class TrainingStep:
         model: in training mode.
         optimizer: on the model's parameters.
         recorder: is told of steps and phases.
+        keep_outputs: whether the model's outputs are wanted after the step.
 
     Attributes:
         batch: inputs and targets of the last step. They are let go once the next ones are there, as in a plain loop:
             memory that is given back between steps costs page faults in each.
+        outputs: of the model in the last step, before the update, without gradient; ``None`` unless they are kept.
     """
 
     def __init__(
@@ -38,6 +40,8 @@ class TrainingStep:
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         recorder: StepRecorder[Any],
+        *,
+        keep_outputs: bool = False,
     ) -> None:
         self._loss = problem.task.likelihood.loss
         self._augment = problem.data.augment
@@ -48,7 +52,9 @@ class TrainingStep:
         self._recorder = recorder
         self._labels = hasattr(optimizer, "refreshed")
         self._update_phase: str | None = "step"
+        self._keeps_outputs = keep_outputs
         self.batch: tuple[Tensor, Tensor] | None = None
+        self.outputs: Tensor | None = None
         if hasattr(optimizer, "phase"):
             optimizer.phase = recorder
             self._update_phase = None
@@ -69,12 +75,18 @@ class TrainingStep:
         self.batch = (inputs, targets)
         self._optimizer.zero_grad()
         recorder.switch("forward")
-        loss = self._loss(self._model(inputs), targets)
+        outputs = self._model(inputs)
+        loss = self._loss(outputs, targets)
+        if not self._keeps_outputs:
+            # What the loss does not need for its gradient is free before the backward pass, as in a plain loop.
+            outputs = None
         recorder.switch("backward")
         loss.backward()  # type: ignore[no-untyped-call]
         recorder.switch(self._update_phase)
         self._optimizer.step()
         recorder.end_step()
+        # Only now: until here nothing but the name is kept, so that the step takes as long as one without.
+        self.outputs = None if outputs is None else outputs.detach()
         if self._labels and self._optimizer.refreshed:  # type: ignore[attr-defined]
             recorder.label_step("refresh")
         return loss.detach()

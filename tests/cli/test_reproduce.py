@@ -155,6 +155,7 @@ def test_the_other_studies_go_on_where_one_fails(ngbench, write):
             "claims.1.measurement: unknown metric 'f1' (known: none)",
         ),
         (("batch_size: 10}", "batch_size: 10, y: metric.f1}"), "figure.rows.0.0.y: unknown metric 'f1'"),
+        (("batch_size: 10}", "batch_size: 10, y: training_metric.f1}"), "figure.rows.0.0.y: unknown metric 'f1'"),
         (("claims:", "tune: {space: {rate: [1]}}\nclaims:"), "tune.space.rate: optimizer sgd: unknown"),
         (("seeds: 3", "sead: 3"), "line 13, scales.smoke.sead: unknown key 'sead'; did you mean 'seed'?"),
     ],

@@ -73,6 +73,16 @@ def test_csv_has_a_column_for_every_metric(make_document, make_run):
     assert [row["metric.accuracy"] for row in rows] == ["0.5", "", ""]
 
 
+def test_csv_has_metrics_on_training_data_after_the_others(make_document, make_run):
+    first, second = make_run(epochs=1), make_run("adam", epochs=1)
+    first.history.metrics["accuracy"] = [0.5]
+    first.history.training_metrics["accuracy"] = [0.75]
+    second.history.metrics["size"] = [3.0]
+    rows = rows_of(format_csv(make_document(first, second)))
+    assert list(rows[0])[-3:] == ["metric.accuracy", "metric.size", "training_metric.accuracy"]
+    assert [row["training_metric.accuracy"] for row in rows] == ["0.75", ""]
+
+
 def test_csv_goes_to_the_file(comparison, tmp_path):
     export_csv(comparison, tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text(encoding="utf-8") == format_csv(comparison)

@@ -31,6 +31,7 @@ def _run(**fields):
             "validation_loss": [0.6, None],
             "elapsed_seconds": [2.0, 5.0],
             "metrics": {"accuracy": [0.1, 0.2]},
+            "training_metrics": {"accuracy": [0.3, None]},
         },
         "steps": {"seconds": [0.5] * 4 + [0.75] * 4, "kind": ["refresh", "plain"] * 4},
     }
@@ -42,7 +43,8 @@ def test_curves_of_the_history_know_step_epoch_and_time():
     assert [point.value for point in curve_of(_run(), "validation_loss")] == [0.6, None]
     assert [point.value for point in curve_of(_run(), "metric.accuracy")] == [0.1, 0.2]
     assert [point.value for point in curve_of(_run(), "seconds")] == [2.0, 5.0]
-    assert curve_of(_run(), "metric.f1") == []
+    assert curve_of(_run(), "training_metric.accuracy") == [Point(4, 1, 2.0, 0.3), Point(8, 2, 5.0, None)]
+    assert curve_of(_run(), "metric.f1") == curve_of(_run(), "training_metric.f1") == []
 
 
 def test_diagnostics_are_placed_within_epochs():
@@ -158,8 +160,11 @@ def test_there_is_no_value_next_to_one_that_is_no_number():
         ("phase.refresh", "compare"),
         ("phase.refresh.watts", "compare"),
         ("metric.", "compare"),
+        ("training_metric", "compare"),
+        ("training_metrics.accuracy", "compare"),
         ("step_time", "fisher-error"),
         ("metric.accuracy", "gan"),
+        ("training_metric.accuracy", "fisher-error"),
     ],
 )
 def test_unknown_measurements_are_refused_with_those_there_are(name, measure):
@@ -169,6 +174,8 @@ def test_unknown_measurements_are_refused_with_those_there_are(name, measure):
 
 def test_what_a_measurement_is():
     assert measurement_of("metric.accuracy", "compare").higher_is_better
+    training = measurement_of("training_metric.accuracy", "compare")
+    assert (training.is_curve, training.higher_is_better, training.metric) == (True, True, "accuracy")
     assert not measurement_of("training_loss", "gan").higher_is_better
     assert [measurement_of(f"phase.a/b.{what}", "gan").exact for what in ("flops", "seconds")] == [True, False]
     assert measurement_of("error_1", "fisher-error").is_curve

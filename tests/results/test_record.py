@@ -159,6 +159,7 @@ def test_a_missing_record_and_a_directory_are_refused(tmp_path):
     ("run", "key"),
     [
         ({"history": {"epoch": [1], "step": [1], "train_loss": [0.1, 0.2]}}, "history.train_loss"),
+        ({"history": {"training_metrics": {"accuracy": [0.5]}}}, "history.training_metrics.accuracy"),
         ({"steps": {"seconds": [0.1], "kind": []}}, "steps.kind"),
     ],
 )

@@ -76,6 +76,7 @@ def run() -> Callable[..., ArmRun]:
             "validation_loss": [None if loss is None else 2 * loss for loss in losses],
             "elapsed_seconds": [epoch_seconds * epoch for epoch in epochs],
             "metrics": {"accuracy": [None if loss is None else 1 - loss for loss in losses]},
+            "training_metrics": {"accuracy": [None if loss is None else 2 - loss for loss in losses]},
         }
         steps = {
             "seconds": [epoch_seconds / 10] * 10 * len(losses),

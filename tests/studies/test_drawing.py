@@ -54,6 +54,14 @@ def test_curves_are_drawn_by_epoch_and_by_time(draw, ran):
     assert (first.get_yscale(), second.get_yscale()) == ("linear", "log")
 
 
+def test_metrics_are_drawn_on_training_and_on_validation_data(draw, ran):
+    rows = "rows: [[{panel: toy, y: training_metric.accuracy}, {panel: toy, y: metric.accuracy}]]"
+    first, second = draw([ran()], ("rows: [[{panel: toy, batch_size: 64}]]", rows))
+    assert [axes.get_ylabel() for axes in (first, second)] == ["training accuracy", "validation accuracy"]
+    assert list(_line(first, "Adam").get_ydata()) == [1.0, 1.5, 1.75]
+    assert list(_line(second, "Adam").get_ydata()) == [0.0, 0.5, 0.75]
+
+
 def test_a_place_that_did_not_run_says_so_and_an_empty_one_stays_empty(draw, ran):
     axes = draw([ran()], ("rows: [[{panel: toy, batch_size: 64}]]", "rows: [[{panel: toy, batch_size: 128}], [null]]"))
     assert [text.get_text() for text in axes[0].texts] == ["not run at this scale"]

@@ -167,6 +167,8 @@ def test_the_best_of_a_metric_is_the_highest(judge, cell):
     assert judge([cell(**losses)], at).verdict is C
     result = judge([cell(**losses)], at, ("measurement: training_loss", "measurement: metric.accuracy"))
     assert (result.parts[0].left, result.parts[0].right) == pytest.approx((0.7, 0.8))
+    result = judge([cell(**losses)], at, ("measurement: training_loss", "measurement: training_metric.accuracy"))
+    assert (result.parts[0].left, result.parts[0].right) == pytest.approx((1.7, 1.8))
 
 
 def test_means_are_over_the_points_of_a_run(judge, cell):

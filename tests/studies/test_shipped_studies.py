@@ -60,6 +60,19 @@ def test_the_plugins_accept_it(name: str) -> None:
     assert loaded.study.source == "our own" if kind is None else loaded.study.source.startswith(f"{kind} {number};")
 
 
+@pytest.mark.parametrize(
+    ("name", "metrics"), [("figure-2.7", ["accuracy"]), ("figure-2.9", ["accuracy", "top5_accuracy"])]
+)
+def test_accuracies_are_drawn_and_claimed_on_training_and_on_validation_data(name: str, metrics: list[str]) -> None:
+    rows = [[cell.y for cell in row if cell is not None] for row in study(name).figure.rows]
+    expected = [
+        ["training_loss", *(f"training_metric.{metric}" for metric in metrics)],
+        ["validation_loss", *(f"metric.{metric}" for metric in metrics)],
+    ]
+    assert rows == expected
+    assert {claim.measurement for claim in study(name).claims} == {y for row in expected for y in row}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_it_round_trips(name: str) -> None:
     read = study(name)

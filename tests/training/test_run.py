@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ngbench.errors import RecordError
+from ngbench.measurement.recorder import StepRecorder
 from ngbench.results.endings import EarlyStop, early_stop
 from ngbench.results.record import RunRecord
 from ngbench.results.statistics import rounds
@@ -102,6 +103,111 @@ def test_metrics_are_means_over_the_validation_examples(configure: Configure, ru
     (largest,) = record.history.metrics.values()
     assert len(largest) == 3
     assert all(value is not None and value > 0 for value in largest)
+
+
+def measured_by_hand(problem: Problem, epochs: dict[int, int]) -> tuple[list[float], list[float]]:
+    """Of a plain loop over so many examples of each epoch: the mean of the metric, and the metric of each batch."""
+    model = initial_model(problem, 3, CPU, torch.float32).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    torch.manual_seed(3)
+    means, batches = [], []
+    for epoch, examples in epochs.items():
+        total = 0.0
+        for index in epoch_order(3, epoch, 50)[:examples].split(16):
+            optimizer.zero_grad()
+            outputs = model(problem.data.train_inputs[index])
+            problem.task.likelihood.loss(outputs, problem.data.train_targets[index]).backward()
+            optimizer.step()
+            batches.append(outputs.abs().max().item())
+            total += len(index) * batches[-1]
+        means.append(total / examples)
+    return means, batches
+
+
+def test_training_metrics_are_those_of_the_outputs_that_the_loss_is_of(
+    problem: Problem, configure: Configure, run_to_end: RunToEnd
+) -> None:
+    means, batches = measured_by_hand(problem, {1: 50, 2: 50, 3: 50})
+    assert len(set(batches)) == 12
+    # A batch of two examples counts an eighth of one of sixteen.
+    assert means[0] != pytest.approx(sum(batches[:4]) / 4, rel=1e-3)
+    for turn_steps in (None, 3):
+        record = run_to_end(configure(turn_steps=turn_steps))
+        assert record.history.training_metrics == {"largest": pytest.approx(means, rel=1e-12)}
+
+
+def test_training_metrics_of_a_budget_of_steps_are_of_the_examples_that_were_seen(
+    problem: Problem, configure: Configure, run_to_end: RunToEnd
+) -> None:
+    means, _ = measured_by_hand(problem, {1: 50, 2: 32})
+    record = run_to_end(configure(budget=Budget(steps=6)))
+    assert record.history.training_metrics == {"largest": pytest.approx(means, rel=1e-12)}
+
+
+def test_training_metrics_are_measured_without_gradient_while_no_step_is_open(
+    problem: Problem, configure: Configure, record_of: RecordOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[Any] = []
+
+    def metric(outputs: Tensor, targets: Tensor) -> Tensor:
+        events.append((len(targets), outputs.requires_grad, torch.is_grad_enabled()))
+        return outputs.mean()
+
+    for name in ("begin_step", "end_step"):
+        original = getattr(StepRecorder, name)
+        monkeypatch.setattr(StepRecorder, name, lambda self, n=name, f=original: (events.append(n), f(self)))
+    config = configure(budget=Budget(steps=2), count_operations=False)
+    run = Run(config, replace(problem, task=replace(problem.task, metrics={"mean": metric})), record_of(config))
+    run.prepare()
+    run.epoch()
+    step = ["begin_step", "end_step", (16, False, False)]
+    assert events[:6] == 2 * step
+    assert events[6:] == [(16, False, False), (4, False, False)]
+
+
+def test_a_task_without_metrics_has_none_on_training_data_and_keeps_no_outputs(
+    problem: Problem, configure: Configure, record_of: RecordOf
+) -> None:
+    plain = replace(problem, task=replace(problem.task, metrics={}))
+    config = configure(budget=Budget(epochs=1))
+    run, measured = Run(config, plain, record_of(config)), Run(config, problem, record_of(config))
+    for each in (run, measured):
+        each.prepare()
+    record, other = run.epoch(), measured.epoch()
+    assert (record.history.metrics, record.history.training_metrics) == ({}, {})
+    assert (run._step.outputs is None, measured._step.outputs is None) == (True, False)
+    # Measuring changes no step.
+    assert record.history.train_loss == other.history.train_loss
+
+
+def test_training_metrics_that_are_no_numbers_are_null(
+    problem: Problem, configure: Configure, record_of: RecordOf, run_to_end: RunToEnd
+) -> None:
+    diverged = run_to_end(configure(hyperparameters={"lr": 1e20}))
+    assert diverged.history.training_metrics == {"largest": [None]}
+    metrics = {"nan": lambda outputs, targets: outputs.mean() * torch.nan, "one": lambda outputs, targets: 1.0}
+    config = configure(budget=Budget(epochs=1))
+    run = Run(config, replace(problem, task=replace(problem.task, metrics=metrics)), record_of(config))
+    run.prepare()
+    record = run.epoch()
+    assert (record.status, record.history.training_metrics) == ("done", {"nan": [None], "one": [1.0]})
+
+
+def test_a_checkpoint_from_before_training_metrics_has_none_of_its_epochs(
+    problem: Problem, configure: Configure, record_of: RecordOf, tmp_path: Path
+) -> None:
+    config = configure(checkpoint=tmp_path / "old.pt", budget=Budget(epochs=2))
+    run = Run(config, problem, record_of(config))
+    run.prepare()
+    run.epoch()
+    checkpoint = load_checkpoint(tmp_path / "old.pt")
+    checkpoint.record.history.training_metrics.clear()
+    save_checkpoint(checkpoint, tmp_path / "old.pt")
+    resumed = Run(replace(config, resume=True), problem, record_of(config))
+    resumed.prepare()
+    first, second = resumed.epoch().history.training_metrics["largest"]
+    assert first is None
+    assert second is not None
 
 
 def test_a_budget_of_steps_ends_within_an_epoch(configure: Configure, run_to_end: RunToEnd) -> None:

@@ -25,8 +25,12 @@ def loss_chart(arms: Sequence[Arm]) -> Chart | None:
     A series is an arm: for each measure its mean, lowest and highest over the seeds that did not fail, and a
     curve of its own for each that did.
     """
-    metrics = dict.fromkeys(name for arm in arms for run in arm.runs for name in run.history.metrics)
-    names = {"train": "training loss", "validation": "validation loss", **{name: name for name in metrics}}
+    histories = [run.history for arm in arms for run in arm.runs]
+    trained = dict.fromkeys(name for history in histories for name in history.training_metrics)
+    metrics = dict.fromkeys(name for history in histories for name in history.metrics)
+    names = {"train": "training loss", "validation": "validation loss"}
+    names |= {f"training_metric.{name}": f"training {name}" for name in trained}
+    names |= {name: f"validation {name}" if name in trained else name for name in metrics}
     series = [_arm_series(arm, list(names)) for arm in arms]
     known = {measure for one in series for views in (one["views"], *_views(one["ended"])) for measure in views}
     if not known:

@@ -34,6 +34,20 @@ def test_metrics_are_measures_and_a_measure_that_nobody_has_is_none(make_documen
     assert chart["series"][0]["views"]["accuracy"]["mean"] == [0.5, 0.6]
 
 
+def test_metrics_on_training_data_are_told_from_those_on_validation_data(make_document, make_run):
+    run = make_run(epochs=2)
+    run.history.metrics = {"accuracy": [0.5, 0.6], "fid": [9.0, 8.0]}
+    run.history.training_metrics = {"accuracy": [0.25, 0.75]}
+    chart = loss_chart(summarise(make_document(run)))
+    labels = {measure["key"]: measure["label"] for measure in chart["measures"][2:]}
+    assert labels == {
+        "training_metric.accuracy": "training accuracy",
+        "accuracy": "validation accuracy",
+        "fid": "fid",
+    }
+    assert chart["series"][0]["views"]["training_metric.accuracy"]["mean"] == [0.25, 0.75]
+
+
 def test_nothing_to_draw_is_no_chart(make_document, make_run):
     arms = summarise(make_document(make_run(epochs=0)))
     assert (loss_chart(arms), cost_chart(arms)) == (None, None)
