@@ -289,9 +289,9 @@ class Capture:
         used = self._used(examples)
         if used < examples:
             inputs = inputs[:used]
-        if self._fisher == "empirical":
-            derivatives = derivatives[:used] * (examples / self._gradient_scale)
-        return Call(inputs.to(dtype), derivatives.to(dtype))
+        if self._fisher != "empirical":
+            return visit.layer.call(inputs.to(dtype), derivatives.to(dtype))
+        return visit.layer.call(inputs.to(dtype), derivatives[:used].to(dtype), examples / self._gradient_scale)
 
     def _forget(self) -> None:
         self._visits.clear()

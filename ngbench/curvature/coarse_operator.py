@@ -1,8 +1,8 @@
 """The coarse operator ``F_coarse = R₀ F• R₀ᵀ`` (4.14) of a batch, from ``J`` and the columns of ``R₀ᵀ``.
 
 ``R₀ F R₀ᵀ = (1/m) PᵀP`` with ``P = JᵀR₀ᵀ`` ``(c · m, N)``, whose columns are products of one layer's rows of J (4.77);
-and ``R₀ F ζ = (1/m) Pᵀ (Jᵀζ)``, so a space that stays costs one product with ``Jᵀ`` a step. The N × N algebra is in
-float64.
+and ``R₀ F ζ = (1/m) Pᵀ (Jᵀζ)``, so a space that stays costs one product with ``Jᵀ`` a step, or, from the images
+``F• R₀ᵀ`` of its columns, N inner products with ζ. The N × N algebra is in float64.
 """
 
 from __future__ import annotations
@@ -66,6 +66,13 @@ class PseudoInverse:
         return product
 
 
+_MOST_IMAGE_NUMBERS = 2**26
+"""Of the images that are held: 256 MiB in float32."""
+
+_INNER_PRODUCT = 16
+"""A number of an image, which comes from memory, takes as long as so many multiplications of a matrix product."""
+
+
 class CoarseOperator:
     """``R₀ᵀ``, its products with J, and ``F_coarse``, for one batch.
 
@@ -74,16 +81,21 @@ class CoarseOperator:
         columns: of the coarse space.
         products: P.
         damping: λ of F•.
+        uses: how often :meth:`restricted_residual` was called. To make the N images takes about N products with Jᵀ;
+            once it has taken so many anyway, they are made, and the rest of a long life costs a third or less.
 
     Attributes:
         matrix: ``F_coarse`` ``(N, N)``, in float64.
+        uses: see above.
     """
 
-    def __init__(self, batch: Jacobian, columns: list[Column], products: Tensor, damping: float) -> None:
+    def __init__(self, batch: Jacobian, columns: list[Column], products: Tensor, damping: float, uses: int = 0) -> None:
         self.batch = batch
         self.columns = columns
         self.products = products.double()
         self.damping = damping
+        self.uses = uses
+        self._images: dict[Layer, Tensor] = {}
         self._vectors = [(layer, vector) for column in columns for layer, vector in column.items()]
         self.matrix = self.products.T @ self.products / batch.examples + damping * self._lengths()
 
@@ -109,8 +121,37 @@ class CoarseOperator:
 
     def restricted_residual(self, gradients: Mapping[Layer, Tensor], directions: Mapping[Layer, Tensor]) -> Tensor:
         """``R₀ (∇h − F• ζ)`` without forming the residual: shape ``(N,)``."""
+        self.uses += 1
+        if self.uses > len(self._vectors) and self._images_pay:
+            return self.restrict(gradients) - self._image_products(directions)
         image = self.products.T @ self.batch.transpose_times(directions).double()
         return self.restrict(gradients) - self.damping * self.restrict(directions) - image / self.batch.examples
+
+    @property
+    def _images_pay(self) -> bool:
+        size = len(self._vectors)
+        return size * _INNER_PRODUCT <= self.batch.columns and size * self.batch.parameters <= _MOST_IMAGE_NUMBERS
+
+    def _image_products(self, directions: Mapping[Layer, Tensor]) -> Tensor:
+        """``R₀ F• ζ`` from the images."""
+        if not self._images:
+            self._images = self._make_images()
+        total = self.products.new_zeros(len(self._vectors), dtype=self.batch.dtype)
+        for layer, images in self._images.items():
+            total.addmv_(images.flatten(1), directions[layer].flatten())
+        return total.double()
+
+    def _make_images(self) -> dict[Layer, Tensor]:
+        """``F• R₀ᵀ``: for each layer its part of the N images, ``(N, d_out, d_in)``."""
+        weights = (self.products / self.batch.examples).to(self.batch.dtype)
+        images = {
+            layer: torch.stack([block.weighted_sum(column) for column in weights.T])
+            for layer, block in self.batch.blocks.items()
+        }
+        damping = weights.new_full((), self.damping)
+        for k, (layer, vector) in enumerate(self._vectors):
+            vector.add_to(images[layer][k], damping)
+        return images
 
     def energy_gap(self, coefficients: Tensor, restricted: Tensor) -> Tensor:
         """``𝔈(β) − 𝔈(0) = ⟨F_coarse β, β⟩ − 2⟨β, R₀ r⟩`` (4.46): a scalar tensor in float64."""

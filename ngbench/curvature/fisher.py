@@ -203,12 +203,14 @@ class LinearBlock(FisherBlock):
         inputs: ``(m, d)``, without the constant.
         derivatives: ``(c · m, d_out)``.
         constant: whether a constant 1 is appended to each input, for the bias.
+        scale: of the derivatives; products that may carry it along spare a pass over them.
     """
 
-    def __init__(self, inputs: Tensor, derivatives: Tensor, *, constant: bool) -> None:
+    def __init__(self, inputs: Tensor, derivatives: Tensor, *, constant: bool, scale: float = 1.0) -> None:
         self.inputs = inputs
-        self.derivatives = derivatives
         self.constant = constant
+        self._unscaled = derivatives
+        self._scale = scale
         self.examples = inputs.shape[0]
         self.columns = derivatives.shape[0] // inputs.shape[0]
         self.d_in = inputs.shape[1] + constant
@@ -219,6 +221,11 @@ class LinearBlock(FisherBlock):
     @property
     def like(self) -> Tensor:
         return self.inputs
+
+    @cached_property
+    def derivatives(self) -> Tensor:
+        """``g`` of every derivative column: shape ``(c · m, d_out)``."""
+        return self._unscaled if self._scale == 1 else self._unscaled * self._scale
 
     @cached_property
     def homogeneous(self) -> Tensor:
@@ -249,7 +256,7 @@ class LinearBlock(FisherBlock):
             total.addmv_(self.derivatives, bias)
 
     def _products(self, images: Tensor) -> Tensor:
-        """``⟨g, image⟩`` of every derivative column with the image of its example, which is overwritten: ``(c · m,)``."""
+        """``⟨g, image⟩`` of every column with its example's image, which is overwritten: shape ``(c · m,)``."""
         if self.columns == 1:
             return images.mul_(self.derivatives).sum(1)
         return torch.sum(self._by_column(self.derivatives) * images, -1).flatten()
@@ -310,7 +317,8 @@ class LinearBlock(FisherBlock):
         return self._sum_apart(g, other.inputs, scale)
 
     def weighted_sum_apart(self, weights: Tensor) -> tuple[Tensor, Tensor | None]:
-        return self._sum_apart(self._summed(self.derivatives * weights.unsqueeze(1)), self.inputs)
+        g = self._summed(self._unscaled * (weights * self._scale).unsqueeze(1))
+        return self._sum_apart(g, self.inputs)
 
     def _sum_apart(self, g: Tensor, inputs: Tensor, scale: float = 1.0) -> tuple[Tensor, Tensor | None]:
         matrix = torch.addmm(g.new_empty(()), g.T, inputs, beta=0, alpha=scale)
@@ -335,7 +343,8 @@ class LinearBlock(FisherBlock):
 
     def add_gram(self, total: Tensor) -> None:
         # (4.78): ⟨g āᵀ, g' ā'ᵀ⟩ = ⟨ā, ā'⟩ ⟨g, g'⟩.
-        x, g, m = self.inputs, self.derivatives, self.examples
+        x, g, m = self.inputs, self._unscaled, self.examples
+        factor = self._scale**2
         constant = x.new_full((), float(self.constant))
         # More memory than twice the inputs is not worth a product that saves little then.
         kept = x.new_empty(m, m) if self.reused and m <= 2 * self.d_in else None
@@ -350,9 +359,9 @@ class LinearBlock(FisherBlock):
                 kept[:start, start:stop] = products[:, :start].T
             if self.columns > 1:
                 products = products.repeat(self.columns, self.columns)
-                total.addcmul_(products, g @ g.T)
+                total.addcmul_(products, g @ g.T, value=factor)
             else:
-                total[start:stop, :stop].addcmul_(products, g[start:stop] @ g[:stop].T)
+                total[start:stop, :stop].addcmul_(products, g[start:stop] @ g[:stop].T, value=factor)
         self._input_products = kept
 
     def rearranged_times(self, matrix: Tensor) -> Tensor:

@@ -61,10 +61,7 @@ class Jacobian:
 
     def _recorded(self) -> list[Tensor]:
         return [
-            tensor
-            for block in self.blocks.values()
-            for call in block.calls
-            for tensor in (call.inputs, call.derivatives)
+            tensor for block in self.blocks.values() for call in block.calls for tensor in (call.inputs, call.unscaled)
         ]
 
     def check_unchanged(self) -> None:
@@ -174,7 +171,7 @@ class Jacobian:
             if not block.calls:
                 raise RuntimeError(f"the Fisher block of layer {layer.name!r} was not recorded and cannot be saved")
             # A copy, for what is kept may be the first part of a larger batch.
-            state[layer.name] = [[call.inputs.clone(), call.derivatives.clone()] for call in block.calls]
+            state[layer.name] = [[call.inputs.clone(), call.unscaled.clone(), call.scale] for call in block.calls]
         return state
 
     @classmethod
@@ -184,7 +181,7 @@ class Jacobian:
         for name, recorded in state.items():
             layer = layers[name]
             device = layer.weight.device
-            calls = tuple(Call(*(tensor.to(device, copy=True) for tensor in tensors)) for tensors in recorded)
+            calls = tuple(Call(x.to(device, copy=True), g.to(device, copy=True), scale) for x, g, scale in recorded)
             blocks[layer] = layer.block(calls)
             blocks[layer].calls = calls
         return cls(blocks)

@@ -28,12 +28,22 @@ class Call:
 
     Attributes:
         inputs: what the layer was given, ``(m, ...)``.
-        derivatives: ``∂L_b/∂s`` at its output, ``(c · m, ...)``, where ``c > 1`` columns an example stand for the
-            closed-form expectation over targets (all examples for the first column, then for the second, ...).
+        unscaled: :attr:`derivatives` but for a factor, as a backward pass left them.
+        scale: that factor.
     """
 
     inputs: Tensor
-    derivatives: Tensor
+    unscaled: Tensor
+    scale: float = 1.0
+
+    @property
+    def derivatives(self) -> Tensor:
+        """``∂L_b/∂s`` at its output, ``(c · m, ...)``.
+
+        ``c > 1`` columns an example stand for the closed-form expectation over targets (all examples for the first
+        column, then for the second, ...).
+        """
+        return self.unscaled if self.scale == 1 else self.unscaled * self.scale
 
 
 class Layer(ABC):
@@ -87,6 +97,10 @@ class Layer(ABC):
         """The inverse of :meth:`_matrix`."""
         return matrix.reshape(self.weight.shape)
 
+    def call(self, inputs: Tensor, derivatives: Tensor, scale: float = 1.0) -> Call:
+        """A call with ``scale`` times the derivatives; the product is made where the block would make it anyway."""
+        return Call(inputs, derivatives if scale == 1 else derivatives * scale)
+
     @abstractmethod
     def block(self, calls: Sequence[Call]) -> FisherBlock:
         """The Fisher block of the layer on the batch that ``calls`` saw; several calls add their gradients."""
@@ -95,10 +109,13 @@ class Layer(ABC):
 class LinearLayer(Layer):
     """``nn.Linear``; further dimensions between the example and the features are positions that share the weight."""
 
+    def call(self, inputs: Tensor, derivatives: Tensor, scale: float = 1.0) -> Call:
+        return Call(inputs, derivatives, scale) if inputs.ndim == 2 else super().call(inputs, derivatives, scale)
+
     def block(self, calls: Sequence[Call]) -> FisherBlock:
         constant = self.bias is not None
         if len(calls) == 1 and calls[0].inputs.ndim == 2:
-            return LinearBlock(calls[0].inputs, calls[0].derivatives, constant=constant)
+            return LinearBlock(calls[0].inputs, calls[0].unscaled, constant=constant, scale=calls[0].scale)
         # Positions and repeated calls alike are terms of D_b = Σ_t g āᵀ.
         inputs = [call.inputs.flatten(1, -2) if call.inputs.ndim > 2 else call.inputs[:, None] for call in calls]
         derivatives = [

@@ -162,6 +162,7 @@ class TwoLevelCurvature(Curvature):
             "batch": None if self._batch is None else self._batch.state_dict(),
             "columns": None if operator is None else pack_columns(operator.columns),
             "products": None if operator is None else operator.products,
+            "uses": 0 if operator is None else operator.uses,
             "average": self._average,
             "inverse": None if self._inverse is None else self._inverse.state_dict(),
             "refreshes": self._refreshes,
@@ -179,7 +180,7 @@ class TwoLevelCurvature(Curvature):
         if self._batch is not None and state["columns"] is not None:
             columns: list[Column] = unpack_columns(state["columns"], self.layers)
             products = state["products"].to(self._batch.device, copy=True)
-            self._operator = CoarseOperator(self._batch, columns, products, self.damping)
+            self._operator = CoarseOperator(self._batch, columns, products, self.damping, state["uses"])
             self._average = state["average"].to(self._batch.device, copy=True)
             self._inverse = PseudoInverse.from_state(state["inverse"], self._batch.device)
 

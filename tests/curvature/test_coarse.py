@@ -6,9 +6,17 @@ from dense import close, convolutions, perceptron, problem
 from oracle import vec
 from torch import nn
 
-from ngbench.curvature import low_rank
+from ngbench.curvature import coarse_operator, low_rank
 from ngbench.curvature.approximations import kfac
-from ngbench.curvature.coarse import CoarseContext, DenseVector, OnesVector, RankOneVector, spectral
+from ngbench.curvature.coarse import (
+    CoarseContext,
+    DenseVector,
+    OnesVector,
+    RankOneVector,
+    krylov,
+    nicolaides,
+    spectral,
+)
 from ngbench.curvature.coarse_operator import CoarseOperator, PseudoInverse
 from ngbench.curvature.curvatures import KroneckerCurvature
 from ngbench.curvature.exact import ExactCurvature
@@ -152,6 +160,44 @@ def test_the_operator_and_the_restricted_residual_are_the_dense_ones(fisher):
     directions = {layer: torch.randn_like(gradient) for layer, gradient in given.gradients.items()}
     flat = torch.cat([vec(matrix) for matrix in directions.values()])
     close(operator.restricted_residual(given.gradients, directions), r0t.T @ (given.gradient - damped @ flat))
+
+
+def _used_often(given, space, times):
+    """The restricted residuals of new directions, what they should be, and the operations of each."""
+    context = _context(given, KroneckerCurvature(given.layers, kfac, damping=0.1))
+    columns = space(context)
+    operator = CoarseOperator.build(context, columns)
+    dense = [(layer, vector.dense()) for column in columns for layer, vector in column.items()]
+    found, expected, operations = [], [], []
+    for _ in range(times):
+        directions = {layer: torch.randn_like(gradient) for layer, gradient in given.gradients.items()}
+        image = {layer: DenseVector(matrix) for layer, matrix in directions.items()}
+        residual = {layer: given.gradients[layer] - matrix for layer, matrix in context.fisher_times(image).items()}
+        with count_operations() as counter:
+            found.append(operator.restricted_residual(given.gradients, directions))
+        operations.append(counter.mark().flops)
+        expected.append(torch.stack([torch.sum(matrix * residual[layer]) for layer, matrix in dense]))
+    return found, expected, operations
+
+
+@pytest.mark.parametrize("space", [nicolaides, spectral, krylov(nicolaides)])
+@pytest.mark.parametrize("model", [perceptron, convolutions])
+def test_an_operator_that_is_used_often_turns_to_the_images_of_its_columns(space, model):
+    found, expected, operations = _used_often(problem(model=model(), examples=120), space, times=10)
+    for one, other in zip(found, expected, strict=True):
+        close(one, other, 1e-11)
+    size = len(found[0])
+    assert len(set(operations[:size])) == 1
+    assert operations[size] > operations[0]
+    assert operations[size + 1] < operations[0]
+
+
+def test_images_that_do_not_pay_are_not_made(monkeypatch):
+    *_, few = _used_often(problem(examples=30), nicolaides, times=6)
+    assert len(set(few)) == 1
+    monkeypatch.setattr(coarse_operator, "_MOST_IMAGE_NUMBERS", 10)
+    *_, large = _used_often(problem(examples=120), nicolaides, times=6)
+    assert len(set(large)) == 1
 
 
 def test_the_pseudo_inverse_solves_on_the_range_whatever_the_scale_of_the_columns():

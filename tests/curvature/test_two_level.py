@@ -18,6 +18,7 @@ from ngbench.curvature.curvatures import KroneckerCurvature
 from ngbench.curvature.exact import ExactCurvature
 from ngbench.curvature.likelihoods import Gaussian
 from ngbench.curvature.two_level import TwoLevelCurvature
+from ngbench.measurement.operations import count_operations
 
 DAMPING = 0.03
 SPACES = [
@@ -330,6 +331,25 @@ def _measured(given):
     curvature = AdditiveTwoLevelCurvature(given.layers, FINE(given.layers), damping=DAMPING)
     curvature.diagnose = True
     return curvature
+
+
+@pytest.mark.parametrize("uses", [2, 5])
+def test_an_operator_in_use_is_resumed_where_it_was(uses):
+    # After three uses, the columns of the space, it turns to their images.
+    given = problem(examples=120)
+    curvature, resumed = _two_level(given), _two_level(given)
+    _start(curvature, given)
+    for _ in range(uses):
+        curvature.precondition(given.gradients)
+    resumed.load_state_dict(curvature.state_dict())
+    for _ in range(4):
+        with count_operations() as expected:
+            directions = curvature.precondition(given.gradients)
+        with count_operations() as actual:
+            again = resumed.precondition(given.gradients)
+        assert all(torch.equal(again[layer], directions[layer]) for layer in given.gradients)
+        if uses == 2:
+            assert actual.mark().flops == expected.mark().flops
 
 
 @pytest.mark.parametrize("make", list(_makes()))
