@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.kronecker import KroneckerSum
+from ngbench.curvature.parallel import one_thread
 
 __all__ = ["Reference", "largest_eigenvalues"]
 
@@ -145,7 +146,7 @@ def _largest_of_sum(total: KroneckerSum, count: int) -> Tensor:
     operator = LinearOperator((order, order), matvec=times, dtype=np.float64)
     # The trace of the rows is a start that no symmetry of the sum makes orthogonal to its dominant eigenvector.
     start = torch.outer(g.diagonal(), a.diagonal()).flatten().cpu().numpy()
-    found: np.ndarray = eigsh(
-        operator, k=count, which="LA", v0=start if start.any() else None, return_eigenvectors=False, tol=1e-9
-    )
+    first = start if start.any() else None
+    with one_thread():
+        found: np.ndarray = eigsh(operator, k=count, which="LA", v0=first, return_eigenvectors=False, tol=1e-9)
     return torch.from_numpy(found).to(a)

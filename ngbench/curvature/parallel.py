@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import torch
 
-__all__ = ["map_layers", "serial"]
+__all__ = ["map_layers", "one_thread", "serial"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -40,6 +40,21 @@ def serial() -> Iterator[None]:
         yield
     finally:
         _serial_depth -= 1
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread of torch's beside another library's own.
+
+    After a multi-threaded product torch's threads wait actively for the next one, on the cores that the other library
+    would work on: where the two alternate it takes several times as long.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def map_layers(

@@ -100,3 +100,22 @@ def test_an_approximation_that_is_not_finite_is_an_error():
     nan = torch.full((3, 3), math.nan, dtype=torch.float64)
     with pytest.raises(FloatingPointError, match="NaN or infinite"):
         largest_eigenvalues(KroneckerSum(((nan, nan),)), 2)
+
+
+def test_torch_keeps_to_one_thread_while_another_library_iterates(monkeypatch):
+    monkeypatch.setattr(discrepancy, "_DENSE_ORDER", 0)
+    seen = []
+
+    def fail(*arguments, **options):
+        seen.append(torch.get_num_threads())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(discrepancy, "eigsh", fail)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            largest_eigenvalues(deflation(_block(20), None).value, 2)
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(threads)
