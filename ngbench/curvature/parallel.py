@@ -16,12 +16,10 @@ from typing import TypeVar
 
 import torch
 
-__all__ = ["map_layers", "one_thread", "serial"]
+__all__ = ["map_layers", "one_thread"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-_serial_depth = 0
 
 
 @lru_cache(maxsize=1)
@@ -32,22 +30,11 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 @contextmanager
-def serial() -> Iterator[None]:
-    """Run :func:`map_layers` in the calling thread, where dispatch modes (operation counters) see it."""
-    global _serial_depth
-    _serial_depth += 1
-    try:
-        yield
-    finally:
-        _serial_depth -= 1
-
-
-@contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread of torch's beside another library's own.
+    """One thread of torch's, and :func:`map_layers` in the calling thread, where dispatch modes see it.
 
-    After a multi-threaded product torch's threads wait actively for the next one, on the cores that the other library
-    would work on: where the two alternate it takes several times as long.
+    After a multi-threaded product torch's threads wait actively for the next one, on the cores that another library or
+    another process would work on: where they alternate all take several times as long.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -78,7 +65,7 @@ def map_layers(
             return function(item)
 
     threads = torch.get_num_threads()
-    if device.type != "cpu" or threads == 1 or len(items) < 2 or _serial_depth:
+    if device.type != "cpu" or threads == 1 or len(items) < 2:
         return [call(item) for item in items]
     order = sorted(range(len(items)), key=lambda i: -size(items[i]))
     results: list[Result | None] = [None] * len(items)

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from ngbench.curvature.parallel import serial
+from ngbench.curvature.parallel import one_thread
 
 __all__ = ["OperationCounter", "Operations", "count_operations"]
 
@@ -230,5 +230,6 @@ def _moved(func: Any, packet: Any, args: Any, kwargs: Any, result: Any) -> int:
 def count_operations() -> Iterator[OperationCounter]:
     """Count the operations of the block; what would be spread over threads, or compiled, runs as it is written."""
     # A compiled kernel would be one unknown operation, and torch.compile refuses to compile while it is counted.
-    with torch.compiler.set_stance("force_eager"), serial(), OperationCounter() as counter:
+    # The arms of a comparison count at the same time, each in a process of its own.
+    with torch.compiler.set_stance("force_eager"), one_thread(), OperationCounter() as counter:
         yield counter

@@ -92,8 +92,21 @@ def test_a_quarter_of_the_dtype_is_a_quarter_of_the_bytes() -> None:
 
 def test_work_spread_over_threads_is_counted() -> None:
     matrices = [positive_definite(N) for _ in range(4)]
-    counted = count(lambda: map_layers(torch.linalg.cholesky, matrices, device=torch.device("cpu"), size=lambda m: 1))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        counted = count(
+            lambda: map_layers(torch.linalg.cholesky, matrices, device=torch.device("cpu"), size=lambda m: 1)
+        )
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
     assert counted.flops == 4 * (N**3 // 3)
+
+
+def test_what_is_counted_leaves_the_cores_to_others() -> None:
+    with count_operations():
+        assert torch.get_num_threads() == 1
 
 
 def test_what_would_be_compiled_is_counted_as_it_is_written() -> None:
