@@ -21,7 +21,7 @@ from ngbench.optimizers.exact import exact_ng
 from ngbench.optimizers.kronecker import kfac
 from ngbench.optimizers.two_level import two_level
 
-ROUNDS = 41
+ROUNDS = 21
 
 ONCE = {"lr": 1e-6, "curvature_interval": "once", "inverse_interval": "once"}
 FORMED = {"lr": 1e-6, "defer_gradients": False}
