@@ -112,7 +112,7 @@ def format_claims(claims: Sequence[Claim]) -> list[Column]:
         Column("study", [claim.study for claim in claims], left=True),
         Column("claim", [claim.claim for claim in claims], left=True),
         Column("verdict", [claim.verdict for claim in claims], left=True),
-        Column("observed", [_shown(claim.observed) for claim in claims]),
+        Column("observed", [_shown(claim.observed) for claim in claims], left=True),
         Column("interval", [_interval(claim) for claim in claims]),
         Column("tolerance", [_shown(claim.tolerance) for claim in claims]),
     ]

@@ -31,7 +31,7 @@ _TONES = {
 }
 _SIGNS = {"good": "✓", "bad": "✗", "doubt": "?", "none": "–"}
 _LONG = 16
-_WIDE = frozenset({"claim", "status", "lowest final\ntrain loss"})
+_WIDE = frozenset({"claim", "observed", "status", "lowest final\ntrain loss"})
 
 
 def embedded(value: Any) -> str:

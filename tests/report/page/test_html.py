@@ -71,6 +71,14 @@ def test_tables_have_captions_and_headings_with_a_scope(write, page, comparison,
     assert {heading["scope"] for heading in parsed.all("th")} == {"row", "col"}
 
 
+def test_sentences_in_the_claims_table_may_break(write, page, comparison, claims):
+    observed = "2 of 3 hold; SGD below Adam (cifar10-64): 0.8028, 0.4731"
+    write("a.json", comparison, claims=[{**claims[0], "observed": observed}])
+    text, _ = page()
+    for sentence in (claims[0]["claim"], observed):
+        assert f'<td class="left wrap">{sentence}</td>' in text
+
+
 def test_what_a_record_says_stays_text(write, page, make_document, make_run, fisher_error):
     run = make_run(HOSTILE).model_copy(update={"task": HOSTILE, "task_options": {HOSTILE: HOSTILE}})
     run.data.description = run.data.name = HOSTILE
