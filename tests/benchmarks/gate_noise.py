@@ -22,7 +22,7 @@ import argparse
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -43,7 +43,7 @@ from ngbench.training.executors import Executor
 from ngbench.training.plan import Plan, Request, make_plan
 from ngbench.training.problem import Problem
 from ngbench.training.run import OnStep, Run
-from ngbench.training.schedule import execute
+from ngbench.training.schedule import Silent, execute
 
 REFERENCE, ARM = "sgd", "kfac"
 OPTIMIZERS = [REFERENCE, f"{ARM}@kfac:curvature_interval=10,inverse_interval=10"]
@@ -156,19 +156,6 @@ class Local(Executor):
         return self._order()
 
     def close(self) -> None:
-        pass
-
-
-class Silent:
-    """Is told of everything and says nothing."""
-
-    def group(self, records: Sequence[RunRecord]) -> None:
-        pass
-
-    def update(self, record: RunRecord) -> None:
-        pass
-
-    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
         pass
 
 
