@@ -18,7 +18,14 @@ import torch
 from torch import Tensor
 
 from ngbench.curvature.kronecker import KroneckerSum
-from ngbench.curvature.lower import add_symmetric_product, halve, is_symmetric, mirror, times_lower
+from ngbench.curvature.lower import (
+    add_symmetric_product,
+    halve,
+    is_symmetric,
+    lower_blocks,
+    mirror,
+    times_lower,
+)
 from ngbench.curvature.moments import homogeneous_second_moment, second_moment
 
 if TYPE_CHECKING:
@@ -190,10 +197,10 @@ class FisherBlock(ABC):
         return d.T @ d / self.examples
 
 
-# Of a Gram matrix on the CPU so many rows at a time are multiplied, up to the diagonal: 0.6 of the whole product. Where
-# an example has fewer numbers than the second, the whole product takes less time than its pieces do to begin.
-_GRAM_ROWS = 64
-_GRAM_WIDTH = 128
+# The blocks on the diagonal of a Gram matrix on the CPU are at least so wide: 0.6 of the whole product is left. Where
+# an example has fewer numbers than the second, the whole product takes no longer than its pieces.
+_GRAM_BLOCK = 64
+_GRAM_WIDTH = 256
 
 
 class LinearBlock(FisherBlock):
@@ -333,35 +340,33 @@ class LinearBlock(FisherBlock):
     def gram(self) -> Tensor:
         total = self.inputs.new_zeros(self.columns * self.examples, self.columns * self.examples)
         self.add_gram(total)
-        if self._by_rows:
+        if self._by_blocks:
             mirror(total)
         return total
 
     @property
-    def _by_rows(self) -> bool:
+    def _by_blocks(self) -> bool:
         return self.columns == 1 and self.inputs.device.type == "cpu"
 
     def add_gram(self, total: Tensor) -> None:
         # (4.78): ⟨g āᵀ, g' ā'ᵀ⟩ = ⟨ā, ā'⟩ ⟨g, g'⟩.
-        x, g, m = self.inputs, self._unscaled, self.examples
-        factor = self._scale**2
-        constant = x.new_full((), float(self.constant))
+        x, g, m, factor = self.inputs, self._unscaled, self.examples, self._scale**2
         # More memory than twice the inputs is not worth a product that saves little then.
         kept = x.new_empty(m, m) if self.reused and m <= 2 * self.d_in else None
-        step = _GRAM_ROWS if self._by_rows and self.d_in + self.d_out > _GRAM_WIDTH else m
-        for start in range(0, m, step):
-            stop = min(start + step, m)
-            if kept is None:
-                products = torch.addmm(constant, x[start:stop], x[:stop].T)
-            else:
-                products = kept[start:stop, :stop]
-                torch.addmm(constant, x[start:stop], x[:stop].T, out=products)
-                kept[:start, start:stop] = products[:, :start].T
+        if self._by_blocks and self.d_in + self.d_out > _GRAM_WIDTH:
+            for blocks in lower_blocks(m, _GRAM_BLOCK):
+                products = blocks.products(x)
+                if self.constant:
+                    products += 1
+                if kept is not None:
+                    blocks.of(kept).copy_(products)
+                    blocks.of(kept.T).copy_(products)
+                blocks.of(total).addcmul_(products, blocks.products(g), value=factor)
+        else:
+            products = torch.addmm(x.new_full((), float(self.constant)), x, x.T, out=kept)
             if self.columns > 1:
                 products = products.repeat(self.columns, self.columns)
-                total.addcmul_(products, g @ g.T, value=factor)
-            else:
-                total[start:stop, :stop].addcmul_(products, g[start:stop] @ g[:stop].T, value=factor)
+            total.addcmul_(products, g @ g.T, value=factor)
         self._input_products = kept
 
     def rearranged_times(self, matrix: Tensor) -> Tensor:

@@ -6,12 +6,79 @@ matrices, the full product is as fast.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cache
+
 import torch
 from torch import Tensor
 
-__all__ = ["add_symmetric_product", "halve", "is_symmetric", "mirror", "times_lower"]
+__all__ = ["Blocks", "add_symmetric_product", "halve", "is_symmetric", "lower_blocks", "mirror", "times_lower"]
 
 _BLOCK = 128
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Blocks of a square matrix that are equal in shape and evenly spaced down its diagonal.
+
+    Attributes:
+        count: n, how many.
+        height: of each.
+        width: of each.
+        row: where the first begins.
+        column: where the first begins.
+        step: from one to the next, in rows and in columns.
+    """
+
+    count: int
+    height: int
+    width: int
+    row: int
+    column: int
+    step: int
+
+    def of(self, matrix: Tensor) -> Tensor:
+        """A view of them: shape ``(n, height, width)``, or ``(height, width)`` where n is 1."""
+        down, across = matrix.stride()
+        start = matrix.storage_offset() + self.row * down + self.column * across
+        if self.count == 1:
+            return matrix.as_strided((self.height, self.width), (down, across), start)
+        shape = (self.count, self.height, self.width)
+        return matrix.as_strided(shape, (self.step * (down + across), down, across), start)
+
+    def products(self, x: Tensor) -> Tensor:
+        """Them in ``x xᵀ`` for ``x`` of shape ``(size, d)``."""
+        left = self._rows(x, self.row, self.height)
+        right = left if self.row == self.column else self._rows(x, self.column, self.width)
+        return left @ right.mT
+
+    def _rows(self, x: Tensor, first: int, number: int) -> Tensor:
+        down, across = x.stride()
+        start, d = x.storage_offset() + first * down, x.shape[1]
+        if self.count == 1:
+            return x.as_strided((number, d), (down, across), start)
+        return x.as_strided((self.count, number, d), (self.step * down, down, across), start)
+
+
+@cache
+def lower_blocks(size: int, smallest: int) -> tuple[Blocks, ...]:
+    """What covers the lower triangle of a ``(size, size)`` matrix in few batches of square blocks.
+
+    The square below those on the diagonal of the matrix halved, the two of its halves, and so on while the blocks on
+    the diagonal, which come last, stay at least ``smallest`` wide. The rows that halving leaves over, fewer than there
+    are blocks on the diagonal, are one block more.
+    """
+    halvings = max((size // smallest).bit_length() - 1, 0)
+    width = size >> halvings
+    blocks = []
+    for halving in range(halvings):
+        side = width << (halvings - 1 - halving)
+        blocks.append(Blocks(1 << halving, side, side, side, 0, 2 * side))
+    even = width << halvings
+    blocks.append(Blocks(1 << halvings, width, width, 0, 0, width))
+    if even < size:
+        blocks.append(Blocks(1, size - even, size, even, 0, 0))
+    return tuple(blocks)
 
 
 def is_symmetric(matrix: Tensor) -> bool:

@@ -1,0 +1,58 @@
+"""Symmetric products by blocks: what covers the lower triangle, and that it is multiplied right."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ngbench.curvature.fisher import LinearBlock
+from ngbench.curvature.lower import lower_blocks
+
+
+@given(size=st.integers(1, 300), smallest=st.integers(1, 80))
+def test_blocks_cover_the_lower_triangle_once_and_are_few(size, smallest):
+    counts = torch.zeros(size, size, dtype=torch.int)
+    blocks = lower_blocks(size, smallest)
+    for batch in blocks:
+        view = batch.of(counts)
+        view += 1
+        # What an in-place sum over a view with overlaps would count once.
+        assert view.numel() == batch.count * batch.height * batch.width
+    assert torch.equal(torch.tril(counts), torch.tril(torch.ones_like(counts)))
+    assert counts.max() == 1
+    halvings = max((size // smallest).bit_length() - 1, 0)
+    assert len(blocks) <= halvings + 2
+    # Half of the matrix, half of the blocks on the diagonal, and the rows left over.
+    assert counts.sum() <= size**2 * (1 + 0.5**halvings) / 2 + size * 2**halvings
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@given(size=st.integers(1, 200), width=st.integers(1, 5))
+def test_blocks_of_a_product_are_products_of_rows(transposed, size, width):
+    # A view inside of larger storage: offset and strides count.
+    storage = torch.arange(float((size + 2) * (width + 3)), dtype=torch.float64).view(size + 2, width + 3)
+    x = storage[1:-1, 2:-1]
+    if transposed:
+        x = x.T.contiguous().T
+    product = x @ x.T
+    for batch in lower_blocks(size, 16):
+        assert torch.equal(batch.products(x), batch.of(product))
+        assert torch.equal(batch.of(product.T), batch.of(product))
+
+
+@pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.parametrize("examples", [64, 129, 263])
+def test_a_gram_matrix_by_blocks_is_that_of_the_gradients(examples, constant):
+    x = torch.randn(examples, 90, dtype=torch.float64)
+    g = torch.randn(examples, 70, dtype=torch.float64)
+    block = LinearBlock(x, g, constant=constant, scale=0.5)
+    block.reused = True
+    d = block.per_example_gradients().flatten(1)
+    start = torch.randn(examples, examples, dtype=torch.float64)
+    total = start.clone()
+    block.add_gram(total)
+    torch.testing.assert_close(torch.tril(total), torch.tril(start + d @ d.T))
+    kept = block._input_products
+    assert (kept is None) == (examples > 2 * block.d_in)
+    if kept is not None:
+        torch.testing.assert_close(kept, block.homogeneous @ block.homogeneous.T)
