@@ -65,6 +65,16 @@ def _diagonal_columns(diagonal: Tensor) -> Tensor:
     return torch.diag_embed(flat).permute(2, 0, 1).reshape(flat.shape[1], *diagonal.shape)
 
 
+def _successes(p: Tensor, generator: torch.Generator | None) -> Tensor:
+    """1 where a trial of probability ``p`` succeeds, else 0: of the shape of ``p``, to a resolution of 2⁻³²."""
+    # A draw serves two trials, for on the CPU the draws are made one after another. Unlike torch.bernoulli, a
+    # comparison lets a NaN pass on to the derivative instead of stopping the device.
+    draws = torch.empty((p.numel() + 1) // 2, dtype=torch.int64, device=p.device)
+    bits = draws.random_(-(2**63), None, generator=generator).view(torch.int32)[: p.numel()]
+    threshold = (p.to(torch.promote_types(p.dtype, torch.float32)) - 0.5).mul_(2.0**32)
+    return threshold.gt_(bits.view_as(p))
+
+
 class Bernoulli(Likelihood):
     """Independent Bernoulli targets in [0, 1]; outputs are logits; the loss is the binary cross-entropy.
 
@@ -89,17 +99,14 @@ class Bernoulli(Likelihood):
         return super().loss(outputs, targets)
 
     def sample(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        # Unlike torch.bernoulli, a comparison lets a NaN pass on to the derivative instead of stopping the device.
-        uniform = torch.empty_like(outputs).uniform_(generator=generator)
-        return (uniform < torch.sigmoid(outputs)).to(outputs.dtype)
+        return _successes(torch.sigmoid(outputs), generator).to(outputs.dtype)
 
     def output_derivative(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return (torch.sigmoid(outputs) - targets).mul_(self._scale(outputs))
 
     def sampled_derivative(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
         p = torch.sigmoid(outputs)
-        uniform = torch.empty_like(outputs).uniform_(generator=generator)
-        return p.sub_(uniform.lt_(p)).mul_(self._scale(outputs))
+        return p.sub_(_successes(p, generator)).mul_(self._scale(outputs))
 
     def fisher_columns(self, outputs: Tensor) -> Tensor:
         p = torch.sigmoid(outputs)
