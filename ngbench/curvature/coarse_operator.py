@@ -69,7 +69,7 @@ class PseudoInverse:
 _MOST_IMAGE_NUMBERS = 2**26
 """Of the images that are held: 256 MiB in float32."""
 
-_INNER_PRODUCT = 16
+_INNER_PRODUCT = 12
 """A number of an image, which comes from memory, takes as long as so many multiplications of a matrix product."""
 
 
@@ -81,29 +81,29 @@ class CoarseOperator:
         columns: of the coarse space.
         products: P.
         damping: λ of F•.
-        uses: how often :meth:`restricted_residual` was called. To make the N images takes about N products with Jᵀ;
-            once it has taken so many anyway, they are made, and the rest of a long life costs a third or less.
+        lifetime: how many steps will use it. If so many are worth the making of the N images, which takes about N
+            products with Jᵀ, it has them, and a step costs a quarter to two thirds of what it does without.
 
     Attributes:
         matrix: ``F_coarse`` ``(N, N)``, in float64.
-        uses: see above.
     """
 
-    def __init__(self, batch: Jacobian, columns: list[Column], products: Tensor, damping: float, uses: int = 0) -> None:
+    def __init__(
+        self, batch: Jacobian, columns: list[Column], products: Tensor, damping: float, lifetime: float = 1
+    ) -> None:
         self.batch = batch
         self.columns = columns
         self.products = products.double()
         self.damping = damping
-        self.uses = uses
-        self._images: dict[Layer, Tensor] = {}
         self._vectors = [(layer, vector) for column in columns for layer, vector in column.items()]
         self.matrix = self.products.T @ self.products / batch.examples + damping * self._lengths()
+        self._images = self._make_images() if self._images_pay(lifetime) else None
 
     @classmethod
-    def build(cls, context: CoarseContext, columns: list[Column]) -> CoarseOperator:
+    def build(cls, context: CoarseContext, columns: list[Column], lifetime: float = 1) -> CoarseOperator:
         """The operator of a space on the context's batch."""
         products = [product for column in columns for product in context.products(column).values()]
-        return cls(context.batch, columns, torch.stack(products, 1), context.damping)
+        return cls(context.batch, columns, torch.stack(products, 1), context.damping, lifetime)
 
     def _lengths(self) -> Tensor:
         """``R₀ R₀ᵀ``: vectors of different layers are orthogonal."""
@@ -121,24 +121,21 @@ class CoarseOperator:
 
     def restricted_residual(self, gradients: Mapping[Layer, Tensor], directions: Mapping[Layer, Tensor]) -> Tensor:
         """``R₀ (∇h − F• ζ)`` without forming the residual: shape ``(N,)``."""
-        self.uses += 1
-        if self.uses > len(self._vectors) and self._images_pay:
-            return self.restrict(gradients) - self._image_products(directions)
+        if self._images is not None:
+            return self.restrict(gradients) - self._image_products(self._images, directions)
         image = self.products.T @ self.batch.transpose_times(directions).double()
         return self.restrict(gradients) - self.damping * self.restrict(directions) - image / self.batch.examples
 
-    @property
-    def _images_pay(self) -> bool:
+    def _images_pay(self, lifetime: float) -> bool:
         size = len(self._vectors)
-        return size * _INNER_PRODUCT <= self.batch.columns and size * self.batch.parameters <= _MOST_IMAGE_NUMBERS
+        saved = 1 - size * _INNER_PRODUCT / self.batch.columns
+        return lifetime * saved > size and size * self.batch.parameters <= _MOST_IMAGE_NUMBERS
 
-    def _image_products(self, directions: Mapping[Layer, Tensor]) -> Tensor:
+    def _image_products(self, images: Mapping[Layer, Tensor], directions: Mapping[Layer, Tensor]) -> Tensor:
         """``R₀ F• ζ`` from the images."""
-        if not self._images:
-            self._images = self._make_images()
         total = self.products.new_zeros(len(self._vectors), dtype=self.batch.dtype)
-        for layer, images in self._images.items():
-            total.addmv_(images.flatten(1), directions[layer].flatten())
+        for layer, parts in images.items():
+            total.addmv_(parts.flatten(1), directions[layer].flatten())
         return total.double()
 
     def _make_images(self) -> dict[Layer, Tensor]:

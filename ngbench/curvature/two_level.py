@@ -49,6 +49,8 @@ class TwoLevelCurvature(Curvature):
             spaces that change at a refresh alone. With 0, ``F_coarse`` is that of the batch and the correction is
             optimal; an average takes it from several batches and the residual from the last one, so that
             ``energy_gap``, which is always that of the last batch, may be positive.
+        lifetime: the steps from one refresh to the next, infinite if there is but one. The correction is the same;
+            what is worth preparing for it at a refresh depends on it.
 
     Raises:
         ValueError: an argument is out of range, or a running average is asked of a space that follows the gradient.
@@ -63,6 +65,7 @@ class TwoLevelCurvature(Curvature):
         damping: float,
         order: int = 2,
         decay: float = 0.0,
+        lifetime: float = 1,
     ) -> None:
         if order < 1:
             raise ValueError(f"order={order!r} is not allowed: an int >= 1")
@@ -81,6 +84,7 @@ class TwoLevelCurvature(Curvature):
         self.fine = fine
         self.damping = damping
         self.decay = decay
+        self.lifetime = lifetime
         self._space = spaces[coarse_space]
         self._waiting: Jacobian | None = None
         self._batch: Jacobian | None = None
@@ -103,7 +107,7 @@ class TwoLevelCurvature(Curvature):
             return
         self._refreshes += 1
         context = CoarseContext(self._batch, self.fine, self.damping)
-        self._operator = CoarseOperator.build(context, self._space(context))
+        self._operator = CoarseOperator.build(context, self._space(context), self.lifetime)
         self._average = self._averaged(self._operator.matrix)
         self._inverse = PseudoInverse(self._average, torch.finfo(self._batch.dtype).eps)
         self._report.refreshed(self.fine, context.diagnostics)
@@ -162,7 +166,6 @@ class TwoLevelCurvature(Curvature):
             "batch": None if self._batch is None else self._batch.state_dict(),
             "columns": None if operator is None else pack_columns(operator.columns),
             "products": None if operator is None else operator.products,
-            "uses": 0 if operator is None else operator.uses,
             "average": self._average,
             "inverse": None if self._inverse is None else self._inverse.state_dict(),
             "refreshes": self._refreshes,
@@ -180,7 +183,7 @@ class TwoLevelCurvature(Curvature):
         if self._batch is not None and state["columns"] is not None:
             columns: list[Column] = unpack_columns(state["columns"], self.layers)
             products = state["products"].to(self._batch.device, copy=True)
-            self._operator = CoarseOperator(self._batch, columns, products, self.damping, state["uses"])
+            self._operator = CoarseOperator(self._batch, columns, products, self.damping, self.lifetime)
             self._average = state["average"].to(self._batch.device, copy=True)
             self._inverse = PseudoInverse.from_state(state["inverse"], self._batch.device)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from torch import nn
@@ -73,7 +74,14 @@ def two_level(
     if coarse_space == "previous":
         optimizer.curvature = AdditiveTwoLevelCurvature(layers, fine, damping=damping)
     else:
+        interval = optimizer.inverse_interval
         optimizer.curvature = TwoLevelCurvature(
-            layers, fine, coarse_space=coarse_space, damping=damping, order=order or 2, decay=coarse_decay
+            layers,
+            fine,
+            coarse_space=coarse_space,
+            damping=damping,
+            order=order or 2,
+            decay=coarse_decay,
+            lifetime=math.inf if interval == "once" else interval,
         )
     return optimizer

@@ -24,6 +24,7 @@ from ngbench.optimizers.two_level import two_level
 ROUNDS = 21
 
 ONCE = {"lr": 1e-6, "curvature_interval": "once", "inverse_interval": "once"}
+ALWAYS = {"lr": 1e-6, "curvature_interval": 1, "inverse_interval": 1}
 FORMED = {"lr": 1e-6, "defer_gradients": False}
 ARMS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
     "exact-ng sampled": lambda model: exact_ng(model, TASK, lr=1e-6),
@@ -32,6 +33,8 @@ ARMS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
     "exact-ng empirical, gradients formed": lambda model: exact_ng(model, TASK, fisher="empirical", **FORMED),
     "kfac": lambda model: kfac(model, TASK, **ONCE),
     "two-level": lambda model: two_level(model, TASK, coarse_space="nicolaides", **ONCE),
+    "kfac, refreshed": lambda model: kfac(model, TASK, **ALWAYS),
+    "two-level, refreshed": lambda model: two_level(model, TASK, coarse_space="nicolaides", **ALWAYS),
 }
 
 # What is measured: an arm, the arm that it comes on top of, and the steps of SGD that it may take on the two workloads.
@@ -41,6 +44,7 @@ ITEMS: dict[str, tuple[str, str | None, tuple[float | None, float | None]]] = {
     "exact-ng empirical": ("exact-ng empirical", None, (1.4, 1.5)),
     "- empirical, formed": ("exact-ng empirical, gradients formed", None, (None, None)),
     "coarse correction": ("two-level", "kfac", (0.34, 0.30)),
+    "- refreshed every step": ("two-level, refreshed", "kfac, refreshed", (None, None)),
 }
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from dense import close, convolutions, perceptron, problem
@@ -162,42 +164,43 @@ def test_the_operator_and_the_restricted_residual_are_the_dense_ones(fisher):
     close(operator.restricted_residual(given.gradients, directions), r0t.T @ (given.gradient - damped @ flat))
 
 
-def _used_often(given, space, times):
-    """The restricted residuals of new directions, what they should be, and the operations of each."""
+def _residuals(given, space, lifetime):
+    """A restricted residual of an operator of such a lifetime, what it should be, and its operations."""
+    torch.manual_seed(6)
     context = _context(given, KroneckerCurvature(given.layers, kfac, damping=0.1))
     columns = space(context)
-    operator = CoarseOperator.build(context, columns)
+    operator = CoarseOperator.build(context, columns, lifetime)
     dense = [(layer, vector.dense()) for column in columns for layer, vector in column.items()]
-    found, expected, operations = [], [], []
-    for _ in range(times):
-        directions = {layer: torch.randn_like(gradient) for layer, gradient in given.gradients.items()}
-        image = {layer: DenseVector(matrix) for layer, matrix in directions.items()}
-        residual = {layer: given.gradients[layer] - matrix for layer, matrix in context.fisher_times(image).items()}
-        with count_operations() as counter:
-            found.append(operator.restricted_residual(given.gradients, directions))
-        operations.append(counter.mark().flops)
-        expected.append(torch.stack([torch.sum(matrix * residual[layer]) for layer, matrix in dense]))
-    return found, expected, operations
+    directions = {layer: torch.randn_like(gradient) for layer, gradient in given.gradients.items()}
+    image = {layer: DenseVector(matrix) for layer, matrix in directions.items()}
+    residual = {layer: given.gradients[layer] - matrix for layer, matrix in context.fisher_times(image).items()}
+    with count_operations() as counter:
+        found = operator.restricted_residual(given.gradients, directions)
+    return found, torch.stack([torch.sum(matrix * residual[layer]) for layer, matrix in dense]), counter.mark().flops
 
 
 @pytest.mark.parametrize("space", [nicolaides, spectral, krylov(nicolaides)])
 @pytest.mark.parametrize("model", [perceptron, convolutions])
-def test_an_operator_that_is_used_often_turns_to_the_images_of_its_columns(space, model):
-    found, expected, operations = _used_often(problem(model=model(), examples=120), space, times=10)
-    for one, other in zip(found, expected, strict=True):
-        close(one, other, 1e-11)
-    size = len(found[0])
-    assert len(set(operations[:size])) == 1
-    assert operations[size] > operations[0]
-    assert operations[size + 1] < operations[0]
+def test_an_operator_of_a_long_life_has_the_images_of_its_columns(space, model):
+    given = problem(model=model(), examples=120)
+    operations = {}
+    for lifetime in (1, 100, math.inf):
+        found, expected, operations[lifetime] = _residuals(given, space, lifetime)
+        close(found, expected, 1e-11)
+    assert operations[math.inf] == operations[100] < operations[1]
 
 
 def test_images_that_do_not_pay_are_not_made(monkeypatch):
-    *_, few = _used_often(problem(examples=30), nicolaides, times=6)
-    assert len(set(few)) == 1
+    def operations(examples, lifetime):
+        return _residuals(problem(examples=examples), nicolaides, lifetime)[-1]
+
+    # Three columns: each image saves 1 - 3 * 12 / 120 of a product a step, and takes one.
+    assert operations(120, 4) == operations(120, 1)
+    assert operations(120, 5) < operations(120, 1)
+    assert operations(36, math.inf) == operations(36, 1)
+    usual = operations(120, 1)
     monkeypatch.setattr(coarse_operator, "_MOST_IMAGE_NUMBERS", 10)
-    *_, large = _used_often(problem(examples=120), nicolaides, times=6)
-    assert len(set(large)) == 1
+    assert operations(120, math.inf) == usual
 
 
 def test_the_pseudo_inverse_solves_on_the_range_whatever_the_scale_of_the_columns():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -134,3 +135,9 @@ def test_the_order_of_the_taylor_space_is_two_unless_given():
 def test_options_that_would_do_nothing_are_refused(options, message):
     with pytest.raises(ParameterError, match=message):
         two_level(_model(), TASK, **options)
+
+
+@pytest.mark.parametrize(("interval", "lifetime"), [(50, 50), ("once", math.inf)])
+def test_a_space_is_prepared_for_the_steps_between_inversions(interval, lifetime):
+    optimizer = two_level(_model(), TASK, inverse_interval=interval)
+    assert optimizer.curvature.lifetime == lifetime
