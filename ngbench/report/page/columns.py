@@ -33,16 +33,19 @@ _MOST_SOURCES = 3
 
 def format_overview(sections: Sequence[Section]) -> list[Column]:
     """One row for each section: how much ran, and which arm ended lowest."""
-    return [
+
+    def counts(count: Callable[[Section], int]) -> list[str]:
+        return [str(count(section) or DASH) for section in sections]
+
+    columns = [
         Column("section", [section.title for section in sections], left=True),
-        Column("arms", [str(_arms(section)) for section in sections]),
-        Column("runs", [str(len(section.document.runs) if section.document else 0) for section in sections]),
+        Column("arms", counts(lambda section: len(arms_of(section.document)) if section.document else 0)),
+        Column("runs", counts(lambda section: len(section.document.runs) if section.document else 0)),
         Column("lowest final\ntrain loss", [_lowest(section) for section in sections], left=True),
     ]
-
-
-def _arms(section: Section) -> int:
-    return len(arms_of(section.document)) if section.document else 0
+    if any(section.fisher_errors for section in sections):
+        columns.insert(3, Column("Fisher\nerrors", counts(lambda section: len(section.fisher_errors))))
+    return columns
 
 
 def _lowest(section: Section) -> str:

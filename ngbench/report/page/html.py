@@ -58,7 +58,10 @@ def format_html(report: Report, *, title: str, reference: str | None = None, tar
     parts.append('<section id="environment" aria-labelledby="environment-title">')
     parts.append('<h2 id="environment-title">Environment</h2>')
     parts += [markup.table(format_environments(report.environments), "Where the runs were made"), "</section>"]
-    overview = [markup.table(format_overview(report.sections), "Sections")] if len(report.sections) > 1 else []
+    overview = []
+    if len(report.sections) > 1:
+        names = [f"section-{at}" for at in range(len(report.sections))]
+        overview.append(markup.table(format_overview(report.sections), "Sections", links=names))
     return _filled(
         title=escape(title),
         lead=escape(describe_report(report)),
@@ -78,7 +81,8 @@ def describe_report(report: Report) -> str:
 
 def _contents(report: Report) -> str:
     links = [("claims", "Claims")] if report.claims else []
-    links += [(f"section-{at}", section.title) for at, section in enumerate(report.sections)]
+    # Several have a table that leads to them.
+    links += [("section-0", section.title) for section in report.sections if len(report.sections) == 1]
     links.append(("environment", "Environment"))
     return markup.unordered((f'<a href="#{name}">{escape(text)}</a>' for name, text in links), "contents")
 

@@ -31,7 +31,13 @@ _TONES = {
 }
 _SIGNS = {"good": "✓", "bad": "✗", "doubt": "?", "none": "–"}
 _LONG = 16
-_WIDE = frozenset({"claim", "observed", "status", "lowest final\ntrain loss"})
+_WRAPPED = {
+    "claim": "wrap prose",
+    "observed": "wrap",
+    "verdict": "wrap",
+    "status": "wrap",
+    "lowest final\ntrain loss": "wrap",
+}
 
 
 def embedded(value: Any) -> str:
@@ -40,14 +46,15 @@ def embedded(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def table(columns: Sequence[Column], caption: str) -> str:
-    """A table whose first column holds the headings of its rows."""
+def table(columns: Sequence[Column], caption: str, *, links: Sequence[str] = ()) -> str:
+    """A table whose first column holds the headings of its rows, which lead to the elements of these names."""
     headings = "".join(
         f'<th scope="col"{_side(column)}>{escape(column.name).replace(chr(10), "<br>")}</th>' for column in columns
     )
-    rows = "".join(f"<tr>{_row(columns, at)}</tr>" for at in range(len(columns[0].cells)))
+    rows = "".join(f"<tr>{_row(columns, at, links)}</tr>" for at in range(len(columns[0].cells)))
+    opening = '<table class="linked">' if links else "<table>"
     shown = (
-        f"<table><caption>{escape(caption)}</caption><thead><tr>{headings}</tr></thead><tbody>{rows}</tbody></table>"
+        f"{opening}<caption>{escape(caption)}</caption><thead><tr>{headings}</tr></thead><tbody>{rows}</tbody></table>"
     )
     # A region that scrolls sideways has to be within reach of the keyboard.
     return f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}">{shown}</div>'
@@ -62,12 +69,15 @@ def _side(column: Column) -> str:
     return ' class="left"' if column.left else ""
 
 
-def _row(columns: Sequence[Column], at: int) -> str:
+def _row(columns: Sequence[Column], at: int, links: Sequence[str]) -> str:
     first, *rest = columns
     named = "left long" if len(first.cells[at]) > _LONG else "left"
-    cells = [f'<th scope="row" class="{named}">{_breakable(first.cells[at])}</th>']
+    heading = _breakable(first.cells[at])
+    if links:
+        heading = f'<a href="#{links[at]}">{heading}</a>'
+    cells = [f'<th scope="row" class="{named}">{heading}</th>']
     for column in rest:
-        classes = [name for name, holds in (("left", column.left), ("wrap", column.name in _WIDE)) if holds]
+        classes = [name for name in ("left" if column.left else "", _WRAPPED.get(column.name, "")) if name]
         opening = f'<td class="{" ".join(classes)}">' if classes else "<td>"
         cells.append(f"{opening}{_cell(column, column.cells[at])}</td>")
     return "".join(cells)
@@ -80,7 +90,7 @@ def _cell(column: Column, text: str) -> str:
 
 def toned(text: str, tone: str) -> str:
     """The text in the tone's colour, with a sign for who does not see it."""
-    return f'<span class="{tone}"><span aria-hidden="true">{_SIGNS[tone]}</span> {escape(text)}</span>'
+    return f'<span class="{tone}"><span aria-hidden="true">{_SIGNS[tone]}</span>&nbsp;{escape(text)}</span>'
 
 
 def counted(verdict: str, count: int) -> str:

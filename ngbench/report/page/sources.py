@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,10 +62,15 @@ def _files(path: Path) -> Iterator[Path]:
         yield path
         return
     # A name that begins with a dot is a file that is still being written.
-    found = [file for file in sorted(path.rglob("*.json")) if not file.name.startswith(".")]
+    found = [file for file in sorted(path.rglob("*.json"), key=_natural) if not file.name.startswith(".")]
     if not found:
         raise RecordError(f"the directory {str(path)!r} holds no record (*.json)")
     yield from found
+
+
+def _natural(path: Path) -> list[list[str | int]]:
+    """A key that puts ``figure-5.7`` before ``figure-5.10``."""
+    return [[int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)] for name in path.parts]
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

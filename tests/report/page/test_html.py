@@ -75,8 +75,8 @@ def test_sentences_in_the_claims_table_may_break(write, page, comparison, claims
     observed = "2 of 3 hold; SGD below Adam (cifar10-64): 0.8028, 0.4731"
     write("a.json", comparison, claims=[{**claims[0], "observed": observed}])
     text, _ = page()
-    for sentence in (claims[0]["claim"], observed):
-        assert f'<td class="left wrap">{sentence}</td>' in text
+    assert f'<td class="left wrap prose">{claims[0]["claim"]}</td>' in text
+    assert f'<td class="left wrap">{observed}</td>' in text
 
 
 def test_what_a_record_says_stays_text(write, page, make_document, make_run, fisher_error):
@@ -102,7 +102,7 @@ def test_a_run_that_stopped_early_is_told_from_one_that_ran_all_its_epochs(write
     text, parsed = page()
     assert "kfac stopped early after 7 of 9 epochs: 1 epoch without a new lowest training loss." in parsed.texts
     # With the sign of a run that did what was asked.
-    assert re.search(r'class="good"><span[^>]*>✓</span> stopped early<', text)
+    assert re.search(r'class="good"><span[^>]*>✓</span>&nbsp;stopped early<', text)
 
 
 def test_the_page_refers_to_nothing_outside(write, page, comparison):
@@ -126,9 +126,17 @@ def test_contents_and_overview_name_the_sections(write, page, make_document, mak
     _, parsed = page()
     targets = {attributes["id"] for _, attributes in parsed.elements if "id" in attributes}
     links = [link["href"][1:] for link in parsed.all("a") if link["href"].startswith("#")]
-    assert links == ["content", "claims", "section-0", "section-1", "environment"]
+    # The table of the sections, which follows the list of contents, leads to them.
+    assert links == ["content", "claims", "environment", "section-0", "section-1"]
     assert set(links) <= targets
     assert describe_report(gather(read_sources([tmp_path])[0])) == "2 sections · 2 arms · 2 runs · 3 claims"
+
+
+def test_one_section_is_in_the_contents_itself(write, page, comparison):
+    write("a.json", comparison)
+    _, parsed = page()
+    links = [link["href"][1:] for link in parsed.all("a") if link["href"].startswith("#")]
+    assert links == ["content", "section-0", "environment"]
 
 
 def test_reference_counts_where_it_exists_and_the_target_everywhere(write, page, make_document, make_run):

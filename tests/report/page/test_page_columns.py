@@ -9,7 +9,7 @@ from ngbench.report.page.columns import (
     format_overview,
 )
 from ngbench.report.page.extras import Claim, FisherError
-from ngbench.report.page.sections import Environment, Section
+from ngbench.report.page.sections import Environment, MeasuredLayer, Section
 from ngbench.report.summary import summarise
 from ngbench.report.units import format_estimate, format_number
 from ngbench.results.statistics import mean_interval
@@ -69,7 +69,14 @@ def test_overview_names_the_arm_that_ended_lowest(comparison, make_document, mak
         "—",
         "—",
     ]
-    assert (found["arms"], found["runs"]) == (["2", "1", "0"], ["4", "1", "0"])
+    assert (found["arms"], found["runs"]) == (["2", "1", "—"], ["4", "1", "—"])
+    assert "Fisher errors" not in found
+
+
+def test_overview_counts_fisher_errors_where_there_are_any(comparison, fisher_error):
+    measured = MeasuredLayer("layer 1", "", FisherError.model_validate(fisher_error()))
+    found = table(format_overview([Section("a", comparison), Section("b", fisher_errors=[measured])]))
+    assert (found["runs"], found["Fisher errors"]) == (["4", "—"], ["—", "1"])
 
 
 def test_environments_name_a_few_of_their_sources(comparison):

@@ -15,6 +15,13 @@ def test_directories_are_read_at_any_depth_and_each_file_once(write, make_docume
     assert [source.document.runs[0].label for source in sources] == ["sgd", "adam"]
 
 
+def test_numbers_in_names_order_the_files(write, make_document, make_run, tmp_path):
+    files = [
+        write(f"figure-{name}.json", make_document(make_run())) for name in ("5.7/batch-64", "5.7/batch-512", "5.10/a")
+    ]
+    assert [source.file for source in read_sources([tmp_path])[0]] == files
+
+
 def test_names_are_as_long_as_it_takes_to_tell_them_apart(write, make_document, make_run, tmp_path):
     write("before/runs/a.json", make_document(make_run()))
     write("after/runs/a.json", make_document(make_run()))
