@@ -13,15 +13,10 @@ from torch import Tensor
 
 from ngbench.adversarial_task import PLAYERS
 from ngbench.arms import file_slug
-from ngbench.errors import RecordError
-from ngbench.measurement.breakdown import Breakdown, append_turn
-from ngbench.measurement.clock import Clock, clock_for
 from ngbench.measurement.fid import FrechetDistance
-from ngbench.measurement.interruptions import interruptions_of
-from ngbench.measurement.memory import MemoryMeter, memory_meter, parameter_bytes, state_bytes
-from ngbench.measurement.recorder import StepRecorder
+from ngbench.measurement.memory import parameter_bytes, state_bytes
 from ngbench.report.samples import add_sample, write_grid
-from ngbench.results.record import AdversarialRecord, MemoryRecord, RunRecord, Status
+from ngbench.results.record import AdversarialRecord, RunRecord, Status
 from ngbench.training.adversarial_config import AdversarialConfig
 from ngbench.training.adversarial_probe import probe_adversarial_operations
 from ngbench.training.adversarial_problem import (
@@ -33,8 +28,8 @@ from ngbench.training.adversarial_problem import (
     unit_interval,
 )
 from ngbench.training.adversarial_step import AdversarialStep, Losses
-from ngbench.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from ngbench.training.devices import resolve_dtype
+from ngbench.training.checkpoint import Checkpoint, save_checkpoint
+from ngbench.training.measured_run import MeasuredRun
 from ngbench.training.players import initial_players
 from ngbench.training.randomness import isolated, seeded_state
 from ngbench.training.run import REPORT_EVERY, SYNCHRONISE_EVERY, OnStep
@@ -67,35 +62,8 @@ class _Iterations:
 _CRITIC, _PENALTY, _GENERATOR, _SPREAD = range(4)
 
 
-class AdversarialRun:
-    """A run of one pair of optimizers with one seed, to be used like :class:`~ngbench.training.run.Run`.
-
-    Args:
-        config: what to do.
-        problem: the task and its data, of the configuration.
-        record: what is known of the run before it begins; a run that resumes takes its checkpoint's instead.
-        clock: measures the steps; by default that of the device.
-        meter: measures the memory; by default that of the device.
-    """
-
-    def __init__(
-        self,
-        config: AdversarialConfig,
-        problem: AdversarialProblem,
-        record: RunRecord,
-        *,
-        clock: Clock | None = None,
-        meter: MemoryMeter | None = None,
-    ) -> None:
-        self._config = config
-        self._problem = problem
-        self._record = record.model_copy(deep=True)
-        self._device = torch.device(config.device)
-        self._dtype = resolve_dtype(config.dtype, self._device)
-        self._clock = clock if clock is not None else clock_for(self._device)
-        self._meter = meter if meter is not None else memory_meter(self._device)
-        self._recorder: StepRecorder[Any] = StepRecorder(self._clock.mark, interruptions_of(self._device))
-        self._breakdown = Breakdown()
+class AdversarialRun(MeasuredRun[AdversarialConfig, AdversarialProblem]):
+    """A run of one pair of optimizers with one seed, to be used like :class:`~ngbench.training.run.Run`."""
 
     def prepare(self) -> RunRecord:
         """Build data, networks and optimizers, count a step's operations, and load the checkpoint if there is one.
@@ -107,15 +75,10 @@ class AdversarialRun:
         torch.set_num_threads(config.threads)
         self._images = self._problem.images.to(device, self._dtype)
         if config.count_operations and not config.resume:
-            self._count_operations()
+            self._set_operations(lambda: probe_adversarial_operations(self._problem, config, self._images, self._dtype))
         self._players = initial_players(self._problem.task, self._problem.name, config.seed, device, self._dtype)
         self._distance = self._make_distance()
-        self._meter.trim()
-        memory = MemoryRecord(
-            baseline_bytes=self._meter.in_use(),
-            parameter_bytes=parameter_bytes(self._players.generator) + parameter_bytes(self._players.critic),
-        )
-        self._record.memory = memory.model_copy(update={"source": self._meter.source})
+        self._start_memory(parameter_bytes(self._players.generator) + parameter_bytes(self._players.critic))
         with isolated(device, seeded_state(config.seed, device)) as after:
             self._optimizers = player_optimizers(self._problem.task, self._players, config.players)
         self._random = after
@@ -139,24 +102,14 @@ class AdversarialRun:
             iterations = _Iterations()
             for _ in self._train(iterations, on_step):
                 pass
-            self._collect()
+            seconds = self._collect()
         self._random = after
-        self._append(iterations)
+        self._append(iterations, seconds)
         self._record.status = self._status(iterations)
         self._judge()
         if self._config.checkpoint is not None:
             self._save(self._config.checkpoint)
         return self._record.model_copy(deep=True)
-
-    def _count_operations(self) -> None:
-        try:
-            counts = probe_adversarial_operations(self._problem, self._config, self._images, self._dtype)
-        except (ArithmeticError, NotImplementedError, RuntimeError) as error:
-            # What cannot run while it is counted may still run: that is for the run itself to show.
-            note = f"{type(error).__name__}: {error}"
-            self._record = self._record.model_copy(update={"operations_error": note})
-        else:
-            self._breakdown.set_operations(counts)
 
     def _make_distance(self) -> FrechetDistance:
         network = feature_network(self._problem, self._config.fid, self._config.data_dir)
@@ -213,32 +166,20 @@ class AdversarialRun:
             yield
 
     def _diagnose(self) -> None:
-        step = len(self._record.steps.seconds) + self._recorder.closed_steps
+        step = self._steps_taken()
         for player, optimizer in self._optimizers.items():
             for name, value in getattr(optimizer, "diagnostics", dict)().items():
                 self._record.diagnostics.setdefault(f"{player}/{name}", []).append([step, value])
 
-    def _collect(self) -> None:
-        """Turn the marks of the epoch into the record's steps, phases and memory."""
-        self._clock.synchronise()
-        collected = self._recorder.collect(self._clock.seconds)
-        self._recorder.clear()
-        self._clock.release()
-        self._breakdown.add(collected)
-        record = self._record
-        append_turn(record.steps, collected)
+    def _append(self, iterations: _Iterations, seconds: float) -> None:
+        record, history = self._record, self._record.history
         record.phases = self._breakdown.records()
-        record.memory.peak_bytes = max(self._meter.peak(), record.memory.peak_bytes or 0)
         record.memory.optimizer_state_bytes = sum(map(state_bytes, self._optimizers.values()))
-        self._epoch_seconds = sum(collected.amounts)
-
-    def _append(self, iterations: _Iterations) -> None:
-        history = self._record.history
         elapsed = history.elapsed_seconds[-1] if history.elapsed_seconds else 0.0
         history.epoch.append(len(history.epoch) + 1)
-        history.step.append(len(self._record.steps.seconds))
+        history.step.append(len(record.steps.seconds))
         history.validation_loss.append(None)
-        history.elapsed_seconds.append(elapsed + self._epoch_seconds)
+        history.elapsed_seconds.append(elapsed + seconds)
         sound = iterations.why is None
         history.train_loss.append(iterations.mean(_GENERATOR) if sound else None)
         for name, column in (("critic_loss", _CRITIC), ("gradient_penalty", _PENALTY)):
@@ -295,24 +236,11 @@ class AdversarialRun:
         save_checkpoint(Checkpoint(networks, states, self._random, self._record), path)
 
     def _load(self) -> None:
-        path = self._config.checkpoint
-        assert path is not None
-        checkpoint = load_checkpoint(path)
-        try:
+        assert self._config.checkpoint is not None
+        with self._resuming(self._config.checkpoint) as checkpoint:
             for player in PLAYERS:
                 getattr(self._players, player).load_state_dict(checkpoint.model[player])
                 self._optimizers[player].load_state_dict(checkpoint.optimizer[player])
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise RecordError(f"the checkpoint {str(path)!r} does not fit the run: {error}") from error
-        self._random = checkpoint.random
-        self._record = checkpoint.record
-        self._breakdown = Breakdown.from_records(checkpoint.record.phases)
-        if not self._record.steps.turns:
-            # A record from before turns were written down, when each was an epoch.
-            self._record.steps.turns = list(self._record.history.step)
-        if self._record.status not in ("done", "diverged", "timeout"):
-            self._record.status = "running"
-            self._record.message = None
 
 
 def _read(losses: list[Losses]) -> list[list[float]]:

@@ -9,17 +9,13 @@ from typing import Any
 
 import torch
 
-from ngbench.errors import RecordError
-from ngbench.measurement.breakdown import Breakdown, append_turn
-from ngbench.measurement.clock import Clock, clock_for
-from ngbench.measurement.interruptions import interruptions_of
-from ngbench.measurement.memory import MemoryMeter, memory_meter, parameter_bytes, state_bytes
-from ngbench.measurement.recorder import StepRecorder
-from ngbench.results.record import LayerRecord, MemoryRecord, RunRecord
-from ngbench.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from ngbench.measurement.clock import Clock
+from ngbench.measurement.memory import MemoryMeter, parameter_bytes, state_bytes
+from ngbench.results.record import LayerRecord, RunRecord
+from ngbench.training.checkpoint import Checkpoint, save_checkpoint
 from ngbench.training.config import RunConfig
-from ngbench.training.devices import resolve_dtype
 from ngbench.training.evaluation import BatchMeans, evaluate
+from ngbench.training.measured_run import MeasuredRun
 from ngbench.training.probe import STEPS, probe_operations
 from ngbench.training.problem import DeviceData, Problem, initial_model, initial_optimizer
 from ngbench.training.randomness import batches, epoch_generator, epoch_order, isolated, seeded_state
@@ -56,19 +52,14 @@ class _Steps:
         return weighted / sum(self.lengths)
 
 
-class Run:
+class Run(MeasuredRun[RunConfig, Problem]):
     """A run of one optimizer with one seed: :meth:`prepare` once, then :meth:`turn` or :meth:`epoch` while it is
     ``running``.
 
     The random numbers of the process are the same after each call as before it, so several runs can take
     turns in one process and each still draws what it would draw alone.
 
-    Args:
-        config: what to do.
-        problem: the task and its data, of the configuration.
-        record: what is known of the run before it begins; a run that resumes takes its checkpoint's instead.
-        clock: measures the steps; by default that of the device.
-        meter: measures the memory; by default that of the device.
+    The arguments are those of :class:`~ngbench.training.measured_run.MeasuredRun`.
     """
 
     def __init__(
@@ -80,15 +71,7 @@ class Run:
         clock: Clock | None = None,
         meter: MemoryMeter | None = None,
     ) -> None:
-        self._config = config
-        self._problem = problem
-        self._record = record.model_copy(deep=True)
-        self._device = torch.device(config.device)
-        self._dtype = resolve_dtype(config.dtype, self._device)
-        self._clock = clock if clock is not None else clock_for(self._device)
-        self._meter = meter if meter is not None else memory_meter(self._device)
-        self._recorder: StepRecorder[Any] = StepRecorder(self._clock.mark, interruptions_of(self._device))
-        self._breakdown = Breakdown()
+        super().__init__(config, problem, record, clock=clock, meter=meter)
         self._steps = _Steps()
         self._training: Iterator[None] | None = None
         self._on_step: OnStep | None = None
@@ -105,13 +88,7 @@ class Run:
         if self._config.count_operations and not self._config.resume:
             self._count_operations()
         self._model = initial_model(self._problem, self._config.seed, self._device, self._dtype)
-        self._meter.trim()
-        memory = MemoryRecord(
-            baseline_bytes=self._meter.in_use(),
-            parameter_bytes=parameter_bytes(self._model),
-        )
-        # A plugin's own keys are kept, so what the numbers are can stand beside them.
-        self._record.memory = memory.model_copy(update={"source": self._meter.source})
+        self._start_memory(parameter_bytes(self._model))
         with isolated(self._device, seeded_state(self._config.seed, self._device)) as after:
             self._optimizer = initial_optimizer(
                 self._problem, self._model, self._config.optimizer, self._config.hyperparameters
@@ -152,7 +129,7 @@ class Run:
                 self._training = self._train(self._steps)
             self._turn_started = time.perf_counter()
             over = next(self._training, _OVER) is _OVER
-            self._collect()
+            self._steps.seconds += self._collect()
             validation: float | None = None
             metrics: dict[str, float | None] = dict.fromkeys(self._problem.task.metrics)
             if over and not self._steps.diverged:
@@ -188,8 +165,8 @@ class Run:
 
     def _count_operations(self) -> None:
         config = self._config
-        try:
-            counts = probe_operations(
+        self._set_operations(
+            lambda: probe_operations(
                 self._problem,
                 self._data,
                 optimizer=config.optimizer,
@@ -200,12 +177,7 @@ class Run:
                 dtype=self._dtype,
                 steps=min(STEPS, config.budget.steps or STEPS),
             )
-        except (ArithmeticError, NotImplementedError, RuntimeError) as error:
-            # What cannot run while it is counted may still run: that is for the run itself to show.
-            note = f"{type(error).__name__}: {error}"
-            self._record = self._record.model_copy(update={"operations_error": note})
-        else:
-            self._breakdown.set_operations(counts)
+        )
 
     def _train(self, steps: _Steps) -> Iterator[None]:
         """Take the steps of one epoch, and pause after each turn but its last."""
@@ -255,27 +227,12 @@ class Run:
         interval = self._config.diagnostics_interval
         return interval is not None and self._steps_taken() % interval == 0
 
-    def _steps_taken(self) -> int:
-        return len(self._record.steps.seconds) + self._recorder.closed_steps
-
     def _diagnose(self, compare: bool) -> None:
         numbers = {} if self._diagnostics is None else self._diagnostics()
         if compare and self._comparer is not None and self._step.batch is not None:
             numbers = {**numbers, **self._comparer.after(*self._step.batch)}
         for name, value in numbers.items():
             self._record.diagnostics.setdefault(name, []).append([self._steps_taken(), value])
-
-    def _collect(self) -> None:
-        """Turn the marks of the turn into the record's steps and memory."""
-        self._clock.synchronise()
-        collected = self._recorder.collect(self._clock.seconds)
-        self._recorder.clear()
-        self._clock.release()
-        self._breakdown.add(collected)
-        record = self._record
-        append_turn(record.steps, collected)
-        record.memory.peak_bytes = max(self._meter.peak(), record.memory.peak_bytes or 0)
-        self._steps.seconds += sum(collected.amounts)
 
     def _append(self, steps: _Steps, validation: float | None, metrics: dict[str, float | None]) -> None:
         record, history = self._record, self._record.history
@@ -314,27 +271,14 @@ class Run:
         )
 
     def _load(self) -> None:
-        path = self._config.checkpoint
-        assert path is not None
-        checkpoint = load_checkpoint(path)
-        try:
+        assert self._config.checkpoint is not None
+        with self._resuming(self._config.checkpoint) as checkpoint:
             self._model.load_state_dict(checkpoint.model)
             self._optimizer.load_state_dict(checkpoint.optimizer)
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise RecordError(f"the checkpoint {str(path)!r} does not fit the run: {error}") from error
-        self._random = checkpoint.random
-        self._record = checkpoint.record
-        self._breakdown = Breakdown.from_records(checkpoint.record.phases)
-        if not self._record.steps.turns:
-            # A record from before turns were written down, when each was an epoch.
-            self._record.steps.turns = list(self._record.history.step)
         for name in self._problem.task.metrics:
             # A record from before metrics were measured on training data.
             unknown: list[float | None] = [None] * len(self._record.history.epoch)
             self._record.history.training_metrics.setdefault(name, unknown)
-        if self._record.status not in ("done", "diverged", "timeout"):
-            self._record.status = "running"
-            self._record.message = None
 
 
 def _read(losses: list[torch.Tensor]) -> list[float]:

@@ -299,7 +299,7 @@ def test_the_record_names_the_steps_that_were_interrupted(
 ) -> None:
     # Three looks in a turn of two steps; what happens between turns, when others run, does not count.
     looks = iter([0, 0, 1, 7, 7, 7, 7, 9, 9, 20, 20, 21])
-    monkeypatch.setattr("ngbench.training.run.interruptions_of", lambda device: lambda: next(looks))
+    monkeypatch.setattr("ngbench.training.measured_run.interruptions_of", lambda device: lambda: next(looks))
     config = configure(turn_steps=2)
     run = Run(config, problem, record_of(config))
     run.prepare()
