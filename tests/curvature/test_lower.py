@@ -41,10 +41,10 @@ def test_blocks_of_a_product_are_products_of_rows(transposed, size, width):
 
 
 @pytest.mark.parametrize("constant", [False, True])
-@pytest.mark.parametrize("examples", [64, 129, 263])
-def test_a_gram_matrix_by_blocks_is_that_of_the_gradients(examples, constant):
-    x = torch.randn(examples, 90, dtype=torch.float64)
-    g = torch.randn(examples, 70, dtype=torch.float64)
+@pytest.mark.parametrize(("examples", "is_kept"), [(64, True), (129, True), (311, False)])
+def test_a_gram_matrix_by_blocks_is_that_of_the_gradients(examples, is_kept, constant):
+    x = torch.randn(examples, 150, dtype=torch.float64)
+    g = torch.randn(examples, 110, dtype=torch.float64)
     block = LinearBlock(x, g, constant=constant, scale=0.5)
     block.reused = True
     d = block.per_example_gradients().flatten(1)
@@ -52,7 +52,19 @@ def test_a_gram_matrix_by_blocks_is_that_of_the_gradients(examples, constant):
     total = start.clone()
     block.add_gram(total)
     torch.testing.assert_close(torch.tril(total), torch.tril(start + d @ d.T))
+    # Half of the matrix was not computed.
+    upper = slice(0, examples // 2 - 2), slice(examples // 2 + 2, examples - 3)
+    assert torch.equal(total[upper], start[upper]) == (examples > 64)
     kept = block._input_products
-    assert (kept is None) == (examples > 2 * block.d_in)
+    assert (kept is not None) == is_kept
     if kept is not None:
         torch.testing.assert_close(kept, block.homogeneous @ block.homogeneous.T)
+
+
+def test_a_narrow_layer_multiplies_its_whole_gram_matrix():
+    x, g = torch.randn(130, 4, dtype=torch.float64), torch.randn(130, 3, dtype=torch.float64)
+    block = LinearBlock(x, g, constant=True)
+    total = torch.zeros(130, 130, dtype=torch.float64)
+    block.add_gram(total)
+    d = block.per_example_gradients().flatten(1)
+    torch.testing.assert_close(total, d @ d.T)
