@@ -23,6 +23,8 @@ def test_the_peak_outlives_the_tensor_until_the_reset() -> None:
     assert meter.in_use() - before > 48 * MEBIBYTE
     del block
     assert meter.peak() - before > 48 * MEBIBYTE
+    # The allocator may keep the block where a free one in the middle of its heap was large enough for it.
+    meter.trim()
     meter.reset()
     assert meter.peak() - before < 48 * MEBIBYTE
 
