@@ -25,6 +25,9 @@ from ngbench.curvature.two_term import SecondTerm
 
 __all__ = ["Curvature", "KroneckerCurvature"]
 
+# From the unit of rounding to a two-thousandth of a factor's trace.
+_MOST_RAISES = 6
+
 
 class Curvature(ABC):
     """An approximation of the Fisher matrix of the whole network."""
@@ -176,13 +179,14 @@ class KroneckerCurvature(Curvature):
         """The inverse of a layer whose damped factors are not positive definite in their precision."""
         if not all(torch.isfinite(factor).all() for term in self.factors[name].terms for factor in term):
             raise FloatingPointError(f"the curvature of layer {name!r} contains NaN or infinite values")
-        inverse = invert(self.factors[name], replace(self.damping, raised=True), self.positions[name])
-        if inverse.info:
-            raise ArithmeticError(
-                f"the curvature of layer {name!r} is not positive definite in its precision with damping"
-                f" {self.damping.value:g}; a larger damping or a wider dtype makes it so"
-            )
-        return inverse
+        for raised in range(1, _MOST_RAISES + 1):
+            inverse = invert(self.factors[name], replace(self.damping, raised=raised), self.positions[name])
+            if not inverse.info:
+                return inverse
+        raise ArithmeticError(
+            f"the curvature of layer {name!r} is not positive definite in its precision with damping"
+            f" {self.damping.value:g}; a larger damping or a wider dtype makes it so"
+        )
 
     def precondition(self, gradients: Mapping[Layer, Tensor]) -> dict[Layer, Tensor]:
         directions = {

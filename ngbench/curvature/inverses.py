@@ -41,7 +41,8 @@ class Damping:
         second_term: what becomes of the directions in which two products cancel; see
             :func:`~ngbench.curvature.two_term.invert_two_term`.
         floor: of ``second_term="clamp"``.
-        raised: factored damping is at least what makes the factors positive definite in their precision.
+        raised: how far factored damping was raised above the rounding errors of the factors; see
+            :func:`~ngbench.curvature.kronecker.factor_shifts`.
 
     Raises:
         ValueError: a value is out of range, or ``second_term="absolute"`` with normal damping.
@@ -52,7 +53,7 @@ class Damping:
     use_pi: bool = True
     second_term: SecondTerm = "clamp"
     floor: float = 0.1
-    raised: bool = False
+    raised: int = 0
 
     def __post_init__(self) -> None:
         if not self.value > 0:

@@ -145,7 +145,7 @@ class FactoredInverse(KroneckerInverse):
         return self.g @ (matrix @ self.a)
 
 
-def factor_shifts(a: Tensor, g: Tensor, damping: float, *, use_pi: bool, raised: bool = False) -> tuple[Tensor, Tensor]:
+def factor_shifts(a: Tensor, g: Tensor, damping: float, *, use_pi: bool, raised: int = 0) -> tuple[Tensor, Tensor]:
     """``π√λ`` and ``π⁻¹√λ`` (3.1.2, 1.50), scalar tensors.
 
     Args:
@@ -153,19 +153,17 @@ def factor_shifts(a: Tensor, g: Tensor, damping: float, *, use_pi: bool, raised:
         g: ``(d_out, d_out)``.
         damping: λ > 0.
         use_pi: balance by :func:`pi_ratio`; otherwise π = 1.
-        raised: for each factor at least what makes it positive definite in its precision, whose rounding errors are
-            of the order of the trace times the unit of rounding.
+        raised: k > 0 takes for each factor at least ``4ᵏ`` times its trace times the unit of rounding: what rounding
+            made indefinite, in the sum over many patches, is positive definite for a k that is not known beforehand.
     """
     pi = pi_ratio(a, g) if use_pi else torch.ones((), dtype=a.dtype, device=a.device)
     for_a, for_g = pi * damping**0.5, damping**0.5 / pi
     if not raised:
         return for_a, for_g
-    return torch.maximum(for_a, _least_shift(a)), torch.maximum(for_g, _least_shift(g))
+    return torch.maximum(for_a, _least_shift(a, raised)), torch.maximum(for_g, _least_shift(g, raised))
 
 
-def damped_factors(
-    a: Tensor, g: Tensor, damping: float, *, use_pi: bool, raised: bool = False
-) -> tuple[Tensor, Tensor]:
+def damped_factors(a: Tensor, g: Tensor, damping: float, *, use_pi: bool, raised: int = 0) -> tuple[Tensor, Tensor]:
     """``A + π√λ I`` and ``G + π⁻¹√λ I`` (3.1.2, 1.50); the arguments are those of :func:`factor_shifts`."""
     shifts = factor_shifts(a, g, damping, use_pi=use_pi, raised=raised)
     return shifted(a, shifts[0]), shifted(g, shifts[1])
@@ -178,8 +176,8 @@ def shifted(factor: Tensor, shift: Tensor) -> Tensor:
     return total
 
 
-def _least_shift(factor: Tensor) -> Tensor:
-    return 4 * torch.finfo(factor.dtype).eps * factor.diagonal().sum()
+def _least_shift(factor: Tensor, raised: int) -> Tensor:
+    return factor.diagonal().sum() * (4.0**raised * torch.finfo(factor.dtype).eps)
 
 
 def inverse_of_shifted(factor: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
@@ -192,9 +190,7 @@ def inverse_of_shifted(factor: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         return torch.zeros_like(factor), torch.ones_like(info)
 
 
-def invert_factored(
-    product: KroneckerSum, damping: float, *, use_pi: bool = True, raised: bool = False
-) -> FactoredInverse:
+def invert_factored(product: KroneckerSum, damping: float, *, use_pi: bool = True, raised: int = 0) -> FactoredInverse:
     """Inverse of ``A ⊗ G`` under factored Tikhonov damping (3.1.2, 1.50).
 
     Args:

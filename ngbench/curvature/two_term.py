@@ -73,7 +73,7 @@ def invert_two_term(
     use_pi: bool = True,
     second_term: SecondTerm = "clamp",
     floor: float,
-    raised: bool = False,
+    raised: int = 0,
 ) -> DiagonalisedInverse:
     """Inverse of ``(A + π√λI) ⊗ (B + π⁻¹√λI) + C ⊗ D`` by simultaneous diagonalisation (3.2.5).
 

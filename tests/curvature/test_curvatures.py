@@ -230,3 +230,34 @@ def test_workers_whose_products_differ_in_sign_average_them_with_one_sign(tmp_pa
     for rank in range(2):
         actual, expected = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert (actual - expected).norm() <= 1e-9 * expected.norm()
+
+
+@pytest.mark.parametrize("errors", [3, 30, 300])
+def test_damping_is_raised_as_far_as_rounding_made_a_factor_indefinite_and_no_farther(errors):
+    layers = find_layers(nn.Linear(8, 8, bias=False))
+    (layer,) = layers.values()
+    torch.manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64)).Q
+    below = errors * torch.finfo(torch.float32).eps
+    a = (basis * torch.tensor([1, -below] + 6 * [0.0], dtype=torch.float64)) @ basis.T
+    curvature = KroneckerCurvature(layers, kfac, damping=1e-20, use_pi=False)
+    curvature.factors[layer.name] = KroneckerSum([(a.float(), torch.eye(8))])
+    curvature.positions[layer.name] = 1
+    curvature.refresh()
+    inverse = curvature.inverses[layer.name]
+    assert not inverse.info
+    # Of the direction with the smallest eigenvalue: 1 / (shift - below).
+    shift = 1 / float(torch.linalg.eigvalsh(inverse.a.double())[-1]) + below
+    assert below < shift < 5 * below
+    curvature.precondition({layer: torch.ones(8, 8)})
+    assert curvature.diagnostics()[f"raised_damping/{layer.name}"] == 1
+
+
+def test_a_factor_that_is_far_from_semi_definite_is_refused():
+    layers = find_layers(nn.Linear(2, 2, bias=False))
+    (layer,) = layers.values()
+    curvature = KroneckerCurvature(layers, kfac, damping=1e-20)
+    curvature.factors[layer.name] = KroneckerSum([(torch.diag(torch.tensor([1.0, -0.1])), torch.eye(2))])
+    curvature.positions[layer.name] = 1
+    with pytest.raises(ArithmeticError, match="layer '' is not positive definite in its precision with damping 1e-20"):
+        curvature.refresh()

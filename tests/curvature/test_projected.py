@@ -231,7 +231,7 @@ def test_what_contains_nan_has_no_inverse(terms, side):
 
 def test_raised_damping_reaches_what_is_projected(monkeypatch):
     total = _total((4, 5), 2, 0.01, torch.float32)
-    options = Damping(1e-16, raised=True)
+    options = Damping(1e-16, raised=1)
     inverse = invert(total, options)
     assert isinstance(inverse, ProjectedInverse)
     assert not inverse.info
