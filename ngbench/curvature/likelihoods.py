@@ -66,13 +66,16 @@ def _diagonal_columns(diagonal: Tensor) -> Tensor:
 
 
 def _successes(p: Tensor, generator: torch.Generator | None) -> Tensor:
-    """1 where a trial of probability ``p`` succeeds, else 0: of the shape of ``p``, to a resolution of 2⁻³²."""
-    # A draw serves two trials, for on the CPU the draws are made one after another. Unlike torch.bernoulli, a
-    # comparison lets a NaN pass on to the derivative instead of stopping the device.
-    draws = torch.empty((p.numel() + 1) // 2, dtype=torch.int64, device=p.device)
-    bits = draws.random_(-(2**63), None, generator=generator).view(torch.int32)[: p.numel()]
-    threshold = (p.to(torch.promote_types(p.dtype, torch.float32)) - 0.5).mul_(2.0**32)
-    return threshold.gt_(bits.view_as(p))
+    """1 where a trial of probability ``p`` succeeds, else 0: of the shape of ``p``."""
+    # On the CPU draws are made one after another, so four trials share one of 64 bits. What 16 bits cannot resolve is
+    # rounded up or down by a draw that all trials share, which makes each probability exact and the covariance of two
+    # trials less than 2⁻³³. Unlike torch.bernoulli, a comparison lets a NaN pass on to the derivative instead of
+    # stopping the device.
+    draws = torch.empty((p.numel() + 3) // 4, dtype=torch.int64, device=p.device)
+    bits = draws.random_(-(2**63), None, generator=generator).view(torch.int16)[: p.numel()].view_as(p)
+    p = p.to(torch.promote_types(p.dtype, torch.float32))
+    rounding = torch.rand((), generator=generator, dtype=p.dtype, device=p.device)
+    return torch.add(rounding, p, alpha=2**16).floor_().sub_(2**15).gt_(bits)
 
 
 class Bernoulli(Likelihood):

@@ -63,6 +63,22 @@ def test_bernoulli_targets_have_their_probabilities_and_are_independent(dtype):
         assert abs(float((flat[lag:] * flat[:-lag]).mean())) * len(flat) ** 0.5 < 4
 
 
+def test_probabilities_finer_than_a_draw_are_met_over_many_draws():
+    z = torch.logit(torch.tensor([2**-18, 1 - 2**-18])).expand(50_000, 2)
+    generator = torch.Generator().manual_seed(0)
+    rare = torch.zeros(2)
+    for _ in range(2000):
+        targets = Bernoulli().sample(z, generator).sum(0)
+        rare += torch.stack([targets[0], len(z) - targets[1]])
+    # 381 are expected; four times the deviation of a sum of which a quarter of the draws have all.
+    assert (rare - 381).abs().max() < 4 * 25
+
+
+def test_what_is_certain_always_comes():
+    z = torch.tensor([-200.0, 200.0]).expand(200_000, 2)
+    assert torch.equal(Bernoulli().sample(z, torch.Generator().manual_seed(0)), (z > 0).float())
+
+
 @pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian()], ids=["bernoulli", "gaussian"])
 def test_outputs_may_be_images(likelihood):
     outputs = torch.randn(3, 2, 4, 4, dtype=torch.float64)
