@@ -197,9 +197,10 @@ class FisherBlock(ABC):
         return d.T @ d / self.examples
 
 
-# The blocks on the diagonal of a Gram matrix on the CPU are at least so wide: 0.6 of the whole product is left. Where
-# an example has fewer numbers than the second, the whole product takes no longer than its pieces.
-_GRAM_BLOCK = 64
+# The blocks on the diagonal of a Gram matrix on the CPU are at least so wide: 0.6 of the whole product is left. With
+# fewer examples than the second, or fewer numbers an example than the third, the whole product is as fast.
+_GRAM_BLOCK = 128
+_GRAM_EXAMPLES = 512
 _GRAM_WIDTH = 256
 
 
@@ -305,7 +306,10 @@ class LinearBlock(FisherBlock):
         if self.d_in * self.d_out * (self.examples + other.examples) < pairs:
             return self.transpose_times(other.total)
         g = other._summed(other.derivatives)
-        return self._products((self._cross_products(other) if kept is None else kept) @ g)
+        inputs = self._cross_products(other) if kept is None else kept
+        if self.columns == 1 and other.examples < self.d_out:
+            return inputs.mul_(self.derivatives @ g.T).sum(1)
+        return self._products(inputs @ g)
 
     def _cross_products(self, other: LinearBlock) -> Tensor:
         """``Ā Ā'ᵀ`` with another block of the layer: shape ``(m, m')``."""
@@ -353,7 +357,7 @@ class LinearBlock(FisherBlock):
         x, g, m, factor = self.inputs, self._unscaled, self.examples, self._scale**2
         # More memory than twice the inputs is not worth a product that saves little then.
         kept = x.new_empty(m, m) if self.reused and m <= 2 * self.d_in else None
-        if self._by_blocks and self.d_in + self.d_out > _GRAM_WIDTH:
+        if self._by_blocks and m >= _GRAM_EXAMPLES and self.d_in + self.d_out > _GRAM_WIDTH:
             for blocks in lower_blocks(m, _GRAM_BLOCK):
                 products = blocks.products(x)
                 if self.constant:
