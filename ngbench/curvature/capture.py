@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from ngbench.curvature.deferred import DeferredGradient, suspend, watch
+from ngbench.curvature.deferred import DeferredGradient, Watch, suspend
 from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.layers import Call, Layer
 from ngbench.curvature.likelihoods import Likelihood
@@ -95,6 +95,7 @@ class Capture:
         self._differentiating = False
         self._visits: list[_Visit] = []
         self._blocks: dict[Layer, FisherBlock] = {}
+        self._watch = Watch([parameter for layer in layers.values() for parameter in layer.parameters])
         self._suspended: dict[nn.Module, list[Tensor]] = {}
         self._handles = self._attach(model, layers)
         self._finalizer = weakref.finalize(self, _remove, self._handles)
@@ -111,15 +112,19 @@ class Capture:
             if (capture := this()) is not None and capture._recording:
                 capture._suspended[module] = suspend(layers[module])
 
-        def visit(module: nn.Module, arguments: tuple[Any, ...], output: Tensor | None) -> None:
+        def visit(module: nn.Module, arguments: tuple[Any, ...], output: Tensor | None) -> Tensor | None:
             if (capture := this()) is None or not capture._recording:
-                return
+                return output
             suspended = capture._suspended.pop(module, [])
             for parameter in suspended:
                 parameter.requires_grad_(True)
             # There is none if the layer raised.
             if output is not None:
+                # An activation that overwrites a view, such as the output of a linear layer at several positions,
+                # takes the view's place in the graph out, with what waits there for its derivative.
+                output = output.clone() if output._is_view() else output
                 capture._record(layers[module], arguments[0], output, suspended)
+            return output
 
         def after(module: nn.Module, arguments: Any, output: Any) -> None:
             if (capture := this()) is not None and capture._recording:
@@ -141,7 +146,7 @@ class Capture:
     def _record(self, layer: Layer, inputs: Tensor, output: Tensor, suspended: list[Tensor]) -> None:
         visit = _Visit(layer, inputs.detach())
         if suspended and torch.is_grad_enabled():
-            watch(output, self._keep(visit, defer=True), suspended)
+            self._watch.add(inputs, output, self._keep(visit, defer=True))
         if not output.requires_grad:
             return
         self._visits.append(visit)
@@ -173,6 +178,7 @@ class Capture:
 
     def _finish(self, outputs: Any) -> None:
         self._recording = False
+        self._watch.clear()
         if isinstance(outputs, Tensor):
             self._check_batches(outputs)
         if self._fisher == "empirical" or not self._visits:
@@ -294,6 +300,7 @@ class Capture:
         return visit.layer.call(inputs.to(dtype), derivatives[:used].to(dtype), examples / self._gradient_scale)
 
     def _forget(self) -> None:
+        self._watch.clear()
         self._visits.clear()
         self._blocks.clear()
 

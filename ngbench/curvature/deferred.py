@@ -14,11 +14,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import Node
 
 from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.layers import Layer
 
-__all__ = ["DeferredGradient", "split_apart", "suspend", "watch"]
+__all__ = ["DeferredGradient", "Watch", "split_apart", "suspend"]
+
+# Operations between two layers, such as a normalisation, an activation and a pooling.
+_LOOK_BACK = 4
 
 
 @dataclass(frozen=True)
@@ -66,14 +70,49 @@ class _Watched(torch.autograd.Function):
         return derivatives[0], *[None] * (len(ctx.needs_input_grad) - 1)
 
 
-def watch(output: Tensor, keep: Callable[[Tensor], None], parameters: Sequence[Tensor]) -> None:
-    """Have backward passes call ``keep`` with the derivative at ``output``, that of a layer without its parameters.
+class Watch:
+    """Has backward passes tell of the derivatives at outputs of layers whose parameters were kept out of the graph.
 
-    The graph gets an edge to the parameters, though nothing flows along it: so a backward pass that names them
-    (``inputs=``) comes by, and a layer that nothing trained precedes has a derivative at all. It happens in place,
-    for an output that is a view refuses activations that work in place.
+    A backward pass that names parameters (``inputs=``) goes only where the graph leads to them, and a layer that
+    nothing trained precedes has no derivative at all. So the graph gets edges to the parameters, though nothing flows
+    along them: to those of all layers, from each output before which no other watched one is found.
+
+    Args:
+        parameters: of all layers that may be watched.
     """
-    _Watched.apply(output, keep, *parameters)  # type: ignore[no-untyped-call]
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        self._parameters = parameters
+        self._nodes: set[Node] = set()
+
+    def add(self, inputs: Tensor, output: Tensor, keep: Callable[[Tensor], None]) -> None:
+        """Have ``keep`` called with the derivative at ``output``, that of a layer at ``inputs``; not for a view.
+
+        It happens in place, for an output that is a view refuses activations that work in place.
+        """
+        node = output.grad_fn
+        # A hook takes a fraction of the time of a function that is written in Python.
+        if node is not None and self._follows(inputs):
+            index = output.output_nr
+            node.register_prehook(lambda derivatives: keep(derivatives[index]))
+        else:
+            _Watched.apply(output, keep, *self._parameters)  # type: ignore[no-untyped-call]
+            node = output.grad_fn
+        if node is not None:
+            self._nodes.add(node)
+
+    def _follows(self, inputs: Tensor) -> bool:
+        """Whether a watched output was seen on the way to ``inputs``."""
+        node = inputs.grad_fn
+        for _ in range(_LOOK_BACK):
+            if node is None or node in self._nodes:
+                break
+            node = node.next_functions[0][0] if node.next_functions else None
+        return node in self._nodes
+
+    def clear(self) -> None:
+        """Forget one forward pass before the next, or the graph outlives its tensors."""
+        self._nodes.clear()
 
 
 def split_apart(layer: Layer, parts: tuple[Tensor, Tensor | None]) -> list[Tensor]:

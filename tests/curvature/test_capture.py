@@ -37,6 +37,19 @@ def _vgg():
     ).double()
 
 
+def _positions():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Flatten(2),
+        nn.Linear(64, 4),
+        nn.ReLU(inplace=True),
+        nn.Linear(4, 3),
+        nn.ReLU(inplace=True),
+        nn.Flatten(),
+        nn.Linear(2 * 3, 3),
+    ).double()
+
+
 def _images(examples=5):
     return torch.randn(examples, 2, 8, 8, dtype=torch.float64)
 
@@ -64,8 +77,9 @@ def _optimizer(model, **options):
 
 
 @pytest.mark.parametrize("fisher", ["sampled", "empirical"])
-def test_activations_that_overwrite_a_convolutions_output_leave_its_derivatives_alone(fisher):
-    model, inputs, targets = _vgg(), _images(), _labels()
+@pytest.mark.parametrize("make", [_vgg, _positions])
+def test_activations_that_overwrite_a_layers_output_leave_its_derivatives_alone(make, fisher):
+    model, inputs, targets = make(), _images(), _labels()
     capture = _capture(model, fisher)
     LIKELIHOOD.loss(model(inputs), targets).backward()
     blocks = _by_name(capture)
@@ -73,12 +87,12 @@ def test_activations_that_overwrite_a_convolutions_output_leave_its_derivatives_
     if fisher == "sampled":
         targets = LIKELIHOOD.sample(model(inputs).detach(), torch.Generator().manual_seed(3))
     # vmap refuses activations in place.
-    plain = _vgg()
+    plain = make()
     for module in plain:
         if isinstance(module, nn.ReLU):
             module.inplace = False
     gradients = per_example_gradients(plain, LIKELIHOOD, inputs, targets)
-    assert set(blocks) == {"0", "3", "6"}
+    assert set(blocks) == {name for name, module in model.named_children() if hasattr(module, "weight")}
     for name, block in blocks.items():
         _close(block.dense(), fisher_block(weight_gradients(gradients, name)))
 

@@ -35,6 +35,18 @@ class _Twice(nn.Module):
         return self.out(y)
 
 
+class _TwoRoots(nn.Module):
+    """A second layer that follows a parameter and not the first one."""
+
+    def __init__(self):
+        super().__init__()
+        self.left, self.right, self.out = nn.Linear(6, 4), nn.Linear(5, 4), nn.Linear(4, 3)
+        self.table = nn.Parameter(torch.randn(12, 5))
+
+    def forward(self, x):
+        return self.out(torch.tanh(self.left(x)) + self.right(torch.tanh(self.table[: len(x)])))
+
+
 MODELS = {
     "wide": lambda: nn.Sequential(
         nn.Linear(6, 40), nn.ReLU(inplace=True), nn.Linear(40, 30), nn.Tanh(), nn.Linear(30, 3)
@@ -53,9 +65,16 @@ MODELS = {
         nn.Linear(4, 3),
     ),
     "positions": lambda: nn.Sequential(
-        nn.Unflatten(1, (3, 2)), nn.Linear(2, 5), nn.Tanh(), nn.Flatten(), nn.Linear(15, 3)
+        nn.Unflatten(1, (3, 2)),
+        nn.Linear(2, 5),
+        nn.Tanh(),
+        nn.Linear(5, 5),
+        nn.ReLU(inplace=True),
+        nn.Flatten(),
+        nn.Linear(15, 3),
     ),
     "twice": _Twice,
+    "two-roots": _TwoRoots,
 }
 
 
@@ -220,10 +239,32 @@ def _naming(model, optimizer, batches):
         optimizer.step()
 
 
+def _naming_layers(model, optimizer, batches):
+    for inputs, targets in batches:
+        optimizer.zero_grad()
+        named = [parameter for layer in optimizer.layers for parameter in layer.parameters]
+        LIKELIHOOD.loss(model(inputs), targets).backward(inputs=named)
+        optimizer.step()
+
+
 @pytest.mark.parametrize("fisher", ["sampled", "empirical"])
-@pytest.mark.parametrize("name", ["wide", "batch-norm", "convolutions"])
-def test_a_backward_pass_that_names_the_parameters_makes_the_same_steps(name, fisher):
-    _alike(loop=_naming, name=name, fisher=fisher)
+@pytest.mark.parametrize("loop", [_naming, _naming_layers])
+@pytest.mark.parametrize("name", ["wide", "batch-norm", "convolutions", "positions", "two-roots"])
+def test_a_backward_pass_that_names_parameters_makes_the_same_steps(name, loop, fisher):
+    _alike(loop=loop, name=name, fisher=fisher)
+
+
+def test_one_function_of_pythons_watches_a_chain_of_layers():
+    model = _model("batch-norm")
+    optimizer = exact_ng(model, TASK)
+    found, left = set(), [model(_batch()[0]).grad_fn]
+    while left:
+        node = left.pop()
+        if node is not None and node not in found:
+            found.add(node)
+            left += [following for following, _ in node.next_functions]
+    assert [node.name() for node in found].count("_WatchedBackward") == 1
+    del optimizer
 
 
 @pytest.mark.parametrize("fisher", ["sampled", "empirical"])
