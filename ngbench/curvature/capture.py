@@ -92,7 +92,6 @@ class Capture:
         self._generator: torch.Generator | None = None
         self._defer = defer
         self._recording = False
-        self._differentiating = False
         self._visits: list[_Visit] = []
         self._blocks: dict[Layer, FisherBlock] = {}
         self._watch = Watch([parameter for layer in layers.values() for parameter in layer.parameters])
@@ -146,7 +145,7 @@ class Capture:
     def _record(self, layer: Layer, inputs: Tensor, output: Tensor, suspended: list[Tensor]) -> None:
         visit = _Visit(layer, inputs.detach())
         if suspended and torch.is_grad_enabled():
-            self._watch.add(inputs, output, self._keep(visit, defer=True))
+            self._watch.add(inputs, output, suspended[0], self._keep(visit, defer=True))
         if not output.requires_grad:
             return
         self._visits.append(visit)
@@ -161,7 +160,7 @@ class Capture:
 
         def keep(derivative: Tensor) -> None:
             capture = this()
-            if capture is None or capture._differentiating:
+            if capture is None:
                 return
             derivative = derivative.detach()
             if capture._fisher == "empirical":
@@ -212,7 +211,9 @@ class Capture:
             cotangent = column
             if used < outputs.shape[0]:
                 cotangent = torch.cat([column, torch.zeros_like(outputs[used:])])
-            derivatives = self._backward(outputs, edges, cotangent)
+            derivatives = torch.autograd.grad(
+                outputs, edges, grad_outputs=cotangent, retain_graph=True, allow_unused=True
+            )
             for piece, derivative in zip(pieces, derivatives, strict=True):
                 if derivative is not None:
                     piece.append(derivative[:used])
@@ -220,13 +221,6 @@ class Capture:
             visit.derivatives = torch.cat(piece) if len(piece) > 1 else (piece[0] if piece else None)
             # The graph holds a hook that holds the visit; a graph that holds itself is never freed.
             visit.edge = None
-
-    def _backward(self, outputs: Tensor, edges: list[GradientEdge], cotangent: Tensor) -> tuple[Tensor | None, ...]:
-        self._differentiating = True
-        try:
-            return torch.autograd.grad(outputs, edges, grad_outputs=cotangent, retain_graph=True, allow_unused=True)
-        finally:
-            self._differentiating = False
 
     def _draw(self, device: torch.device) -> torch.Generator:
         if self._generator is None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import Node
+from torch.autograd.graph import Node, get_gradient_edge
 
 from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.layers import Layer
@@ -83,23 +83,29 @@ class Watch:
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self._parameters = parameters
-        self._nodes: set[Node] = set()
+        self._nodes: set[Node | None] = set()
 
-    def add(self, inputs: Tensor, output: Tensor, keep: Callable[[Tensor], None]) -> None:
-        """Have ``keep`` called with the derivative at ``output``, that of a layer at ``inputs``; not for a view.
+    def add(self, inputs: Tensor, output: Tensor, parameter: Tensor, keep: Callable[[Tensor], None]) -> None:
+        """Have ``keep`` called with the derivative at ``output`` by passes that end at ``parameter``; not for a view.
 
-        It happens in place, for an output that is a view refuses activations that work in place.
+        It happens in place, for an output that is a view refuses activations that work in place. A pass of which
+        derivatives are to be taken (``create_graph=True``) calls it wherever it ends.
+
+        Args:
+            inputs: of the layer.
         """
-        node = output.grad_fn
+        leaf, node, index = get_gradient_edge(parameter).node, output.grad_fn, output.output_nr
+
+        def tell(derivative: Tensor) -> None:
+            if torch.is_grad_enabled() or _ends_at(leaf):
+                keep(derivative)
+
         # A hook takes a fraction of the time of a function that is written in Python.
         if node is not None and self._follows(inputs):
-            index = output.output_nr
-            node.register_prehook(lambda derivatives: keep(derivatives[index]))
+            node.register_prehook(lambda derivatives: tell(derivatives[index]))
         else:
-            _Watched.apply(output, keep, *self._parameters)  # type: ignore[no-untyped-call]
-            node = output.grad_fn
-        if node is not None:
-            self._nodes.add(node)
+            _Watched.apply(output, tell, *self._parameters)  # type: ignore[no-untyped-call]
+        self._nodes.add(output.grad_fn)
 
     def _follows(self, inputs: Tensor) -> bool:
         """Whether a watched output was seen on the way to ``inputs``."""
@@ -108,11 +114,22 @@ class Watch:
             if node is None or node in self._nodes:
                 break
             node = node.next_functions[0][0] if node.next_functions else None
-        return node in self._nodes
+        return node is not None and node in self._nodes
 
     def clear(self) -> None:
         """Forget one forward pass before the next, or the graph outlives its tensors."""
         self._nodes.clear()
+
+
+def _ends_at(leaf: Node) -> bool:
+    """Whether the backward pass that is running adds to the ``grad`` of a leaf's parameter."""
+    try:
+        # How torch's own hooks on several gradients know.
+        ends: bool = torch._C._will_engine_execute_node(leaf)
+    except RuntimeError:
+        # torch.autograd.grad with respect to the parameter, which finds that it has no part in the loss.
+        return False
+    return ends
 
 
 def split_apart(layer: Layer, parts: tuple[Tensor, Tensor | None]) -> list[Tensor]:

@@ -247,10 +247,28 @@ def _naming_layers(model, optimizer, batches):
         optimizer.step()
 
 
+def _naming_some(model, optimizer, batches):
+    for inputs, targets in batches:
+        optimizer.zero_grad()
+        named = optimizer.layers[-1].parameters
+        LIKELIHOOD.loss(model(inputs), targets).backward(inputs=named)
+        optimizer.step()
+
+
+def _looking_at_inputs(model, optimizer, batches):
+    """The loss's derivatives with respect to the inputs are wanted before those of training."""
+    for inputs, targets in batches:
+        optimizer.zero_grad()
+        loss = LIKELIHOOD.loss(model(inputs.requires_grad_()), targets)
+        torch.autograd.grad(loss, inputs, retain_graph=True)
+        loss.backward()
+        optimizer.step()
+
+
 @pytest.mark.parametrize("fisher", ["sampled", "empirical"])
-@pytest.mark.parametrize("loop", [_naming, _naming_layers])
+@pytest.mark.parametrize("loop", [_naming, _naming_layers, _naming_some, _looking_at_inputs])
 @pytest.mark.parametrize("name", ["wide", "batch-norm", "convolutions", "positions", "two-roots"])
-def test_a_backward_pass_that_names_parameters_makes_the_same_steps(name, loop, fisher):
+def test_backward_passes_that_name_what_they_are_for_make_the_same_steps(name, loop, fisher):
     _alike(loop=loop, name=name, fisher=fisher)
 
 
@@ -327,6 +345,16 @@ def test_a_loss_with_derivatives_of_the_model_is_refused(fisher):
         RuntimeError, match=r"derivatives of the model \(create_graph=True\).* set defer_gradients=False"
     ):
         torch.autograd.grad(loss, inputs, create_graph=True)
+    del optimizer
+
+
+def test_parameters_whose_gradients_are_deferred_have_no_derivative_of_their_own():
+    model = _model()
+    optimizer = exact_ng(model, TASK)
+    inputs, targets = _batch()
+    loss = LIKELIHOOD.loss(model(inputs), targets)
+    with pytest.raises(RuntimeError, match="allow_unused"):
+        torch.autograd.grad(loss, list(model.parameters()))
     del optimizer
 
 
