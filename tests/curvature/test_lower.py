@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ngbench.curvature import fisher
 from ngbench.curvature.fisher import LinearBlock
 from ngbench.curvature.lower import lower_blocks
 
@@ -42,7 +43,9 @@ def test_blocks_of_a_product_are_products_of_rows(transposed, size, width):
 
 @pytest.mark.parametrize("constant", [False, True])
 @pytest.mark.parametrize(("examples", "is_kept"), [(64, True), (129, True), (311, False)])
-def test_a_gram_matrix_by_blocks_is_that_of_the_gradients(examples, is_kept, constant):
+def test_a_gram_matrix_by_blocks_is_that_of_the_gradients(examples, is_kept, constant, monkeypatch):
+    monkeypatch.setattr(fisher, "_GRAM_BLOCK", 16)
+    monkeypatch.setattr(fisher, "_GRAM_EXAMPLES", 65)
     x = torch.randn(examples, 150, dtype=torch.float64)
     g = torch.randn(examples, 110, dtype=torch.float64)
     block = LinearBlock(x, g, constant=constant, scale=0.5)
@@ -53,7 +56,7 @@ def test_a_gram_matrix_by_blocks_is_that_of_the_gradients(examples, is_kept, con
     block.add_gram(total)
     torch.testing.assert_close(torch.tril(total), torch.tril(start + d @ d.T))
     # Half of the matrix was not computed.
-    upper = slice(0, examples // 2 - 2), slice(examples // 2 + 2, examples - 3)
+    upper = slice(0, examples // 2 - 4), slice(examples // 2 + 4, examples - 8)
     assert torch.equal(total[upper], start[upper]) == (examples > 64)
     kept = block._input_products
     assert (kept is not None) == is_kept
@@ -62,9 +65,9 @@ def test_a_gram_matrix_by_blocks_is_that_of_the_gradients(examples, is_kept, con
 
 
 def test_a_narrow_layer_multiplies_its_whole_gram_matrix():
-    x, g = torch.randn(130, 4, dtype=torch.float64), torch.randn(130, 3, dtype=torch.float64)
+    x, g = torch.randn(530, 4, dtype=torch.float64), torch.randn(530, 3, dtype=torch.float64)
     block = LinearBlock(x, g, constant=True)
-    total = torch.zeros(130, 130, dtype=torch.float64)
+    total = torch.zeros(530, 530, dtype=torch.float64)
     block.add_gram(total)
     d = block.per_example_gradients().flatten(1)
     torch.testing.assert_close(total, d @ d.T)

@@ -122,10 +122,12 @@ def test_float32_is_as_near_as_without_a_projection(sides, kind, terms, monkeypa
     inverse = invert(single, options)
     assert _is_projected(inverse)
     exact, plain = _dense(monkeypatch, double, options), _dense(monkeypatch, single, options)
+    # What the inverse makes of a few roundings of the gradient, which leave the range of the factors.
+    amplified = 4 * torch.finfo(torch.float32).eps * exact.times(_gradient()).norm() / _gradient().norm()
     for gradient in (_gradient(), _inside(double, _gradient())):
         expected = exact.times(gradient)
         error = (inverse.times(gradient.float()).double() - expected).norm()
-        assert error <= 2 * (plain.times(gradient.float()).double() - expected).norm() + 1e-6 * expected.norm()
+        assert error <= 2 * (plain.times(gradient.float()).double() - expected).norm() + amplified * gradient.norm()
 
 
 @pytest.mark.parametrize(("kind", "terms"), CLOSED + ITERATIVE)
