@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ngbench.curvature.eigen import symmetric_eigen
 
@@ -22,6 +24,26 @@ def test_values_and_vectors_are_those_of_the_matrix(dtype, size):
     matrix = torch.randn(size, size, dtype=dtype, generator=torch.Generator().manual_seed(0)) * 1e-6
     _check(matrix + matrix.T, 1e-5)
     _check(torch.zeros_like(matrix), 1e-6)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=12), st.booleans())
+def test_rows_of_zeros_are_eigenvectors_of_their_own(live, definite):
+    mask = torch.tensor(live)
+    part = torch.randn(len(live), len(live), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    matrix = (part @ part.T if definite else part + part.T) * torch.outer(mask, mask)
+    _check(matrix, 1e-12)
+    vectors = symmetric_eigen(matrix)[1]
+    for row in vectors[~mask]:
+        assert torch.equal(row.sort(descending=True).values, torch.eye(len(live), dtype=torch.float64)[0])
+    assert torch.equal(vectors[mask].any(0), ~vectors[~mask].any(0)) or not (~mask).any()
+
+
+def test_vectors_do_not_fade_into_subnormal_numbers_where_rows_are_zero():
+    matrix = torch.zeros(200, 200)
+    part = torch.randn(60, 100, generator=torch.Generator().manual_seed(0))
+    matrix[::2, ::2] = part.T @ part
+    vectors = symmetric_eigen(matrix)[1]
+    assert vectors[vectors != 0].abs().min() > 1e-12
 
 
 @pytest.mark.parametrize("failure", ["nan", "raise"])
