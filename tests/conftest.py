@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -15,6 +16,12 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Distribute = Callable[..., None]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collect_garbage_of_the_module_alone() -> None:
+    # Every measured run starts with a collection, which would look through all that torch has ever imported.
+    gc.freeze()
 
 
 @pytest.fixture
