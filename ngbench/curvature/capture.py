@@ -154,13 +154,13 @@ class Capture:
         elif not suspended:
             output.register_hook(self._keep(visit, defer=False))  # type: ignore[no-untyped-call]
 
-    def _keep(self, visit: _Visit, *, defer: bool) -> Callable[[Tensor], None]:
+    def _keep(self, visit: _Visit, *, defer: bool) -> Callable[[Tensor | None], None]:
         """What leaves the derivatives of the training loss with ``visit``."""
         this = weakref.ref(self)
 
-        def keep(derivative: Tensor) -> None:
+        def keep(derivative: Tensor | None) -> None:
             capture = this()
-            if capture is None:
+            if capture is None or derivative is None:
                 return
             derivative = derivative.detach()
             if capture._fisher == "empirical":

@@ -59,8 +59,9 @@ class _Watched(torch.autograd.Function):
     """The identity, in place, that tells of its derivative."""
 
     @staticmethod
-    def forward(ctx: Any, output: Tensor, keep: Callable[[Tensor], None], *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, output: Tensor, keep: Callable[[Tensor | None], None], *parameters: Tensor) -> Tensor:
         ctx.keep = keep
+        ctx.set_materialize_grads(False)
         ctx.mark_dirty(output)
         return output
 
@@ -85,18 +86,19 @@ class Watch:
         self._parameters = parameters
         self._nodes: set[Node | None] = set()
 
-    def add(self, inputs: Tensor, output: Tensor, parameter: Tensor, keep: Callable[[Tensor], None]) -> None:
-        """Have ``keep`` called with the derivative at ``output`` by passes that end at ``parameter``; not for a view.
+    def add(self, inputs: Tensor, output: Tensor, parameter: Tensor, keep: Callable[[Tensor | None], None]) -> None:
+        """Have ``keep`` called with the derivative at ``output``, if any, by passes that end at ``parameter``.
 
         It happens in place, for an output that is a view refuses activations that work in place. A pass of which
         derivatives are to be taken (``create_graph=True``) calls it wherever it ends.
 
         Args:
             inputs: of the layer.
+            output: of the layer, not a view.
         """
         leaf, node, index = get_gradient_edge(parameter).node, output.grad_fn, output.output_nr
 
-        def tell(derivative: Tensor) -> None:
+        def tell(derivative: Tensor | None) -> None:
             if torch.is_grad_enabled() or _ends_at(leaf):
                 keep(derivative)
 

@@ -35,6 +35,29 @@ class _Twice(nn.Module):
         return self.out(y)
 
 
+class _Cut(torch.autograd.Function):
+    """An operation that has no derivative."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, derivative):
+        return None
+
+
+class _Partly(nn.Module):
+    """Layers that the loss does not depend on, for all that the graph says."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.out = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.out(_Cut.apply(self.second(torch.tanh(self.first(x)))))
+
+
 class _TwoRoots(nn.Module):
     """A second layer that follows a parameter and not the first one."""
 
@@ -75,6 +98,7 @@ MODELS = {
     ),
     "twice": _Twice,
     "two-roots": _TwoRoots,
+    "partly": _Partly,
 }
 
 
