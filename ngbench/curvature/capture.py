@@ -120,7 +120,7 @@ class Capture:
             # There is none if the layer raised.
             if output is not None:
                 # An activation that overwrites a view, such as the output of a linear layer at several positions,
-                # takes the view's place in the graph out, with what waits there for its derivative.
+                # replaces the view's node in the graph, and what waits there for the derivative never gets it.
                 output = output.clone() if output._is_view() else output
                 capture._record(layers[module], arguments[0], output, suspended)
             return output

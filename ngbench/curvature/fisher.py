@@ -351,14 +351,15 @@ class LinearBlock(FisherBlock):
 
     @property
     def _by_blocks(self) -> bool:
-        return self.columns == 1 and self.inputs.device.type == "cpu"
+        large = self.examples >= _GRAM_EXAMPLES and self.d_in + self.d_out > _GRAM_WIDTH
+        return large and self.columns == 1 and self.inputs.device.type == "cpu"
 
     def add_gram(self, total: Tensor) -> None:
         # (4.78): ⟨g āᵀ, g' ā'ᵀ⟩ = ⟨ā, ā'⟩ ⟨g, g'⟩.
         x, g, m, factor = self.inputs, self._unscaled, self.examples, self._scale**2
         # More memory than twice the inputs is not worth a product that saves little then.
         kept = x.new_empty(m, m) if self.reused and m <= 2 * self.d_in else None
-        if self._by_blocks and m >= _GRAM_EXAMPLES and self.d_in + self.d_out > _GRAM_WIDTH:
+        if self._by_blocks:
             for blocks in lower_blocks(m, _GRAM_BLOCK):
                 products = blocks.products(x)
                 if self.constant:
