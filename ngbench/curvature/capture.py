@@ -22,7 +22,7 @@ from ngbench.curvature.deferred import DeferredGradient, Watch, suspend
 from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.layers import Call, Layer
 from ngbench.curvature.likelihoods import Likelihood
-from ngbench.curvature.precision import statistics_dtype
+from ngbench.curvature.precision import in_dtype, statistics_dtype
 
 __all__ = ["Capture", "FisherKind"]
 
@@ -249,13 +249,14 @@ class Capture:
             seen = [(visit.inputs, visit.gradient) for visit in visits if visit.gradient is not None]
             if not seen:
                 continue
-            examples = len(visits[0].inputs)
+            examples = visits[0].inputs.shape[0]
             shared = all(visit.gradient is visit.derivatives for visit in visits)
             if shared and self._used(examples) == examples and (block := self._block(layer, visits)) is not None:
                 gradients[layer] = DeferredGradient(block, self._gradient_scale / examples)
             else:
                 dtype = statistics_dtype(layer.weight.dtype)
-                gradients[layer] = DeferredGradient(layer.block([Call(x.to(dtype), g.to(dtype)) for x, g in seen]))
+                calls = [Call(in_dtype(x, dtype), in_dtype(g, dtype)) for x, g in seen]
+                gradients[layer] = DeferredGradient(layer.block(calls))
         self.drop_gradients()
         return gradients
 
@@ -279,19 +280,19 @@ class Capture:
             block = self._blocks[layer] = layer.block(calls)
             block.calls = calls
             # The gradient of the whole batch is the mean column of its empirical block: no product will follow.
-            examples = len(visits[0].inputs)
+            examples = visits[0].inputs.shape[0]
             block.reused = self._defer and (self._fisher != "empirical" or self._used(examples) < examples)
         return self._blocks[layer]
 
     def _call(self, visit: _Visit, derivatives: Tensor) -> Call:
         dtype = statistics_dtype(visit.layer.weight.dtype)
-        inputs, examples = visit.inputs, len(visit.inputs)
+        inputs, examples = visit.inputs, visit.inputs.shape[0]
         used = self._used(examples)
         if used < examples:
             inputs = inputs[:used]
-        if self._fisher != "empirical":
-            return visit.layer.call(inputs.to(dtype), derivatives.to(dtype))
-        return visit.layer.call(inputs.to(dtype), derivatives[:used].to(dtype), examples / self._gradient_scale)
+            derivatives = derivatives[:used] if self._fisher == "empirical" else derivatives
+        scale = examples / self._gradient_scale if self._fisher == "empirical" else 1.0
+        return visit.layer.call(in_dtype(inputs, dtype), in_dtype(derivatives, dtype), scale)
 
     def _forget(self) -> None:
         self._watch.clear()

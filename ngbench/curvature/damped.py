@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ngbench.curvature.cholesky import cholesky
 from ngbench.curvature.deferred import DeferredGradient, split_apart
 from ngbench.curvature.jacobian import Jacobian, Matrices
 from ngbench.curvature.layers import Layer
@@ -64,7 +65,7 @@ def factorise(matrix: Tensor, shift: float, what: str) -> SystemFactor:
         FloatingPointError: ``matrix`` contains NaN or infinite values; the message calls it ``what``.
     """
     matrix.diagonal().add_(shift)
-    lower, info = torch.linalg.cholesky_ex(matrix)
+    lower, info = cholesky(matrix)
     if not info:
         return SystemFactor(lower)
     if not torch.isfinite(matrix).all():
@@ -161,10 +162,11 @@ class GramInverse(DampedInverse):
             return {layer: split_apart(layer, block.weighted_sum_apart(weights)) for layer, block in blocks.items()}
         factor = 1 / self.damping.value
         weights = self.factor.solve(jacobian.products_with_totals(gradients)).neg_()
+        scaled = {scale: weights / scale for scale in scales}
         return {
             layer: split_apart(
                 layer,
-                blocks[layer].weighted_total(weights / gradient.scale, gradient.block, gradient.scale * factor),
+                blocks[layer].weighted_total(scaled[gradient.scale], gradient.block, gradient.scale * factor),
             )
             for layer, gradient in gradients.items()
         }

@@ -47,12 +47,12 @@ def suspend(layer: Layer) -> list[Tensor]:
 
     None of them, if any is not trained at the time.
     """
-    parameters = layer.parameters
-    if not all(parameter.requires_grad for parameter in parameters):
-        return []
-    for parameter in parameters:
+    for parameter in layer.parameters:
+        if not parameter.requires_grad:
+            return []
+    for parameter in layer.parameters:
         parameter.requires_grad_(False)
-    return parameters
+    return layer.parameters
 
 
 class _Watched(torch.autograd.Function):
@@ -85,6 +85,7 @@ class Watch:
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self._parameters = parameters
         self._nodes: set[Node | None] = set()
+        self._leaves: dict[int, Node | None] = {}
 
     def add(self, inputs: Tensor, output: Tensor, parameter: Tensor, keep: Callable[[Tensor | None], None]) -> None:
         """Have ``keep`` called with the derivative at ``output``, if any, by passes that end at ``parameter``.
@@ -96,7 +97,7 @@ class Watch:
             inputs: of the layer.
             output: of the layer, not a view.
         """
-        leaf, node, index = get_gradient_edge(parameter).node, output.grad_fn, output.output_nr
+        node, index = output.grad_fn, output.output_nr
 
         def tell(derivative: Tensor | None) -> None:
             if torch.is_grad_enabled() or _ends_at(leaf):
@@ -107,7 +108,12 @@ class Watch:
             node.register_prehook(lambda derivatives: tell(derivatives[index]))
         else:
             _Watched.apply(output, tell, *self._parameters)  # type: ignore[no-untyped-call]
-        self._nodes.add(output.grad_fn)
+            node = output.grad_fn
+            edges = () if node is None else node.next_functions[1:]
+            self._leaves = {id(p): leaf for p, (leaf, _) in zip(self._parameters, edges, strict=True)}
+        self._nodes.add(node)
+        # None if the layer's own call, of which the chain's first layer is a part, had suspended it.
+        leaf = self._leaves.get(id(parameter)) or get_gradient_edge(parameter).node
 
     def _follows(self, inputs: Tensor) -> bool:
         """Whether a watched output was seen on the way to ``inputs``."""
@@ -121,6 +127,7 @@ class Watch:
     def clear(self) -> None:
         """Forget one forward pass before the next, or the graph outlives its tensors."""
         self._nodes.clear()
+        self._leaves.clear()
 
 
 def _ends_at(leaf: Node) -> bool:

@@ -17,6 +17,7 @@ from ngbench.curvature.heuristic import HeuristicDenseInverse, HeuristicGramInve
 from ngbench.curvature.jacobian import Jacobian, Matrices
 from ngbench.curvature.layers import Layer
 from ngbench.curvature.parallel import map_layers
+from ngbench.curvature.precision import in_dtype
 
 __all__ = ["LARGEST_SYSTEM", "BlockDiagonalCurvature", "ExactCurvature", "refuse_workers"]
 
@@ -107,7 +108,7 @@ class _BatchCurvature(Curvature):
             known = {layer: gradients[layer] for layer in inverse.jacobian.blocks if layer in gradients}
             directions.update(inverse.times_deferred(known))
         self._fresh = False
-        return {layer: [part.to(layer.weight.dtype) for part in parts] for layer, parts in directions.items()}
+        return {layer: [in_dtype(part, layer.weight.dtype) for part in parts] for layer, parts in directions.items()}
 
     def _direction(self, inverse: DampedInverse, gradients: Mapping[Layer, Tensor]) -> Matrices:
         jacobian = inverse.jacobian

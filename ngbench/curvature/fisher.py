@@ -333,8 +333,10 @@ class LinearBlock(FisherBlock):
         return self._sum_apart(g, self.inputs)
 
     def _sum_apart(self, g: Tensor, inputs: Tensor, scale: float = 1.0) -> tuple[Tensor, Tensor | None]:
-        matrix = torch.addmm(g.new_empty(()), g.T, inputs, beta=0, alpha=scale)
-        return matrix, g.sum(0).mul_(scale) if self.constant else None
+        if scale != 1:
+            matrix = torch.addmm(g.new_empty(()), g.T, inputs, beta=0, alpha=scale)
+            return matrix, g.sum(0).mul_(scale) if self.constant else None
+        return g.T @ inputs, g.sum(0) if self.constant else None
 
     def _split(self, values: Tensor) -> tuple[Tensor, Tensor | None]:
         return (values[..., :-1], values[..., -1]) if self.constant else (values, None)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ngbench.curvature.cholesky import cholesky
 from ngbench.curvature.norms import frobenius_norm, frobenius_product
 
 __all__ = [
@@ -182,7 +183,7 @@ def _least_shift(factor: Tensor, raised: int) -> Tensor:
 
 def inverse_of_shifted(factor: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
     """``(factor + shift · I)⁻¹``, and non-zero where it is not positive definite in its precision."""
-    lower, info = torch.linalg.cholesky_ex(shifted(factor, shift))
+    lower, info = cholesky(shifted(factor, shift))
     try:
         return torch.cholesky_inverse(lower), info
     except RuntimeError:

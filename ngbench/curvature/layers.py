@@ -55,19 +55,16 @@ class Layer(ABC):
         bias: the module's bias, or None where it has none or does not train it.
         d_out: rows of the weight matrix.
         d_in: its columns, the bias column included.
+        parameters: the trained ones.
     """
 
     def __init__(self, name: str, weight: Tensor, bias: Tensor | None) -> None:
         self.name = name
+        self.parameters = [weight] if bias is None else [weight, bias]
         self.weight = weight
         self.bias = bias
         self.d_out = self._matrix(weight).shape[0]
         self.d_in = weight.numel() // self.d_out + (self.bias is not None)
-
-    @property
-    def parameters(self) -> list[Tensor]:
-        """The trained parameters of the layer."""
-        return [self.weight] if self.bias is None else [self.weight, self.bias]
 
     def gradient(self) -> Tensor | None:
         """The gradient as a matrix ``(d_out, d_in)``, or None if the layer had no part in the backward pass."""

@@ -9,12 +9,14 @@ __all__ = ["homogeneous_second_moment", "second_moment"]
 
 # Lower blocks of this many columns take 0.54-0.75 of the time of the full product at widths 500-1000.
 _BLOCK = 128
+# Of fewer multiplications the full product is as fast.
+_MULTIPLICATIONS = 2**26
 
 
 def second_moment(x: Tensor, weights: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
     """``Σ_b w_b x_b x_bᵀ`` over the rows of ``x`` ``(n, d)``: shape ``(d, d)``, symmetric.
 
-    On the CPU only the lower blocks are multiplied; the upper ones are copied.
+    On the CPU only the lower blocks of a large product are multiplied; the upper ones are copied.
 
     Args:
         weights: ``(n,)``, of any sign; all 1 by default.
@@ -23,7 +25,7 @@ def second_moment(x: Tensor, weights: Tensor | None = None, *, out: Tensor | Non
     d = x.shape[1]
     out = x.new_empty(d, d) if out is None else out
     left = x if weights is None else x * weights.unsqueeze(1)
-    if x.device.type != "cpu" or d <= 2 * _BLOCK:
+    if x.device.type != "cpu" or d <= 2 * _BLOCK or d * d * x.shape[0] < _MULTIPLICATIONS:
         torch.mm(left.T, x, out=out)
         return out if weights is None else _symmetrise(out)
     for start in range(0, d, _BLOCK):

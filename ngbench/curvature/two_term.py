@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ngbench.curvature.cholesky import cholesky
 from ngbench.curvature.eigen import symmetric_eigen
 from ngbench.curvature.kronecker import KroneckerInverse, KroneckerSum, factor_shifts, shifted
 
@@ -115,7 +116,7 @@ def invert_two_shifted(
 
 def _diagonalise(matrix: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """S and K with ``Kᵀ matrix K = I`` and ``Kᵀ other K = diag(S)``; and non-zero where there are none."""
-    factor, info = torch.linalg.cholesky_ex(matrix)
+    factor, info = cholesky(matrix)
     # What is not finite has no eigenvalues; like ``if``, finding them waits for the device anyway.
     if info or not other.isfinite().all():
         return matrix.diagonal(), matrix, torch.ones_like(info)
