@@ -242,8 +242,9 @@ class LinearBlock(FisherBlock):
         return inputs.repeat(self.columns, 1) if self.columns > 1 else inputs
 
     def kfac_factors(self) -> tuple[Tensor, Tensor]:
-        a = homogeneous_second_moment(self.inputs, constant=self.constant)
-        return a.div_(self.examples), second_moment(self.derivatives).div_(self.examples)
+        scale = 1 / self.examples
+        a = homogeneous_second_moment(self.inputs, constant=self.constant, scale=scale)
+        return a, second_moment(self.derivatives, scale=scale)
 
     def gradient_chunks(self) -> Iterator[Tensor]:
         size = chunk_length(self.d_in * self.d_out)

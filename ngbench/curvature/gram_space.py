@@ -127,10 +127,8 @@ class GramRearrangement(Rearrangement):
 
 
 def _norm(vector: Tensor, floor: float) -> float:
-    squared = float(vector[0] @ vector[1])
-    if squared <= floor * float(vector[0] @ vector[0]):
-        return 0.0
-    return math.sqrt(squared)
+    of_coefficients, squared = (vector @ vector[0]).tolist()
+    return 0.0 if squared <= floor * of_coefficients else math.sqrt(squared)
 
 
 def _input_gram(block: LinearBlock) -> Tensor:
@@ -138,8 +136,8 @@ def _input_gram(block: LinearBlock) -> Tensor:
     mean = block.inputs.mean(0)
     centred = block.inputs - mean
     gram = second_moment(centred.T).double()
-    along = centred.double() @ mean.double()
-    return gram.add_(along.unsqueeze(0)).add_(along.unsqueeze(1)).add_(mean.double().square().sum() + block.constant)
+    along = centred.double() @ mean.double() + (mean.double().square().sum() + block.constant) / 2
+    return gram.add_(along.unsqueeze(0)).add_(along.unsqueeze(1))
 
 
 def _output_gram(block: LinearBlock) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ngbench.curvature.cholesky import cholesky
-from ngbench.curvature.norms import frobenius_norm, frobenius_product
+from ngbench.curvature.norms import frobenius_cosine
 
 __all__ = [
     "FactoredInverse",
@@ -74,26 +74,18 @@ class KroneckerSum:
         """Of the products after the first one, 1 or -1 each: scalar tensors."""
         signs = []
         for (a, g), (a_reference, g_reference) in zip(self.terms[1:], reference.terms[1:], strict=True):
-            agreement = _cosine(a, a_reference) + _cosine(g, g_reference)
+            agreement = frobenius_cosine(a, a_reference) + frobenius_cosine(g, g_reference)
             signs.append(torch.where(agreement < 0, -1.0, 1.0).to(a.dtype))
         return signs
 
     def average_(self, other: KroneckerSum, weight: float) -> None:
         """Become ``weight · self + (1 − weight) · other``, factor by factor (3.1.2), the signs of ``other`` aligned."""
-        signs = other._signs(self)
-        for i, (term, new_term) in enumerate(zip(self.terms, other.terms, strict=True)):
+        for factor, new in zip(self.terms[0], other.terms[0], strict=True):
+            factor.lerp_(new, 1 - weight)
+        for term, new_term, sign in zip(self.terms[1:], other.terms[1:], other._signs(self), strict=True):
             for factor, new in zip(term, new_term, strict=True):
-                # Flipped there and back: a copy of a wide factor may be gigabytes.
-                if i:
-                    factor.mul_(signs[i - 1])
-                factor.lerp_(new, 1 - weight)
-                if i:
-                    factor.mul_(signs[i - 1])
-
-
-def _cosine(x: Tensor, y: Tensor) -> Tensor:
-    lengths = frobenius_norm(x) * frobenius_norm(y)
-    return torch.where(lengths > 0, frobenius_product(x, y) / lengths, 0.0)
+                # Without a copy: a wide factor may be gigabytes.
+                factor.mul_(weight).addcmul_(new, sign, value=1 - weight)
 
 
 def pi_ratio(a: Tensor, g: Tensor) -> Tensor:

@@ -12,7 +12,16 @@ from functools import cache
 import torch
 from torch import Tensor
 
-__all__ = ["Blocks", "add_symmetric_product", "halve", "is_symmetric", "lower_blocks", "mirror", "times_lower"]
+__all__ = [
+    "Blocks",
+    "add_symmetric_product",
+    "diagonal_blocks",
+    "halve",
+    "is_symmetric",
+    "lower_blocks",
+    "mirror",
+    "times_lower",
+]
 
 _BLOCK = 128
 
@@ -81,6 +90,14 @@ def lower_blocks(size: int, smallest: int) -> tuple[Blocks, ...]:
     return tuple(blocks)
 
 
+@cache
+def diagonal_blocks(size: int, width: int) -> tuple[Blocks, ...]:
+    """The blocks ``width`` wide on the diagonal of a ``(size, size)`` matrix; the last may be narrower."""
+    count, left = divmod(size, width)
+    blocks = (Blocks(count, width, width, 0, 0, width), Blocks(1, left, left, size - left, size - left, 0))
+    return tuple(batch for batch in blocks if batch.count * batch.width)
+
+
 def is_symmetric(matrix: Tensor) -> bool:
     """Whether using the symmetry of ``matrix`` is possible and pays."""
     return matrix.device.type == "cpu" and torch.equal(matrix, matrix.T)
@@ -102,12 +119,13 @@ def add_symmetric_product(total: Tensor, left: Tensor, right: Tensor) -> None:
 def mirror(total: Tensor) -> None:
     """Copy the lower blocks of a symmetric matrix to the upper ones."""
     d = len(total)
-    for start in range(0, d, _BLOCK):
+    for start in range(_BLOCK, d, _BLOCK):
         stop = min(start + _BLOCK, d)
-        # The two halves of a block on the diagonal round differently.
-        block = total[start:stop, start:stop]
-        block.copy_(torch.tril(block) + torch.tril(block, -1).T)
         total[:start, start:stop] = total[start:stop, :start].T
+    # The two halves of a block on the diagonal round differently.
+    for blocks in diagonal_blocks(d, _BLOCK):
+        block = blocks.of(total)
+        block.copy_(torch.tril(block) + torch.tril(block, -1).mT)
 
 
 def halve(matrix: Tensor) -> Tensor:

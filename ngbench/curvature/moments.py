@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ngbench.curvature.lower import diagonal_blocks
+
 __all__ = ["homogeneous_second_moment", "second_moment"]
 
 # Lower blocks of this many columns take 0.54-0.75 of the time of the full product at widths 500-1000.
@@ -13,8 +15,10 @@ _BLOCK = 128
 _MULTIPLICATIONS = 2**26
 
 
-def second_moment(x: Tensor, weights: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
-    """``Σ_b w_b x_b x_bᵀ`` over the rows of ``x`` ``(n, d)``: shape ``(d, d)``, symmetric.
+def second_moment(
+    x: Tensor, weights: Tensor | None = None, *, scale: float = 1.0, out: Tensor | None = None
+) -> Tensor:
+    """``scale · Σ_b w_b x_b x_bᵀ`` over the rows of ``x`` ``(n, d)``: shape ``(d, d)``, symmetric.
 
     On the CPU only the lower blocks of a large product are multiplied; the upper ones are copied.
 
@@ -26,24 +30,32 @@ def second_moment(x: Tensor, weights: Tensor | None = None, *, out: Tensor | Non
     out = x.new_empty(d, d) if out is None else out
     left = x if weights is None else x * weights.unsqueeze(1)
     if x.device.type != "cpu" or d <= 2 * _BLOCK or d * d * x.shape[0] < _MULTIPLICATIONS:
-        torch.mm(left.T, x, out=out)
+        _product(left.T, x, scale, out)
         return out if weights is None else _symmetrise(out)
     for start in range(0, d, _BLOCK):
         stop = min(start + _BLOCK, d)
-        torch.mm(left[:, start:stop].T, x[:, :stop], out=out[start:stop, :stop])
-        if weights is not None:
-            _symmetrise(out[start:stop, start:stop])
+        _product(left[:, start:stop].T, x[:, :stop], scale, out[start:stop, :stop])
         out[:start, start:stop] = out[start:stop, :start].T
+    if weights is not None:
+        for blocks in diagonal_blocks(d, _BLOCK):
+            _symmetrise(blocks.of(out))
     return out
 
 
-def _symmetrise(matrix: Tensor) -> Tensor:
+def _product(left: Tensor, right: Tensor, scale: float, out: Tensor) -> None:
+    # The factor costs a pass over the product if it comes after it.
+    torch.addmm(out, left, right, beta=0, alpha=scale, out=out)
+
+
+def _symmetrise(matrices: Tensor) -> Tensor:
     # With weights the two halves round differently; the iterations on Z(F) and ``eigh`` want them equal.
-    return matrix.add_(matrix.T.clone()).mul_(0.5)
+    return matrices.add_(matrices.mT.clone()).mul_(0.5)
 
 
-def homogeneous_second_moment(x: Tensor, *, constant: bool, weights: Tensor | None = None) -> Tensor:
-    """``Σ_b w_b x̄_b x̄_bᵀ`` over the rows of ``x`` ``(n, d)``, a constant 1 appended to each if ``constant``.
+def homogeneous_second_moment(
+    x: Tensor, *, constant: bool, weights: Tensor | None = None, scale: float = 1.0
+) -> Tensor:
+    """``scale · Σ_b w_b x̄_b x̄_bᵀ`` over the rows of ``x`` ``(n, d)``, a constant 1 appended to each if ``constant``.
 
     The constant's row and column are sums, so the product keeps the (usually even) width ``d``.
 
@@ -51,12 +63,12 @@ def homogeneous_second_moment(x: Tensor, *, constant: bool, weights: Tensor | No
         Shape ``(d + 1, d + 1)`` with the constant last, else ``(d, d)``.
     """
     if not constant:
-        return second_moment(x, weights)
+        return second_moment(x, weights, scale=scale)
     n, d = x.shape
     out = x.new_empty(d + 1, d + 1)
-    second_moment(x, weights, out=out[:d, :d])
-    sums = x.sum(0) if weights is None else weights @ x
+    second_moment(x, weights, scale=scale, out=out[:d, :d])
+    sums = (x.sum(0) if weights is None else weights @ x).mul_(scale)
     out[d, :d] = sums
     out[:d, d] = sums
-    out[d, d] = n if weights is None else weights.sum()
+    out[d, d] = scale * (n if weights is None else weights.sum())
     return out

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ngbench.curvature.fisher import FisherBlock
+from ngbench.curvature.norms import frobenius_norm, frobenius_product
 from ngbench.curvature.singular import Operator, Triplet
 from ngbench.curvature.truncation import TruncatedBlock
 
@@ -73,12 +74,12 @@ class DirectRearrangement(Rearrangement):
         return _symmetric(self._block.rearranged_transpose_times(u))
 
     def left_products(self, basis: Tensor, u: Tensor) -> Tensor:
-        return (basis.double().flatten(1) @ u.double().flatten()).cpu()
+        return torch.stack([frobenius_product(matrix, u) for matrix in basis]).cpu()
 
     right_products = left_products
 
     def left_norm(self, u: Tensor) -> float:
-        return float(torch.linalg.vector_norm(u, dtype=torch.float64))
+        return float(frobenius_norm(u))
 
     right_norm = left_norm
 

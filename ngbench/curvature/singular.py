@@ -338,7 +338,8 @@ def _orthogonalise(
         for _ in range(2):
             before = length
             correction = products(basis, vector)
-            vector = vector - _combine(correction.unsqueeze(1), basis)[0]
+            weights = correction.to(basis.device, basis.dtype)
+            vector = torch.addmv(vector.flatten(), basis.flatten(1).T, weights, alpha=-1).view_as(vector)
             coefficients += correction
             length = norm(vector)
             # What keeps most of its length keeps its digits; otherwise a second pass removes what rounding has left.
