@@ -23,10 +23,9 @@ def cholesky(matrix: Tensor) -> tuple[Tensor, Tensor]:
         ``torch.linalg.cholesky_ex``.
     """
     n = len(matrix)
-    if not n or n % _CONFLICT or matrix.device.type != "cpu":
-        return torch.linalg.cholesky_ex(matrix)
-    # The identity below it has no part in the factor.
-    wider = torch.nn.functional.pad(matrix, (0, _MARGIN, 0, _MARGIN))
-    wider.diagonal()[n:] = 1
-    lower, info = torch.linalg.cholesky_ex(wider)
+    if n and n % _CONFLICT == 0 and matrix.device.type == "cpu":
+        # The identity below it has no part in the factor.
+        matrix = torch.nn.functional.pad(matrix, (0, _MARGIN, 0, _MARGIN))
+        matrix.diagonal()[n:] = 1
+    lower, info = torch.linalg.cholesky_ex(matrix)
     return lower[:n, :n], info

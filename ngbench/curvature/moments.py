@@ -15,9 +15,7 @@ _BLOCK = 128
 _MULTIPLICATIONS = 2**26
 
 
-def second_moment(
-    x: Tensor, weights: Tensor | None = None, *, scale: float = 1.0, out: Tensor | None = None
-) -> Tensor:
+def second_moment(x: Tensor, weights: Tensor | None = None, *, scale: float = 1.0, out: Tensor | None = None) -> Tensor:
     """``scale · Σ_b w_b x_b x_bᵀ`` over the rows of ``x`` ``(n, d)``: shape ``(d, d)``, symmetric.
 
     On the CPU only the lower blocks of a large product are multiplied; the upper ones are copied.

@@ -1,7 +1,8 @@
 """Dominant singular triplets of an implicit matrix: the power method, and Golub-Kahan-Lanczos bidiagonalisation.
 
 Both know the matrix ``Z`` by its products alone, and a vector only as a tensor that can be scaled and added: what its
-entries mean, and hence its norm, is the operator's business. Scalars live on the host, in float64.
+entries mean, and hence its norm, is the operator's business. Scalars and the small matrices of a Krylov space live on
+the host, in float64: in numpy, whose operations on few numbers take a fraction of the time of torch's.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 __all__ = ["Deflated", "Operator", "Spectrum", "Triplet", "lanczos_bidiagonalisation", "power_svd"]
 
 _Products = Callable[[Tensor, Tensor], Tensor]
+_Array = npt.NDArray[np.float64]
 
 # After this many iterations at a residual that falls no more, below this share of σ, only rounding is left of it.
 _STALLED = 10
@@ -227,16 +231,17 @@ class _Basis:
         self._generator = generator
         self._left = left.new_zeros(dimension, *left.shape)
         self._right = right.new_zeros(dimension, *right.shape)
-        self._matrix = torch.zeros(dimension, dimension, dtype=torch.float64)
+        self._matrix: _Array = np.zeros((dimension, dimension))
         self._next: Tensor | None = right
         self._set_svd(self._matrix[:0, :0], self._matrix[0, :0], self._matrix[:0, :0], 0.0)
         self.size = 0
 
-    def _set_svd(self, x: Tensor, sigma: Tensor, y: Tensor, beta: float) -> None:
+    def _set_svd(self, x: _Array, sigma: _Array, y: _Array, beta: float) -> None:
         self._x, self._sigma, self._y = x, sigma, y
-        self._residuals = [
-            beta * abs(last) / float(sigma[0]) if sigma[0] else 0.0 for last in (x[-1].tolist() if len(x) else [])
-        ]
+        self._largest = float(sigma[0]) if len(sigma) else 0.0
+        self._residuals: list[float] = (
+            (np.abs(x[-1]) * beta / self._largest).tolist() if self._largest else [0.0] * len(x)
+        )
 
     def extend(self) -> bool:
         """Take in the next right vector and its image; False if there is no further direction."""
@@ -245,7 +250,7 @@ class _Basis:
             return False
         self._right[k] = self._next
         column, image, alpha = _orthogonalise(z.times(self._next), self._left[:k], z.left_products, z.left_norm)
-        if alpha <= z.rounding * max(float(column.norm()), float(self._sigma[0]) if k else 0.0):
+        if alpha <= z.rounding * max(float(np.linalg.norm(column)), self._largest):
             # The image lies in the span: any direction may follow, and none (zeros) does no harm either.
             alpha = 0.0
             left = self._random(z.random_left, self._left[:k], z.left_products, z.left_norm)
@@ -261,12 +266,12 @@ class _Basis:
     def _close(self) -> None:
         z, k = self._z, self.size
         matrix = self._matrix[:k, :k]
-        if not matrix.isfinite().all():
-            nothing = torch.full_like(matrix, math.nan)
+        if not np.isfinite(matrix).all():
+            nothing = np.full_like(matrix, math.nan)
             self._next = None
             self._set_svd(nothing, nothing[0], nothing, math.nan)
             return
-        x, sigma, y = torch.linalg.svd(matrix)
+        x, sigma, y = np.linalg.svd(matrix)
         image = z.transpose_times(self._left[k - 1])
         _, remainder, beta = _orthogonalise(image, self._right[:k], z.right_products, z.right_norm)
         if beta <= z.rounding * float(sigma[0]):
@@ -295,7 +300,7 @@ class _Basis:
 
     def complete(self, rank: int, norm_squared: float) -> bool:
         """Whether ``‖Z‖²`` leaves no room for another singular value as large as the last but one of ``rank``."""
-        found = self._sigma[:rank].square()
+        found = np.square(self._sigma[:rank])
         return norm_squared - float(found.sum()) < 0.99 * float(found[rank - 2])
 
     def restart(self, rank: int, *, at_random: bool) -> None:
@@ -303,9 +308,9 @@ class _Basis:
         z, k, r = self._z, self.size, min(rank, self.size)
         self._left[:r] = _combine(self._x[:, :r], self._left[:k])
         self._right[:r] = _combine(self._y[:, :r], self._right[:k])
-        self._matrix.zero_()
-        self._matrix.diagonal()[:r] = self._sigma[:r]
-        self._x = self._y = torch.eye(r, dtype=torch.float64)
+        self._matrix[:] = 0
+        np.fill_diagonal(self._matrix[:r, :r], self._sigma[:r])
+        self._x = self._y = np.eye(r)
         self._sigma, self._residuals = self._sigma[:r], self._residuals[:r]
         self.size = r
         if at_random:
@@ -319,7 +324,7 @@ class _Basis:
         triplets = []
         for i in range(r):
             sigma = float(self._sigma[i])
-            here = not sigma <= self._z.rounding * float(self._sigma[0])
+            here = not sigma <= self._z.rounding * self._largest
             triplets.append(Triplet(left[i] * here, sigma * here, right[i] * here))
         missing = Triplet(torch.zeros_like(self._left[0]), 0.0, torch.zeros_like(self._right[0]))
         residuals = (*self._residuals[:r], *[0.0] * (rank - r))
@@ -330,17 +335,17 @@ class _Basis:
 
 def _orthogonalise(
     vector: Tensor, basis: Tensor, products: _Products, norm: Callable[[Tensor], float]
-) -> tuple[Tensor, Tensor, float]:
+) -> tuple[_Array, Tensor, float]:
     """The coefficients of ``vector`` in an orthonormal ``basis``, what remains of it, and the norm of that."""
-    coefficients = torch.zeros(len(basis), dtype=torch.float64)
+    coefficients: _Array = np.zeros(basis.shape[0])
     length = norm(vector)
-    if len(basis):
+    if basis.shape[0]:
         for _ in range(2):
             before = length
             correction = products(basis, vector)
             weights = correction.to(basis.device, basis.dtype)
             vector = torch.addmv(vector.flatten(), basis.flatten(1).T, weights, alpha=-1).view_as(vector)
-            coefficients += correction
+            coefficients += correction.numpy()
             length = norm(vector)
             # What keeps most of its length keeps its digits; otherwise a second pass removes what rounding has left.
             if length > 0.7 * before:
@@ -348,7 +353,7 @@ def _orthogonalise(
     return coefficients, vector, length
 
 
-def _combine(coefficients: Tensor, basis: Tensor) -> Tensor:
+def _combine(coefficients: _Array, basis: Tensor) -> Tensor:
     """``Σ_i c_ij basis_i`` for coefficients ``(k, n)``: shape ``(n, ...)``."""
-    weights = coefficients.T.to(basis.device, basis.dtype)
+    weights = torch.from_numpy(coefficients.T).to(basis.device, basis.dtype)
     return (weights @ basis.flatten(1)).reshape(-1, *basis.shape[1:])
