@@ -18,7 +18,7 @@ from ngbench.arms import ArmSpec, file_slug
 from ngbench.cli.execution import Outputs
 from ngbench.cli.progress import reporter_for
 from ngbench.curvature.approximations import Approximation
-from ngbench.curvature.fisher import LinearBlock
+from ngbench.curvature.linear import LinearBlock
 from ngbench.data.directory import data_directory
 from ngbench.errors import ParameterError
 from ngbench.measurement.memory import parameter_bytes

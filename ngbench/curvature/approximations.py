@@ -16,9 +16,10 @@ from torch import Tensor
 
 from ngbench.curvature.compressed import CompressedRearrangement, compression_operations, is_compressible
 from ngbench.curvature.eigen import symmetric_eigen
-from ngbench.curvature.fisher import FisherBlock, LinearBlock
+from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.gram_space import GramRearrangement, choose_route
 from ngbench.curvature.kronecker import KroneckerSum
+from ngbench.curvature.linear import LinearBlock
 from ngbench.curvature.positions import PositionBlock
 from ngbench.curvature.rearrangement import DirectRearrangement, Rearrangement
 from ngbench.curvature.singular import Deflated, Spectrum, Triplet, lanczos_bidiagonalisation, power_svd

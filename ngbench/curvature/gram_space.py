@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Tensor
 
-from ngbench.curvature.fisher import LinearBlock
+from ngbench.curvature.linear import LinearBlock
 from ngbench.curvature.moments import homogeneous_second_moment, second_moment
 from ngbench.curvature.norms import frobenius_norm
 from ngbench.curvature.rearrangement import DirectRearrangement, Rearrangement

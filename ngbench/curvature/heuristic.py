@@ -18,10 +18,11 @@ from torch import Tensor
 
 from ngbench.curvature.damped import DampedInverse, Damping, DenseInverse, SystemFactor, dense_fisher, factorise
 from ngbench.curvature.eigen import symmetric_eigen
-from ngbench.curvature.fisher import FisherBlock, LinearBlock
+from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.jacobian import Jacobian, Matrices
 from ngbench.curvature.kronecker import pi_ratio
 from ngbench.curvature.layers import Layer
+from ngbench.curvature.linear import LinearBlock
 
 __all__ = ["HeuristicDenseInverse", "HeuristicGramInverse", "cross_approximation"]
 

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ngbench.curvature.convolution import ConvolutionBlock
-from ngbench.curvature.fisher import FisherBlock, LinearBlock
+from ngbench.curvature.fisher import FisherBlock
+from ngbench.curvature.linear import LinearBlock
 from ngbench.curvature.patches import Geometry
 from ngbench.curvature.positions import SequenceBlock
 from ngbench.curvature.transposition import TransposedConvolutionBlock, Transposition

@@ -222,9 +222,9 @@ class SequenceBlock(PositionBlock):
         return self.derivatives[start:stop].transpose(1, 2).unsqueeze(1)
 
     def kfac_factors(self) -> tuple[Tensor, Tensor]:
-        scale = 1 / self.examples
-        a = homogeneous_second_moment(self.inputs.flatten(0, 1), constant=self.constant, scale=scale)
-        return a, second_moment(self.derivatives.flatten(0, 1), scale=scale / self.positions)
+        a = homogeneous_second_moment(self.inputs.flatten(0, 1), constant=self.constant)
+        g = second_moment(self.derivatives.flatten(0, 1))
+        return a.div_(self.examples), g.div_(self.examples * self.positions)
 
     def cross_layer_sums(self) -> tuple[Tensor, Tensor]:
         sums = self.inputs.sum(2) + self.constant

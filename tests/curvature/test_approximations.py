@@ -9,9 +9,9 @@ from rearranged import CASES, Case, convolution, linear
 from torch import Tensor
 
 from ngbench.curvature.approximations import at_radius, deflation, kfac, kfac_corrected, kpsvd, lanczos
-from ngbench.curvature.fisher import LinearBlock
 from ngbench.curvature.kronecker import KroneckerSum
 from ngbench.curvature.layers import Call, find_layers
+from ngbench.curvature.linear import LinearBlock
 from ngbench.curvature.positions import SequenceBlock
 
 TIGHT = {"precision": 1e-12, "max_iterations": 20_000}

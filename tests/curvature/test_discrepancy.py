@@ -8,8 +8,8 @@ import torch
 from ngbench.curvature import discrepancy
 from ngbench.curvature.approximations import deflation, kfac, kfac_corrected, kpsvd
 from ngbench.curvature.discrepancy import Reference, largest_eigenvalues
-from ngbench.curvature.fisher import LinearBlock
 from ngbench.curvature.kronecker import KroneckerSum
+from ngbench.curvature.linear import LinearBlock
 
 APPROXIMATIONS = {"kfac": kfac, "kpsvd": kpsvd, "deflation": deflation, "kfac-corrected": kfac_corrected}
 

@@ -11,11 +11,11 @@ from torch import nn
 from ngbench.curvature import exact
 from ngbench.curvature.damped import DenseInverse, GramInverse, factorise
 from ngbench.curvature.exact import BlockDiagonalCurvature, ExactCurvature
-from ngbench.curvature.fisher import LinearBlock
 from ngbench.curvature.heuristic import HeuristicGramInverse, cross_approximation
 from ngbench.curvature.jacobian import Jacobian
 from ngbench.curvature.layers import find_layers
 from ngbench.curvature.likelihoods import Gaussian
+from ngbench.curvature.linear import LinearBlock
 
 DAMPING = 0.03
 

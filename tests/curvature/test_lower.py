@@ -5,9 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ngbench.curvature import fisher
-from ngbench.curvature.fisher import LinearBlock
-from ngbench.curvature.lower import lower_blocks
+from ngbench.curvature import linear
+from ngbench.curvature.linear import LinearBlock
+from ngbench.curvature.lower import diagonal_blocks, lower_blocks, mirror
 
 
 @given(size=st.integers(1, 300), smallest=st.integers(1, 80))
@@ -44,8 +44,8 @@ def test_blocks_of_a_product_are_products_of_rows(transposed, size, width):
 @pytest.mark.parametrize("constant", [False, True])
 @pytest.mark.parametrize(("examples", "is_kept"), [(64, True), (129, True), (311, False)])
 def test_a_gram_matrix_by_blocks_is_that_of_the_gradients(examples, is_kept, constant, monkeypatch):
-    monkeypatch.setattr(fisher, "_GRAM_BLOCK", 16)
-    monkeypatch.setattr(fisher, "_GRAM_EXAMPLES", 65)
+    monkeypatch.setattr(linear, "_GRAM_BLOCK", 16)
+    monkeypatch.setattr(linear, "_GRAM_EXAMPLES", 65)
     x = torch.randn(examples, 150, dtype=torch.float64)
     g = torch.randn(examples, 110, dtype=torch.float64)
     block = LinearBlock(x, g, constant=constant, scale=0.5)
@@ -71,3 +71,20 @@ def test_a_narrow_layer_multiplies_its_whole_gram_matrix():
     block.add_gram(total)
     d = block.per_example_gradients().flatten(1)
     torch.testing.assert_close(total, d @ d.T)
+
+
+@given(size=st.integers(1, 60), width=st.integers(1, 20))
+def test_blocks_on_the_diagonal_cover_it_once(size, width):
+    counts = torch.zeros(size, size, dtype=torch.int)
+    for blocks in diagonal_blocks(size, width):
+        blocks.of(counts).add_(1)
+    block = torch.arange(size) // width
+    assert torch.equal(counts, (block.unsqueeze(0) == block.unsqueeze(1)).int())
+
+
+@pytest.mark.parametrize("size", [1, 128, 300])
+def test_the_upper_half_becomes_the_mirror_of_the_lower_one(size):
+    matrix = torch.randn(size, size, generator=torch.Generator().manual_seed(0))
+    mirrored = matrix.clone()
+    mirror(mirrored)
+    assert torch.equal(mirrored, torch.tril(matrix) + torch.tril(matrix, -1).T)

@@ -11,10 +11,10 @@ from torch import nn
 
 from ngbench.curvature import approximations, low_rank
 from ngbench.curvature.curvatures import KroneckerCurvature
-from ngbench.curvature.fisher import LinearBlock
 from ngbench.curvature.inverses import Damping, IterativeInverse, invert, pack_inverse, unpack_inverse
 from ngbench.curvature.kronecker import FactoredInverse, KroneckerSum, damped_factors
 from ngbench.curvature.layers import find_layers
+from ngbench.curvature.linear import LinearBlock
 from ngbench.curvature.projected import ProjectedInverse, ProjectedNormalInverse
 from ngbench.curvature.two_term import DiagonalisedInverse
 from ngbench.measurement.operations import count_operations

@@ -8,8 +8,8 @@ from torch import nn
 
 from ngbench.curvature import gram_space
 from ngbench.curvature.approximations import deflation, kfac_corrected, kpsvd, lanczos, rearrange
-from ngbench.curvature.fisher import LinearBlock
 from ngbench.curvature.gram_space import GramRearrangement
+from ngbench.curvature.linear import LinearBlock
 from ngbench.curvature.rearrangement import DirectRearrangement
 from ngbench.curvature.singular import Deflated, Triplet, lanczos_bidiagonalisation, power_svd
 

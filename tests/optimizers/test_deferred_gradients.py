@@ -13,8 +13,8 @@ from torch import nn
 from ngbench.curvature.approximations import kfac
 from ngbench.curvature.curvatures import KroneckerCurvature
 from ngbench.curvature.damped import GramInverse
-from ngbench.curvature.fisher import LinearBlock
 from ngbench.curvature.likelihoods import Bernoulli, Gaussian
+from ngbench.curvature.linear import LinearBlock
 from ngbench.optimizers.exact import block_diagonal_ng, exact_ng
 from ngbench.optimizers.natural_gradient import NaturalGradient
 
@@ -70,6 +70,17 @@ class _TwoRoots(nn.Module):
         return self.out(torch.tanh(self.left(x)) + self.right(torch.tanh(self.table[: len(x)])))
 
 
+class _Within(nn.Linear):
+    """A layer that calls another one before it is done."""
+
+    def __init__(self):
+        super().__init__(6, 4)
+        self.inner = nn.Linear(6, 4, bias=False)
+
+    def forward(self, x):
+        return self.inner(x) + super().forward(x)
+
+
 MODELS = {
     "wide": lambda: nn.Sequential(
         nn.Linear(6, 40), nn.ReLU(inplace=True), nn.Linear(40, 30), nn.Tanh(), nn.Linear(30, 3)
@@ -99,6 +110,7 @@ MODELS = {
     "twice": _Twice,
     "two-roots": _TwoRoots,
     "partly": _Partly,
+    "within": lambda: nn.Sequential(_Within(), nn.Tanh(), nn.Linear(4, 3)),
 }
 
 
@@ -291,7 +303,7 @@ def _looking_at_inputs(model, optimizer, batches):
 
 @pytest.mark.parametrize("fisher", ["sampled", "empirical"])
 @pytest.mark.parametrize("loop", [_naming, _naming_layers, _naming_some, _looking_at_inputs])
-@pytest.mark.parametrize("name", ["wide", "batch-norm", "convolutions", "positions", "two-roots"])
+@pytest.mark.parametrize("name", ["wide", "batch-norm", "convolutions", "positions", "two-roots", "within"])
 def test_backward_passes_that_name_what_they_are_for_make_the_same_steps(name, loop, fisher):
     _alike(loop=loop, name=name, fisher=fisher)
 
