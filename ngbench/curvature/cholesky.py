@@ -16,7 +16,7 @@ _MARGIN = 16
 def cholesky(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """The lower triangular L with ``L Lᵀ = matrix``, which is symmetric; its lower triangle alone is read.
 
-    On the CPU it takes half the time of torch's own for 512 and 1024 rows.
+    On the CPU it takes two thirds of the time of torch's own for 512 and 1024 rows.
 
     Returns:
         L, and an int32 scalar that is not 0 if ``matrix`` is not positive definite in its precision, as from
