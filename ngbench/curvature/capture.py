@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from ngbench.curvature.deferred import DeferredGradient, Watch, suspend
+from ngbench.curvature.deferred import DeferredGradient, Watch, ends_at, suspend
 from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.layers import Call, Layer
 from ngbench.curvature.likelihoods import Likelihood
@@ -39,6 +39,8 @@ class _Visit:
     derivatives: Tensor | None = None
     # Of the training loss as it was differentiated, if the weight's gradient is deferred.
     gradient: Tensor | None = None
+    # Whether ``derivatives`` are those of passes that added to the weight's gradient.
+    counted: bool = False
 
 
 class Capture:
@@ -52,7 +54,8 @@ class Capture:
         layers: the layers to watch, by module.
         likelihood: gives targets and output derivatives.
         fisher: ``"sampled"`` draws targets from the model (2.84), ``"exact"`` takes the expectation over them in
-            closed form, ``"empirical"`` uses the derivatives of the training loss's own backward pass (2.85).
+            closed form, ``"empirical"`` uses the derivatives of the training loss's own backward pass (2.85), or their
+            sum over several.
         fraction: the part of the batch that is used, its first ``⌈fraction · m⌉`` examples.
         gradient_scale: what the loss was multiplied with before ``backward``, relative to the mean over the batch
             of the forward pass (1/k under k-fold gradient accumulation); only ``"empirical"`` needs it.
@@ -145,33 +148,32 @@ class Capture:
     def _record(self, layer: Layer, inputs: Tensor, output: Tensor, suspended: list[Tensor]) -> None:
         visit = _Visit(layer, inputs.detach())
         if suspended and torch.is_grad_enabled():
-            self._watch.add(inputs, output, suspended[0], self._keep(visit, defer=True))
+            self._watch.add(inputs, output, suspended[0], self._keep_gradient(visit))
         if not output.requires_grad:
             return
         self._visits.append(visit)
         if self._fisher != "empirical":
             visit.edge = get_gradient_edge(output)
         elif not suspended:
-            output.register_hook(self._keep(visit, defer=False))  # type: ignore[no-untyped-call]
+            output.register_hook(_keep_derivatives(visit))  # type: ignore[no-untyped-call]
 
-    def _keep(self, visit: _Visit, *, defer: bool) -> Callable[[Tensor | None], None]:
-        """What leaves the derivatives of the training loss with ``visit``."""
+    def _keep_gradient(self, visit: _Visit) -> Callable[[Tensor | None], None]:
+        """What adds derivatives to a deferred gradient."""
         this = weakref.ref(self)
 
         def keep(derivative: Tensor | None) -> None:
             capture = this()
             if capture is None or derivative is None:
                 return
+            if torch.is_grad_enabled():
+                raise RuntimeError(
+                    "the loss contains derivatives of the model (create_graph=True), to which the weight of layer"
+                    f" {visit.layer.name!r} contributes more than its deferred gradient: set defer_gradients=False"
+                )
             derivative = derivative.detach()
+            visit.gradient = derivative if visit.gradient is None else visit.gradient + derivative
             if capture._fisher == "empirical":
-                visit.derivatives = derivative
-            if defer:
-                if torch.is_grad_enabled():
-                    raise RuntimeError(
-                        "the loss contains derivatives of the model (create_graph=True), to which the weight of layer"
-                        f" {visit.layer.name!r} contributes more than its deferred gradient: set defer_gradients=False"
-                    )
-                visit.gradient = derivative if visit.gradient is None else visit.gradient + derivative
+                visit.derivatives = visit.gradient
 
         return keep
 
@@ -261,9 +263,9 @@ class Capture:
         return gradients
 
     def drop_gradients(self) -> None:
-        """What ``zero_grad`` means for deferred gradients."""
+        """What ``zero_grad`` means for deferred gradients, and for derivatives of passes before it."""
         for visit in self._visits:
-            visit.gradient = None
+            visit.gradient, visit.counted = None, False
 
     def _seen(self) -> dict[Layer, list[_Visit]]:
         seen: dict[Layer, list[_Visit]] = {}
@@ -314,6 +316,26 @@ class Capture:
     def remove(self) -> None:
         """Detach from the model."""
         self._finalizer()
+
+
+def _keep_derivatives(visit: _Visit) -> Callable[[Tensor | None], None]:
+    """What adds derivatives to those of an empirical Fisher matrix.
+
+    The passes that count are those that add to the weight's gradient. Until there is one, that of
+    ``torch.autograd.grad`` does, for whoever takes gradients that way.
+    """
+    weight = visit.layer.weight
+    leaf = get_gradient_edge(weight).node if weight.requires_grad else None
+
+    def keep(derivative: Tensor | None) -> None:
+        counts = None if leaf is None else ends_at(leaf)
+        if derivative is None or counts is False or (visit.counted and not counts):
+            return
+        before = visit.derivatives if visit.counted else None
+        visit.derivatives = derivative.detach() if before is None else before + derivative.detach()
+        visit.counted = bool(counts)
+
+    return keep
 
 
 def _remove(handles: list[Any]) -> None:

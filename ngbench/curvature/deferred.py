@@ -19,7 +19,7 @@ from torch.autograd.graph import Node, get_gradient_edge
 from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.layers import Layer
 
-__all__ = ["DeferredGradient", "Watch", "split_apart", "suspend"]
+__all__ = ["DeferredGradient", "Watch", "ends_at", "split_apart", "suspend"]
 
 # Operations between two layers, such as a normalisation, an activation and a pooling.
 _LOOK_BACK = 4
@@ -100,7 +100,7 @@ class Watch:
         node, index = output.grad_fn, output.output_nr
 
         def tell(derivative: Tensor | None) -> None:
-            if torch.is_grad_enabled() or _ends_at(leaf):
+            if torch.is_grad_enabled() or ends_at(leaf):
                 keep(derivative)
 
         # A hook takes a fraction of the time of a function that is written in Python.
@@ -130,14 +130,16 @@ class Watch:
         self._leaves.clear()
 
 
-def _ends_at(leaf: Node) -> bool:
-    """Whether the backward pass that is running adds to the ``grad`` of a leaf's parameter."""
+def ends_at(leaf: Node) -> bool | None:
+    """Whether the backward pass that is running adds to the ``grad`` of a leaf's parameter.
+
+    None if it is one of ``torch.autograd.grad``, which adds to none, whatever it is for.
+    """
     try:
         # How torch's own hooks on several gradients know.
         ends: bool = torch._C._will_engine_execute_node(leaf)
     except RuntimeError:
-        # torch.autograd.grad with respect to the parameter, which finds that it has no part in the loss.
-        return False
+        return None
     return ends
 
 

@@ -233,6 +233,28 @@ def _several_losses(model, optimizer, batches):
         optimizer.step()
 
 
+def _sum_of_losses(model, optimizer, batches):
+    for inputs, targets in batches:
+        optimizer.zero_grad()
+        outputs = model(inputs)
+        (LIKELIHOOD.loss(outputs, targets) + outputs.square().mean()).backward()
+        optimizer.step()
+
+
+def _looking_around(model, optimizer, batches):
+    """Passes that train nothing, and one whose gradients are dropped, make no part of the loss."""
+    for inputs, targets in batches:
+        outputs = model(inputs.requires_grad_())
+        outputs.sum().backward(retain_graph=True)
+        optimizer.zero_grad()
+        torch.autograd.grad(outputs.sum(), inputs, retain_graph=True)
+        LIKELIHOOD.loss(outputs, targets).backward(retain_graph=True)
+        torch.autograd.grad(outputs.sum(), inputs, retain_graph=True)
+        outputs.sum().backward(inputs=[inputs], retain_graph=True)
+        outputs.square().mean().backward()
+        optimizer.step()
+
+
 def _penalised(model, optimizer, batches):
     """A loss that sees weights directly too."""
     for inputs, targets in batches:
@@ -325,6 +347,31 @@ def test_one_function_of_pythons_watches_a_chain_of_layers():
 @pytest.mark.parametrize("loop", [_accumulating, _several_losses, _penalised, _zeroing_late, _dropping])
 def test_loops_with_more_than_one_backward_pass_or_other_losses_make_the_same_steps(loop, fisher):
     _alike(loop=loop, fisher=fisher)
+
+
+@pytest.mark.parametrize("fisher", ["sampled", "empirical"])
+@pytest.mark.parametrize("deferred", [False, True])
+@pytest.mark.parametrize("loop", [_several_losses, _looking_around])
+@pytest.mark.parametrize("make", [exact_ng, _kfac])
+def test_several_passes_make_the_step_of_their_sum(make, loop, deferred, fisher):
+    expected, actual = (_trained(make, deferred, loop=loop, fisher=fisher) for loop in (_sum_of_losses, loop))
+    for one, other in zip(expected.parameters(), actual.parameters(), strict=True):
+        assert (one - other).norm() <= 1e-9 * one.norm()
+
+
+def test_gradients_of_another_kind_of_pass_have_an_empirical_fisher_matrix_too():
+    """``torch.autograd.grad`` adds to no ``grad``."""
+
+    def loop(model, optimizer, batches):
+        for inputs, targets in batches:
+            gradients = torch.autograd.grad(LIKELIHOOD.loss(model(inputs), targets), list(model.parameters()))
+            for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+                parameter.grad = gradient
+            optimizer.step()
+
+    expected, actual = (_trained(exact_ng, False, loop=loop, fisher="empirical") for loop in (_plain_loop, loop))
+    for one, other in zip(expected.parameters(), actual.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_a_pass_without_a_backward_pass_makes_the_same_steps():
