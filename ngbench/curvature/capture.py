@@ -39,7 +39,7 @@ class _Visit:
     derivatives: Tensor | None = None
     # Of the training loss as it was differentiated, if the weight's gradient is deferred.
     gradient: Tensor | None = None
-    # Whether ``derivatives`` are those of passes that added to the weight's gradient.
+    # Whether ``derivatives`` are those of passes that added to the layer's gradient.
     counted: bool = False
 
 
@@ -292,9 +292,10 @@ class Capture:
         used = self._used(examples)
         if used < examples:
             inputs = inputs[:used]
-            derivatives = derivatives[:used] if self._fisher == "empirical" else derivatives
-        scale = examples / self._gradient_scale if self._fisher == "empirical" else 1.0
-        return visit.layer.call(in_dtype(inputs, dtype), in_dtype(derivatives, dtype), scale)
+        inputs = in_dtype(inputs, dtype)
+        if self._fisher != "empirical":
+            return visit.layer.call(inputs, in_dtype(derivatives, dtype))
+        return visit.layer.call(inputs, in_dtype(derivatives[:used], dtype), examples / self._gradient_scale)
 
     def _forget(self) -> None:
         self._watch.clear()
@@ -321,11 +322,11 @@ class Capture:
 def _keep_derivatives(visit: _Visit) -> Callable[[Tensor | None], None]:
     """What adds derivatives to those of an empirical Fisher matrix.
 
-    The passes that count are those that add to the weight's gradient. Until there is one, that of
+    The passes that count are those that add to the gradient of a parameter of the layer. Until there is one, that of
     ``torch.autograd.grad`` does, for whoever takes gradients that way.
     """
-    weight = visit.layer.weight
-    leaf = get_gradient_edge(weight).node if weight.requires_grad else None
+    trained = [parameter for parameter in visit.layer.parameters if parameter.requires_grad]
+    leaf = get_gradient_edge(trained[0]).node if trained else None
 
     def keep(derivative: Tensor | None) -> None:
         counts = None if leaf is None else ends_at(leaf)

@@ -19,38 +19,35 @@ def _pieces(matrix: Tensor) -> tuple[Tensor, ...]:
     return torch.split(matrix, max(1, _PIECE_NUMBERS // max(1, matrix.shape[1])))
 
 
-def _norm(matrix: Tensor) -> tuple[Tensor, bool]:
-    """The norm, and whether sums along rows may be made in float32."""
-    if matrix.numel() >= _WIDE and matrix.device.type == "cpu" and matrix.dtype == torch.float32:
-        # The errors of rows, 10⁻⁷ of each, are independent of each other. Here a sum in float64 converts beforehand.
-        norm: Tensor = torch.linalg.vector_norm(torch.linalg.vector_norm(matrix, dim=1), dtype=torch.float64)
-        if _LEAST < norm < _MOST:
-            return norm, True
-    norms = torch.stack([torch.linalg.vector_norm(piece, dtype=torch.float64) for piece in _pieces(matrix)])
-    return torch.linalg.vector_norm(norms), False
+def _norm_by_rows(matrix: Tensor) -> Tensor | None:
+    """The norm from sums along rows in float32, or None where they are slower or not accurate."""
+    if matrix.numel() < _WIDE or matrix.device.type != "cpu" or matrix.dtype != torch.float32:
+        return None
+    # The errors of rows, 10⁻⁷ of each, are independent of each other; a sum in float64 would convert the matrix first.
+    norm: Tensor = torch.linalg.vector_norm(torch.linalg.vector_norm(matrix, dim=1), dtype=torch.float64)
+    return norm if _LEAST < norm < _MOST else None
 
 
 def frobenius_norm(matrix: Tensor) -> Tensor:
     """``‖matrix‖_F``: a scalar tensor in float64."""
-    return _norm(matrix)[0]
-
-
-def _product(left: Tensor, right: Tensor, by_rows: bool) -> Tensor:
-    pieces = zip(_pieces(left), _pieces(right), strict=True)
-    if by_rows:
-        parts = [torch.sum(x * y, 1).sum(dtype=torch.float64) for x, y in pieces]
-    else:
-        parts = [torch.sum(x.double() * y.double()) for x, y in pieces]
-    return torch.stack(parts).sum()
+    norm = _norm_by_rows(matrix)
+    if norm is None:
+        norms = [torch.linalg.vector_norm(piece, dtype=torch.float64) for piece in _pieces(matrix)]
+        norm = torch.linalg.vector_norm(torch.stack(norms))
+    return norm
 
 
 def frobenius_product(left: Tensor, right: Tensor) -> Tensor:
     """``⟨left, right⟩`` of matrices of the same shape: a scalar tensor in float64."""
-    return _product(left, right, _norm(left)[1] and _norm(right)[1])
+    pieces = zip(_pieces(left), _pieces(right), strict=True)
+    if _norm_by_rows(left) is None or _norm_by_rows(right) is None:
+        parts = [torch.sum(x.double() * y.double()) for x, y in pieces]
+    else:
+        parts = [torch.sum(x * y, 1).sum(dtype=torch.float64) for x, y in pieces]
+    return torch.stack(parts).sum()
 
 
 def frobenius_cosine(left: Tensor, right: Tensor) -> Tensor:
     """``⟨left, right⟩ / (‖left‖ ‖right‖)`` of matrices of the same shape, 0 if one vanishes: a scalar in float64."""
-    (left_norm, by_rows), (right_norm, too) = _norm(left), _norm(right)
-    lengths = left_norm * right_norm
-    return torch.where(lengths > 0, _product(left, right, by_rows and too) / lengths, 0.0)
+    lengths = frobenius_norm(left) * frobenius_norm(right)
+    return torch.where(lengths > 0, frobenius_product(left, right) / lengths, 0.0)
