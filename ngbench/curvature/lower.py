@@ -20,6 +20,7 @@ __all__ = [
     "is_symmetric",
     "lower_blocks",
     "mirror",
+    "symmetric_product",
     "times_lower",
 ]
 
@@ -110,20 +111,31 @@ def add_symmetric_product(total: Tensor, left: Tensor, right: Tensor) -> None:
         total: ``(d, d)``; :func:`mirror` completes it after the last product.
         left, right: ``(n, d)``.
     """
-    d = len(total)
-    for start in range(0, d, _BLOCK):
-        stop = min(start + _BLOCK, d)
+    for start, stop in _strips(len(total)):
         total[start:stop, :stop].addmm_(left[:, start:stop].T, right[:, :stop])
 
 
-def mirror(total: Tensor) -> None:
-    """Copy the lower blocks of a symmetric matrix to the upper ones."""
+def symmetric_product(left: Tensor, right: Tensor, out: Tensor) -> None:
+    """Write ``leftᵀ right``, which is symmetric, to the lower blocks of ``out``; else as above."""
+    for start, stop in _strips(len(out)):
+        torch.mm(left[:, start:stop].T, right[:, :stop], out=out[start:stop, :stop])
+
+
+def _strips(d: int) -> list[tuple[int, int]]:
+    return [(start, min(start + _BLOCK, d)) for start in range(0, d, _BLOCK)]
+
+
+def mirror(total: Tensor, *, diagonal: bool = True) -> None:
+    """Copy the lower blocks of a symmetric matrix to the upper ones.
+
+    Args:
+        diagonal: whether to do the same within the blocks on the diagonal, whose halves round differently unless they
+            are products of a matrix with itself.
+    """
     d = len(total)
-    for start in range(_BLOCK, d, _BLOCK):
-        stop = min(start + _BLOCK, d)
+    for start, stop in _strips(d):
         total[:start, start:stop] = total[start:stop, :start].T
-    # The two halves of a block on the diagonal round differently.
-    for blocks in diagonal_blocks(d, _BLOCK):
+    for blocks in diagonal_blocks(d, _BLOCK) if diagonal else ():
         block = blocks.of(total)
         block.copy_(torch.tril(block) + torch.tril(block, -1).mT)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ngbench.curvature.lower import diagonal_blocks
+from ngbench.curvature.lower import mirror, symmetric_product
 
 __all__ = ["homogeneous_second_moment", "second_moment"]
 
-# Lower blocks of this many columns take 0.54-0.75 of the time of the full product at widths 500-1000.
-_BLOCK = 128
-# Of fewer multiplications the full product is as fast.
+# Of a narrower matrix, or of fewer multiplications, the full product is as fast as its lower blocks.
+_WIDTH = 256
 _MULTIPLICATIONS = 2**26
 
 
@@ -27,22 +26,15 @@ def second_moment(x: Tensor, weights: Tensor | None = None, *, out: Tensor | Non
     d = x.shape[1]
     out = x.new_empty(d, d) if out is None else out
     left = x if weights is None else x * weights.unsqueeze(1)
-    if x.device.type != "cpu" or d <= 2 * _BLOCK or d * d * x.shape[0] < _MULTIPLICATIONS:
+    by_blocks = x.device.type == "cpu" and d > _WIDTH and d * d * x.shape[0] >= _MULTIPLICATIONS
+    if by_blocks:
+        symmetric_product(left, x, out)
+    else:
         torch.mm(left.T, x, out=out)
-        return out if weights is None else _symmetrise(out)
-    for start in range(0, d, _BLOCK):
-        stop = min(start + _BLOCK, d)
-        torch.mm(left[:, start:stop].T, x[:, :stop], out=out[start:stop, :stop])
-        out[:start, start:stop] = out[start:stop, :start].T
-    if weights is not None:
-        for blocks in diagonal_blocks(d, _BLOCK):
-            _symmetrise(blocks.of(out))
-    return out
-
-
-def _symmetrise(matrices: Tensor) -> Tensor:
     # With weights the two halves round differently; the iterations on Z(F) and ``eigh`` want them equal.
-    return matrices.add_(matrices.mT.clone()).mul_(0.5)
+    if by_blocks or weights is not None:
+        mirror(out, diagonal=weights is not None)
+    return out
 
 
 def homogeneous_second_moment(x: Tensor, *, constant: bool, weights: Tensor | None = None) -> Tensor:

@@ -17,7 +17,7 @@ def statistics_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def in_dtype(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """``tensor.to(dtype)``, ten times faster where there is nothing to do."""
+    """``tensor.to(dtype)``, without a call of torch's where there is nothing to do."""
     return tensor if tensor.dtype == dtype else tensor.to(dtype)
 
 
