@@ -322,19 +322,19 @@ class Capture:
 def _keep_derivatives(visit: _Visit) -> Callable[[Tensor | None], None]:
     """What adds derivatives to those of an empirical Fisher matrix.
 
-    The passes that count are those that add to the gradient of a parameter of the layer. Until there is one, that of
-    ``torch.autograd.grad`` does, for whoever takes gradients that way.
+    The passes that count are those that add to the gradient of a parameter of the layer. Until there is one, the last
+    of the others does, for whoever takes gradients by ``torch.autograd.grad``.
     """
     trained = [parameter for parameter in visit.layer.parameters if parameter.requires_grad]
     leaf = get_gradient_edge(trained[0]).node if trained else None
 
     def keep(derivative: Tensor | None) -> None:
-        counts = None if leaf is None else ends_at(leaf)
-        if derivative is None or counts is False or (visit.counted and not counts):
+        counts = leaf is not None and ends_at(leaf)
+        if derivative is None or (visit.counted and not counts):
             return
         before = visit.derivatives if visit.counted else None
         visit.derivatives = derivative.detach() if before is None else before + derivative.detach()
-        visit.counted = bool(counts)
+        visit.counted = counts
 
     return keep
 

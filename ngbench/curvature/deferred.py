@@ -130,16 +130,14 @@ class Watch:
         self._leaves.clear()
 
 
-def ends_at(leaf: Node) -> bool | None:
-    """Whether the backward pass that is running adds to the ``grad`` of a leaf's parameter.
-
-    None if it is one of ``torch.autograd.grad``, which adds to none, whatever it is for.
-    """
+def ends_at(leaf: Node) -> bool:
+    """Whether the backward pass that is running adds to the ``grad`` of a leaf's parameter."""
     try:
         # How torch's own hooks on several gradients know.
         ends: bool = torch._C._will_engine_execute_node(leaf)
     except RuntimeError:
-        return None
+        # torch.autograd.grad with respect to the parameter, which adds to no ``grad``.
+        return False
     return ends
 
 
