@@ -19,12 +19,11 @@ from ngbench.curvature.layers import Layer, find_layers
 from ngbench.curvature.likelihoods import Likelihood
 from ngbench.curvature.precision import converted, statistics_dtype
 from ngbench.measurement.phases import PhaseContext, no_phase
+from ngbench.optimizers.kernels import fused_sgd_is_right
 
 __all__ = ["Interval", "NaturalGradient"]
 
 Interval = int | Literal["once"]
-
-_FUSED_DEVICES = ("cpu", "cuda")
 
 
 class NaturalGradient(Optimizer):
@@ -117,6 +116,9 @@ class NaturalGradient(Optimizer):
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
         super().__init__(model.parameters() if params is None else params, defaults)
         trained = [parameter for group in self.param_groups for parameter in group["params"]]
+        for parameter in trained:
+            # Asked before the first step, so that the question is no part of what a step costs.
+            fused_sgd_is_right(parameter.device.type, parameter.dtype)
         found = find_layers(model, trained)
         if not found:
             raise ValueError(f"{type(model).__name__} has no trained layer that a natural gradient knows")
@@ -261,7 +263,9 @@ class NaturalGradient(Optimizer):
             parameters = [parameter for parameter, _ in found]
             moves = [move for _, move in found]
             # The fused kernel has the least memory traffic, and takes all tensors for contiguous.
-            fused = all(t.is_contiguous() and t.device.type in _FUSED_DEVICES for t in (*parameters, *moves))
+            fused = all(
+                t.is_contiguous() and fused_sgd_is_right(t.device.type, t.dtype) for t in (*parameters, *moves)
+            )
             sgd(
                 parameters,
                 moves,
