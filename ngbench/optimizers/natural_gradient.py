@@ -263,9 +263,7 @@ class NaturalGradient(Optimizer):
             parameters = [parameter for parameter, _ in found]
             moves = [move for _, move in found]
             # The fused kernel has the least memory traffic, and takes all tensors for contiguous.
-            fused = all(
-                t.is_contiguous() and fused_sgd_is_right(t.device.type, t.dtype) for t in (*parameters, *moves)
-            )
+            fused = all(t.is_contiguous() and fused_sgd_is_right(t.device.type, t.dtype) for t in (*parameters, *moves))
             sgd(
                 parameters,
                 moves,
