@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ngbench.data.arrays import Bytes, spread
 from ngbench.errors import DataError
+from ngbench.reading import open_regular
 
 __all__ = ["FolderImages", "ImageFolders", "Listing", "list_images"]
 
@@ -175,7 +176,7 @@ class FolderImages:
 
     def _decode(self, path: str) -> Bytes:
         try:
-            with Image.open(path) as file:
+            with open(open_regular(Path(path)), "rb") as opened, Image.open(opened) as file:
                 # A JPEG is decoded at a fraction of its size where that suffices.
                 file.draft("RGB", (self._resize, self._resize))
                 image = file.convert("RGB")

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from ngbench.errors import RecordError
+from ngbench.reading import MEBIBYTE, read_bytes
 from ngbench.results.record import Count, Number, RunRecord
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
 _PNG = b"\x89PNG\r\n\x1a\n"
 _HEADER = 24
 _MOST_SAMPLES = 8
+_LONGEST_IMAGE = 64 * MEBIBYTE
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -198,11 +200,12 @@ def _image(record: _SampleRecord, file: Path, key: str) -> Sample:
         return Sample(record.epoch, _checked(content, f"{key}.png of the record {str(file)!r}"), None)
     path = file.parent / str(record.path)
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, _LONGEST_IMAGE)
     except FileNotFoundError:
         return Sample(record.epoch, None, path)
     except (OSError, ValueError) as error:
-        raise RecordError(f"cannot read the sample image {str(path)!r}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise RecordError(f"cannot read the sample image {str(path)!r}: {reason}") from error
     return Sample(record.epoch, _checked(content, f"the sample image {str(path)!r}"), path)
 
 
