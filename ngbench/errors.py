@@ -1,20 +1,22 @@
-"""Everything that can go wrong for a reason that the user can act on, and the exit code each reason has.
+"""Everything that can go wrong, and the exit code each reason has.
 
 ::
 
-    NgbenchError                 1   a run failed or diverged
-    ├── UsageError               2   bad input; the message names the value and what is allowed
-    │   ├── UnknownNameError         a task, optimizer, layer, ... that does not exist
-    │   ├── ParameterError           a hyper-parameter or option that is unknown, of the wrong type or out of range
-    │   ├── DataError                a data set that is missing, truncated, corrupt or of the wrong shape
-    │   │   └── DownloadError            no mirror delivered it (in ``ngbench.data.download``)
-    │   ├── PluginError              a plugin that cannot be imported or does not keep its contract
-    │   ├── DeviceError              a device or dtype that this machine does not have
-    │   ├── StudyError               a study file that is not well formed; names the file, the line and the key
-    │   ├── OutputError              an output directory that is not writable or already used
-    │   └── RecordError              a record or checkpoint that is corrupt or of another version
-    ├── RegressionError          3   a comparison that got worse than its threshold
-    └── NotComparableError       4   records that cannot be compared
+    Exception                       70   an error of ours, said with the line that a bug report needs
+    └── NgbenchError                 1   a run failed, diverged or was interrupted
+        ├── UsageError               2   bad input; the message names the value and what is allowed
+        │   ├── UnknownNameError         a task, optimizer, layer, ... that does not exist
+        │   ├── ParameterError           a hyper-parameter or option that is unknown, of the wrong type or out of range
+        │   ├── DataError                a data set that is missing, truncated, corrupt or of the wrong shape
+        │   │   └── DownloadError            no mirror delivered it (in ``ngbench.data.download``)
+        │   ├── PluginError              a plugin that cannot be imported or does not keep its contract
+        │   ├── DeviceError              a device or dtype that this machine does not have
+        │   ├── StudyError               a study file that is not well formed; names the file, the line and the key
+        │   ├── PathError                a path that cannot be looked at, listed or read
+        │   ├── OutputError              an output that cannot be written, or is already used
+        │   └── RecordError              a record or checkpoint that is corrupt or of another version
+        ├── RegressionError          3   a comparison that got worse than its threshold
+        └── NotComparableError       4   records that cannot be compared
 
 Exit code 0 means that everything ran. Messages are one sentence and are printed without a traceback.
 """
@@ -25,12 +27,14 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 __all__ = [
+    "OUR_ERROR",
     "DataError",
     "DeviceError",
     "NgbenchError",
     "NotComparableError",
     "OutputError",
     "ParameterError",
+    "PathError",
     "PluginError",
     "RecordError",
     "RegressionError",
@@ -38,6 +42,9 @@ __all__ = [
     "UnknownNameError",
     "UsageError",
 ]
+
+OUR_ERROR = 70
+"""The exit code of an error that no user can have caused; ``EX_SOFTWARE`` of ``sysexits.h``."""
 
 
 class NgbenchError(Exception):
@@ -89,8 +96,12 @@ class StudyError(UsageError):
     """A study file that is not well formed; the message names the file, the line and the key."""
 
 
+class PathError(UsageError):
+    """A path that cannot be looked at, listed or read."""
+
+
 class OutputError(UsageError):
-    """An output directory that is not writable or already used."""
+    """An output that cannot be written, or is already used."""
 
 
 class RecordError(UsageError):

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from ngbench import files
 from ngbench.errors import ParameterError
 
 __all__ = ["LocatedYaml", "load_yaml", "parse_yaml"]
@@ -44,13 +45,7 @@ def load_yaml(path: Path) -> LocatedYaml:
     Raises:
         ParameterError: the file cannot be read, is not YAML, or has a key twice; naming the file, and the line.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ParameterError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise ParameterError(f"{str(path)!r} is not a text file in UTF-8") from error
-    return parse_yaml(text, str(path))
+    return parse_yaml(files.read_text(path, error=ParameterError), str(path))
 
 
 def parse_yaml(text: str, name: str) -> LocatedYaml:

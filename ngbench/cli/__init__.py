@@ -16,18 +16,21 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ngbench import __version__
-from ngbench.errors import NgbenchError
+from ngbench.errors import OUR_ERROR, NgbenchError
+from ngbench.streams import lasting_streams, stdout_problem
 
 __all__ = ["COMMANDS", "TRACEBACK_VARIABLE", "main"]
 
 TRACEBACK_VARIABLE = "NGBENCH_TRACEBACK"
 _PROGRAM = "ngbench"
+_PACKAGE = Path(__file__).parent.parent
 _COMPLETE_VARIABLE = "_NGBENCH_COMPLETE"
 # What the parser raises for a wrong command line. Typer exports its subclass BadParameter under one name in
 # all versions, the class itself under a name that depends on whether Click is bundled.
@@ -36,11 +39,15 @@ _BadCommandLine: Any = typer.BadParameter.__base__
 
 @dataclass(frozen=True)
 class _Command:
-    """A module of this package, the function in it, and the line that ``ngbench --help`` shows for it."""
+    """A module of this package, the function in it, and the line that ``ngbench --help`` shows for it.
+
+    ``prints`` says that what it prints is all that comes of it: it has no verdict, and writes no file.
+    """
 
     module: str
     function: str
     summary: str
+    prints: bool = False
 
 
 COMMANDS = {
@@ -53,12 +60,12 @@ COMMANDS = {
     "report": _Command("report", "report", "Make one HTML or Markdown page of records."),
     "export": _Command("export", "export", "Write records in the format of another tool."),
     "check": _Command("check", "check", "Fail if runs are worse than a baseline."),
-    "list": _Command("list_plugins", "list_plugins", "Show the tasks, the optimizers or the studies."),
+    "list": _Command("list_plugins", "list_plugins", "Show the tasks, the optimizers or the studies.", prints=True),
     "check-plugin": _Command("check_plugin", "check_plugin", "Test whether a plugin does what is relied on."),
     "new-plugin": _Command("new_plugin", "new_plugin", "Write the package of a new plugin."),
-    "schema": _Command("schema", "schema", "Print the JSON Schema of the records."),
+    "schema": _Command("schema", "schema", "Print the JSON Schema of the records.", prints=True),
     "doctor": _Command("doctor", "doctor", "Say whether measurements can be trusted here, and what to do."),
-    "env": _Command("env", "env", "Print what a bug report needs."),
+    "env": _Command("env", "env", "Print what a bug report needs.", prints=True),
 }
 
 
@@ -116,31 +123,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the program's name; ``sys.argv[1:]`` by default.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    with lasting_streams():
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        code = _run(given)
+        sys.stdout.flush()
+        problem = stdout_problem()
+        if problem is None:
+            return code
+        print(f"Error: {problem}", file=sys.stderr)
+        # A verdict stands, and files are written, even if nothing could be printed; other commands only print.
+        return code or (2 if _only_prints(given) else 0)
+
+
+def _run(given: list[str]) -> int:
     group = _group()
     if _COMPLETE_VARIABLE in os.environ:
         group.main(args=given, prog_name=_PROGRAM)
     try:
         with group.make_context(_PROGRAM, given or ["--help"]) as context:
             group.invoke(context)
-        sys.stdout.flush()
     except typer.Exit as end:
-        return _flushed(end.exit_code)
-    except BrokenPipeError:
-        return _stdout_closed()
+        return end.exit_code
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 1
     except Exception as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             traceback.print_exc()
-        message, code = _explain(error)
+        message, code = explain(error)
         print(f"Error: {message}", file=sys.stderr)
         return code
     return 0
 
 
-def _explain(error: Exception) -> tuple[str, int]:
+def _only_prints(given: list[str]) -> bool:
+    """Whether what the command prints is all that comes of it: the commands that say so, and help."""
+    name = given[0] if given else ""
+    return name not in COMMANDS or COMMANDS[name].prints or "--help" in given
+
+
+def explain(error: Exception) -> tuple[str, int]:
     """The sentence for the user and the exit code."""
     if isinstance(error, NgbenchError):
         return str(error), error.exit_code
@@ -151,20 +173,15 @@ def _explain(error: Exception) -> tuple[str, int]:
         return f"{message} (see {path} --help)", 2
     detail = " ".join(str(error).split())
     return (
-        f"unexpected {type(error).__name__}: {detail} (set {TRACEBACK_VARIABLE}=1 to see where, "
-        "and please report it with the output of ngbench env)"
-    ), 1
+        f"unexpected {type(error).__name__}{_place(error)}: {detail} (an error of ngbench: please report this line "
+        f"with the output of ngbench env; {TRACEBACK_VARIABLE}=1 shows the traceback)"
+    ), OUR_ERROR
 
 
-def _flushed(code: int) -> int:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return _stdout_closed()
-    return code
-
-
-def _stdout_closed() -> int:
-    """The reader of a pipe went away: say nothing, and keep the interpreter from flushing at its exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1
+def _place(error: Exception) -> str:
+    """Where it was raised, as far as it is known: the innermost line of this package."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
+    if not ours:
+        return ""
+    return f" at {Path(ours[-1].filename).relative_to(_PACKAGE.parent).as_posix()}:{ours[-1].lineno}"

@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
+from ngbench.files import given_destination, given_path
 from ngbench.results.thresholds import DEFAULT_ABSOLUTE_FLOOR, DEFAULT_THRESHOLDS
+from ngbench.training.limits import LIMITS
 
 __all__ = ["check"]
 
@@ -26,10 +28,12 @@ class Inconclusive(str, enum.Enum):
 
 def check(
     current: Annotated[
-        Path, typer.Argument(metavar="CURRENT", help="Exported JSON file or --output directory to judge.")
+        Path,
+        typer.Argument(metavar="CURRENT", parser=given_path, help="Exported JSON file or --output directory to judge."),
     ],
     baseline: Annotated[
-        Path, typer.Option("--baseline", metavar="BASELINE", help="File or directory to compare with.")
+        Path,
+        typer.Option("--baseline", parser=given_path, metavar="BASELINE", help="File or directory to compare with."),
     ],
     fail_if: Annotated[
         list[str] | None,
@@ -71,6 +75,7 @@ def check(
         float | None,
         typer.Option(
             "--target-loss",
+            parser=LIMITS["target-loss"].convert,
             help="Loss of time_to_target and epochs_to_target. (default: the recorded one)",
             rich_help_panel=_WHAT,
         ),
@@ -100,13 +105,21 @@ def check(
     markdown: Annotated[
         str | None,
         typer.Option(
-            "--markdown", metavar="FILE", help="Write a table for a pull request; - is stdout.", rich_help_panel=_OUTPUT
+            "--markdown",
+            parser=given_destination,
+            metavar="FILE",
+            help="Write a table for a pull request; - is stdout.",
+            rich_help_panel=_OUTPUT,
         ),
     ] = None,
     json: Annotated[
         str | None,
         typer.Option(
-            "--json", metavar="FILE", help="Write the verdicts as JSON; - is stdout.", rich_help_panel=_OUTPUT
+            "--json",
+            parser=given_destination,
+            metavar="FILE",
+            help="Write the verdicts as JSON; - is stdout.",
+            rich_help_panel=_OUTPUT,
         ),
     ] = None,
     github: Annotated[

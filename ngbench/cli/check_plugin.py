@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ngbench.cli import options, plugin_kind
+from ngbench.files import given_destination
 
 __all__ = ["check_plugin"]
 
@@ -24,7 +25,8 @@ def check_plugin(
     curvature: plugin_kind.Curvature = False,
     data_dir: options.DataDir = None,
     export_json: Annotated[
-        str | None, typer.Option("--export-json", metavar="FILE", help="Write the rows; - is stdout.")
+        str | None,
+        typer.Option("--export-json", parser=given_destination, metavar="FILE", help="Write the rows; - is stdout."),
     ] = None,
 ) -> None:
     """Test whether a plugin does what the benchmark relies on.
@@ -41,8 +43,8 @@ def check_plugin(
     from ngbench import conformance
     from ngbench.arms import parse_arms
     from ngbench.errors import ParameterError
+    from ngbench.files import STANDARD_OUTPUT, check_destination, write_text
     from ngbench.report.conformance import format_conformance_json, format_summary, print_conformance_row
-    from ngbench.report.exports import STANDARD_OUTPUT, check_destination, write_text
 
     arms = parse_arms([name])
     if len(arms) != 1:

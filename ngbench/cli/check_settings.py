@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ngbench import files
 from ngbench.errors import ParameterError
 
 if sys.version_info >= (3, 11):
@@ -30,16 +31,14 @@ def project_thresholds(directory: Path) -> tuple[Path, list[str]] | None:
     """
     for parent in (directory, *directory.parents):
         path = parent / _FILE
-        if path.is_file():
+        if files.is_file(path):
             return _read(path)
     return None
 
 
 def _read(path: Path) -> tuple[Path, list[str]] | None:
     try:
-        content: Any = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ParameterError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+        content: Any = tomllib.loads(files.read_text(path, error=ParameterError))
     except ValueError as error:
         raise ParameterError(f"{str(path)!r} is not TOML: {error}") from error
     for key in ("tool", "ngbench", "check"):

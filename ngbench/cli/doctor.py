@@ -110,7 +110,7 @@ def doctor(
 
     from ngbench.data.directory import data_directory
     from ngbench.errors import ParameterError
-    from ngbench.report.exports import STANDARD_OUTPUT, check_destination, write_text
+    from ngbench.files import STANDARD_OUTPUT, check_destination, write_text
     from ngbench.report.findings import findings_json, print_findings
     from ngbench.results.environment import describe_environment
 

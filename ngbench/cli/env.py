@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from ngbench.cli import options
 
 _PACKAGES = ("numpy", "scipy", "scikit-image", "pydantic", "psutil", "rich", "typer", "matplotlib")
 
 
 def env(
-    data_dir: Annotated[
-        str | None, typer.Option(help="Directory of the data sets.", show_default="the user's cache")
-    ] = None,
+    data_dir: options.DataDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print what a bug report needs: versions, machine, devices, data and plugins."""
@@ -22,7 +23,7 @@ def env(
     print(json.dumps(found, indent=2) if as_json else format_environment(found))
 
 
-def collect(data_dir: str | None) -> dict[str, Any]:
+def collect(data_dir: Path | None) -> dict[str, Any]:
     """Everything that ``ngbench env`` prints; sizes in bytes."""
     from ngbench.results.environment import describe_environment
 
@@ -101,11 +102,12 @@ def _cudnn() -> int | None:
     return version_number
 
 
-def _data(data_dir: str | None) -> dict[str, Any]:
+def _data(data_dir: Path | None) -> dict[str, Any]:
+    from ngbench import files
     from ngbench.data.directory import data_directory
 
     directory = data_directory(data_dir)
-    present = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
+    present = [path.name for path in files.entries(directory)] if files.is_directory(directory) else []
     return {"directory": str(directory), "present": present}
 
 

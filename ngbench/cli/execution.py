@@ -17,15 +17,9 @@ from rich.console import Console
 
 from ngbench.cli.progress import Reporter, reporter_for
 from ngbench.errors import OutputError, ParameterError
+from ngbench.files import STANDARD_OUTPUT, check_destination, check_directory
 from ngbench.report.diagnostics import draw_diagnostics
-from ngbench.report.exports import (
-    STANDARD_OUTPUT,
-    check_destination,
-    check_directory,
-    export_csv,
-    export_json,
-    export_markdown,
-)
+from ngbench.report.exports import export_csv, export_json, export_markdown
 from ngbench.report.figures import draw_curves
 from ngbench.report.tables import print_comparison, print_run
 from ngbench.results.environment import describe_environment

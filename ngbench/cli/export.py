@@ -8,17 +8,28 @@ from typing import Annotated
 
 import typer
 
+from ngbench.files import given_destination, given_path
+
 __all__ = ["export"]
 
 
 def export(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATH...", help="Directories that --output wrote, or files that --export-json wrote."),
+        typer.Argument(
+            metavar="PATH...",
+            parser=given_path,
+            help="Directories that --output wrote, or files that --export-json wrote.",
+        ),
     ],
     pytest_benchmark: Annotated[
         str,
-        typer.Option("--pytest-benchmark", metavar="FILE", help="Write pytest-benchmark's JSON; - is stdout."),
+        typer.Option(
+            "--pytest-benchmark",
+            parser=given_destination,
+            metavar="FILE",
+            help="Write pytest-benchmark's JSON; - is stdout.",
+        ),
     ],
     reference: Annotated[
         str | None,
@@ -39,7 +50,7 @@ def export(
     main-pytest.json results-pytest.json
     """
     from ngbench.errors import RecordError, UnknownNameError
-    from ngbench.report.exports import check_destination, write_text
+    from ngbench.files import check_destination, write_text
     from ngbench.report.page.sections import gather
     from ngbench.report.page.sources import read_sources
     from ngbench.report.pytest_benchmark import format_pytest_benchmark

@@ -21,9 +21,10 @@ from ngbench.curvature.approximations import Approximation
 from ngbench.curvature.linear import LinearBlock
 from ngbench.data.directory import data_directory
 from ngbench.errors import ParameterError
+from ngbench.files import write_text
 from ngbench.measurement.memory import parameter_bytes
 from ngbench.parameters import Parameter, Range
-from ngbench.report.exports import format_table, write_text
+from ngbench.report.exports import format_table
 from ngbench.report.heading import data_descriptions, describe_conditions
 from ngbench.report.page.columns import format_fisher_error
 from ngbench.report.page.extras import FisherCurve, FisherError

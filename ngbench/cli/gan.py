@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ngbench.cli import options
+from ngbench.files import given_path
 from ngbench.training.limits import ADVERSARIAL_LIMITS, LIMITS
 
 __all__ = ["gan"]
@@ -112,6 +113,7 @@ def gan(
         Path | None,
         typer.Option(
             "--fid-weights",
+            parser=given_path,
             metavar="FILE",
             help="Inception's weights, a state_dict such as pt_inception-2015-12-05-6726825d.pth; loading it executes "
             "nothing.",
@@ -142,6 +144,7 @@ def gan(
         Path | None,
         typer.Option(
             "--figures",
+            parser=given_path,
             metavar="DIR",
             help="Draw scores, losses, costs and the images of each epoch, as PNG files.",
             rich_help_panel="Results",

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from ngbench.cli.execution import Outputs, Prepared, execute_and_report, introduce
 from ngbench.errors import UnknownNameError
-from ngbench.report.exports import STANDARD_OUTPUT, export_csv, export_json, write_text
+from ngbench.files import STANDARD_OUTPUT, write_text
+from ngbench.report.exports import export_csv, export_json
 from ngbench.report.gan_figures import draw_gan
 from ngbench.report.gan_tables import format_gan_markdown, print_gan
 from ngbench.report.samples import DIRECTORY, relocated

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ngbench import files
 from ngbench.cli.check_settings import project_thresholds
 from ngbench.errors import NotComparableError, ParameterError, RecordError
+from ngbench.files import STANDARD_OUTPUT, check_destination, write_text
 from ngbench.report.check_exports import format_annotations, format_report_json
 from ngbench.report.check_tables import format_report_markdown, print_report
-from ngbench.report.exports import STANDARD_OUTPUT, check_destination, write_text
 from ngbench.results.documents import dump
 from ngbench.results.gate import Report, check
 from ngbench.results.record import Document
@@ -99,7 +100,7 @@ def _check_outputs(request: GateRequest) -> None:
     if request.accept and not request.update_baseline:
         raise ParameterError("--accept needs --update-baseline")
     if request.update_baseline:
-        if request.baseline.is_dir():
+        if files.is_directory(request.baseline):
             raise ParameterError(
                 f"--update-baseline writes one file, and the baseline {str(request.baseline)!r} is a directory; "
                 "name a file"
@@ -121,7 +122,7 @@ def _thresholds(request: GateRequest) -> tuple[list[Threshold], bool, str]:
 def _baseline(request: GateRequest) -> Document | None:
     """The baseline; ``None`` if there is none and there need not be one."""
     path = request.baseline
-    if not path.exists():
+    if not files.exists(path):
         if request.allow_missing_baseline:
             return None
         raise NotComparableError(

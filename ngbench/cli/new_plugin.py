@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib.util
 import keyword
 import re
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 from string import Template
 from typing import Annotated
 
 import typer
 
-from ngbench import plugins
+from ngbench import files, plugins
 from ngbench.cli import plugin_kind
 from ngbench.errors import OutputError, ParameterError
 
@@ -33,7 +33,14 @@ def new_plugin(
     task: plugin_kind.Task = False,
     curvature: plugin_kind.Curvature = False,
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="DIR", help="Where to; it must not exist.", show_default="./NAME")
+        Path | None,
+        typer.Option(
+            "--output",
+            parser=files.given_path,
+            metavar="DIR",
+            help="Where to; it must not exist.",
+            show_default="./NAME",
+        ),
     ] = None,
 ) -> None:
     """Write a small package with a plugin that works: pyproject.toml, a module, tests and a README.
@@ -79,14 +86,14 @@ def write_plugin(name: str, kind: plugin_kind.Kind, directory: Path) -> list[Pat
         "group": group,
         "title": title,
     }
-    templates = files("ngbench.templates")
+    templates = resources.files("ngbench.templates")
     targets = {
         "pyproject.toml": templates / "common" / "pyproject.toml.tmpl",
         "README.md": templates / folder / "README.md.tmpl",
         f"{module}/__init__.py": templates / folder / "module.py.tmpl",
         f"tests/test_{module}.py": templates / folder / "tests.py.tmpl",
     }
-    if directory.exists():
+    if files.exists(directory):
         raise OutputError(f"{str(directory)!r} exists already: give another --output")
     try:
         for target, template in targets.items():

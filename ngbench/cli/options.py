@@ -10,6 +10,7 @@ import typer
 
 from ngbench.arms import parse_settings
 from ngbench.errors import ParameterError
+from ngbench.files import given_destination, given_path
 from ngbench.training.limits import LIMITS
 
 __all__ = ["parse_duration", "task_settings"]
@@ -27,6 +28,7 @@ Hyperparameters = Annotated[
     Path | None,
     typer.Option(
         "--hyperparameters",
+        parser=given_path,
         metavar="FILE",
         help="Hyper-parameters of the optimizers, as ngbench tune writes them; those given with -o win.",
         show_default="those published for the task",
@@ -136,6 +138,7 @@ DataDir = Annotated[
     Path | None,
     typer.Option(
         "--data-dir",
+        parser=given_path,
         help="Where data sets live.",
         show_default="NGBENCH_DATA_DIR, else the user's cache",
         rich_help_panel=_MACHINE,
@@ -187,6 +190,7 @@ Output = Annotated[
     Path | None,
     typer.Option(
         "--output",
+        parser=given_path,
         metavar="DIR",
         help="Keep a record and a checkpoint of each run here, written as it goes.",
         rich_help_panel=_RESULTS,
@@ -198,12 +202,19 @@ Resume = Annotated[
 ]
 ExportJson = Annotated[
     str | None,
-    typer.Option("--export-json", metavar="FILE", help="Write the records; - is stdout.", rich_help_panel=_RESULTS),
+    typer.Option(
+        "--export-json",
+        parser=given_destination,
+        metavar="FILE",
+        help="Write the records; - is stdout.",
+        rich_help_panel=_RESULTS,
+    ),
 ]
 ExportCsv = Annotated[
     str | None,
     typer.Option(
         "--export-csv",
+        parser=given_destination,
         metavar="FILE",
         help="Write one row for each run and epoch; - is stdout.",
         rich_help_panel=_RESULTS,
@@ -211,12 +222,19 @@ ExportCsv = Annotated[
 ]
 ExportMarkdown = Annotated[
     str | None,
-    typer.Option("--export-markdown", metavar="FILE", help="Write the tables; - is stdout.", rich_help_panel=_RESULTS),
+    typer.Option(
+        "--export-markdown",
+        parser=given_destination,
+        metavar="FILE",
+        help="Write the tables; - is stdout.",
+        rich_help_panel=_RESULTS,
+    ),
 ]
 Figures = Annotated[
     Path | None,
     typer.Option(
         "--figures",
+        parser=given_path,
         metavar="DIR",
         help="Draw loss against epoch and against time, as PNG files.",
         rich_help_panel=_RESULTS,

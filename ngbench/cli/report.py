@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from ngbench.files import given_path
+from ngbench.training.limits import LIMITS
+
 __all__ = ["report"]
 
 _HTML = (".html", ".htm")
@@ -17,11 +20,20 @@ _MARKDOWN = (".md", ".markdown")
 def report(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATH...", help="Directories that --output wrote, or files that --export-json wrote."),
+        typer.Argument(
+            metavar="PATH...",
+            parser=given_path,
+            help="Directories that --output wrote, or files that --export-json wrote.",
+        ),
     ],
     output: Annotated[
         Path,
-        typer.Option("--output", metavar="FILE", help="The page: .html, or .md with PNG figures in FILE-figures."),
+        typer.Option(
+            "--output",
+            parser=given_path,
+            metavar="FILE",
+            help="The page: .html, or .md with PNG figures in FILE-figures.",
+        ),
     ],
     title: Annotated[str, typer.Option("--title", help="Title of the page.")] = "ngbench report",
     reference: Annotated[
@@ -30,7 +42,11 @@ def report(
     ] = None,
     target_loss: Annotated[
         float | None,
-        typer.Option("--target-loss", help="Training loss to reach.  [default: the recorded one]"),
+        typer.Option(
+            "--target-loss",
+            parser=LIMITS["target-loss"].convert,
+            help="Training loss to reach.  [default: the recorded one]",
+        ),
     ] = None,
 ) -> None:
     """Make one page of any set of records.
@@ -42,7 +58,7 @@ def report(
     Example: ngbench report results --output report.html
     """
     from ngbench.errors import ParameterError, UnknownNameError
-    from ngbench.report.exports import check_destination, check_directory, write_text
+    from ngbench.files import check_destination, check_directory, write_text
     from ngbench.report.page.html import format_html
     from ngbench.report.page.markdown import figures_directory, format_markdown_report
     from ngbench.report.page.sections import gather

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ngbench.cli import options
+from ngbench.files import given_destination, given_path
 from ngbench.training.limits import LIMITS
 
 __all__ = ["reproduce"]
@@ -38,6 +39,7 @@ def reproduce(
         Path,
         typer.Option(
             "--output",
+            parser=given_path,
             metavar="DIR",
             help="Each study gets a directory here: records, verdicts and figure.",
             rich_help_panel="Results",
@@ -52,6 +54,7 @@ def reproduce(
         Path | None,
         typer.Option(
             "--hyperparameters",
+            parser=given_path,
             metavar="FILE",
             help="Best settings that ngbench tune wrote: for arms of their optimizers, where the task is theirs.",
         ),
@@ -62,13 +65,18 @@ def reproduce(
     export_json: Annotated[
         str | None,
         typer.Option(
-            "--export-json", metavar="FILE", help="Write the verdicts; - is stdout.", rich_help_panel="Results"
+            "--export-json",
+            parser=given_destination,
+            metavar="FILE",
+            help="Write the verdicts; - is stdout.",
+            rich_help_panel="Results",
         ),
     ] = None,
     export_markdown: Annotated[
         str | None,
         typer.Option(
             "--export-markdown",
+            parser=given_destination,
             metavar="FILE",
             help="Write the verdicts as tables; - is stdout.",
             rich_help_panel="Results",

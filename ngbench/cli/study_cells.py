@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ngbench import plugins
+from ngbench import files, plugins
 from ngbench.arms import ArmSpec
 from ngbench.cli.execution import Outputs, execute_and_report, prepare
 from ngbench.cli.fisher_error_execution import FisherErrorRequest, measure
@@ -259,7 +259,7 @@ def _measured(
 
 
 def _recorded(directory: Path, conditions: Conditions) -> list[RunRecord]:
-    if not conditions.resume or not directory.is_dir():
+    if not conditions.resume or not files.is_directory(directory):
         return []
     from ngbench.results.environment import describe_environment
 
@@ -330,7 +330,7 @@ def _tuned(cell: PlannedCell, tune: Tune, storage: Path, conditions: Conditions)
         metric=tune.metric or "final_loss",
         sampler_seed=tune.seed or 0,
     )
-    storage.parent.mkdir(parents=True, exist_ok=True)
+    files.make_directory(storage.parent)
     with redirect_stdout(sys.stderr):
         plan = plan_search(request, workers=1)
     result = run_search(

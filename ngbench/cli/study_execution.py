@@ -13,16 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from ngbench.cli.study_cells import Conditions, RanCell, batch_size_of, run_cell
-from ngbench.errors import NgbenchError, OutputError, ParameterError, RecordError
-from ngbench.located_yaml import load_yaml
-from ngbench.report.exports import (
+from ngbench.errors import NgbenchError, ParameterError, RecordError
+from ngbench.files import (
     STANDARD_OUTPUT,
     check_destination,
     check_directory,
-    export_json,
-    format_table,
+    exists,
+    make_directory,
     write_text,
 )
+from ngbench.located_yaml import load_yaml
+from ngbench.report.exports import export_json, format_table
 from ngbench.report.page.extras import Claim
 from ngbench.report.units import format_seconds
 from ngbench.results.documents import load_document
@@ -170,7 +171,7 @@ def _run(study: Study, request: Reproduction, outcome: _Outcome) -> None:
     directory = request.output / study.study
     conditions, tune = request.conditions, search_of(study, request.scale)
     environment = describe_environment()
-    _make(directory)
+    make_directory(directory)
     before = _seconds_before(directory, request.scale, study)
     planned, ran = plan_cells(study, request.scale), list[RanCell]()
     try:
@@ -196,13 +197,6 @@ def _without_runs(cell: PlannedCell) -> CellRuns:
     return CellRuns(cell.panel.name, batch_size_of(cell), {arm.name: () for arm in cell.arms})
 
 
-def _make(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the directory {str(directory)!r}: {error.strerror or error}") from error
-
-
 def _seconds_before(directory: Path, scale: ScaleName, study: Study) -> float:
     """The time that went into what the directory holds.
 
@@ -210,7 +204,7 @@ def _seconds_before(directory: Path, scale: ScaleName, study: Study) -> float:
         RecordError: that is of another scale, which a single record would say less clearly.
     """
     file = directory / STUDY_FILE
-    if not file.exists():
+    if not exists(file):
         return 0.0
     held = load_document(file).model_extra or {}
     if held.get("scale") != scale:

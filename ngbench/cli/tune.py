@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ngbench.cli import options
+from ngbench.files import given_destination, given_path
 from ngbench.training.limits import LIMITS, SEARCH_LIMITS
 
 __all__ = ["tune"]
@@ -40,6 +41,7 @@ def tune(
         Path | None,
         typer.Option(
             "--space",
+            parser=given_path,
             metavar="FILE",
             help="What to try, from a YAML file: "
             "{arms: {NAME: {lr: [0.1, 0.01], damping: {low: 1e-4, high: 1, log: true}}}}.",
@@ -91,6 +93,7 @@ def tune(
         Path | None,
         typer.Option(
             "--storage",
+            parser=given_path,
             metavar="FILE",
             help="The trials: SQLite (.db, .sqlite) or a journal (.journal, .log). One that exists is gone on with, "
             "also by several processes and machines at the same time.",
@@ -125,6 +128,7 @@ def tune(
         Path | None,
         typer.Option(
             "--output",
+            parser=given_path,
             metavar="DIR",
             help="Keep the trials, a record of each run, and the best hyper-parameters here.",
             rich_help_panel="Results",
@@ -134,6 +138,7 @@ def tune(
         str | None,
         typer.Option(
             "--write-hyperparameters",
+            parser=given_destination,
             metavar="FILE",
             help="Write the best of each arm, for --hyperparameters of train and compare; - is stdout.",
             show_default="hyperparameters.yaml in the output directory",

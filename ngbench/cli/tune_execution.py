@@ -11,11 +11,13 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
+from ngbench import files
 from ngbench.arms import file_slug
 from ngbench.cli.execution import introduce, one_interrupt
 from ngbench.cli.tune_progress import progress_for
 from ngbench.errors import NgbenchError, OutputError, ParameterError
-from ngbench.report.exports import STANDARD_OUTPUT, check_destination, check_directory, export_json, write_text
+from ngbench.files import STANDARD_OUTPUT, check_destination, check_directory, write_text
+from ngbench.report.exports import export_json
 from ngbench.report.searches import (
     describe_search,
     format_search_markdown,
@@ -79,7 +81,7 @@ class TuneOutputs:
         if self.storage is not None:
             yield self.storage
         elif self.directory is not None:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            files.make_directory(self.directory)
             yield self.directory / STORAGE_FILE
         else:
             with TemporaryDirectory(prefix="ngbench-tune-") as scratch:
@@ -134,15 +136,15 @@ def _check_directory_is_ours(plan: SearchPlan, outputs: TuneOutputs) -> None:
         OutputError: naming it, and what it holds.
     """
     directory = outputs.directory
-    if directory is None or not directory.is_dir():
+    if directory is None or not files.is_directory(directory):
         return
     kept = directory / STORAGE_FILE
     known = {kept.name, BEST_FILE} | {f"{path.name}{end}" for path in (kept,) for end in (".claim", ".lock")}
     if outputs.storage is not None and outputs.storage.parent.absolute() == directory.absolute():
-        known |= {path.name for path in directory.glob(f"{outputs.storage.name}*")}
+        known |= {path.name for path in files.entries(directory) if path.name.startswith(outputs.storage.name)}
     labels = [trial_label(arm.label, number) for arm in plan.arms for number in range(arm.trials)]
     slugs = {file_slug(label) for label in labels}
-    for path in sorted(directory.iterdir()):
+    for path in files.entries(directory):
         record = path.name.rpartition("-seed")[0]
         if path.name in known or record in slugs or path.name.endswith(".part"):
             continue

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from ngbench import files
 from ngbench.data.download import DownloadError
 from ngbench.errors import DataError
 
@@ -25,7 +26,7 @@ _decided: set[str] = set()
 def find_file(directory: Path, name: str, folders: tuple[str, ...]) -> Path | None:
     """The first existing file of that name in one of the folders of the data directory, or in itself."""
     candidates = (directory / folder / name for folder in (*folders, "."))
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if files.is_file(path)), None)
 
 
 def stand_ins_taken() -> frozenset[str]:

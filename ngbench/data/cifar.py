@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ngbench import files
 from ngbench.data.arrays import ArrayDataSet, Bytes, Labels, digest_of_arrays
 from ngbench.data.choice import Choice, find_file, official_or_stand_in
 from ngbench.data.crops import photograph_crops
@@ -153,7 +154,7 @@ def unpacked_folder(data_set: CifarDataSet, directory: Path) -> Path | None:
     """The first folder that holds all batches."""
     names = [*data_set.train, *data_set.test]
     folders = (directory / place / data_set.folder for place in (".", *data_set.places))
-    return next((folder for folder in folders if all((folder / name).is_file() for name in names)), None)
+    return next((folder for folder in folders if all(files.is_file(folder / name) for name in names)), None)
 
 
 def _read(path: Path) -> bytes:

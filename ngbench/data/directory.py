@@ -7,6 +7,7 @@ from pathlib import Path
 
 import platformdirs
 
+from ngbench import files
 from ngbench.errors import DataError
 
 __all__ = ["ENVIRONMENT_VARIABLE", "data_directory"]
@@ -25,9 +26,10 @@ def data_directory(argument: str | os.PathLike[str] | None = None) -> Path:
 
     Raises:
         DataError: the path exists and is not a directory.
+        PathError: it cannot be looked at.
     """
     given = os.fspath(argument) if argument is not None else os.environ.get(ENVIRONMENT_VARIABLE, "")
     path = Path(given).expanduser() if given else platformdirs.user_cache_path("ngbench") / "data"
-    if path.exists() and not path.is_dir():
+    if files.exists(path) and not files.is_directory(path):
         raise DataError(f"the data directory {str(path)!r} is not a directory; give one with --data-dir")
     return path.absolute()

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ngbench import files
 from ngbench.errors import DataError
 
 __all__ = ["DownloadError", "RemoteFile", "checksum_matches", "download"]
@@ -86,7 +87,7 @@ def download(file: RemoteFile, directory: Path, timeout: float = TIMEOUT) -> Pat
         DataError: the file cannot be written.
     """
     target = directory / file.name
-    if target.exists():
+    if files.exists(target):
         return target
     failures = []
     try:

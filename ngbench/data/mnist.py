@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ngbench import files
 from ngbench.data.arrays import ArrayDataSet, digest_of_arrays
 from ngbench.data.choice import Choice, official_or_stand_in
 from ngbench.data.digits import stand_in_digits
@@ -212,7 +213,7 @@ def candidates(data_set: IdxDataSet, directory: Path, name: str) -> list[Path]:
 
 def _read(data_set: IdxDataSet, directory: Path, file: IdxFile) -> npt.NDArray[Any]:
     for path in candidates(data_set, directory, file.name):
-        if not path.is_file():
+        if not files.is_file(path):
             continue
         array, content = read_idx(path)
         if content == file.content:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ngbench.data import cifar, curves, digits, faces, mnist, svhn
 from ngbench.data.choice import find_file
+from ngbench.files import is_file
 
 __all__ = ["Presence", "data_sets_present"]
 
@@ -84,7 +85,7 @@ def _faces(directory: Path, ready: bool) -> Presence:
 
 def _idx(data_set: mnist.IdxDataSet, directory: Path, stand_in: str | None, ready: Path | None) -> Presence:
     def find(name: str) -> Path | None:
-        return next((path for path in mnist.candidates(data_set, directory, name) if path.is_file()), None)
+        return next((path for path in mnist.candidates(data_set, directory, name) if is_file(path)), None)
 
     files = (data_set.train_images, data_set.train_labels, data_set.test_images, data_set.test_labels)
     there, missing = _look([file.name for file in files], find)

@@ -8,6 +8,7 @@ apart, but a distance between them is not on the scale of Inception's, so it has
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ngbench import files
 from ngbench.errors import DataError
 from ngbench.measurement.inception import SIDE, InceptionTrunk
 
@@ -124,12 +126,9 @@ def inception_network(path: Path, features: int = 2048) -> FeatureNetwork:
     Raises:
         DataError: the file cannot be read or does not hold these weights.
     """
+    content = files.read_bytes(path, "the weights", DataError)
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read the weights {str(path)!r}: {error.strerror or error}") from None
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+        weights = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:
         # torch.load raises whatever the bytes lead to.
         raise DataError(

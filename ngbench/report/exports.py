@@ -5,13 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ngbench.errors import OutputError
+from ngbench.files import write_text
 from ngbench.report.advice import find_warnings
 from ngbench.report.columns import (
     Column,
@@ -30,51 +28,13 @@ from ngbench.results.endings import early_stop
 from ngbench.results.record import Document, RunRecord
 
 __all__ = [
-    "STANDARD_OUTPUT",
-    "check_destination",
-    "check_directory",
     "export_csv",
     "export_json",
     "export_markdown",
     "format_csv",
     "format_markdown",
     "format_table",
-    "write_text",
 ]
-
-STANDARD_OUTPUT = "-"
-
-
-def check_destination(destination: str | Path) -> None:
-    """Refuse, before anything runs, a file that could not be written.
-
-    Raises:
-        OutputError: it is a directory, its directory does not exist, or either is not writable.
-    """
-    path = Path(destination)
-    if str(destination) == STANDARD_OUTPUT:
-        return
-    if path.is_dir():
-        raise OutputError(f"cannot write to {str(path)!r}: it is a directory; name a file in it")
-    if not path.parent.is_dir():
-        raise OutputError(f"cannot write to {str(path)!r}: there is no directory {str(path.parent)!r}")
-    written = path if path.exists() and not path.is_file() else path.parent
-    if not os.access(written, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise OutputError(f"cannot write to {str(path)!r}: no permission to write there")
-
-
-def check_directory(directory: str | Path) -> None:
-    """Refuse, before anything runs, a directory in which nothing could be written or that could not be made.
-
-    Raises:
-        OutputError: it, or the nearest directory above it that exists, is no directory or not writable.
-    """
-    path = Path(directory)
-    existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
-    if not existing.is_dir():
-        raise OutputError(f"cannot write to {str(path)!r}: {str(existing)!r} is not a directory")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot write to {str(path)!r}: no permission to write in {str(existing)!r}")
 
 
 def export_json(document: Document, destination: str | Path) -> None:
@@ -221,30 +181,3 @@ def format_table(columns: Sequence[Column]) -> str:
 
 def _escape(text: str) -> str:
     return text.replace("|", "\\|")
-
-
-def write_text(text: str, destination: str | Path) -> None:
-    """Write the text to the destination, whole or not at all.
-
-    Raises:
-        OutputError: the destination cannot be written.
-    """
-    if str(destination) == STANDARD_OUTPUT:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-        return
-    path = Path(destination)
-    check_destination(path)
-    try:
-        if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
-            return
-        # A file of the same directory, so that the replacement is a rename and never half a file.
-        scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            scratch.write_text(text, encoding="utf-8")
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write to {str(path)!r}: {error.strerror or error}") from error

@@ -11,9 +11,10 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
+from ngbench.files import write_text
 from ngbench.parameters import format_value
 from ngbench.report.columns import Column, format_hyperparameters
-from ngbench.report.exports import format_table, write_text
+from ngbench.report.exports import format_table
 from ngbench.report.tables import print_columns
 from ngbench.report.units import DASH, format_count, format_number, format_seconds, format_share
 from ngbench.results.record import Document, EnvironmentRecord, RunRecord

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ngbench import files
 from ngbench.errors import RecordError
 from ngbench.results.record import SCHEMA_VERSION, Document, RunRecord
 
@@ -28,9 +29,7 @@ def load_document(path: Path) -> Document:
             schema; the message names the first key that does not.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecordError(f"cannot read the record {str(path)!r}: {error.strerror or error}") from error
+        content = json.loads(files.read_text(path, "the record", RecordError))
     except ValueError as error:
         raise RecordError(f"the record {str(path)!r} is not JSON: {error}") from error
     if not isinstance(content, dict):

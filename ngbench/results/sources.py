@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ngbench import files
 from ngbench.errors import RecordError
 from ngbench.results.documents import load_document, merge
 from ngbench.results.record import Document
@@ -20,16 +21,17 @@ def load_records(path: Path) -> Document | None:
     Raises:
         RecordError: there is nothing at the path, a file is no record of this schema version, or two files hold
             the same run.
+        PathError: the path, or a file in the directory, cannot be looked at.
     """
-    if not path.is_dir():
+    if not files.is_directory(path):
         return load_document(path)
-    files = sorted(path.glob(_RECORDS)) or sorted(path.glob("*.json"))
+    found = files.entries(path, _RECORDS) or files.entries(path, "*.json")
     # A name that begins with a dot is a file that is still being written.
-    files = [file for file in files if not file.name.startswith(".")]
-    if not files:
+    found = [file for file in found if not file.name.startswith(".")]
+    if not found:
         return None
     try:
-        merged = merge([load_document(file) for file in files])
+        merged = merge([load_document(file) for file in found])
     except RecordError as error:
         message = str(error)
         raise RecordError(message if str(path) in message else f"{message}, both in {str(path)!r}") from error

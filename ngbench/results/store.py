@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ngbench import files
 from ngbench.arms import file_slug
 from ngbench.errors import OutputError, RecordError
 from ngbench.results.documents import dump, load_document
@@ -42,7 +43,7 @@ def check_unused(directory: Path, *, resume: bool) -> None:
     Raises:
         OutputError: naming it.
     """
-    if not resume and directory.is_dir() and any(directory.iterdir()):
+    if not resume and files.is_directory(directory) and files.entries(directory):
         raise OutputError(
             f"the output directory {str(directory)!r} is already used; "
             "give another, or --resume to go on with what it holds"
@@ -73,15 +74,13 @@ class Store:
         self.directory = directory
         self._environment = environment
         self._marks = dict(marks or {})
-        if directory.exists() and not directory.is_dir():
-            raise OutputError(f"the output directory {str(directory)!r} is not a directory")
         try:
             directory.mkdir(parents=True, exist_ok=True)
             probe = directory / f".{os.getpid()}.part"
             probe.touch()
             probe.unlink()
         except OSError as error:
-            reason = error.strerror or error
+            reason = files.reason(directory, error)
             raise OutputError(f"the output directory {str(directory)!r} cannot be written: {reason}") from error
         check_unused(directory, resume=resume)
 
@@ -116,7 +115,7 @@ class Store:
         Raises:
             RecordError: a file is not the record of one run.
         """
-        return [self._load(path) for path in sorted(self.directory.glob("*-seed[0-9]*.json"))]
+        return [self._load(path) for path in files.entries(self.directory, "*-seed[0-9]*.json")]
 
     def _load(self, path: Path) -> RunRecord:
         runs = load_document(path).runs

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+from ngbench import files
 from ngbench.errors import StudyError, UnknownNameError
 from ngbench.located_yaml import LocatedYaml, load_yaml
 from ngbench.studies.models import Study
@@ -53,7 +54,7 @@ def _order(name: str) -> tuple[int, list[int], str]:
 
 
 def _directory() -> Iterator[Any]:
-    return files(__package__).iterdir()
+    return resources.files(__package__).iterdir()
 
 
 def find_study(name: str) -> Path:
@@ -65,13 +66,13 @@ def find_study(name: str) -> Path:
     """
     path = Path(name)
     if path.suffix in _SUFFIXES or len(path.parts) > 1:
-        if not path.is_file():
+        if not files.is_file(files.given_path(path)):
             raise StudyError(f"there is no study file {name!r}; ngbench list studies shows those of the package")
         return path
     names = study_names()
     if name not in names:
         raise UnknownNameError("study", name, names)
-    return Path(str(files(__package__).joinpath(f"{name}.yaml")))
+    return Path(str(resources.files(__package__).joinpath(f"{name}.yaml")))
 
 
 def load_study(path: Path) -> LoadedStudy:

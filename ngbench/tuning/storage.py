@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from ngbench.errors import OutputError, ParameterError, RecordError
-from ngbench.report.exports import check_destination
+from ngbench.files import check_destination
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage

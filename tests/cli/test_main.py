@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ngbench import __version__, cli
+from ngbench import errors as errors_of_ngbench
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -54,11 +55,15 @@ def test_an_exit_code_passes_through(run: Run) -> None:
     assert run("raise typer.Exit(3)") == (3, "", "")
 
 
-def test_an_unexpected_error_says_how_to_get_a_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_is_ours_and_says_what_to_report(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(cli.TRACEBACK_VARIABLE, raising=False)
     code, _, errors = run("raise KeyError('x')")
-    assert code == 1
-    assert errors.startswith("Error: unexpected KeyError: 'x' (set NGBENCH_TRACEBACK=1 to see where")
+    assert code == errors_of_ngbench.OUR_ERROR == 70
+    assert errors.startswith("Error: unexpected KeyError at ngbench/cli/__init__.py:")
+    assert errors.endswith(
+        ": 'x' (an error of ngbench: please report this line with the output of ngbench env; "
+        "NGBENCH_TRACEBACK=1 shows the traceback)\n"
+    )
     assert "Traceback" not in errors
 
 
@@ -126,4 +131,4 @@ def test_a_reader_that_goes_away_ends_the_output_quietly(tmp_path: Path) -> None
     process.stdout.close()
     assert process.stderr is not None
     errors = process.stderr.read()
-    assert (process.wait(), errors) == (1, b"")
+    assert (process.wait(), errors) == (0, b"")

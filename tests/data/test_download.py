@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ngbench.data.download import RemoteFile, download
-from ngbench.errors import DataError
+from ngbench.errors import DataError, PathError
 
 CONTENT = bytes(range(256)) * 4096
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
@@ -200,7 +200,7 @@ def test_server_that_speaks_no_http_is_one_sentence(tmp_path: Path) -> None:
 
 def test_directory_that_cannot_be_made_is_named(site: Site, tmp_path: Path) -> None:
     (tmp_path / "occupied").write_text("a file")
-    with pytest.raises(DataError, match=r"cannot write .*occupied"):
+    with pytest.raises(PathError, match=r"occupied' is not a directory"):
         download(RemoteFile("file.bin", (site.url(),), SHA256), tmp_path / "occupied" / "below")
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ngbench.errors import RecordError
+from ngbench import files
+from ngbench.errors import RecordError, UsageError
 from ngbench.results.documents import load_document
 from ngbench.results.record import Document
 
@@ -29,43 +30,43 @@ class Source:
     document: Document
 
 
-def read_sources(paths: Sequence[Path]) -> tuple[list[Source], list[RecordError]]:
+def read_sources(paths: Sequence[Path]) -> tuple[list[Source], list[UsageError]]:
     """The records in the files and in the directories, at any depth, each file once.
 
     Returns:
         What could be read, and one error for each file or directory that could not.
     """
     sources: list[Source] = []
-    errors: list[RecordError] = []
+    errors: list[UsageError] = []
     seen: set[Path] = set()
     for path, name in zip(paths, _names(paths), strict=True):
         try:
-            files = list(_files(path))
-        except RecordError as error:
+            found = _files(path)
+        except UsageError as error:
             errors.append(error)
             continue
-        for file in files:
-            if file.resolve() in seen:
-                continue
-            seen.add(file.resolve())
+        for file in found:
             try:
+                resolved = files.resolve(file)
+                if resolved in seen:
+                    continue
+                seen.add(resolved)
                 sources.append(Source(file, name, load_document(file)))
-            except RecordError as error:
+            except UsageError as error:
                 errors.append(error)
     return sources, errors
 
 
-def _files(path: Path) -> Iterator[Path]:
-    if not path.exists():
+def _files(path: Path) -> list[Path]:
+    if not files.exists(path):
         raise RecordError(f"there is no record {str(path)!r}; give directories of records or exported JSON files")
-    if not path.is_dir():
-        yield path
-        return
+    if not files.is_directory(path):
+        return [path]
     # A name that begins with a dot is a file that is still being written.
-    found = [file for file in sorted(path.rglob("*.json"), key=_natural) if not file.name.startswith(".")]
+    found = [file for file in sorted(files.files_below(path, ".json"), key=_natural) if not file.name.startswith(".")]
     if not found:
         raise RecordError(f"the directory {str(path)!r} holds no record (*.json)")
-    yield from found
+    return found
 
 
 def _natural(path: Path) -> list[list[str | int]]:
@@ -75,8 +76,8 @@ def _natural(path: Path) -> list[list[str | int]]:
 
 def _names(paths: Sequence[Path]) -> list[str]:
     """The last parts of each path, as many as tell all of them apart."""
-    resolved = [path.resolve() for path in paths]
-    parts = [(path.parent / (path.name if path.is_dir() else path.stem)).parts for path in resolved]
+    resolved = [files.resolve(path) for path in paths]
+    parts = [(path.parent / (path.name if files.is_directory(path) else path.stem)).parts for path in resolved]
     depth = 1
     while depth < max(map(len, parts), default=0) and len({part[-depth:] for part in parts}) < len(set(resolved)):
         depth += 1

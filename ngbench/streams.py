@@ -1,0 +1,128 @@
+"""Standard output and standard error that outlast whatever they lead to.
+
+A stream may be closed, lead to a full disk, to a reader that went away, or have an encoding without the character that
+is written. None of that may end a command before its results are kept, or change its verdict. So characters are
+replaced, and what the system refuses is kept for :func:`write_out` and for the end of the program instead of raised.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
+
+from ngbench.errors import OutputError
+
+__all__ = ["lasting_streams", "stdout_problem", "write_out"]
+
+
+class _Lasting:
+    """A text stream that keeps the first error of the system in ``problem``, and goes on into nothing."""
+
+    def __init__(self, stream: TextIO, problem: OSError | None = None) -> None:
+        self._stream = stream
+        self.problem = problem
+        self.told = False
+
+    def write(self, text: str) -> int:
+        with self._outlasted():
+            self._stream.write(text)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        with self._outlasted():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @contextmanager
+    def _outlasted(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._give_up(error)
+        except ValueError:
+            # Somebody's code closed it.
+            if not self._stream.closed:
+                raise
+            self._give_up(OSError(errno.EBADF, "it is closed"))
+
+    def _give_up(self, error: OSError) -> None:
+        self.problem = self.problem or error
+        # What is in the buffer would be refused again, at the latest when the interpreter ends.
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+
+@contextmanager
+def lasting_streams() -> Iterator[None]:
+    """Within it, writing to ``sys.stdout`` and ``sys.stderr`` raises nothing."""
+    _fill_descriptors()
+    before = sys.stdout, sys.stderr
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        sys.stdout, sys.stderr = (_lasting(stream, nowhere) for stream in before)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            sys.stdout, sys.stderr = before
+
+
+def write_out(text: str) -> None:
+    """Write what was asked for on standard output, where it can be lost.
+
+    Raises:
+        OutputError: it is closed or the system refuses it. A reader who goes away has read all that was wanted.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        raise OutputError(_sentence(error)) from error
+    problem = stdout_problem()
+    if problem is not None:
+        raise OutputError(problem)
+
+
+def stdout_problem() -> str | None:
+    """Why standard output could not take what was written, in one sentence, the first time that this is asked."""
+    stream: Any = sys.stdout
+    if not isinstance(stream, _Lasting) or stream.told:
+        return None
+    if stream.problem is None or isinstance(stream.problem, BrokenPipeError):
+        return None
+    stream.told = True
+    return _sentence(stream.problem)
+
+
+def _sentence(error: OSError) -> str:
+    return f"cannot write to standard output: {error.strerror or error}"
+
+
+def _lasting(stream: TextIO | None, nowhere: TextIO) -> Any:
+    if stream is None:
+        return _Lasting(nowhere, OSError(errno.EBADF, "it is closed"))
+    with suppress(AttributeError, ValueError):
+        stream.reconfigure(errors="replace")  # type: ignore[attr-defined]
+    return _Lasting(stream)
+
+
+def _fill_descriptors() -> None:
+    """Keep a file that is opened later from becoming standard output, where that is closed."""
+    while True:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+        if descriptor > 2:
+            os.close(descriptor)
+            return
+        os.set_inheritable(descriptor, True)
