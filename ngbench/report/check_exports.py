@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from ngbench.report.check_columns import Row, rows
+from ngbench.report.escaping import workflow_command
 from ngbench.report.units import DASH
 from ngbench.results.gate import Comparison, Report
 from ngbench.results.verdict import Verdict
@@ -60,12 +61,12 @@ def format_annotations(report: Report) -> str:
     inconclusive = "error" if report.fail_on_inconclusive else "warning"
     levels = {Verdict.WORSE: "error", Verdict.INCONCLUSIVE: inconclusive}
     lines = [
-        _annotation(levels[row.verdict], f"ngbench: {row.metric} of {row.arm}", _message(row))
+        workflow_command(levels[row.verdict], f"ngbench: {row.metric} of {row.arm}", _message(row))
         for row in rows(report)
         if row.verdict in levels
     ]
     lines += [
-        _annotation("error", "ngbench: not comparable", f"{problem.subject}: {problem.reason}")
+        workflow_command("error", "ngbench: not comparable", f"{problem.subject}: {problem.reason}")
         for problem in report.problems
     ]
     return "".join(f"{line}\n" for line in lines)
@@ -76,13 +77,3 @@ def _message(row: Row) -> str:
         return f"{row.verdict.value}: {row.note}"
     message = f"{row.verdict.value}: {row.baseline} before, {row.current} now, {row.change}, {row.allowed} allowed"
     return f"{message}; {row.note}" if row.note else message
-
-
-def _annotation(level: str, title: str, message: str) -> str:
-    return f"::{level} title={_escape(title, ':,')}::{_escape(message, '')}"
-
-
-def _escape(text: str, also: str) -> str:
-    for character in f"%\r\n{also}":
-        text = text.replace(character, f"%{ord(character):02X}")
-    return text
