@@ -109,7 +109,10 @@ class Trial:
     def backward_on(self, inputs: Tensor, targets: Tensor, scale: float = 1.0) -> float:
         """Add the gradient of these examples, and return their loss."""
         with isolated(self.device, self.random) as after:
-            loss = self.problem.task.likelihood.loss(self.model(inputs), targets)
+            likelihood = self.problem.task.likelihood
+            with likelihood.given(targets):
+                outputs = self.model(inputs)
+            loss = likelihood.loss(outputs, targets)
             (loss * scale).backward()  # type: ignore[no-untyped-call]
         self.random = after
         return float(loss.detach())

@@ -52,21 +52,33 @@ class Wasserstein(Likelihood):
     are the mean of a unit-variance normal: the derivative of the negative log-likelihood at a target drawn from it
     is a standard normal direction, and ``E[t tᵀ] = I``. So ``sampled`` and ``exact`` give ``E[∇z ∇zᵀ]``, on the
     scale of ``empirical``, where the directions are the ±1 of the loss.
+
+    Directions are those of each example, in the shape of the outputs ``(m, ...)``, or the same for all, ``(...)``.
     """
 
     def per_example_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        _check_directions(outputs, targets)
         return (outputs * targets).flatten(1).sum(1)
 
     def sample(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return torch.empty_like(outputs).normal_(generator=generator)
 
     def output_derivative(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        _check_directions(outputs, targets)
         return targets.expand_as(outputs).clone()
 
     def fisher_columns(self, outputs: Tensor) -> Tensor:
         scores = outputs[0].numel()
         columns = torch.eye(scores, dtype=outputs.dtype, device=outputs.device)
         return columns[:, None].expand(scores, len(outputs), scores).reshape(scores, *outputs.shape)
+
+
+def _check_directions(outputs: Tensor, targets: Tensor) -> None:
+    if outputs.ndim < 2 or targets.shape not in (outputs.shape, outputs.shape[1:]):
+        raise ValueError(
+            f"directions of shape {tuple(targets.shape)} do not fit scores of shape {tuple(outputs.shape)}:"
+            " scores are (m, ...), and directions are of their shape with or without the m examples"
+        )
 
 
 class CriticModel(nn.Module):

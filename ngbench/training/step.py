@@ -43,7 +43,7 @@ class TrainingStep:
         *,
         keep_outputs: bool = False,
     ) -> None:
-        self._loss = problem.task.likelihood.loss
+        self._likelihood = problem.task.likelihood
         self._augment = problem.data.augment
         self._inputs = data.train_inputs
         self._targets = data.train_targets
@@ -75,8 +75,9 @@ class TrainingStep:
         self.batch = (inputs, targets)
         self._optimizer.zero_grad()
         recorder.switch("forward")
-        outputs = self._model(inputs)
-        loss = self._loss(outputs, targets)
+        with self._likelihood.given(targets):
+            outputs = self._model(inputs)
+        loss = self._likelihood.loss(outputs, targets)
         if not self._keeps_outputs:
             # What the loss does not need for its gradient is free before the backward pass, as in a plain loop.
             outputs = None

@@ -64,7 +64,9 @@ class StepComparer:
         self._replica.zero_grad()
         self._capture.due = True
         with isolated(inputs.device):
-            self._likelihood.loss(self._replica(inputs), targets).backward()  # type: ignore[no-untyped-call]
+            with self._likelihood.given(targets):
+                outputs = self._replica(inputs)
+            self._likelihood.loss(outputs, targets).backward()  # type: ignore[no-untyped-call]
         blocks = self._capture.take()
         gradients = {layer: gradient for layer in blocks if (gradient := layer.gradient()) is not None}
         try:

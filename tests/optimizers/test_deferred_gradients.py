@@ -13,7 +13,7 @@ from torch import nn
 from ngbench.curvature.approximations import kfac
 from ngbench.curvature.curvatures import KroneckerCurvature
 from ngbench.curvature.damped import GramInverse
-from ngbench.curvature.likelihoods import Bernoulli, Gaussian
+from ngbench.curvature.likelihoods import Gaussian
 from ngbench.curvature.linear import LinearBlock
 from ngbench.optimizers.exact import block_diagonal_ng, exact_ng
 from ngbench.optimizers.natural_gradient import NaturalGradient
@@ -511,11 +511,3 @@ def test_single_precision_under_autocast_keeps_the_precision_of_the_weights():
     optimizer.step()
     assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
     assert not torch.equal(model[0].weight, before["0.weight"])
-
-
-def test_a_sampled_derivative_is_that_at_sampled_targets():
-    outputs = torch.randn(50, 4, dtype=torch.float64)
-    first, second = (torch.Generator().manual_seed(3) for _ in range(2))
-    bernoulli = Bernoulli()
-    expected = bernoulli.output_derivative(outputs, bernoulli.sample(outputs, first))
-    assert torch.equal(bernoulli.sampled_derivative(outputs, second), expected)
