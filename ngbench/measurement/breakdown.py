@@ -34,7 +34,7 @@ class Breakdown:
                 total = PhaseTotal(cost.seconds_total, cost.calls)
                 breakdown._totals.setdefault(kind, {})[name] = total
                 if cost.flops is not None and cost.bytes is not None:
-                    operations = Operations(cost.flops, cost.bytes)
+                    operations = Operations(cost.flops, cost.bytes, cost.unknown_operators)
                     breakdown._operations.setdefault(kind, {})[name] = operations
             for rounds, seconds_by_round, calls_by_round in (
                 (breakdown._rounds, record.seconds_by_round, record.calls_by_round),
@@ -77,12 +77,14 @@ class Breakdown:
                     calls=phases[name].calls,
                     flops=operations.flops if operations else None,
                     bytes=operations.bytes if operations else None,
+                    unknown_operators=operations.unknown if operations else 0,
                 )
         return PhaseRecord(
             seconds_total=sum(cost.seconds_total for cost in costs.values()),
             calls=sum(cost.calls for cost in costs.values()),
             flops=_per_call((cost.calls, cost.flops) for cost in costs.values()),
             bytes=_per_call((cost.calls, cost.bytes) for cost in costs.values()),
+            unknown_operators=max((cost.unknown_operators for cost in costs.values()), default=0),
             by_kind=costs,
             seconds_by_round=[_total(phases, name).amount for phases in self._rounds],
             calls_by_round=[_total(phases, name).calls for phases in self._rounds],

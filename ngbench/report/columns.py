@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ngbench.report.summary import Arm
+from ngbench.report.summary import Arm, PhaseSummary
 from ngbench.report.units import (
     DASH,
     format_bytes,
@@ -176,17 +176,19 @@ def format_breakdown(arm: Arm) -> list[Column]:
         Column("time\nper call", [format_seconds(phase.seconds_per_call) for phase in phases] + [DASH]),
         Column("time\nper step", [format_seconds(part) for part in per_step]),
         Column("share", [format_share(phase.share) for phase in phases] + [format_share(1.0)]),
-        Column("operations\nper call", [_with_unit(phase.flops, "FLOP") for phase in phases] + [DASH]),
+        Column("operations\nper call", [_operations(phase) for phase in phases] + [DASH]),
         Column("bytes\nper call", [format_bytes(phase.bytes) for phase in phases] + [DASH]),
         Column("calls", [DASH if phase.calls is None else f"{phase.calls:,}" for phase in phases] + [DASH]),
     ]
 
 
-def _with_unit(count: float | None, unit: str) -> str:
-    shown = format_count(count)
-    if shown == DASH or shown == "0":
+def _operations(phase: PhaseSummary) -> str:
+    shown = format_count(phase.flops)
+    if shown == DASH:
         return shown
-    return f"{shown}{unit}" if " " in shown else f"{shown} {unit}"
+    if shown != "0":
+        shown += "FLOP" if " " in shown else " FLOP"
+    return shown if phase.all_known else f"≥ {shown}"
 
 
 def format_notes(arms: Sequence[Arm]) -> list[str]:
@@ -205,7 +207,18 @@ def format_notes(arms: Sequence[Arm]) -> list[str]:
         notes.append("Where two numbers of rounds are given, the second is the ratio's.")
     if any(arm.reached and len(arm.runs) > 1 for arm in arms):
         notes.append("To the target: mean over the seeds that reached it (how many did).")
-    return notes + [note for arm in arms for note in _early_stops(arm)]
+    return notes + [note for arm in arms for note in (*_uncounted(arm), *_early_stops(arm))]
+
+
+def _uncounted(arm: Arm) -> Iterator[str]:
+    """What the operations of the arm's phases leave out, and why there are none."""
+    if unknown := sorted({name for run in arm.runs for name in run.unknown_operators}):
+        yield (
+            f"{arm.label}: operations at least (≥), without those of {', '.join(unknown)}, "
+            "for which there is no formula."
+        )
+    for error in sorted({run.operations_error for run in arm.runs if run.operations_error}):
+        yield f"{arm.label}: no operations were counted ({error})."
 
 
 def _early_stops(arm: Arm) -> Iterator[str]:

@@ -41,6 +41,7 @@ class PhaseSummary:
         share: of the time of all steps, between 0 and 1.
         flops: operations of a call.
         bytes: bytes that a call reads and writes.
+        all_known: whether the operations are all of them, and none has no formula.
         calls: over all seeds.
     """
 
@@ -51,6 +52,7 @@ class PhaseSummary:
     flops: float | None
     bytes: float | None
     calls: int | None
+    all_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -247,4 +249,5 @@ def _phase_cost(name: str, runs: Sequence[RunRecord], steps: int, total: float) 
         flops=per_call([(record.flops, record.calls) for record in records]),
         bytes=per_call([(record.bytes, record.calls) for record in records]),
         calls=calls,
+        all_known=not any(record.unknown_operators for record in records),
     )

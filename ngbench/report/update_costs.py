@@ -30,13 +30,18 @@ def format_update_costs(arms: Sequence[Arm]) -> list[Column]:
         Column("arm", [arm.label for arm, _, _ in rows], left=True),
         Column("quantity", [PREDICTED_PHASES[phase.name] for _, phase, _ in rows], left=True),
         Column("time\nper call", [format_seconds(phase.seconds_per_call) for _, phase, _ in rows]),
-        Column("operations\nmeasured", [format_count(phase.flops) for _, phase, _ in rows]),
+        Column("operations\nmeasured", [_measured(phase) for _, phase, _ in rows]),
         Column("operations\npredicted", [DASH if p is None else format_count(p.operations) for _, _, p in rows]),
         Column("measured /\npredicted", [_ratio(phase, prediction) for _, phase, prediction in rows]),
         Column("order\n(Table 3.1)", [DASH if p is None else p.order for _, _, p in rows], left=True),
         Column("iterations\nper layer", [_iterations(arm, phase) for arm, phase, _ in rows]),
     ]
     return [column for column in columns if not column.empty]
+
+
+def _measured(phase: PhaseSummary) -> str:
+    shown = format_count(phase.flops)
+    return shown if phase.all_known or shown == DASH else f"≥ {shown}"
 
 
 def _ratio(phase: PhaseSummary, prediction: Prediction | None) -> str:

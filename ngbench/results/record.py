@@ -116,12 +116,15 @@ class PhaseCost(_Part):
 
     ``flops`` and ``bytes`` are per call, counted on probe steps outside the run: floating-point operations of
     matrix products, convolutions and factorisations, and bytes read and written by tensor operations.
+    ``unknown_operators`` is how many calls of operators without a formula are left out of ``flops``; the run's key of
+    that name says which.
     """
 
     seconds_total: Seconds
     calls: Count
     flops: Count | None = None
     bytes: Count | None = None
+    unknown_operators: Count = 0
 
 
 class PhaseRecord(PhaseCost):
@@ -218,6 +221,10 @@ class RunRecord(_Part):
     history: History = History()
     steps: StepsRecord = StepsRecord()
     phases: dict[str, PhaseRecord] = {}
+    unknown_operators: list[str] = []
+    """Called in the steps whose operations were counted, without a formula: the counts of phases leave them out."""
+    operations_error: str | None = None
+    """Why no operations were counted, where they were to be."""
     memory: MemoryRecord = MemoryRecord()
     layers: list[LayerRecord] = []
     diagnostics: dict[str, list[Any]] = {}

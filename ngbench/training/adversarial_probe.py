@@ -11,7 +11,7 @@ from ngbench.training.adversarial_config import AdversarialConfig
 from ngbench.training.adversarial_problem import AdversarialProblem, epoch_draws, player_optimizers
 from ngbench.training.adversarial_step import AdversarialStep
 from ngbench.training.players import initial_players
-from ngbench.training.probe import STEPS, step_operations
+from ngbench.training.probe import STEPS, Counted, step_operations
 from ngbench.training.randomness import isolated, seeded_state
 
 __all__ = ["probe_adversarial_operations"]
@@ -19,7 +19,7 @@ __all__ = ["probe_adversarial_operations"]
 
 def probe_adversarial_operations(
     problem: AdversarialProblem, config: AdversarialConfig, images: Tensor, dtype: torch.dtype
-) -> dict[StepKind, dict[str, Operations]]:
+) -> Counted:
     """The operations of one call of each phase, for each kind of step that the first iterations show.
 
     One critic step an iteration is enough, since counts are of one call. The random state of the process is as
@@ -48,4 +48,4 @@ def probe_adversarial_operations(
             step(draw)
             kind, phases = step_operations(recorder)
             counts[kind] = phases
-    return counts
+    return Counted(counts, counter.unknown_names)

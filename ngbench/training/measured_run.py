@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -19,6 +20,7 @@ from ngbench.results.record import MemoryRecord, RunRecord
 from ngbench.training.checkpoint import Checkpoint, load_checkpoint
 from ngbench.training.config import RunConfig
 from ngbench.training.devices import resolve_dtype
+from ngbench.training.probe import Counted
 from ngbench.training.randomness import RandomState
 
 __all__ = ["MeasuredRun"]
@@ -60,16 +62,16 @@ class MeasuredRun(Generic[Config, ProblemType]):
         self._recorder: StepRecorder[Any] = StepRecorder(self._clock.mark, interruptions_of(self._device))
         self._breakdown = Breakdown()
 
-    def _set_operations(self, probe: Callable[[], Any]) -> None:
+    def _set_operations(self, probe: Callable[[], Counted]) -> None:
         """Take the operations of a step from ``probe``, or note why there are none."""
         try:
-            counts = probe()
+            counted = probe()
         except (ArithmeticError, NotImplementedError, RuntimeError) as error:
             # What cannot run while it is counted may still run: that is for the run itself to show.
-            note = f"{type(error).__name__}: {error}"
-            self._record = self._record.model_copy(update={"operations_error": note})
+            self._record.operations_error = shorten(f"{type(error).__name__}: {error}", 240, placeholder=" ...")
         else:
-            self._breakdown.set_operations(counts)
+            self._record.unknown_operators = counted.unknown_operators
+            self._breakdown.set_operations(counted.operations)
 
     def _start_memory(self, parameters: int) -> None:
         """Measure what is in use before training, with ``parameters`` bytes of weights."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,10 +15,23 @@ from ngbench.training.problem import DeviceData, Problem, initial_model, initial
 from ngbench.training.randomness import batches, epoch_generator, epoch_order, isolated, seeded_state
 from ngbench.training.step import TrainingStep
 
-__all__ = ["STEPS", "probe_operations", "step_operations"]
+__all__ = ["STEPS", "Counted", "probe_operations", "step_operations"]
 
 STEPS = 3
 """The first step refreshes whatever there is to refresh and sets up the state, the last is an ordinary one."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The operations of a few steps.
+
+    Attributes:
+        operations: of one call of each phase, for each kind of step.
+        unknown_operators: those that were called and have no formula, by name.
+    """
+
+    operations: dict[StepKind, dict[str, Operations]]
+    unknown_operators: list[str]
 
 
 def probe_operations(
@@ -30,7 +45,7 @@ def probe_operations(
     device: torch.device,
     dtype: torch.dtype,
     steps: int = STEPS,
-) -> dict[StepKind, dict[str, Operations]]:
+) -> Counted:
     """The operations of one call of each phase, for each kind of step that the first few steps show.
 
     ``steps`` is how many to take: a run of fewer has no other kinds. The random state of the process is as before, and
@@ -47,7 +62,7 @@ def probe_operations(
             step(index, epoch_generator(seed, 1, stream=1))
             kind, phases = step_operations(recorder)
             counts[kind] = phases
-    return counts
+    return Counted(counts, counter.unknown_names)
 
 
 def _endless(order: torch.Tensor, batch_size: int) -> Any:
@@ -59,12 +74,14 @@ def step_operations(recorder: StepRecorder[Operations]) -> tuple[StepKind, dict[
     """The kind of the one step that was recorded, and the operations of one call of each of its phases."""
     flops = recorder.collect(lambda start, end: end.flops - start.flops)
     moved = recorder.collect(lambda start, end: end.bytes - start.bytes)
+    unknown = recorder.collect(lambda start, end: end.unknown - start.unknown)
     recorder.clear()
     (kind,) = flops.kinds
     phases = {
         name: Operations(
             round(total.amount / max(total.calls, 1)),
             round(moved.phases[kind][name].amount / max(total.calls, 1)),
+            math.ceil(unknown.phases[kind][name].amount / max(total.calls, 1)),
         )
         for name, total in flops.phases[kind].items()
     }

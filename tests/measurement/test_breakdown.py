@@ -16,7 +16,9 @@ def example() -> Breakdown:
                 }
             )
         )
-    breakdown.set_operations({"plain": {"forward": Operations(100, 10)}, "refresh": {"forward": Operations(500, 50)}})
+    breakdown.set_operations(
+        {"plain": {"forward": Operations(100, 10)}, "refresh": {"forward": Operations(500, 50, 3)}}
+    )
     return breakdown
 
 
@@ -27,7 +29,7 @@ def test_phases_come_in_the_order_of_a_step_and_a_plugins_own_after_them() -> No
 def test_totals_add_up_over_kinds_and_operations_are_the_mean_call() -> None:
     forward = example().records()["forward"]
     assert (forward.seconds_total, forward.calls) == (10.0, 8)
-    assert (forward.flops, forward.bytes) == (200, 20)
+    assert (forward.flops, forward.bytes, forward.unknown_operators) == (200, 20, 3)
     assert (forward.by_kind["plain"].seconds_total, forward.by_kind["refresh"].flops) == (4.0, 500)
 
 

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from ngbench.curvature.parallel import map_layers
+from ngbench.measurement import formulas
 from ngbench.measurement.operations import Operations, count_operations
 
 
@@ -61,6 +62,89 @@ def test_flops_of_a_network_agree_with_those_of_torch_backward_included() -> Non
     with FlopCounterMode(display=False) as counter:
         action()
     assert count(action).flops == counter.get_total_flops() > 0
+
+
+@pytest.mark.parametrize(
+    ("in_place", "apart"),
+    [
+        (lambda a: a.clone().addmm_(a, a), lambda a: a.addmm(a, a)),
+        (lambda a: a[0].clone().addmv_(a, a[1]), lambda a: a[0].addmv(a, a[1])),
+        (lambda a: a.clone()[None].baddbmm_(a[None], a[None]), lambda a: a[None].baddbmm(a[None], a[None])),
+        (lambda a: a.addr_(a[0].clone(), a[1].clone()), lambda a: a.addr(a[0].clone(), a[1].clone())),
+    ],
+)
+def test_a_product_in_place_counts_as_one_that_is_not(
+    in_place: Callable[[Tensor], object], apart: Callable[[Tensor], object]
+) -> None:
+    counted = count(lambda: in_place(positive_definite(N)))
+    assert counted.flops == count(lambda: apart(positive_definite(N))).flops > 0
+    assert counted.unknown == 0
+
+
+def test_attention_counts_its_products() -> None:
+    query, key = torch.randn(2, 3, 5, 4, requires_grad=True), torch.randn(2, 3, 7, 4)
+    value = torch.randn(2, 3, 7, 6)
+    scores, values = 2 * 2 * 3 * 5 * 7 * 4, 2 * 2 * 3 * 5 * 7 * 6
+    attend = torch.nn.functional.scaled_dot_product_attention
+    assert count(lambda: attend(query, key, value)) == count(lambda: attend(query.detach(), key, value))
+    assert count(lambda: attend(query, key, value)).flops == scores + values
+    square = torch.randn(2, 3, 7, 4, requires_grad=True)
+    counted = count(lambda: attend(square, square, square).sum().backward())
+    assert counted.flops == 7 * 2 * 2 * 3 * 7 * 7 * 4
+    assert counted.unknown == 0
+
+
+def test_an_operator_without_a_formula_is_counted_as_unknown_by_its_name() -> None:
+    matrix = positive_definite(N)
+    with count_operations() as counter:
+        torch.fft.fft(matrix)
+        torch.linalg.matrix_exp(matrix)
+        torch.fft.fft(matrix)
+        matrix @ matrix
+    assert counter.unknown_names == ["aten._fft_r2c", "aten.linalg_matrix_exp"]
+    assert counter.mark().unknown == 3
+    assert counter.mark().flops == 2 * N**3
+
+
+def test_a_kernel_of_somebody_else_is_unknown() -> None:
+    with torch.library._scoped_library("planted", "DEF") as library:
+        library.define("twice(Tensor a) -> Tensor")
+        library.impl("twice", lambda a: a * 2, "CPU")
+        with count_operations() as counter:
+            assert torch.ops.planted.twice(torch.ones(3)).tolist() == [2, 2, 2]
+    assert counter.unknown_names == ["planted.twice"]
+
+
+def test_a_formula_that_does_not_fit_the_call_leaves_it_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def changed(first: Tensor, second: Tensor, new_argument: Tensor, **more: object) -> int:
+        raise NotImplementedError
+
+    monkeypatch.setitem(flop_registry, torch.ops.aten.bmm, changed)
+    formulas._formula.cache_clear()
+    try:
+        counted = count(lambda: torch.ones(2, 3, 3) @ torch.ones(2, 3, 3))
+    finally:
+        formulas._formula.cache_clear()
+    assert (counted.flops, counted.unknown) == (0, 1)
+
+
+def test_what_computes_no_products_is_not_unknown() -> None:
+    image = torch.rand(2, 4, 8, 8, requires_grad=True)
+    model = nn.Sequential(
+        nn.Upsample(scale_factor=2, mode="bilinear"), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.MaxPool2d(2),
+        nn.GroupNorm(2, 4), nn.ReflectionPad2d(1), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.LayerNorm(16), nn.GELU(),
+        nn.Dropout(0.5), nn.LogSoftmax(1),
+    )  # fmt: skip
+
+    def action() -> None:
+        loss = nn.functional.nll_loss(model(image), torch.tensor([0, 3]))
+        (loss + image.cumsum(1).sort().values.std() + image.flip(0).roll(1).amax()).backward()
+        for kind in (torch.optim.Adam, torch.optim.Adagrad, torch.optim.RMSprop, torch.optim.SGD):
+            kind(model.parameters(), lr=0.1).step()
+
+    with count_operations() as counter:
+        action()
+    assert counter.unknown_names == []
 
 
 KIB = 1024

@@ -25,7 +25,9 @@ def probe(problem: Problem, optimizer: str, **hyperparameters: Any) -> Any:
 
 
 def test_refresh_and_plain_steps_are_counted_apart(problem: Problem) -> None:
-    counts = probe(problem, "kfac", curvature_interval=100, inverse_interval=100, damping=0.1)
+    counted = probe(problem, "kfac", curvature_interval=100, inverse_interval=100, damping=0.1)
+    assert counted.unknown_operators == []
+    counts = counted.operations
     assert set(counts) == {"plain", "refresh"}
     assert set(counts["plain"]) == {"forward", "backward", "precondition", "update"}
     assert set(counts["refresh"]) == set(counts["plain"]) | {"curvature_backward", "accumulate", "refresh"}
