@@ -9,13 +9,17 @@ what a killed process was at is found and run again with the same point.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from ngbench.errors import RecordError
+from ngbench.tuning.marks import Identity, Marks
 from ngbench.tuning.samplers import Direction, Proposer, distributions
 from ngbench.tuning.storage import SharedStorage
 from ngbench.tuning.workers import is_alive, this_worker
@@ -56,6 +60,8 @@ _WORSE_THAN_ANY = frozenset({"diverged", "target_not_reached", "no_value"})
 
 ATTEMPTS = 5
 """A trial whose process was killed so often is lost."""
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 _IDENTITY = "ngbench"
 _TRIAL, _WORKER, _SIGN, _RESULT = "trial", "worker", "last_sign", "result"
@@ -221,18 +227,33 @@ class Ledger:
     def attempts(self, label: str) -> list[Attempt]:
         """All attempts of the arm, in the order in which they began."""
         with self._shared.exclusive() as storage:
-            return _attempts(storage.get_all_trials(self._studies[label], deepcopy=False))
+            return _attempts(self._trials(storage, label))
+
+    def hurry(self) -> None:
+        """From now on, wait for other processes for a few seconds at most."""
+        self._shared.hurry()
 
     def _check(self, storage: BaseStorage) -> None:
-        for study in storage.get_all_studies():
+        with self._shared.reading():
+            studies = [
+                (study, bool(storage.get_all_trials(study._study_id, deepcopy=False)))
+                for study in storage.get_all_studies()
+            ]
+        for study, used in studies:
             there = study.user_attrs.get(_IDENTITY)
             if there is None:
-                if storage.get_all_trials(study._study_id, deepcopy=False):
+                if used:
                     raise RecordError(
                         f"the storage {str(self._shared.path)!r} holds the study {study.study_name!r}, "
                         "which ngbench tune did not make"
                     )
                 continue
+            self._validate(Identity, there, f"study {study.study_name!r}")
+            if len(study.directions) != 1:
+                raise RecordError(
+                    f"the storage {str(self._shared.path)!r} is corrupt: study {study.study_name!r} has "
+                    f"{len(study.directions)} directions, it must have one"
+                )
             differences = list(_differences(there["search"], self._common))
             if study.study_name in self._arms:
                 arm = json.loads(json.dumps(self._arms[study.study_name].identity))
@@ -245,7 +266,8 @@ class Ledger:
     def _study(self, storage: BaseStorage, arm: SearchedArm) -> int:
         from optuna.study import StudyDirection
 
-        names = {study.study_name: study._study_id for study in storage.get_all_studies()}
+        with self._shared.reading():
+            names = {study.study_name: study._study_id for study in storage.get_all_studies()}
         if arm.label in names:
             identifier = names[arm.label]
         else:
@@ -260,8 +282,7 @@ class Ledger:
         """The arm's attempts, of which those whose process is gone are written down as killed."""
         from optuna.trial import TrialState
 
-        identifier = self._studies[label]
-        found = storage.get_all_trials(identifier, deepcopy=False)
+        found = self._trials(storage, label)
         dead = [
             trial
             for trial in found
@@ -274,7 +295,47 @@ class Ledger:
             lost = killed[trial.user_attrs[_TRIAL]] + 1 >= ATTEMPTS
             outcome = Outcome("lost" if lost else "killed", message="the process that ran it was killed")
             _write(storage, trial._trial_id, TrialState.FAIL, outcome, counts=lost)
-        return storage.get_all_trials(identifier, deepcopy=False)
+        return self._trials(storage, label)
+
+    def _trials(self, storage: BaseStorage, label: str) -> list[FrozenTrial]:
+        """The arm's attempts as the storage has them.
+
+        Raises:
+            RecordError: they are not what ngbench writes.
+        """
+        with self._shared.reading():
+            found = storage.get_all_trials(self._studies[label], deepcopy=False)
+            for trial in found:
+                self._check_attempt(trial, label)
+        return found
+
+    def _check_attempt(self, trial: FrozenTrial, label: str) -> None:
+        where = f"attempt {trial.number} of {label!r}"
+        marks = self._validate(Marks, trial.user_attrs, where)
+        space = self._arms[label].proposer.space
+        wrong = None
+        if trial.params.keys() != space.keys():
+            wrong = f"it tries {', '.join(map(str, trial.params)) or 'nothing'}, not {', '.join(space) or 'nothing'}"
+        elif others := [name for name, value in trial.params.items() if not space[name].holds(value)]:
+            wrong = f"{others[0]}={trial.params[others[0]]} is not searched"
+        elif trial.state.is_finished():
+            told = marks.result.outcome.name if marks.result is not None else None
+            if told not in outcome_help or told == "running":
+                wrong = f"it is over, and what came of it is {told!r}"
+            elif not (told != "done" if trial.value is None else math.isfinite(trial.value)):
+                wrong = f"it is {told}, and its value is {trial.value}"
+        if wrong is not None:
+            raise RecordError(f"the storage {str(self._shared.path)!r} is corrupt: {where}: {wrong}")
+
+    def _validate(self, model: type[_Model], content: Any, where: str) -> _Model:
+        try:
+            return model.model_validate(content)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise RecordError(
+                f"the storage {str(self._shared.path)!r} is corrupt: {where} at {key}: {first['msg']}"
+            ) from error
 
     def _begin(self, storage: BaseStorage, arm: SearchedArm, number: int, found: Sequence[FrozenTrial]) -> Claim:
         from optuna.trial import TrialState, create_trial

@@ -214,6 +214,7 @@ class _Crew:
             everything_over = not any(thread.is_alive() for thread in threads)
             if not everything_over:
                 self._stopping.set()
+                self._ledger.hurry()
             while any(thread.is_alive() for thread in threads):
                 for executor in executors:
                     if isinstance(executor, KeptProcess):

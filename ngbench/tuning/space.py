@@ -32,6 +32,10 @@ class Choice:
         """The value as the storage of a search keeps it: plain, a tuple as text."""
         return format_value(value) if isinstance(value, (tuple, list)) else value
 
+    def holds(self, stored: Any) -> bool:
+        """Whether the storage may have this."""
+        return any(self.encode(value) == stored for value in self.values)
+
     def decode(self, stored: Any) -> Any:
         """The value that was stored."""
         return next(value for value in self.values if self.encode(value) == stored)
@@ -56,6 +60,10 @@ class Interval:
     def encode(self, value: Any) -> Any:
         """The value as the storage of a search keeps it."""
         return value
+
+    def holds(self, stored: Any) -> bool:
+        """Whether the storage may have this."""
+        return isinstance(stored, (int, float)) and self.low <= stored <= self.high
 
     def decode(self, stored: Any) -> Any:
         """The value that was stored."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
-from ngbench.errors import OutputError, ParameterError, RecordError
+from ngbench import locks
+from ngbench.errors import NgbenchError, OutputError, ParameterError, RecordError
 from ngbench.files import check_destination
+from ngbench.reading import MEBIBYTE, open_regular
+from ngbench.tuning.journal import mend
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -22,9 +24,14 @@ SUFFIXES = {
     "SQLite": (".db", ".sqlite", ".sqlite3"),
     "journal": (".journal", ".log", ".jsonl"),
 }
-_SQLITE_TIMEOUT = 120.0
 _SQLITE_HEAD = b"SQLite format 3\x00"
 _FOLLOWS = ".claim"
+
+# Our own processes exclude each other before Optuna is asked; these are for those of other programs, and of the dead.
+_SQLITE_TIMEOUT = 10.0
+_JOURNAL_GRACE = 5
+_HURRY = 5.0
+_LONGEST_JOURNAL = 1024 * MEBIBYTE
 
 
 class SharedStorage:
@@ -38,68 +45,115 @@ class SharedStorage:
 
     Raises:
         ParameterError: its suffix is none of :data:`SUFFIXES`.
-        OutputError: it cannot be written.
+        OutputError: it cannot be written, or another process keeps it.
         RecordError: it is no storage of its kind.
     """
 
     def __init__(self, path: Path) -> None:
+        import optuna
+
         self.path = path
         kind = next((kind for kind, suffixes in SUFFIXES.items() if path.suffix.lower() in suffixes), None)
         if kind is None:
             known = "; ".join(f"{', '.join(suffixes)} for {kind}" for kind, suffixes in SUFFIXES.items())
             raise ParameterError(f"storage {str(path)!r} has none of the known suffixes ({known})")
         check_destination(path)
+        self._is_journal = kind == "journal"
         self._lock = path.with_name(path.name + _FOLLOWS)
-        with self._held():
-            self._storage = self._open(kind)
+        self._hurried = False
+        # What it would say of each trial, and of the study made for each proposal, is said elsewhere.
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        with self._held(), self._explained(), self.reading():
+            self._storage = self._open_journal() if self._is_journal else self._open_sqlite()
 
     @contextmanager
     def exclusive(self) -> Iterator[BaseStorage]:
         """The storage, for as long as no other process uses it.
 
         Raises:
-            OutputError: it cannot be read or written.
-            RecordError: it is corrupt.
+            OutputError: it cannot be read or written, or another process keeps it.
         """
         with self._held(), self._explained():
+            # Since the last time a process may have been killed while it wrote.
+            if self._is_journal:
+                self._mend()
             yield self._storage
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
-        try:
-            # One lock for each use, so that threads exclude each other as processes do.
-            lock = FileLock(self._lock, thread_local=False)
-            lock.acquire()
-        except OSError as error:
-            raise OutputError(f"cannot lock {str(self._lock)!r}: {error.strerror or error}") from error
+    def reading(self) -> Iterator[None]:
+        """Around what Optuna makes of the content, which may be anything.
+
+        Raises:
+            RecordError: it is more than Optuna can make sense of.
+        """
+        import sqlalchemy.exc
+        from optuna.exceptions import StorageInternalError
+
         try:
             yield
-        finally:
-            lock.release()
+        except (NgbenchError, OSError, sqlalchemy.exc.SQLAlchemyError, StorageInternalError, sqlite3.Error):
+            raise
+        except Exception as error:
+            # Optuna checks nothing of what it reads, so that this is whatever the content leads it to.
+            text = " ".join(str(error).split())
+            raise RecordError(
+                f"the storage {str(self.path)!r} is corrupt or of another version of Optuna "
+                f"({type(error).__name__}: {text})"
+            ) from error
 
-    def _open(self, kind: str) -> BaseStorage:
-        import optuna
-        from optuna.storages import RDBStorage, get_storage
-        from optuna.storages.journal import JournalFileBackend, JournalStorage
+    def hurry(self) -> None:
+        """From now on, wait for other processes for a few seconds at most: somebody wants this one to end."""
+        self._hurried = True
 
-        # What it would say of each trial, and of the study made for each proposal, is said elsewhere.
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        with self._explained():
-            if kind == "journal":
-                return JournalStorage(JournalFileBackend(str(self.path)))
-            self._check_sqlite()
-            # It keeps finished trials in memory, which no one changes any more.
-            return get_storage(
-                RDBStorage(
-                    f"sqlite:///{self.path.absolute()}", engine_kwargs={"connect_args": {"timeout": _SQLITE_TIMEOUT}}
-                )
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        with locks.locked(self._lock, lambda: min(_HURRY, locks.PATIENCE) if self._hurried else locks.PATIENCE):
+            yield
+
+    def _open_journal(self) -> BaseStorage:
+        from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock, JournalStorage
+
+        self._read_head(0)
+        if self.path.exists() and self.path.stat().st_size > _LONGEST_JOURNAL:
+            raise RecordError(
+                f"the storage {str(self.path)!r} is longer than the {_LONGEST_JOURNAL // MEBIBYTE} MiB that are allowed"
             )
+        lock = JournalFileSymlinkLock(str(self.path), grace_period=_JOURNAL_GRACE)
+        # It passes over half a line at the end; what stands before is a journal if this succeeds.
+        storage = JournalStorage(JournalFileBackend(str(self.path), lock_obj=lock))
+        self._mend()
+        return storage
 
-    def _check_sqlite(self) -> None:
-        if self.path.exists() and self.path.stat().st_size:
-            with self.path.open("rb") as file:
-                if file.read(len(_SQLITE_HEAD)) != _SQLITE_HEAD:
-                    raise RecordError(f"the storage {str(self.path)!r} is no SQLite database")
+    def _mend(self) -> None:
+        if not mend(self.path):
+            raise RecordError(f"the storage {str(self.path)!r} is corrupt: its last line is none of a journal")
+
+    def _open_sqlite(self) -> BaseStorage:
+        from optuna.storages import RDBStorage, get_storage
+        from sqlalchemy.pool import QueuePool
+
+        head = self._read_head(len(_SQLITE_HEAD))
+        if head and head != _SQLITE_HEAD:
+            raise RecordError(f"the storage {str(self.path)!r} is no SQLite database")
+        path = self.path.absolute()
+
+        def connect() -> sqlite3.Connection:
+            return sqlite3.connect(path, timeout=_SQLITE_TIMEOUT, check_same_thread=False)
+
+        # A path in a URL would be read as one: it ends at a question mark, and Optuna fills in what is in braces.
+        # The storage keeps finished trials in memory, which no one changes any more.
+        return get_storage(RDBStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": QueuePool}))
+
+    def _read_head(self, length: int) -> bytes:
+        """The first bytes of the file, which is a regular one; none if it does not exist."""
+        try:
+            descriptor = open_regular(self.path)
+        except FileNotFoundError:
+            return b""
+        try:
+            return os.read(descriptor, length)
+        finally:
+            os.close(descriptor)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -116,5 +170,3 @@ class SharedStorage:
             raise OutputError(f"the storage {str(self.path)!r} cannot be used: {text}") from error
         except OSError as error:
             raise OutputError(f"the storage {str(self.path)!r} cannot be used: {error.strerror or error}") from error
-        except (ValueError, KeyError, AssertionError) as error:
-            raise RecordError(f"the storage {str(self.path)!r} is corrupt ({type(error).__name__}: {error})") from error
