@@ -364,11 +364,12 @@ def approximation_plugin(name: str) -> ApproximationPlugin:
     )
 
 
-def _with_positions(*, positions: Annotated[int, Range(minimum=0)] | Literal["all"] = "all") -> None:
+def _with_positions(*, positions: Annotated[int, Range(minimum=0)] | Literal["all", "filter"] = "all") -> None:
     """Carries the signature of the option that every approximation has.
 
     Args:
-        positions: pairs of positions of a convolution that count: all, or those at most so far apart on its grid.
+        positions: pairs of positions of a convolution that count: all, or those at most so far apart on its grid, or
+            filter, the width of the layer's own filter (3.4.3).
     """
 
 

@@ -276,8 +276,11 @@ def _semi_definite(matrix: Tensor) -> Tensor:
     return nearest
 
 
-def at_radius(approximation: Approximation, positions: int | Literal["all"]) -> Approximation:
-    """``approximation`` of the block cut off at pairs of positions that are at most ``positions`` apart (3.35-3.36)."""
+def at_radius(approximation: Approximation, positions: int | Literal["all", "filter"]) -> Approximation:
+    """``approximation`` of the block cut off at pairs of positions that are at most ``positions`` apart (3.35-3.36).
+
+    With ``"filter"`` these are, in each layer, as many as its own filter is wide (3.4.3).
+    """
     if positions == "all":
         return approximation
     return lambda block, previous: approximation(block.truncated(positions), previous)

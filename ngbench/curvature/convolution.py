@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -145,9 +146,9 @@ class ConvolutionBlock(PositionBlock):
                 total[:, -1] += g.sum((0, 2, 3))
         return total
 
-    def truncated(self, radius: int) -> FisherBlock:
+    def truncated(self, radius: int | Literal["filter"]) -> FisherBlock:
         super().truncated(radius)
-        return TruncatedBlock(self, radius)
+        return TruncatedBlock(self, max(self.geometry.kernel) if radius == "filter" else radius)
 
     def cross_layer_sums(self) -> tuple[Tensor, Tensor]:
         positions = self.positions * self.groups

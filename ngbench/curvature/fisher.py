@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -172,14 +172,18 @@ class FisherBlock(ABC):
                 total += torch.sum((g @ d).mul_(d @ a), dtype=torch.float64)
         return total / self.examples
 
-    def truncated(self, radius: int) -> FisherBlock:
+    def truncated(self, radius: int | Literal["filter"]) -> FisherBlock:
         """The block with only position pairs ``‖t − t'‖∞ ≤ radius`` of the grid (3.35); without a grid, all of it.
 
+        Args:
+            radius: ``"filter"`` takes the size of the layer's own filter, as section 3.4.3 does: k of a k × k one, the
+                larger side of another.
+
         Raises:
-            ValueError: the radius is negative.
+            ValueError: the radius is negative, or another text.
         """
-        if radius < 0:
-            raise ValueError(f"positions={radius} is not allowed: an int >= 0 or 'all'")
+        if radius != "filter" and (isinstance(radius, str) or radius < 0):
+            raise ValueError(f"positions={radius} is not allowed: an int >= 0 or 'all' or 'filter'")
         return self
 
     def dense(self) -> Tensor:

@@ -15,7 +15,8 @@ __all__ = ["FrechetDistance"]
 class FrechetDistance:
     """Scores generated images against real ones: ``‖μ_G − μ_r‖² + tr(Σ_G + Σ_r − 2 (Σ_G Σ_r)^½)``.
 
-    The mean and the covariance of either side are those of the features of all its images, in float64.
+    The mean and the covariance of either side are those of the features of all its images, in float64. The covariance
+    is the unbiased one, with 1/(m − 1), as in the published implementations of the distance; (5.34) writes 1/m.
 
     Args:
         network: gives the features.
@@ -32,10 +33,14 @@ class FrechetDistance:
         self._update(real, real=True)
 
     def score(self, generated: Iterable[Tensor]) -> float:
-        """The distance of batches of generated images, as the real ones; lower is better, 0 is the same moments."""
+        """The distance of batches of generated images, as the real ones; lower is better.
+
+        It is at least 0, and 0 for the same moments up to rounding.
+        """
         self._metric.reset()
         self._update(generated, real=False)
-        return float(self._metric.compute())
+        # A square root of rounding errors may come out above the traces. A NaN stays one.
+        return float(self._metric.compute().clamp(min=0))
 
     @torch.no_grad()
     def _update(self, batches: Iterable[Tensor], *, real: bool) -> None:

@@ -94,7 +94,7 @@ def _iterated(
     approximation: Callable[..., Estimate],
     options: Mapping[str, Any] | None = None,
     *,
-    positions: Annotated[int, Range(minimum=0)] | Literal["all"] = "all",
+    positions: Annotated[int, Range(minimum=0)] | Literal["all", "filter"] = "all",
     precision: Annotated[float, Range(above=0, below=1)] = approximations.PRECISION,
     max_iterations: Count = approximations.MAX_ITERATIONS,
     **shared: Any,
@@ -102,7 +102,8 @@ def _iterated(
     """Natural gradient with an approximation that is found by iteration.
 
     Args:
-        positions: pairs of positions of a convolution that count: all, or those at most so far apart on its grid.
+        positions: pairs of positions of a convolution that count: all, or those at most so far apart on its grid, or
+            filter, the width of the layer's own filter (3.4.3).
         precision: an iteration stops at a residual of this share of the largest singular value.
         max_iterations: it stops after so many products with the rearranged block and its transpose.
     """

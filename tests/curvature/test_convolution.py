@@ -200,9 +200,18 @@ def test_calls_of_different_sizes_add_their_gradients_and_share_their_grid():
     _close(g.trace(), trace)
 
 
-def test_a_negative_radius_is_refused():
-    with pytest.raises(ValueError, match=r"positions=-1 is not allowed: an int >= 0 or 'all'"):
-        Case(GEOMETRIES["plain"]).block.truncated(-1)
+@pytest.mark.parametrize(("kernel", "radius"), [(1, 1), (2, 2), (3, 3), ((1, 3), 3), ((2, 1), 2)])
+def test_the_radius_of_a_filter_is_its_own_size(kernel, radius):
+    case = Case({"kernel_size": kernel, "padding": 1}, examples=2, columns=2)
+    near = case.block.truncated("filter")
+    _check_products(near, case.fisher(radius))
+    assert float((near.dense() - case.fisher(radius - 1)).norm()) > 1e-3
+
+
+@pytest.mark.parametrize("radius", [-1, "most"])
+def test_what_is_no_radius_is_refused(radius):
+    with pytest.raises(ValueError, match=rf"positions={radius} is not allowed: an int >= 0 or 'all' or 'filter'"):
+        Case(GEOMETRIES["plain"]).block.truncated(radius)
 
 
 def test_a_truncated_block_has_no_jacobian():

@@ -50,8 +50,28 @@ def test_images_of_the_same_kind_are_near_and_the_same_images_are_at_zero(networ
     same = score.score(stripes(600, 2)[0].split(250))
     kind = score.score(stripes(600, 3)[0].split(250))
     other = score.score(torch.rand(600, 1, 16, 16).split(250))
-    assert abs(same) < 1e-6
+    assert 0 <= same < 1e-6
     assert 0 < kind < 0.02 * other
+
+
+@pytest.mark.parametrize("count", [2, 5, 64])
+def test_the_distance_of_images_from_themselves_is_not_negative(count: int) -> None:
+    torch.manual_seed(0)
+    features = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 16))
+    features.num_features = 16  # type: ignore[assignment]
+    network = FeatureNetwork(features, "classifier", 16, "random features", "0" * 64)
+    for seed in range(5):
+        images = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+        assert 0 <= FrechetDistance(network, [images], CPU).score([images]) < 1e-6
+
+
+def test_what_is_no_number_is_no_distance_of_zero() -> None:
+    features = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 16))
+    features.num_features = 16  # type: ignore[assignment]
+    distance = FrechetDistance(
+        FeatureNetwork(features, "classifier", 16, "random features", "0" * 64), [torch.rand(8, 3, 8, 8)], CPU
+    )
+    assert not distance.score([torch.full((8, 3, 8, 8), torch.nan)]) >= 0
 
 
 def test_score_grows_with_noise_and_repeats(network: FeatureNetwork) -> None:

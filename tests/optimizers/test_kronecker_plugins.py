@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import pytest
 import torch
 from dense import convolutions
+from torch import nn
 
 from ngbench import plugins
 from ngbench.curvature.likelihoods import Categorical
@@ -54,6 +55,23 @@ def test_options_of_the_search_change_the_estimate(options):
         _losses(optimizer, model, 1)
         factors.append(optimizer.curvature.factors["0"].terms[0][0])
     assert (factors[0] - factors[1]).norm() > 1e-3 * factors[0].norm()
+
+
+def test_each_layer_takes_the_size_of_its_own_filter_for_its_radius():
+    def factors(positions):
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.Conv2d(2, 3, 3, padding=1), nn.Tanh(), nn.Conv2d(3, 2, 1), nn.Tanh(), nn.Flatten(), nn.Linear(72, 3)
+        ).double()
+        optimizer = _build(kronecker.kpsvd, model, positions=positions, seed=0)
+        _losses(optimizer, model, 1)
+        return {name: factor.terms[0][0] for name, factor in optimizer.curvature.factors.items()}
+
+    found, three, one = factors("filter"), factors(3), factors(1)
+    for name, right, wrong in (("0", three, one), ("2", one, three)):
+        torch.testing.assert_close(found[name], right[name])
+        assert (found[name] - wrong[name]).norm() > 1e-3 * wrong[name].norm()
+    torch.testing.assert_close(found["5"], one["5"])
 
 
 def test_the_rank_is_the_number_of_products():

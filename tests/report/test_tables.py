@@ -102,7 +102,7 @@ def test_the_cost_of_an_update_stands_beside_the_order_that_is_predicted(make_do
     run = make_run("kfac")
     run.layers = [LayerRecord(name="0", d_in=10, d_out=4)]
     run.optimizer = OptimizerRecord(name="kfac", hyperparameters={})
-    flops = 3 * run.batch_size * (10**2 + 4**2)
+    flops = 6 * run.batch_size * (10**2 + 4**2)
     run.phases["accumulate"] = PhaseRecord(seconds_total=0.01, calls=2, flops=flops)
     text = shown(print_comparison, make_document(run, make_run("adam")), 160)
     assert "Cost per update, measured and predicted" in text

@@ -128,7 +128,7 @@ def test_numbers_of_a_run(name, expected):
 
 def test_predicted_operations_are_those_of_table_3_1():
     layers = [{"name": "0", "d_in": 3, "d_out": 2}]
-    assert number_of(_run(layers=layers), "phase.refresh.predicted") == 3**3 + 2**3
+    assert number_of(_run(layers=layers), "phase.refresh.predicted") == 2 * (3**3 + 2**3)
     assert number_of(_run(layers=layers), "phase.forward.predicted") is None
 
 

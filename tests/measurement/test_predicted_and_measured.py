@@ -1,0 +1,36 @@
+"""Predicted and measured operations are in one unit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from ngbench.curvature.approximations import kfac
+from ngbench.curvature.curvatures import KroneckerCurvature
+from ngbench.curvature.layers import find_layers
+from ngbench.curvature.likelihoods import Gaussian
+from ngbench.measurement.operations import count_operations
+from ngbench.results.predicted_costs import predict
+from ngbench.results.record import LayerRecord, OptimizerRecord, RunRecord
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(30, 20), (7, 50)])
+def test_a_product_with_the_inverse_takes_what_the_table_says(inputs: int, outputs: int) -> None:
+    model = nn.Linear(inputs, outputs, bias=False)
+    layers = find_layers(model)
+    (layer,) = layers.values()
+    curvature = KroneckerCurvature(layers, kfac, damping=0.1)
+    x = torch.randn(64, inputs)
+    derivatives = Gaussian().sampled_derivative(model(x).detach())
+    curvature.accumulate({layer: layer.block([layer.call(x, derivatives)])})
+    curvature.refresh()
+    with count_operations() as counter:
+        curvature.precondition({layer: torch.randn(outputs, inputs)})
+    run = RunRecord.model_construct(
+        optimizer=OptimizerRecord(name="kfac", hyperparameters={}),
+        batch_size=64,
+        layers=[LayerRecord(name="", d_in=inputs, d_out=outputs)],
+        diagnostics={},
+    )
+    assert counter.mark().flops == predict(run)["precondition"].operations
