@@ -24,6 +24,7 @@ from ngbench.errors import UsageError
 __all__ = ["ArmSpec", "file_slug", "format_arm", "parse_arms", "parse_settings", "refuse_identical"]
 
 _MAX_SLUG = 80
+_LONGEST_LABEL = 500
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ def parse_arms(options: Sequence[str]) -> list[ArmSpec]:
     seen: set[str] = set()
     refuse_identical((arm.label, arm.optimizer, arm.hyperparameters) for arm in arms)
     for arm in arms:
+        if len(arm.label) > _LONGEST_LABEL:
+            raise UsageError(
+                f"an arm is called {arm.label[:20]!r}… with {len(arm.label)} characters, a label has at most "
+                f"{_LONGEST_LABEL}: name it with LABEL@NAME:KEY=VALUE"
+            )
         if arm.label in seen:
             raise UsageError(f"two arms are called {arm.label!r}, name them apart with LABEL@NAME:KEY=VALUE")
         seen.add(arm.label)

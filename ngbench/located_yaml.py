@@ -6,9 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
+from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
+from yaml.error import Mark
 
 from ngbench import files
 from ngbench.errors import ParameterError
@@ -40,16 +43,19 @@ class LocatedYaml:
 
 
 def load_yaml(path: Path) -> LocatedYaml:
-    """Read a YAML file; it executes nothing.
+    """Read a YAML file; it executes nothing, and costs no more work than what is written in it.
 
     Raises:
-        ParameterError: the file cannot be read, is not YAML, or has a key twice; naming the file, and the line.
+        ParameterError: the file cannot be read, is not YAML, has a key twice, or is too long, too deep or, with all
+            its aliases followed, too large; naming the file, and the line.
     """
     return parse_yaml(files.read_text(path, error=ParameterError), str(path))
 
 
 def parse_yaml(text: str, name: str) -> LocatedYaml:
     """As :func:`load_yaml`, from a text; ``name`` is what messages call it."""
+    if len(text) > _LONGEST:
+        raise ParameterError(f"{name!r} has {len(text):,} characters, a file of settings has at most {_LONGEST:,}")
     loader = None
     try:
         loader = _Loader(text)
@@ -62,18 +68,54 @@ def parse_yaml(text: str, name: str) -> LocatedYaml:
         mark = error.problem_mark or error.context_mark
         line = f" line {mark.line + 1}" if mark is not None else ""
         raise ParameterError(f"{name!r}{line} is not YAML: {error.problem or error.context}") from error
-    except RecursionError as error:
-        raise ParameterError(f"{name!r} holds a value that contains itself") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise ParameterError(f"{name!r} is not YAML: {' '.join(str(error).split())}") from error
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        # The reader has no marks, and the scanner makes a character of any number.
+        line = "" if loader is None else f" line {loader.line + 1}"
+        raise ParameterError(f"{name!r}{line} is not YAML: {' '.join(str(error).split())}") from error
     finally:
         if loader is not None:
             loader.dispose()
     return LocatedYaml(name, value, lines)
 
 
+_LONGEST = 200_000
+_DEEPEST = 50
+_LARGEST = 20_000
+"""Values of a file, those that an alias stands for counted again."""
+_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map"))
+
+
 class _Loader(yaml.SafeLoader):
     """Plain values only, with the numbers of YAML 1.2: ``1e-4`` is a number there, and a text in YAML 1.1."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = 0
+        self._values = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._depth += 1
+        self._values += 1
+        try:
+            if self._depth > _DEEPEST:
+                raise ComposerError(None, None, f"it is nested deeper than {_DEEPEST} levels", self._mark())
+            if self._values > _LARGEST:
+                raise ComposerError(None, None, f"it has more than {_LARGEST:,} values", self._mark())
+            return cast("yaml.Node | None", super().compose_node(parent, index))
+        finally:
+            self._depth -= 1
+
+    def _mark(self) -> Mark:
+        return cast("Mark", self.peek_event().start_mark)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, OverflowError, LookupError, AttributeError, TypeError) as error:
+            kind = node.tag.rpartition(":")[2]
+            raise ConstructorError(
+                None, None, f"{str(node.value)[:40]!r} is no value of !!{kind}", node.start_mark
+            ) from error
 
 
 _Loader.add_implicit_resolver(
@@ -86,7 +128,17 @@ _Loader.add_implicit_resolver(
 def _locate(
     node: yaml.Node, path: tuple[Key, ...], lines: dict[tuple[Key, ...], int], name: str, loader: _Loader
 ) -> None:
-    lines.setdefault(path, node.start_mark.line + 1)
+    line = node.start_mark.line + 1
+    lines.setdefault(path, line)
+    if len(path) > _DEEPEST:
+        raise ParameterError(f"{name!r} line {line} has a value that contains itself, or is nested too deeply")
+    if len(lines) > _LARGEST:
+        raise ParameterError(f"{name!r} line {line}: with its aliases, it has more than {_LARGEST:,} values")
+    if node.tag not in _TAGS:
+        kind = node.tag.replace("tag:yaml.org,2002:", "!!")
+        raise ParameterError(
+            f"{name!r} line {line} has a value of the type {kind}, which is not allowed; a text can stand in quotes"
+        )
     if isinstance(node, yaml.SequenceNode):
         for at, item in enumerate(node.value):
             _locate(item, (*path, at), lines, name, loader)

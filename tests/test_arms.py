@@ -112,3 +112,9 @@ def test_different_labels_have_different_portable_file_names(pair: list[str]) ->
 def test_a_plain_label_is_its_own_file_name() -> None:
     assert file_slug("kfac-corrected") == "kfac-corrected"
     assert file_slug("kfac:damping=0.1").startswith("kfac-damping-0.1-")
+
+
+def test_a_label_that_no_table_could_show_is_refused():
+    with pytest.raises(UsageError, match=r"501 characters, a label has at most 500: name it with LABEL@NAME"):
+        parse_arms([f"{'x' * 501}@sgd"])
+    assert parse_arms([f"{'x' * 500}@sgd"])[0].label == "x" * 500

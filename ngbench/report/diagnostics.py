@@ -28,8 +28,7 @@ _PANELS = {
 
 
 def _values(arm: Arm, name: str) -> list[float]:
-    series = [run.diagnostics.get(name, []) for run in arm.runs]
-    return [value for points in series for _, value in points if value is not None]
+    return [value for run in arm.runs for _, value in run.diagnostic(name)]
 
 
 def format_diagnostics(arms: Sequence[Arm]) -> list[Column]:
@@ -68,7 +67,7 @@ def draw_diagnostics(document: Document, directory: str | Path) -> list[Path]:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name, title in _PANELS.items():
-            series = {label: runs[0].diagnostics.get(name, []) for label, runs in arms_of(document).items()}
+            series = {label: runs[0].diagnostic(name) for label, runs in arms_of(document).items()}
             if not any(series.values()):
                 continue
             figure = new_figure(7.5, 4.4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from ngbench import files
 from ngbench.errors import RecordError
-from ngbench.results.record import SCHEMA_VERSION, Document, RunRecord
+from ngbench.results.record import LARGEST_COUNT, LARGEST_NUMBER, LONGEST_NAME, SCHEMA_VERSION, Document, RunRecord
 
 __all__ = ["dump", "load_document", "merge", "without_non_finite"]
 
@@ -29,7 +30,11 @@ def load_document(path: Path) -> Document:
             schema; the message names the first key that does not.
     """
     try:
-        content = json.loads(files.read_text(path, "the record", RecordError))
+        content = _bounded(json.loads(files.read_text(path, "the record", RecordError), object_pairs_hook=_once))
+    except RecursionError as error:
+        raise RecordError(f"the record {str(path)!r} is invalid: {_TOO_DEEP}") from error
+    except _InvalidError as error:
+        raise RecordError(f"the record {str(path)!r} is invalid{error}") from error
     except ValueError as error:
         raise RecordError(f"the record {str(path)!r} is not JSON: {error}") from error
     if not isinstance(content, dict):
@@ -49,11 +54,8 @@ def load_document(path: Path) -> Document:
         key = ".".join(str(part) for part in first["loc"])
         raise RecordError(f"the record {str(path)!r} is invalid at {key}: {first['msg']}") from error
     for at, run in enumerate(document.runs):
-        for key in _uneven(run):
-            raise RecordError(
-                f"the record {str(path)!r} is invalid at runs.{at}.{key}: "
-                "its length differs from that of the lists beside it"
-            )
+        for key, reason in _contradictions(run):
+            raise RecordError(f"the record {str(path)!r} is invalid at runs.{at}.{key}: {reason}")
     return document
 
 
@@ -83,18 +85,87 @@ def merge(documents: Sequence[Document]) -> Document:
     return Document(environment=first, runs=runs, **extra)
 
 
-def _uneven(run: RunRecord) -> Iterator[str]:
-    """The keys of lists whose length differs from that of the lists beside them."""
-    history = run.history
-    epochs = len(history.epoch)
+_DEEPEST = 50
+_TOO_DEEP = f"it is nested deeper than {_DEEPEST} levels"
+
+
+class _InvalidError(Exception):
+    """What cannot stand in a record; the message goes on after the word invalid."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _InvalidError(f": it has the key {next(key for key in keys if keys.count(key) > 1)!r} twice")
+    return found
+
+
+def _bounded(value: Any, *path: str | int) -> Any:
+    """The value with ``None`` for each number that is not finite, or beyond what can be computed with.
+
+    Raises:
+        _InvalidError: it is nested too deeply, or holds an integer, a key or a text that nothing else could hold.
+    """
+    if isinstance(value, float):
+        return value if abs(value) <= LARGEST_NUMBER else None
+    if isinstance(value, int):
+        if abs(value) > LARGEST_COUNT:
+            raise _InvalidError(f"{_at(path)}: integers go up to 2**63 - 1")
+        return value
+    if isinstance(value, str):
+        if not _encodable(value):
+            raise _InvalidError(f"{_at(path)}: the text holds half of a surrogate pair")
+        return value
+    if not isinstance(value, dict | list):
+        return value
+    if len(path) >= _DEEPEST:
+        raise _InvalidError(f"{_at(path[:3])}: {_TOO_DEEP}")
+    if isinstance(value, list):
+        return [_bounded(part, *path, at) for at, part in enumerate(value)]
+    for key in value:
+        if len(key) > LONGEST_NAME or not _encodable(key):
+            raise _InvalidError(f"{_at(path)}: a key has at most {LONGEST_NAME} characters and no half of a pair")
+    return {key: _bounded(part, *path, key) for key, part in value.items()}
+
+
+def _at(path: Sequence[str | int]) -> str:
+    return f" at {'.'.join(map(str, path))}" if path else ""
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _contradictions(run: RunRecord) -> Iterator[tuple[str, str]]:
+    """Keys whose values contradict those beside them, and why."""
+    history, steps = run.history, run.steps
     beside = {name: getattr(history, name) for name in ("step", "train_loss", "validation_loss", "elapsed_seconds")}
     for key in ("metrics", "training_metrics"):
         beside |= {f"{key}.{name}": values for name, values in getattr(history, key).items()}
-    for name, values in beside.items():
-        if len(values) != epochs:
-            yield f"history.{name}"
-    if len(run.steps.kind) != len(run.steps.seconds):
-        yield "steps.kind"
+    lengths = [(f"history.{name}", len(values), len(history.epoch)) for name, values in beside.items()]
+    lengths.append(("steps.kind", len(steps.kind), len(steps.seconds)))
+    for name, phase in run.phases.items():
+        for kind in ("", "undisturbed_"):
+            calls, seconds = (getattr(phase, f"{kind}{what}_by_round") for what in ("calls", "seconds"))
+            lengths.append((f"phases.{name}.{kind}calls_by_round", len(calls), len(seconds)))
+    for key, length, other in lengths:
+        if length != other:
+            yield key, "its length differs from that of the lists beside it"
+    if not all(before < after for before, after in pairwise(history.epoch)):
+        yield "history.epoch", "epochs must ascend"
+    ascending = {"history.step": history.step, "history.elapsed_seconds": history.elapsed_seconds}
+    for key, values in {**ascending, "steps.turns": steps.turns}.items():
+        if not all(before <= after for before, after in pairwise(values)):  # type: ignore[operator]
+            yield key, "its values must not descend"
+    if steps.turns and steps.turns[-1] > len(steps.seconds):
+        yield "steps.turns", f"a turn ends after step {steps.turns[-1]}, and there are {len(steps.seconds)} steps"
+    if steps.interrupted and max(steps.interrupted) >= len(steps.seconds):
+        yield "steps.interrupted", f"it names step {max(steps.interrupted)}, and there are {len(steps.seconds)} steps"
 
 
 def without_non_finite(value: Any) -> Any:

@@ -163,12 +163,11 @@ def curve_of(run: ArmRun, name: str) -> list[Point]:
 def _diagnostic_curve(record: RunRecord, name: str) -> list[Point]:
     by_step: dict[int, list[float]] = {}
     layers = set()
-    for key, entries in record.diagnostics.items():
+    for key in record.diagnostics:
         if key == name or (name == "iterations" and key.startswith("iterations/")):
             layers.add(key.split("/")[1] if "/" in key else key)
-            for step, value in entries:
-                if value is not None:
-                    by_step.setdefault(step, []).append(value)
+            for step, value in record.diagnostic(key):
+                by_step.setdefault(step, []).append(value)
     elapsed = [0.0, *accumulate(record.steps.seconds)]
     # The searches of a layer add up, layers are averaged.
     return [

@@ -49,9 +49,7 @@ def mean_iterations(run: RunRecord, layer: str) -> float:
     >>> mean_iterations(run, "0")
     11.0
     """
-    series: list[list[tuple[int, float]]] = [
-        values for name, values in run.diagnostics.items() if name.startswith(f"iterations/{layer}/")
-    ]
+    series = [run.diagnostic(name) for name in run.diagnostics if name.startswith(f"iterations/{layer}/")]
     return math.fsum(math.fsum(count for _, count in values) / len(values) for values in series if values)
 
 
@@ -65,8 +63,10 @@ def predict(run: RunRecord) -> dict[str, Prediction]:
     if row is None or not run.layers:
         return {}
     hyperparameters = run.optimizer.hyperparameters
-    examples = max(1, math.ceil(float(hyperparameters.get(_EXAMPLES, 1.0)) * run.batch_size - 1e-9))
-    dimension = int(hyperparameters.get("krylov_dimension", 0))
+    fraction, dimension = hyperparameters.get(_EXAMPLES, 1.0), hyperparameters.get("krylov_dimension", 0)
+    if not isinstance(fraction, int | float) or not isinstance(dimension, int):
+        return {}
+    examples = max(1, math.ceil(fraction * run.batch_size - 1e-9))
     estimate = sum(row.estimate(layer, examples, mean_iterations(run, layer.name), dimension) for layer in run.layers)
     return {
         "accumulate": Prediction(row.order, _OPERATIONS * estimate),

@@ -2,7 +2,8 @@
 
 ``ngbench schema`` prints the JSON Schema that follows from these classes. Numbers that do not exist (a target
 not reached, a loss that is not finite) are ``null``, never a stand-in value. Unknown keys are kept, so that a
-plugin may add its own.
+plugin may add its own. Every number and every name has a bound, so that whoever reads a record can compute with it
+and show it.
 """
 
 from __future__ import annotations
@@ -44,15 +45,28 @@ status_help = {
 Status = Literal["running", "done", "diverged", "interrupted", "timeout", "out_of_memory", "failed"]
 
 
-def _finite_or_none(value: Any) -> Any:
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+LARGEST_COUNT: Final = 2**63 - 1
+LARGEST_NUMBER: Final = 1e60
+"""Beyond float32, and so far below the largest float64 that squares and sums of such numbers are numbers still."""
+LARGEST_SECONDS: Final = 1e12
+LONGEST_NAME: Final = 1000
+LONGEST_TEXT: Final = 10_000_000
+
+
+def _number_or_none(value: Any) -> Any:
+    # Written so that it is true of what is no number.
+    if isinstance(value, float | int) and not abs(value) <= LARGEST_NUMBER:
         return None
     return value
 
 
-Number = Annotated[float | None, BeforeValidator(_finite_or_none)]
-Seconds = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=0)]
+Number = Annotated[float | None, BeforeValidator(_number_or_none)]
+"""``None`` stands for what is not finite, or beyond :data:`LARGEST_NUMBER`."""
+Seconds = Annotated[float, Field(ge=0, le=LARGEST_SECONDS)]
+Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+AtLeastOne = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
+Name = Annotated[str, Field(max_length=LONGEST_NAME)]
+Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 
 
 class _Part(BaseModel):
@@ -62,10 +76,10 @@ class _Part(BaseModel):
 class DataRecord(_Part):
     """Which data the run used; ``origin`` says whether they are the original."""
 
-    name: str
+    name: Name
     origin: Literal["original", "generated", "stand-in"]
-    description: str
-    digest: str
+    description: Text
+    digest: Name
     train_examples: Count
     validation_examples: Count
 
@@ -73,9 +87,9 @@ class DataRecord(_Part):
 class OptimizerRecord(_Part):
     """The optimizer's plugin name (or dotted class name) and every hyper-parameter, defaults included."""
 
-    name: str
+    name: Name
     hyperparameters: dict[str, Any]
-    distribution: str | None = None
+    distribution: Name | None = None
 
 
 class History(_Part):
@@ -93,8 +107,8 @@ class History(_Part):
     train_loss: list[Number] = []
     validation_loss: list[Number] = []
     elapsed_seconds: list[Seconds] = []
-    metrics: dict[str, list[Number]] = {}
-    training_metrics: dict[str, list[Number]] = {}
+    metrics: dict[Name, list[Number]] = {}
+    training_metrics: dict[Name, list[Number]] = {}
 
 
 class StepsRecord(_Part):
@@ -146,7 +160,7 @@ class LayerRecord(_Part):
     """A layer that the optimizer has a curvature of: its weight matrix is ``d_out × d_in``, the bias column included,
     and an example uses it at ``positions`` places."""
 
-    name: str
+    name: Name
     d_in: Count
     d_out: Count
     positions: Count = 1
@@ -170,12 +184,12 @@ class FidRecord(_Part):
     the validation images.
     """
 
-    metric: str
-    network: str
-    digest: str
+    metric: Name
+    network: Name
+    digest: Name
     features: Count
-    accuracy: float | None = None
-    every: Annotated[int, Field(ge=1)]
+    accuracy: Number = None
+    every: AtLeastOne
     samples: Count
     real_samples: Count
 
@@ -192,59 +206,68 @@ class AdversarialRecord(_Part):
     """
 
     players: dict[Literal["generator", "critic"], OptimizerRecord]
-    critic_steps: Annotated[int, Field(ge=1)]
-    penalty: Annotated[float, Field(ge=0)]
+    critic_steps: AtLeastOne
+    penalty: Annotated[float, Field(ge=0, le=LARGEST_NUMBER)]
     fid: FidRecord
 
 
 class RunRecord(_Part):
     """One training run of one optimizer with one seed."""
 
-    label: str
+    label: Name
     position: Count | None = None
     """Among the arms of its command, from 0: the first one is the reference unless another is named."""
-    task: str
+    task: Name
     task_options: dict[str, Any] = {}
     data: DataRecord
     optimizer: OptimizerRecord
-    seed: int
-    device: str
-    device_name: str | None = None
-    dtype: str
-    batch_size: Annotated[int, Field(ge=1)]
-    threads: Annotated[int, Field(ge=1)] | None = None
+    seed: Annotated[int, Field(ge=-LARGEST_COUNT, le=LARGEST_COUNT)]
+    device: Name
+    device_name: Name | None = None
+    dtype: Name
+    batch_size: AtLeastOne
+    threads: AtLeastOne | None = None
     budget: dict[str, Any] = {}
     status: Status = "running"
-    message: str | None = None
+    message: Text | None = None
     target_loss: Number = None
     parameters: Count | None = None
     history: History = History()
     steps: StepsRecord = StepsRecord()
-    phases: dict[str, PhaseRecord] = {}
-    unknown_operators: list[str] = []
+    phases: dict[Name, PhaseRecord] = {}
+    unknown_operators: list[Name] = []
     """Called in the steps whose operations were counted, without a formula: the counts of phases leave them out."""
-    operations_error: str | None = None
+    operations_error: Text | None = None
     """Why no operations were counted, where they were to be."""
     memory: MemoryRecord = MemoryRecord()
     layers: list[LayerRecord] = []
-    diagnostics: dict[str, list[Any]] = {}
-    started_at: str | None = None
+    diagnostics: dict[Name, list[Any]] = {}
+    started_at: Name | None = None
     adversarial: AdversarialRecord | None = None
+
+    def diagnostic(self, name: str) -> list[tuple[int, float]]:
+        """The steps after which the diagnostic was a number, and the numbers; a plugin's may be anything."""
+        return [
+            (entry[0], entry[1])
+            for entry in self.diagnostics.get(name, [])
+            if isinstance(entry, list | tuple) and len(entry) == 2
+            if isinstance(entry[0], int) and isinstance(entry[1], int | float)
+        ]
 
 
 class EnvironmentRecord(_Part):
     """Where the runs were made."""
 
-    ngbench: str
-    python: str
-    torch: str | None = None
-    cuda: str | None = None
-    platform: str
-    processor: str
+    ngbench: Name
+    python: Name
+    torch: Name | None = None
+    cuda: Name | None = None
+    platform: Name
+    processor: Name
     cores: Count
     memory_bytes: Count
     threads: Count | None = None
-    git_commit: str | None = None
+    git_commit: Name | None = None
 
 
 class Document(_Part):

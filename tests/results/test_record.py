@@ -144,7 +144,7 @@ def test_a_corrupt_record_is_one_sentence_that_names_the_file(tmp_path, text, me
 def test_a_record_that_is_not_text_is_refused(tmp_path):
     path = tmp_path / "record.json"
     path.write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(RecordError, match="is not JSON"):
+    with pytest.raises(RecordError, match="is not a text file"):
         load_document(path)
 
 
