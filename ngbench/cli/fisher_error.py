@@ -11,6 +11,10 @@ from ngbench.cli import options
 
 __all__ = ["fisher_error"]
 
+_FISHER = (
+    "Targets sampled from the model, or their exact expectation. Before batch norm in training mode, derivatives are"
+    " those of the sum of all losses, and the reference is the Fisher block of these."
+)
 _MEASURED = "kfac,kpsvd,kfac-corrected,lanczos,deflation"
 
 
@@ -47,9 +51,7 @@ def fisher_error(
     ),
     steps: Annotated[int, typer.Option("--steps", help="Updates of the run.")] = 300,
     every: Annotated[int, typer.Option("--every", help="Measure at the first update and every so many.")] = 10,
-    fisher: Annotated[
-        Fisher, typer.Option("--fisher", help="Targets sampled from the model, or their exact expectation.")
-    ] = Fisher.sampled,
+    fisher: Annotated[Fisher, typer.Option("--fisher", help=_FISHER)] = Fisher.sampled,
     settings: options.Settings = None,
     batch_size: options.BatchSize = None,
     seed: options.Seed = 0,

@@ -161,7 +161,8 @@ Diagnostics = Annotated[
     bool,
     typer.Option(
         "--diagnostics",
-        help="Measure steps beside the run: energy gaps, angle and distance to the exact natural gradient.",
+        help="Measure steps beside the run: energy gaps, angle and distance to the exact natural gradient (before batch"
+        " norm in training mode: of the sum of all losses).",
         rich_help_panel=_RESULTS,
     ),
 ]

@@ -51,6 +51,8 @@ def compare_with_exact(
 ) -> StepComparison:
     """Compare a step with ``(F + λI)⁻¹∇h``, F being that of the whole network on the batch of ``blocks``.
 
+    What "exact" means before a batch normalisation in training mode is said in :mod:`ngbench.curvature.fisher`.
+
     Args:
         blocks: the Fisher blocks of a batch at the present parameters.
         gradients: ∇h, a matrix for every layer of ``blocks``.

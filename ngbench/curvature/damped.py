@@ -28,7 +28,8 @@ class Damping:
 
     Attributes:
         value: λ > 0.
-        kind: ``"normal"`` adds λI; ``"heuristic"`` adds what KFAC's damping of its factors adds to their product.
+        kind: ``"normal"`` adds λI, as (4.50) and (4.52) do, in convolutions too, where KFAC's damping of either kind
+            takes λ/T; ``"heuristic"`` adds what KFAC's damping of its factors adds to their product, and takes λ/T.
         use_pi: with ``"heuristic"``, balance the damping of the factors (3.1.2); otherwise π = 1.
     """
 

@@ -7,6 +7,9 @@ With ``f`` and ``f̂`` the sorted spectra of F and F̂,
 
 F has the non-zero eigenvalues of ``JᵀJ/m``, at most ``c · m`` of them; the sum of ``f̂ᵢ²`` over the rest of the spectrum
 is ``‖F̂‖²`` less that of the largest ones, so that only those are computed.
+
+F is the block of what the layer recorded; what that is before a batch normalisation in training mode is said in
+:mod:`ngbench.curvature.fisher`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Natural gradients without an approximation of the Fisher matrix (4.4): of the whole network, or layer by layer."""
+"""Natural gradients without an approximation of the Fisher matrix (4.4): of the whole network, or layer by layer.
+
+They are exact for the derivatives that layers recorded. Before a batch normalisation in training mode these are not
+per-example derivatives; see :mod:`ngbench.curvature.fisher`.
+"""
 
 from __future__ import annotations
 

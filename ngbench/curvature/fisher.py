@@ -5,6 +5,11 @@ With ``D_b = Σ_t g_{b,t} ā_{b,t}ᵀ`` the gradient of example ``b`` with respe
 an example (the closed-form expectation over targets) the sum runs over those as well and J has ``c · m`` columns.
 ``Z(F) = (1/m) Σ_b Σ_{t,t'} vec(ā_t ā_{t'}ᵀ) vec(g_t g_{t'}ᵀ)ᵀ`` is its rearrangement (3.23), whose rank-r
 approximations are sums of r Kronecker products. Neither F, J nor Z is formed outside ``dense``.
+
+``g_{b,t}`` is the derivative of the sum of all losses. That is the derivative of the loss of example b, and ``D_b`` its
+gradient, where no example sees another. Before a batch normalisation in training mode ``g_b`` also holds what the
+losses of other examples owe to this one: the ``D_b`` still sum to the gradient, but the block, even where it is called
+exact, is not that of per-example gradients. KFAC's implementations share this reading.
 """
 
 from __future__ import annotations

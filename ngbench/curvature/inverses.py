@@ -144,7 +144,8 @@ def invert(total: KroneckerSum, damping: Damping, positions: int = 1) -> Kroneck
 
     Args:
         total: one or more products, the first one of positive semi-definite factors.
-        damping: λ is divided by ``positions``.
+        damping: λ is divided by ``positions``, under factored damping as in the published runs, and under normal
+            damping so that one λ means the same for both kinds; (4.54) itself has λ.
         positions: T of a convolution.
 
     Raises:

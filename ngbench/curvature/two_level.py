@@ -4,6 +4,9 @@
 correction in the coarse space: it minimises ``‖ζ − F•⁻¹∇h‖`` in the norm of ``F• = F + λI`` (4.12). F is that of the
 whole network on the batch of the last refresh, which is kept: between refreshes the gradient is new and F• is not, as
 for any curvature that is refreshed now and then.
+
+``F•`` has the λ of (4.2) in every layer, while Kronecker curvatures divide theirs by the number T of positions of a
+convolution. So in a network with convolutions the correction also makes up for that difference of damping.
 """
 
 from __future__ import annotations

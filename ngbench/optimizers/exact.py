@@ -44,10 +44,11 @@ def _natural_gradient(
         lr: learning rate α.
         momentum: β of the moving sum of steps.
         weight_decay: η, added to the preconditioned gradient.
-        damping: λ, added to the Fisher matrix.
+        damping: λ, added to the Fisher matrix as (4.50) has it; not divided by the positions of a convolution.
         kl_clip: c of the KL clipping (3.E), or none as in the published runs.
         fisher: targets sampled from the model, those of the data, or their expectation in closed form, whose system
-            has as many times more unknowns as an example has outputs.
+            has as many times more unknowns as an example has outputs. Before batch norm in training mode derivatives
+            are those of the sum of all losses, and what is called exact is exact for them.
         curvature_interval: steps between batches of which the Fisher matrix is taken, or once.
         curvature_fraction: the part of the batch that the curvature sees (a quarter in the published runs).
         defer_gradients: leave the weights' gradients unformed where the Fisher matrix is taken on the same batch; the
@@ -73,7 +74,7 @@ def _natural_gradient(
 
 @shares_parameters(_natural_gradient)
 def exact_ng(model: nn.Module, task: Task, **shared: Any) -> NaturalGradient:
-    """Exact natural gradient: the Fisher matrix of the whole network on the batch, by the matrix inversion lemma."""
+    """Exact natural gradient: the Fisher matrix of the whole network (before batch norm: see fisher)."""
     return _natural_gradient(model, task, ExactCurvature, **shared)
 
 
@@ -86,10 +87,11 @@ def block_diagonal_ng(
     pi: bool = False,
     **shared: Any,
 ) -> NaturalGradient:
-    """Block-diagonal natural gradient: the exact Fisher block of each layer on the batch.
+    """Block-diagonal natural gradient: the exact Fisher block of each layer (before batch norm: see fisher).
 
     Args:
-        damping_kind: add λ to the block, or what KFAC's damping of its factors adds to their product.
+        damping_kind: add λ to the block (4.52), or what KFAC's damping of its factors adds to their product, for which
+            λ is divided by the number of positions of a convolution, as for KFAC.
         pi: with heuristic damping, balance that of the two factors (3.1.2).
     """
     if pi and damping_kind == "normal":

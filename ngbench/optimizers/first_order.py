@@ -36,7 +36,8 @@ def sgd(
 
     Args:
         lr: learning rate.
-        momentum: what is kept of the previous update.
+        momentum: β, what is kept of the previous update: v ← βv + ∇h, as in torch. (2.15) has (1 − β)∇h, so that this
+            lr is its learning rate times 1 − β.
         nesterov: evaluate the momentum one step ahead; needs momentum > 0.
         weight_decay: factor of the weights that is added to the gradient.
     """

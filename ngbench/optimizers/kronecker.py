@@ -50,11 +50,12 @@ def _natural_gradient(
         lr: learning rate α.
         momentum: β of the moving sum of steps.
         weight_decay: η, added to the preconditioned gradient.
-        damping: λ; divided by the number of positions of a convolution.
-        damping_kind: add √λ to each factor of the first product, or λ to the sum.
+        damping: λ; divided by the number T of positions of a convolution, whichever the kind, as in the published runs.
+        damping_kind: add √λ to each factor of the first product, or λ to the sum, where (4.54) has λ and not λ/T.
         pi: balance the factored damping of the two factors (3.1.2); the published runs did not.
         kl_clip: c of the KL clipping (3.E), or none.
-        fisher: targets sampled from the model, those of the data, or their expectation in closed form.
+        fisher: targets sampled from the model, those of the data, or their expectation in closed form. Before batch
+            norm in training mode derivatives are those of the sum of all losses, not of one example's.
         decay: γ of the running averages.
         curvature_interval: T₁, steps between estimates, or once.
         inverse_interval: T₂, steps between inversions, or once.

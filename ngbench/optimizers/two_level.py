@@ -56,7 +56,8 @@ def two_level(
             correction of Tselepidis et al.
         order: columns of the taylor space, 2 if none is given; of no other space.
         approximation: of the curvature that is corrected.
-        coarse_damping: λ of F + λI in the correction; none takes that of the damping.
+        coarse_damping: λ of F + λI in the correction; none takes that of the damping. It is never divided by the
+            positions of a convolution, as the damping of the curvature is: the correction makes up for that too.
         coarse_decay: γ of the running average of the coarse operator; 0 takes it from the last batch, whose
             correction is optimal there. Spaces that follow the gradient have none, and previous takes decay.
     """
