@@ -92,5 +92,8 @@ def report(
         if sample.png is None
     ]
     for path in missing:
-        print(f"Warning: there is no sample image {str(path)!r}; the page says so in its place.", file=sys.stderr)
+        print(
+            f"Warning: there is no image {str(path)!r} below the directory of its record; the page says so.",
+            file=sys.stderr,
+        )
     print(output)

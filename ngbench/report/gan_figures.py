@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,8 @@ from ngbench.errors import OutputError
 from ngbench.report.columns import break_label
 from ngbench.report.figures import Axis, draw_panels, line_style, new_figure, save_figure
 from ngbench.report.gan_summary import TITLES, GanArm, fid_records, score_points, summarise_gan
-from ngbench.report.samples import sample_paths
+from ngbench.report.samples import read_image, sample_paths
+from ngbench.report.units import DASH
 from ngbench.results.record import Document, RunRecord
 
 if TYPE_CHECKING:
@@ -118,9 +120,10 @@ def _draw_samples(run: RunRecord, origin: Path) -> Figure:
     for axes in grid:
         axes.set_axis_off()
     for axes, (epoch, path) in zip(grid, paths.items(), strict=False):
-        axes.set_title(f"epoch {epoch}, step {steps[epoch]}", fontsize=8)
-        if (origin / path).is_file():
-            with Image.open(origin / path) as picture:
+        axes.set_title(f"epoch {epoch}, step {steps.get(epoch, DASH)}", fontsize=8)
+        content = read_image(origin, path)
+        if content is not None:
+            with Image.open(io.BytesIO(content)) as picture:
                 axes.imshow(np.asarray(picture), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     figure.suptitle(f"{run.task}: {run.label}, seed {run.seed}, batch {run.batch_size}", fontsize=10)
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import os
 from pathlib import Path
@@ -10,15 +11,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ngbench.errors import RecordError
+from ngbench.files import reason
+from ngbench.reading import MEBIBYTE, read_bytes
 from ngbench.results.record import RunRecord
 
-__all__ = ["DIRECTORY", "add_sample", "grid_of", "relocated", "sample_paths", "write_grid"]
+__all__ = ["DIRECTORY", "add_sample", "grid_of", "read_image", "relocated", "sample_paths", "write_grid"]
 
 DIRECTORY = "samples"
 """Where the grids lie, beside the records or the figures."""
 
 _GAP = 1
 _SCALE = 3
+_LARGEST = 64 * MEBIBYTE
+_SHOWN = 200
 
 
 def grid_of(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -66,6 +72,24 @@ def add_sample(run: RunRecord, epoch: int, name: str) -> None:
     setattr(run, DIRECTORY, entries)
 
 
+def read_image(directory: Path, path: str) -> bytes | None:
+    """The image that a record in the directory names; ``None`` where there is none below the directory.
+
+    Raises:
+        RecordError: it cannot be read, or is no file.
+    """
+    try:
+        file = (directory / path).resolve()
+        if not file.is_relative_to(directory.resolve()):
+            return None
+        return read_bytes(file, _LARGEST)
+    except FileNotFoundError:
+        return None
+    except (OSError, RuntimeError, ValueError) as error:
+        why = reason(directory / path, error)
+        raise RecordError(f"cannot read the sample image {path[:_SHOWN]!r}: {why}") from error
+
+
 def sample_paths(run: RunRecord) -> dict[int, str]:
     """For each epoch with a grid, its path relative to the directory of the record."""
     return {entry["epoch"]: entry["path"] for entry in _entries(run)}
@@ -74,18 +98,30 @@ def sample_paths(run: RunRecord) -> dict[int, str]:
 def relocated(run: RunRecord, origin: Path, directory: Path) -> RunRecord:
     """The record for a file in another directory: its samples' paths lead from there to where they are.
 
+    An image that is not below that directory becomes a part of the record, because no page shows it by its path.
+
     Args:
         run: the record.
         origin: the directory that its paths are relative to.
         directory: that of the file.
     """
-    entries = [
-        {**entry, "path": Path(os.path.relpath(origin / entry["path"], directory)).as_posix()}
-        for entry in _entries(run)
-    ]
+    entries = [_relocated(entry, origin, directory) for entry in _entries(run)]
     return run.model_copy(update={DIRECTORY: entries}) if entries else run
 
 
+def _relocated(entry: dict[str, Any], origin: Path, directory: Path) -> dict[str, Any]:
+    path = Path(os.path.relpath(origin / entry["path"], directory)).as_posix()
+    content = read_image(origin, entry["path"]) if path.startswith("../") else None
+    if content is None:
+        return {**entry, "path": path}
+    return {"epoch": entry["epoch"], "png": base64.b64encode(content).decode("ascii")}
+
+
 def _entries(run: RunRecord) -> list[dict[str, Any]]:
-    entries: list[dict[str, Any]] = (run.model_extra or {}).get(DIRECTORY, [])
-    return entries
+    """Those that have a path; a record that was read may hold anything."""
+    found = (run.model_extra or {}).get(DIRECTORY)
+    return [
+        entry
+        for entry in (found if isinstance(found, list) else [])
+        if isinstance(entry, dict) and isinstance(entry.get("epoch"), int) and isinstance(entry.get("path"), str)
+    ]

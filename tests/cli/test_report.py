@@ -135,7 +135,7 @@ def test_a_missing_sample_image_is_warned_of(report, tmp_path):
     path.write_text(json.dumps(document(run_record(samples=[{"epoch": 1, "path": "gone.png"}]))))
     code, _, err = report(path, "--output", tmp_path / "page.html")
     assert code == 0
-    assert err.startswith("Warning: there is no sample image")
+    assert err.startswith("Warning: there is no image")
     assert "gone.png" in err
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 
@@ -223,4 +224,15 @@ def test_paths_of_samples_lead_from_the_file_that_holds_them(tmp_path: Path) -> 
     assert sample_paths(run) == {1: "samples/a.png"}
     moved = relocated(run, tmp_path / "out", tmp_path / "exports")
     assert sample_paths(moved) == {1: "../out/samples/a.png"}
+    assert sample_paths(relocated(run, tmp_path / "out", tmp_path)) == {1: "out/samples/a.png"}
     assert sample_paths(run) == {1: "samples/a.png"}
+
+
+def test_an_image_elsewhere_becomes_a_part_of_the_record(tmp_path: Path) -> None:
+    write_grid(np.zeros((4, 1, 9, 9), np.uint8), tmp_path / "out" / "samples" / "a.png")
+    run = gan_run("a", [8.0])
+    add_sample(run, 1, "a.png")
+    moved = relocated(run, tmp_path / "out", tmp_path / "exports")
+    (sample,) = moved.model_extra["samples"]
+    assert base64.b64decode(sample["png"]) == (tmp_path / "out" / "samples" / "a.png").read_bytes()
+    assert sample_paths(moved) == {}

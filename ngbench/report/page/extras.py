@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from ngbench.errors import RecordError
-from ngbench.reading import MEBIBYTE, read_bytes
-from ngbench.results.record import Count, Number, RunRecord
+from ngbench.reading import MEBIBYTE
+from ngbench.report.samples import read_image
+from ngbench.results.record import Count, Name, Number, RunRecord, Text
 
 __all__ = [
     "Claim",
@@ -55,11 +56,11 @@ class FisherCurve(_Part):
 class FisherError(_Part):
     """The errors of several approximations on the same samples of one layer."""
 
-    layer: int | str
+    layer: Count | Name
     steps: list[Count]
-    approximations: dict[str, FisherCurve]
-    task: str | None = None
-    layer_name: str | None = None
+    approximations: dict[Name, FisherCurve]
+    task: Name | None = None
+    layer_name: Name | None = None
 
     @model_validator(mode="after")
     def _even(self) -> FisherError:
@@ -74,18 +75,18 @@ class FisherError(_Part):
 class Claim(_Part):
     """A claim of a study and what became of it."""
 
-    study: str
-    claim: str
-    verdict: str
+    study: Name
+    claim: Text
+    verdict: Name
     interval: tuple[Number, Number] | None = None
-    observed: Number | str = None
-    tolerance: Number | str = None
+    observed: Number | Text = None
+    tolerance: Number | Text = None
 
 
 class _SampleRecord(_Part):
     epoch: Count
-    path: str | None = None
-    png: str | None = None
+    path: Text | None = None
+    png: Text | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> _SampleRecord:
@@ -100,7 +101,7 @@ class Sample:
 
     Attributes:
         epoch: after which it was made.
-        png: the file's content; ``None`` if it is not where the record says.
+        png: the file's content; ``None`` if it is not where the record says, or that is not below its directory.
         path: where the record says it is; ``None`` if the record holds it.
     """
 
@@ -142,7 +143,8 @@ def read_claims(extra: Mapping[str, Any] | None, file: Path) -> list[Claim]:
 def read_samples(run: RunRecord, file: Path, prefix: str) -> list[Sample]:
     """The images under the run's key ``samples``: at most eight, spread over its epochs, first and last included.
 
-    A path is relative to the record's directory.
+    A path is relative to the record's directory, and nothing outside of it is shown: the record may be of somebody who
+    wants to see a file of whoever publishes the page.
 
     Raises:
         RecordError: an entry has not the shape, or an image is no PNG.
@@ -199,14 +201,8 @@ def _image(record: _SampleRecord, file: Path, key: str) -> Sample:
             raise RecordError(f"the record {str(file)!r} is invalid at {key}.png: it is not base64") from error
         return Sample(record.epoch, _checked(content, f"{key}.png of the record {str(file)!r}"), None)
     path = file.parent / str(record.path)
-    try:
-        content = read_bytes(path, _LONGEST_IMAGE)
-    except FileNotFoundError:
-        return Sample(record.epoch, None, path)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RecordError(f"cannot read the sample image {str(path)!r}: {reason}") from error
-    return Sample(record.epoch, _checked(content, f"the sample image {str(path)!r}"), path)
+    content = read_image(file.parent, str(record.path))
+    return Sample(record.epoch, None if content is None else _checked(content, f"the sample image {str(path)!r}"), path)
 
 
 def _checked(content: bytes, name: str) -> bytes:

@@ -95,7 +95,7 @@ def _samples(row: SampleRow, file: Path, directory: Path) -> str:
     lines = [f"{row.label}, seed {row.seed}:", ""]
     for sample in row.samples:
         if sample.png is None:
-            lines.append(f"- epoch {sample.epoch}: there is no image {sample.path}")
+            lines.append(f"- epoch {sample.epoch}: there is no image {sample.path} below the directory of its record")
             continue
         path = directory / f"samples-{file_slug(row.label)}-seed{row.seed}-epoch{sample.epoch}.png"
         try:

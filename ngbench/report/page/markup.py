@@ -114,7 +114,8 @@ def sample(image: Sample) -> str:
     caption = f"<figcaption>epoch {image.epoch}</figcaption>"
     if image.png is None or image.size is None:
         return (
-            f'<figure><div class="missing">There is no image {escape(str(image.path or DASH))}</div>{caption}</figure>'
+            f'<figure><div class="missing">There is no image {escape(str(image.path or DASH))} '
+            f"below the directory of its record</div>{caption}</figure>"
         )
     width, height = image.size
     content = base64.b64encode(image.png).decode("ascii")

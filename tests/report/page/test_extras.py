@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import doctest
+import os
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,39 @@ def test_of_many_images_eight_are_taken_with_the_first_and_the_last(make_run, tm
     found = samples_of(make_run, tmp_path, *({"epoch": at, "path": "gone.png"} for at in range(100)))
     epochs = [sample.epoch for sample in found]
     assert (len(epochs), epochs[0], epochs[-1]) == (8, 0, 99)
+
+
+@pytest.mark.parametrize("way", ["absolute", "above", "link", "linked directory", "of the directory's name"])
+def test_nothing_outside_of_the_records_directory_is_shown(make_run, tmp_path, png, way):
+    inside, outside = tmp_path / "records", tmp_path / "records-of-mine"
+    inside.mkdir()
+    outside.mkdir()
+    (outside / "secret.png").write_bytes(png)
+    (inside / "linked.png").symlink_to(outside / "secret.png")
+    (inside / "linked").symlink_to(outside)
+    path = {
+        "absolute": str(outside / "secret.png"),
+        "above": "../records-of-mine/secret.png",
+        "link": "linked.png",
+        "linked directory": "linked/secret.png",
+        "of the directory's name": "../records/../records-of-mine/secret.png",
+    }[way]
+    (found,) = samples_of(make_run, inside, {"epoch": 1, "path": path})
+    assert found.png is None
+
+
+def test_a_directory_that_is_a_link_itself_shows_its_images(make_run, tmp_path, png):
+    (tmp_path / "real" / "samples").mkdir(parents=True)
+    (tmp_path / "real" / "samples" / "a.png").write_bytes(png)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (found,) = samples_of(make_run, tmp_path / "link", {"epoch": 1, "path": "samples/a.png"})
+    assert found.png == png
+
+
+def test_an_image_that_is_no_file_keeps_nobody_waiting(make_run, tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with (tmp_path / "large.png").open("wb") as file:
+        file.truncate(1 << 40)
+    for path in ("pipe.png", "large.png", "x" * 300, "a\0b"):
+        with pytest.raises(RecordError, match="cannot read the sample image"):
+            samples_of(make_run, tmp_path, {"epoch": 1, "path": path})
