@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union
 
+from ngbench.curvature.bounds import Range
+
 __all__ = [
     "TUPLE_SEPARATOR",
     "Alternative",
@@ -32,36 +34,6 @@ _BOOL_TEXTS = {"true": True, "false": False}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _INTEGER = re.compile(r"[+-]?\d{1,400}")
 _PLAIN_TYPES: tuple[type, ...] = (bool, int, float, str, type(None))
-
-
-@dataclass(frozen=True)
-class Range:
-    """The bounds of a number, for ``Annotated[float, Range(above=0)]``.
-
-    Attributes:
-        minimum: the smallest allowed value.
-        above: the value must be strictly larger than this.
-        maximum: the largest allowed value.
-        below: the value must be strictly smaller than this.
-    """
-
-    minimum: float | None = None
-    above: float | None = None
-    maximum: float | None = None
-    below: float | None = None
-
-    def __contains__(self, value: float) -> bool:
-        return (
-            (self.minimum is None or value >= self.minimum)
-            and (self.above is None or value > self.above)
-            and (self.maximum is None or value <= self.maximum)
-            and (self.below is None or value < self.below)
-        )
-
-    def describe(self) -> str:
-        """The bounds in words: ``"> 0 and <= 1"``."""
-        bounds = [(">=", self.minimum), (">", self.above), ("<=", self.maximum), ("<", self.below)]
-        return " and ".join(f"{sign} {format_value(bound)}" for sign, bound in bounds if bound is not None)
 
 
 class Refused(Exception):

@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ngbench.curvature.bounds import Positive, checked
 from ngbench.curvature.coarse import CoarseContext, nicolaides
+from ngbench.curvature.coarse_damping import CoarseDamping
 from ngbench.curvature.coarse_operator import CoarseOperator, PseudoInverse
 from ngbench.curvature.curvatures import Curvature, KroneckerCurvature
 from ngbench.curvature.exact import refuse_workers
@@ -21,6 +23,7 @@ from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.jacobian import Jacobian
 from ngbench.curvature.kronecker import pi_ratio
 from ngbench.curvature.layers import Layer
+from ngbench.curvature.precision import statistics_dtype
 
 __all__ = ["AdditiveTwoLevelCurvature"]
 
@@ -36,7 +39,7 @@ class AdditiveTwoLevelCurvature(Curvature):
     Args:
         layers: the layers, in the order of the model.
         fine: the Kronecker curvature of the same layers that is corrected.
-        damping: λ of F• in ``energy_gap``.
+        damping: λ of F• in ``energy_gap``; None follows the damping of the fine level.
 
     Attributes:
         diagnose: whether to measure ``energy_gap``. The correction itself has no use for the products with J that
@@ -46,12 +49,13 @@ class AdditiveTwoLevelCurvature(Curvature):
         TypeError: the fine level does not consist of Kronecker products.
     """
 
-    def __init__(self, layers: Mapping[Any, Layer], fine: Curvature, *, damping: float) -> None:
+    @checked
+    def __init__(self, layers: Mapping[Any, Layer], fine: Curvature, *, damping: Positive | None = None) -> None:
         self.layers = {layer.name: layer for layer in layers.values()}
         if not isinstance(fine, KroneckerCurvature):
             raise TypeError(f"coarse_space='previous' needs Kronecker factors, which {type(fine).__name__} has not")
         self.fine = fine
-        self.damping = damping
+        self._damping = CoarseDamping(fine, damping)
         self.diagnose = False
         self._names: list[str] = []
         self._moments: tuple[Tensor, Tensor] | None = None
@@ -60,6 +64,21 @@ class AdditiveTwoLevelCurvature(Curvature):
         self._waiting: Jacobian | None = None
         self._operator: CoarseOperator | None = None
         self._gap: Tensor | None = None
+
+    @property
+    def damping(self) -> float:
+        """λ of F• in ``energy_gap``."""
+        return self._damping.value
+
+    @property
+    def kind(self) -> str:
+        return f"{type(self).__name__} on {self._damping.kind}"
+
+    def hyperparameters(self) -> dict[str, float]:
+        return self._damping.hyperparameters()
+
+    def set_hyperparameters(self, values: Mapping[str, float]) -> None:
+        self._damping.set(values)
 
     def accumulate(self, blocks: Mapping[Layer, FisherBlock]) -> None:
         refuse_workers("a two-level correction")
@@ -83,17 +102,19 @@ class AdditiveTwoLevelCurvature(Curvature):
             return
         self._invert(self._moments)
         if self._waiting is not None:
-            self._measure(self._waiting)
+            self._operator = self._measured(self._waiting, self.damping)
             self._waiting = None
 
-    def _measure(self, batch: Jacobian) -> None:
-        context = CoarseContext(batch, self.fine, self.damping)
-        self._operator = CoarseOperator.build(context, nicolaides(context))
+    def _measured(self, batch: Jacobian, damping: float) -> CoarseOperator:
+        context = CoarseContext(batch, self.fine, damping)
+        return CoarseOperator.build(context, nicolaides(context))
 
     def _invert(self, moments: tuple[Tensor, Tensor]) -> None:
         matrix = moments[0] * moments[1]
         matrix.diagonal().copy_(torch.stack([self._damped_sum(name) for name in self._names]))
-        self._inverse = PseudoInverse(matrix, torch.finfo(self.layers[self._names[0]].weight.dtype).eps)
+        # Statistics are of at least float32, and as exact as the least exact of them.
+        types = {statistics_dtype(self.layers[name].weight.dtype) for name in self._names}
+        self._inverse = PseudoInverse(matrix, max(torch.finfo(dtype).eps for dtype in types))
 
     def _damped_sum(self, name: str) -> Tensor:
         """``1ᵀ[F•]ᵢᵢ1`` of the fine level (4.20b)."""
@@ -144,6 +165,7 @@ class AdditiveTwoLevelCurvature(Curvature):
 
     def state_dict(self) -> dict[str, Any]:
         return {
+            "hyperparameters": self.hyperparameters(),
             "fine": self.fine.state_dict(),
             "names": list(self._names),
             "moments": None if self._moments is None else list(self._moments),
@@ -155,14 +177,16 @@ class AdditiveTwoLevelCurvature(Curvature):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         device = next(iter(self.layers.values())).weight.device
-        self.fine.load_state_dict(state["fine"])
-        self._names, self._updates, self._gap = list(state["names"]), state["updates"], None
-        moments = state["moments"]
-        self._moments = (
-            None if moments is None else (moments[0].to(device, copy=True), moments[1].to(device, copy=True))
+        damping = self._damping.of(state["hyperparameters"])
+        names, updates, moments = list(state["names"]), state["updates"], state["moments"]
+        placed = None if moments is None else (moments[0].to(device, copy=True), moments[1].to(device, copy=True))
+        inverse = None if state["inverse"] is None else PseudoInverse.from_state(state["inverse"], device)
+        waiting, batch = (
+            None if state[key] is None else Jacobian.from_state(state[key], self.layers) for key in ("waiting", "batch")
         )
-        self._inverse = None if state["inverse"] is None else PseudoInverse.from_state(state["inverse"], device)
-        self._waiting = None if state["waiting"] is None else Jacobian.from_state(state["waiting"], self.layers)
-        self._operator = None
-        if state["batch"] is not None:
-            self._measure(Jacobian.from_state(state["batch"], self.layers))
+        operator = None if batch is None else self._measured(batch, damping)
+        # The fine level takes its state whole or not at all, and after it nothing here can fail.
+        self.fine.load_state_dict(state["fine"])
+        self._damping.restore(damping)
+        self._names, self._updates, self._moments = names, updates, placed
+        self._inverse, self._waiting, self._operator, self._gap = inverse, waiting, operator, None

@@ -7,8 +7,10 @@ positive semi-definite (Proposition 3.2); later products may have any sign, and 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -31,6 +33,7 @@ __all__ = [
     "Route",
     "at_radius",
     "deflation",
+    "described",
     "kfac",
     "kfac_corrected",
     "kpsvd",
@@ -283,7 +286,25 @@ def at_radius(approximation: Approximation, positions: int | Literal["all", "fil
     """
     if positions == "all":
         return approximation
-    return lambda block, previous: approximation(block.truncated(positions), previous)
+    return partial(_truncated, approximation=approximation, positions=positions)
+
+
+def _truncated(
+    block: FisherBlock, previous: KroneckerSum | None, *, approximation: Approximation, positions: int
+) -> Estimate:
+    return approximation(block.truncated(positions), previous)
+
+
+def described(approximation: Approximation) -> str:
+    """What approximates, in words that are equal where running averages may be continued: ``"deflation of rank 2"``."""
+    if isinstance(approximation, partial) and approximation.func is _truncated:
+        options = approximation.keywords
+        return f"{described(options['approximation'])} within {options['positions']} positions"
+    rank = inspect.signature(approximation).parameters.get("rank")
+    while isinstance(approximation, partial):
+        approximation = approximation.func
+    name = getattr(approximation, "__qualname__", type(approximation).__qualname__)
+    return name if rank is None else f"{name} of rank {rank.default}"
 
 
 def _unit(z: Rearrangement, u: Tensor) -> Tensor:

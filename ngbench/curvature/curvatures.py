@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ngbench.curvature.approximations import Approximation, Estimate
+from ngbench.curvature.approximations import Approximation, Estimate, described
 from ngbench.curvature.deferred import DeferredGradient
 from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.inverses import Damping, DampingKind, invert, pack_inverse, unpack_inverse
@@ -66,13 +66,40 @@ class Curvature(ABC):
         directions = self.precondition({layer: gradient.form() for layer, gradient in gradients.items()})
         return {layer: layer.split(matrix) for layer, matrix in directions.items()}
 
+    @property
+    def kind(self) -> str:
+        """What a state is compared by: a curvature continues from the states of its own kind alone."""
+        return type(self).__name__
+
+    def hyperparameters(self) -> dict[str, float]:
+        """What a training loop may change between two inversions, by name; nothing by default.
+
+        :class:`~ngbench.optimizers.natural_gradient.NaturalGradient` has them in its parameter groups.
+        """
+        return {}
+
+    def set_hyperparameters(self, values: Mapping[str, float]) -> None:
+        """Take the values of all :meth:`hyperparameters` for the :meth:`refresh` that follows.
+
+        Raises:
+            ValueError: one is out of range or unknown; nothing is changed.
+        """
+        if values:
+            raise ValueError(f"{type(self).__name__} has no hyper-parameter {next(iter(values))!r}")
+
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
         """All that a later run needs to continue, keyed by layer name: tensors and numbers alone."""
 
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a :meth:`state_dict`."""
+        """Continue from a :meth:`state_dict` of the same kind and layers.
+
+        What raises leaves the curvature as it was: read all of the state before anything is changed.
+
+        Raises:
+            ValueError: the state does not fit the layers.
+        """
 
     def diagnostics(self) -> dict[str, float]:
         """Numbers about the last step that belong in a record; none by default."""
@@ -226,8 +253,19 @@ class KroneckerCurvature(Curvature):
             numbers.update({f"raised_damping/{name}": 1.0 for name in sorted(self._raised)})
         return numbers
 
+    @property
+    def kind(self) -> str:
+        return f"{type(self).__name__} of {described(self.approximation)}"
+
+    def hyperparameters(self) -> dict[str, float]:
+        return {"damping": self.damping.value}
+
+    def set_hyperparameters(self, values: Mapping[str, float]) -> None:
+        self.damping = replace(self.damping, value=values["damping"])
+
     def state_dict(self) -> dict[str, Any]:
         return {
+            "hyperparameters": self.hyperparameters(),
             "updates": dict(self.updates),
             "positions": dict(self.positions),
             "factors": {name: _pack(value) for name, value in self.factors.items()},
@@ -245,11 +283,17 @@ class KroneckerCurvature(Curvature):
                 for name, terms in sums.items()
             }
 
-        self.updates = dict(state["updates"])
-        self.positions = dict(state["positions"])
-        self.factors = unpack(state["factors"])
-        self.starts = unpack(state["starts"])
-        self.inverses = {name: unpack_inverse(packed, place(name)) for name, packed in state["inverses"].items()}
+        damping = replace(self.damping, value=state["hyperparameters"]["damping"])
+        factors, starts = unpack(state["factors"]), unpack(state["starts"])
+        inverses = {name: unpack_inverse(packed, place(name)) for name, packed in state["inverses"].items()}
+        for name, value in [*factors.items(), *starts.items()]:
+            layer = self.layers[name]
+            if any(len(a) != layer.d_in or len(g) != layer.d_out for a, g in value.terms):
+                raise ValueError(f"the state has factors of another shape for layer {name!r}")
+        updates, positions = dict(state["updates"]), dict(state["positions"])
+        self.damping, self.updates, self.positions = damping, updates, positions
+        self.factors, self.starts, self.inverses = factors, starts, inverses
+        self._estimates, self._refreshed, self._raised, self._told = {}, False, set(), ({}, False)
 
 
 def _pack(value: KroneckerSum) -> list[list[Tensor]]:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ngbench.curvature.bounds import Positive, check
 from ngbench.curvature.cholesky import cholesky
 from ngbench.curvature.deferred import DeferredGradient, split_apart
 from ngbench.curvature.jacobian import Jacobian, Matrices
@@ -31,11 +32,19 @@ class Damping:
         kind: ``"normal"`` adds λI, as (4.50) and (4.52) do, in convolutions too, where KFAC's damping of either kind
             takes λ/T; ``"heuristic"`` adds what KFAC's damping of its factors adds to their product, and takes λ/T.
         use_pi: with ``"heuristic"``, balance the damping of the factors (3.1.2); otherwise π = 1.
+
+    Raises:
+        ValueError: a value is not allowed.
     """
 
     value: float
     kind: Literal["normal", "heuristic"] = "normal"
     use_pi: bool = False
+
+    def __post_init__(self) -> None:
+        check("damping", self.value, Positive)
+        check("damping_kind", self.kind, Literal["normal", "heuristic"])
+        check("use_pi", self.use_pi, bool)
 
 
 class SystemFactor:

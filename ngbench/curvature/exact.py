@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch.distributed as dist
@@ -132,8 +133,15 @@ class _BatchCurvature(Curvature):
         """``clamped_eigenvalues``: of the systems, set to zero because rounding had made them indefinite."""
         return {"clamped_eigenvalues": float(sum(inverse.factor.clamped for inverse in self.inverses))}
 
+    def hyperparameters(self) -> dict[str, float]:
+        return {"damping": self.damping.value}
+
+    def set_hyperparameters(self, values: Mapping[str, float]) -> None:
+        self.damping = replace(self.damping, value=values["damping"])
+
     def state_dict(self) -> dict[str, Any]:
         return {
+            "hyperparameters": self.hyperparameters(),
             "batch": None if self._batch is None else self._batch.state_dict(),
             "inverses": [
                 {
@@ -146,14 +154,13 @@ class _BatchCurvature(Curvature):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._batch = None if state["batch"] is None else Jacobian.from_state(state["batch"], self.layers)
-        self._fresh = False
-        self.inverses = [
-            _INVERSES[saved["kind"]].from_state(
-                Jacobian.from_state(saved["jacobian"], self.layers), self.damping, saved
-            )
+        damping = replace(self.damping, value=state["hyperparameters"]["damping"])
+        batch = None if state["batch"] is None else Jacobian.from_state(state["batch"], self.layers)
+        inverses = [
+            _INVERSES[saved["kind"]].from_state(Jacobian.from_state(saved["jacobian"], self.layers), damping, saved)
             for saved in state["inverses"]
         ]
+        self.damping, self._batch, self.inverses, self._fresh = damping, batch, inverses, False
 
 
 class ExactCurvature(_BatchCurvature):

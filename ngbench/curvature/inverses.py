@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ngbench.curvature import low_rank
+from ngbench.curvature.bounds import Positive, PositiveShare, check
 from ngbench.curvature.kronecker import (
     FactoredInverse,
     KroneckerInverse,
@@ -56,14 +57,11 @@ class Damping:
     raised: int = 0
 
     def __post_init__(self) -> None:
-        if not self.value > 0:
-            raise ValueError(f"damping={self.value!r} is not allowed: > 0")
-        if self.kind not in ("factored", "normal"):
-            raise ValueError(f"damping_kind={self.kind!r} is not allowed: 'factored' or 'normal'")
-        if self.second_term not in ("clamp", "absolute"):
-            raise ValueError(f"second_term={self.second_term!r} is not allowed: 'clamp' or 'absolute'")
-        if not 0 < self.floor <= 1:
-            raise ValueError(f"floor={self.floor!r} is not allowed: in (0, 1]")
+        check("damping", self.value, Positive)
+        check("damping_kind", self.kind, DampingKind)
+        check("use_pi", self.use_pi, bool)
+        check("second_term", self.second_term, SecondTerm)
+        check("floor", self.floor, PositiveShare)
         if self.second_term == "absolute" and self.kind == "normal":
             raise ValueError(
                 "second_term='absolute' is not allowed with damping_kind='normal': only 'clamp' is, for a sum of two"

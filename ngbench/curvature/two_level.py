@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
+from ngbench.curvature.bounds import Count, Fraction, Positive, Range, checked
 from ngbench.curvature.coarse import (
     FIXED_SPACES,
     RESIDUAL_SPACES,
@@ -28,6 +29,7 @@ from ngbench.curvature.coarse import (
     taylor,
     unpack_columns,
 )
+from ngbench.curvature.coarse_damping import CoarseDamping
 from ngbench.curvature.coarse_operator import CoarseOperator, PseudoInverse
 from ngbench.curvature.curvatures import Curvature
 from ngbench.curvature.exact import refuse_workers
@@ -46,7 +48,7 @@ class TwoLevelCurvature(Curvature):
         fine: the curvature of the same layers that is corrected, any that preconditions layer by layer.
         coarse_space: ``nicolaides``, ``spectral``, ``krylov-nicolaides``, which change at a refresh alone, or
             ``residual``, ``krylov-residual``, ``taylor``, which follow the gradient.
-        damping: λ of ``F• = F + λI``.
+        damping: λ of ``F• = F + λI``; None follows the damping of the fine level.
         order: of the Taylor space, ≥ 1.
         decay: γ of a running average of ``F_coarse`` with weight ρ = min(1 − 1/k, γ), k counting the refreshes, for
             spaces that change at a refresh alone. With 0, ``F_coarse`` is that of the batch and the correction is
@@ -59,33 +61,31 @@ class TwoLevelCurvature(Curvature):
         ValueError: an argument is out of range, or a running average is asked of a space that follows the gradient.
     """
 
+    @checked
     def __init__(
         self,
         layers: Mapping[Any, Layer],
         fine: Curvature,
         *,
         coarse_space: str,
-        damping: float,
-        order: int = 2,
-        decay: float = 0.0,
-        lifetime: float = 1,
+        damping: Positive | None = None,
+        order: Count = 2,
+        decay: Fraction = 0.0,
+        lifetime: Annotated[float, Range(above=0, infinite=True)] = 1,
     ) -> None:
-        if order < 1:
-            raise ValueError(f"order={order!r} is not allowed: an int >= 1")
         spaces: dict[str, CoarseSpace] = {**FIXED_SPACES, **RESIDUAL_SPACES, "taylor": partial(taylor, order=order)}
         if coarse_space not in spaces:
             raise ValueError(f"coarse_space={coarse_space!r} is not allowed: one of {', '.join(spaces)}")
-        if not 0 <= decay < 1:
-            raise ValueError(f"decay={decay!r} is not allowed: in [0, 1)")
         self._follows_residual = coarse_space not in FIXED_SPACES
         if decay and self._follows_residual:
             raise ValueError(
                 f"decay={decay!r} is not allowed with coarse_space={coarse_space!r}, whose columns are new at every"
                 " step: 0 only"
             )
+        self._damping = CoarseDamping(fine, damping)
+        self._coarse_space = coarse_space
         self.layers = {layer.name: layer for layer in layers.values()}
         self.fine = fine
-        self.damping = damping
         self.decay = decay
         self.lifetime = lifetime
         self._space = spaces[coarse_space]
@@ -96,6 +96,21 @@ class TwoLevelCurvature(Curvature):
         self._inverse: PseudoInverse | None = None
         self._refreshes = 0
         self._report = _Report()
+
+    @property
+    def damping(self) -> float:
+        """λ of F•."""
+        return self._damping.value
+
+    @property
+    def kind(self) -> str:
+        return f"{type(self).__name__} with the {self._coarse_space} space on {self._damping.kind}"
+
+    def hyperparameters(self) -> dict[str, float]:
+        return self._damping.hyperparameters()
+
+    def set_hyperparameters(self, values: Mapping[str, float]) -> None:
+        self._damping.set(values)
 
     def accumulate(self, blocks: Mapping[Layer, FisherBlock]) -> None:
         refuse_workers("a two-level correction")
@@ -164,6 +179,7 @@ class TwoLevelCurvature(Curvature):
     def state_dict(self) -> dict[str, Any]:
         operator = self._operator
         return {
+            "hyperparameters": self.hyperparameters(),
             "fine": self.fine.state_dict(),
             "waiting": None if self._waiting is None else self._waiting.state_dict(),
             "batch": None if self._batch is None else self._batch.state_dict(),
@@ -178,17 +194,22 @@ class TwoLevelCurvature(Curvature):
         def jacobian(saved: Mapping[str, Any] | None) -> Jacobian | None:
             return None if saved is None else Jacobian.from_state(saved, self.layers)
 
-        self.fine.load_state_dict(state["fine"])
-        self._waiting, self._batch = jacobian(state["waiting"]), jacobian(state["batch"])
-        self._refreshes = state["refreshes"]
-        self._operator = self._average = self._inverse = None
-        self._report = _Report()
-        if self._batch is not None and state["columns"] is not None:
+        waiting, batch = jacobian(state["waiting"]), jacobian(state["batch"])
+        operator = average = inverse = None
+        damping = self._damping.of(state["hyperparameters"])
+        if batch is not None and state["columns"] is not None:
             columns: list[Column] = unpack_columns(state["columns"], self.layers)
-            products = state["products"].to(self._batch.device, copy=True)
-            self._operator = CoarseOperator(self._batch, columns, products, self.damping, self.lifetime)
-            self._average = state["average"].to(self._batch.device, copy=True)
-            self._inverse = PseudoInverse.from_state(state["inverse"], self._batch.device)
+            products = state["products"].to(batch.device, copy=True)
+            operator = CoarseOperator(batch, columns, products, damping, self.lifetime)
+            average = state["average"].to(batch.device, copy=True)
+            inverse = PseudoInverse.from_state(state["inverse"], batch.device)
+        refreshes = state["refreshes"]
+        # The fine level takes its state whole or not at all, and after it nothing here can fail.
+        self.fine.load_state_dict(state["fine"])
+        self._damping.restore(damping)
+        self._waiting, self._batch, self._refreshes = waiting, batch, refreshes
+        self._operator, self._average, self._inverse = operator, average, inverse
+        self._report = _Report()
 
 
 class _Report:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, overload
+from typing import Any, cast, overload
 
 import torch
 from torch import Tensor, nn
@@ -11,19 +11,19 @@ from torch.autograd.graph import increment_version
 from torch.optim import Optimizer
 from torch.optim.sgd import sgd
 
+from ngbench.curvature.bounds import Fraction, Interval, NonNegative, Positive, PositiveShare, Seed, check, checked
 from ngbench.curvature.capture import Capture, FisherKind
 from ngbench.curvature.curvatures import Curvature
 from ngbench.curvature.deferred import DeferredGradient
 from ngbench.curvature.exact import refuse_workers
 from ngbench.curvature.layers import Layer, find_layers
 from ngbench.curvature.likelihoods import Likelihood
-from ngbench.curvature.precision import converted, statistics_dtype
+from ngbench.curvature.precision import statistics_dtype
 from ngbench.measurement.phases import PhaseContext, no_phase
+from ngbench.optimizers import states
 from ngbench.optimizers.kernels import fused_sgd_is_right
 
-__all__ = ["Interval", "NaturalGradient"]
-
-Interval = int | Literal["once"]
+__all__ = ["NaturalGradient"]
 
 
 class NaturalGradient(Optimizer):
@@ -47,6 +47,11 @@ class NaturalGradient(Optimizer):
     take their plain gradient. ``ν = min(1, √(c / Σ_i |⟨F̂⁻¹∇h, ∇h⟩_i|))`` is the KL clipping of 3.E, the sum running
     over the layers. Weight decay is not preconditioned (the first of the two readings in Zhang et al., *Three
     mechanisms of weight decay regularization*, 2019, would add it to ∇h).
+
+    ``lr``, ``momentum`` and ``weight_decay`` of each parameter group, and in all groups alike ``kl_clip``, the two
+    intervals, ``damping`` and what else the curvature lets change, are hyper-parameters that schedulers and loops may
+    set between steps (``for group in optimizer.param_groups: group["damping"] *= 0.9``). A damping counts from the next
+    inversion on. :meth:`precondition` is for other optimizers to make the step.
 
     Args:
         model: the model.
@@ -81,6 +86,7 @@ class NaturalGradient(Optimizer):
         ValueError: an argument is out of range, or the model has no layer that the curvature knows.
     """
 
+    @checked
     def __init__(
         self,
         model: nn.Module,
@@ -88,31 +94,18 @@ class NaturalGradient(Optimizer):
         curvature: Callable[[Mapping[nn.Module, Layer]], Curvature],
         *,
         params: Iterable[Any] | None = None,
-        lr: float = 0.01,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
-        kl_clip: float | None = None,
+        lr: Positive = 0.01,
+        momentum: Fraction = 0.9,
+        weight_decay: NonNegative = 0.0,
+        kl_clip: Positive | None = None,
         fisher: FisherKind = "sampled",
         curvature_interval: Interval = 1,
         inverse_interval: Interval = 1,
-        curvature_fraction: float = 1.0,
-        gradient_scale: float = 1.0,
+        curvature_fraction: PositiveShare = 1.0,
+        gradient_scale: Positive = 1.0,
         defer_gradients: bool = False,
-        seed: int | None = None,
+        seed: Seed | None = None,
     ) -> None:
-        _check("lr", lr, lr > 0, "> 0")
-        _check("momentum", momentum, 0 <= momentum < 1, "in [0, 1)")
-        _check("weight_decay", weight_decay, weight_decay >= 0, ">= 0")
-        _check("kl_clip", kl_clip, kl_clip is None or kl_clip > 0, "> 0 or None")
-        _check("fisher", fisher, fisher in ("sampled", "empirical", "exact"), "sampled, empirical or exact")
-        _check(
-            "curvature_interval",
-            curvature_interval,
-            _is_interval(curvature_interval),
-            "an int >= 1 or 'once'",
-        )
-        _check("inverse_interval", inverse_interval, _is_interval(inverse_interval), "an int >= 1 or 'once'")
-        _check("curvature_fraction", curvature_fraction, 0 < curvature_fraction <= 1, "in (0, 1]")
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
         super().__init__(model.parameters() if params is None else params, defaults)
         trained = [parameter for group in self.param_groups for parameter in group["params"]]
@@ -123,10 +116,11 @@ class NaturalGradient(Optimizer):
         if not found:
             raise ValueError(f"{type(model).__name__} has no trained layer that a natural gradient knows")
         self.layers = list(found.values())
+        intervals = {"curvature_interval": curvature_interval, "inverse_interval": inverse_interval}
+        self._share({"kl_clip": kl_clip, **intervals})
         self.curvature = curvature(found)
-        self.kl_clip = kl_clip
-        self.curvature_interval = curvature_interval
-        self.inverse_interval = inverse_interval
+        # Whoever reads an optimizer by its ``state`` finds one, and makes none by a step of its own.
+        self.state.update({parameter: {} for parameter in trained})
         self.refreshed = False
         self._phase: PhaseContext = no_phase
         self._steps = 0
@@ -151,8 +145,66 @@ class NaturalGradient(Optimizer):
     def phase(self, context: PhaseContext) -> None:
         self._phase = self._capture.phase = context
 
+    @property
+    def curvature(self) -> Curvature:
+        """What preconditions; its hyper-parameters are in the parameter groups."""
+        return self._curvature
+
+    @curvature.setter
+    def curvature(self, curvature: Curvature) -> None:
+        self._curvature = curvature
+        self._share(curvature.hyperparameters())
+
+    @property
+    def kl_clip(self) -> float | None:
+        """c of the KL clipping, as the parameter groups have it."""
+        return cast("float | None", self._shared("kl_clip"))
+
+    @property
+    def curvature_interval(self) -> Interval:
+        """T₁, as the parameter groups have it."""
+        return cast("Interval", self._shared("curvature_interval"))
+
+    @property
+    def inverse_interval(self) -> Interval:
+        """T₂, as the parameter groups have it."""
+        return cast("Interval", self._shared("inverse_interval"))
+
+    def _share(self, values: Mapping[str, Any]) -> None:
+        """Put hyper-parameters of the whole optimizer into every group that has no value of its own."""
+        self.defaults.update(values)
+        for group in self.param_groups:
+            for name, value in values.items():
+                group.setdefault(name, value)
+
+    def _shared(self, name: str) -> Any:
+        value, *others = [group[name] for group in self.param_groups]
+        if any(other != value for other in others):
+            shown = ", ".join(str(one) for one in (value, *others))
+            raise ValueError(f"{name} differs between parameter groups ({shown}), it must be the same in all of them")
+        if name in _SHARED:
+            check(name, value, _SHARED[name])
+        return value
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """As for any optimizer; what all groups share is by default what the first one has.
+
+        Raises:
+            ValueError: a hyper-parameter of the group is out of range.
+        """
+        for name, annotation in _OF_A_GROUP.items():
+            if name in param_group:
+                check(name, param_group[name], annotation)
+        if self.param_groups:
+            first = self.param_groups[0]
+            shared = {key: first[key] for key in self.defaults if key not in _OF_A_GROUP and key in first}
+            param_group = {**shared, **param_group}
+        super().add_param_group(param_group)
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         """As for any optimizer; deferred gradients are dropped."""
+        # An interval may have changed since the last step.
+        self._capture.due = _is_due(self._steps, self.curvature_interval)
         self._capture.drop_gradients()
         super().zero_grad(set_to_none)
 
@@ -184,34 +236,70 @@ class NaturalGradient(Optimizer):
             RuntimeError: there is no curvature yet, because the model was not called with gradients enabled.
             FloatingPointError: the curvature contains NaN or infinite values.
             ArithmeticError: the damped curvature is not positive definite in its precision.
+            ValueError: a hyper-parameter in the parameter groups is out of range.
         """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        directions = self._natural_gradients()
+        with self._phase("update"):
+            self._update(directions)
+        self._advance()
+        return loss
+
+    @torch.no_grad()
+    def precondition(self) -> None:
+        """Replace the gradients of the layers' parameters by natural gradients, for another optimizer to step with.
+
+        It stands in the place of :meth:`step`, and counts as one for the intervals::
+
+            natural.zero_grad()
+            likelihood.loss(model(inputs), targets).backward()
+            natural.precondition()
+            adam.step()
+
+        Learning rate, momentum and weight decay are those of the other optimizer; KL clipping is this one's. Parameters
+        outside the layers keep their gradients.
+
+        Raises:
+            RuntimeError, FloatingPointError, ArithmeticError, ValueError: as for :meth:`step`.
+        """
+        for parameter, direction in self._natural_gradients().items():
+            if parameter.grad is None:
+                parameter.grad = direction.contiguous()
+            else:
+                parameter.grad.copy_(direction)
+        self._advance()
+
+    def _natural_gradients(self) -> dict[Tensor, Tensor]:
+        """F̂⁻¹∇h of each parameter of a layer, after what is due of the curvature."""
+        # All of them before anything is taken or changed.
+        settings = {name: self._shared(name) for name in (*_SHARED, *self.curvature.hyperparameters())}
+        inverse_due = _is_due(self._steps, settings["inverse_interval"])
+        if inverse_due:
+            self.curvature.set_hyperparameters({name: settings[name] for name in self.curvature.hyperparameters()})
         deferred = self._capture.take_gradients()
         formed = (parameter.grad is not None for layer in self.layers for parameter in layer.parameters)
-        if deferred and (self.kl_clip is not None or any(formed)):
+        if deferred and (settings["kl_clip"] is not None or any(formed)):
             # Of a sum of several gradients, not all of which were deferred, only the sum is of use.
             self._form(deferred)
             deferred = {}
-        self._estimate()
+        self._estimate(inverse_due)
         with self._phase("precondition"):
-            directions = self._directions_deferred(deferred) if deferred else self._directions()
-        with self._phase("update"):
-            self._update(directions)
+            return self._directions_deferred(deferred) if deferred else self._directions()
+
+    def _advance(self) -> None:
         self._steps += 1
         self._capture.due = _is_due(self._steps, self.curvature_interval)
-        return loss
 
-    def _estimate(self) -> None:
+    def _estimate(self, inverse_due: bool) -> None:
         blocks = self._capture.take()
         if blocks:
             with self._phase("accumulate"):
                 self.curvature.accumulate(blocks)
         elif self._steps == 0:
             raise RuntimeError("no curvature yet: call the model itself, with gradients enabled, before step()")
-        inverse_due = _is_due(self._steps, self.inverse_interval)
         if inverse_due:
             with self._phase("refresh"):
                 self.curvature.refresh()
@@ -225,10 +313,11 @@ class NaturalGradient(Optimizer):
             if (gradient := layer.gradient()) is not None
         }
         natural = self.curvature.precondition(gradients)
-        if self.kl_clip is not None and natural:
+        kl_clip = self.kl_clip
+        if kl_clip is not None and natural:
             # ⟨F̂⁻¹∇h, ∇h⟩ stays on the device: a step never waits for it.
             products = [torch.dot(natural[layer].flatten(), gradients[layer].flatten()).abs() for layer in natural]
-            scale = (self.kl_clip / torch.stack(products).sum()).sqrt().clamp(max=1)
+            scale = (kl_clip / torch.stack(products).sum()).sqrt().clamp(max=1)
             if scale.device.type != "cpu" or scale < 1:
                 natural = {layer: matrix.mul_(scale) for layer, matrix in natural.items()}
         # A bias that was frozen after the optimizer was made has no gradient, and stays.
@@ -306,48 +395,49 @@ class NaturalGradient(Optimizer):
         return self.curvature.diagnostics()
 
     def state_dict(self) -> dict[str, Any]:
-        """As for any optimizer, with the curvature's state under ``"natural_gradient"``."""
-        state = super().state_dict()
-        state["natural_gradient"] = {
+        """As for any optimizer; the curvature's state is with that of the first layer's weight."""
+        for group in self.param_groups:
+            # Zeros that the first step would make: a state has the same entries before it as afterwards.
+            self._momentum_buffers([one for one in group["params"] if one.requires_grad], group["momentum"])
+        own = {
+            "version": states.VERSION,
             "steps": self._steps,
-            "dtype": str(self._statistics_dtype).removeprefix("torch."),
+            "kind": self.curvature.kind,
+            "layers": {layer.name: states.described(layer) for layer in self.layers},
             "curvature": self.curvature.state_dict(),
             "capture": self._capture.state_dict(),
         }
-        return state
+        return states.joined(super().state_dict(), self._position_of_state(), own)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a :meth:`state_dict` of an optimizer of the same model and curvature, in any type or device.
 
+        Hyper-parameters are the state's, as for any optimizer.
+
         Raises:
-            ValueError: the state is another optimizer's.
+            ValueError: the state is another optimizer's, or of another model; nothing is changed.
         """
-        if "natural_gradient" not in state_dict:
-            raise ValueError("the state is not that of a natural-gradient optimizer")
-        super().load_state_dict({key: value for key, value in state_dict.items() if key != "natural_gradient"})
-        own = state_dict["natural_gradient"]
-        self._steps = own["steps"]
-        saved = getattr(torch, own["dtype"])
-        curvature = own["curvature"]
-        if saved != self._statistics_dtype:
-            curvature = converted(curvature, saved, self._statistics_dtype)
-        self.curvature.load_state_dict(curvature)
+        plain, own = states.separated(state_dict)
+        states.check_parameters(plain, self.param_groups, self.defaults)
+        states.check_curvature(own, self.curvature.kind, self.layers, self._capture.state_dict())
+        try:
+            self.curvature.load_state_dict(states.in_types_of(self.layers, own))
+        except (AttributeError, LookupError, TypeError, RuntimeError, ValueError) as error:
+            raise ValueError(f"the state of the curvature does not fit: {type(error).__name__}: {error}") from error
         self._capture.load_state_dict(own["capture"], self.layers[0].weight.device)
+        super().load_state_dict(plain)
+        self._steps = own["steps"]
         self._capture.due = _is_due(self._steps, self.curvature_interval)
 
-    @property
-    def _statistics_dtype(self) -> torch.dtype:
-        return statistics_dtype(self.layers[0].weight.dtype)
+    def _position_of_state(self) -> int:
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        return next(i for i, parameter in enumerate(parameters) if parameter is self.layers[0].weight)
 
 
-def _is_interval(value: object) -> bool:
-    return value == "once" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1)
+# Hyper-parameters that each group may have for itself, and those of the whole optimizer.
+_OF_A_GROUP = {"lr": NonNegative, "momentum": Fraction, "weight_decay": NonNegative}
+_SHARED = {"kl_clip": Positive | None, "curvature_interval": Interval, "inverse_interval": Interval}
 
 
 def _is_due(step: int, interval: Interval) -> bool:
     return step == 0 if interval == "once" else step % int(interval) == 0
-
-
-def _check(name: str, value: object, holds: bool, allowed: str) -> None:
-    if not holds:
-        raise ValueError(f"{name}={value!r} is not allowed: {allowed}")

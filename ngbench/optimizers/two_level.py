@@ -64,7 +64,6 @@ def two_level(
     optimizer = _FINE[approximation](model, task, **shared)
     layers, fine = {layer: layer for layer in optimizer.layers}, optimizer.curvature
     assert isinstance(fine, KroneckerCurvature)
-    damping = fine.damping.value if coarse_damping is None else coarse_damping
     if order is not None and coarse_space != "taylor":
         raise ParameterError(f"order={order} is not allowed with coarse_space={coarse_space}: only with taylor")
     if coarse_decay and coarse_space not in FIXED_SPACES:
@@ -73,14 +72,14 @@ def two_level(
             f"coarse_decay={coarse_decay:g} is not allowed with coarse_space={coarse_space}: only with {allowed}"
         )
     if coarse_space == "previous":
-        optimizer.curvature = AdditiveTwoLevelCurvature(layers, fine, damping=damping)
+        optimizer.curvature = AdditiveTwoLevelCurvature(layers, fine, damping=coarse_damping)
     else:
         interval = optimizer.inverse_interval
         optimizer.curvature = TwoLevelCurvature(
             layers,
             fine,
             coarse_space=coarse_space,
-            damping=damping,
+            damping=coarse_damping,
             order=order or 2,
             decay=coarse_decay,
             lifetime=math.inf if interval == "once" else interval,

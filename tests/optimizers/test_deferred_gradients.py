@@ -186,7 +186,7 @@ def test_every_setting_and_curvature_makes_the_same_steps(make, options, fisher)
 def test_inverses_of_earlier_batches_precondition_deferred_gradients():
     def make(model, task, **options):
         optimizer = exact_ng(model, task, **options)
-        optimizer.inverse_interval = 2
+        optimizer.param_groups[0]["inverse_interval"] = 2
         return optimizer
 
     _alike(make)

@@ -208,13 +208,13 @@ def test_a_loaded_state_shares_no_memory_with_its_source():
     optimizer = _optimizer(model)
     _train(model, optimizer, [_batch()])
     state = optimizer.state_dict()
-    kept = copy.deepcopy(state["natural_gradient"]["curvature"])
+    (own,) = state["state"][0]["curvature"]
+    kept = copy.deepcopy(own["curvature"])
     other = _optimizer(_plain_model())
     other.load_state_dict(state)
     for terms in (factor.terms for factor in other.curvature.factors.values()):
         terms[0][0].zero_()
-    after = state["natural_gradient"]["curvature"]
-    assert torch.equal(after["factors"]["0"][0][0], kept["factors"]["0"][0][0])
+    assert torch.equal(own["curvature"]["factors"]["0"][0][0], kept["factors"]["0"][0][0])
 
 
 def test_the_state_of_another_optimizer_is_refused():
@@ -295,7 +295,7 @@ def test_gradient_accumulation_estimates_the_curvature_on_the_first_pass():
     optimizer.step()
     first = _optimizer(reference, fisher="empirical", momentum=0.0, lr=1.0)
     LIKELIHOOD.loss(reference(inputs[:4]), targets[:4]).backward()
-    first._estimate()
+    first.precondition()
     for mine, theirs in zip(optimizer.curvature.factors.values(), first.curvature.factors.values(), strict=True):
         torch.testing.assert_close(mine.dense(), theirs.dense())
     reference.zero_grad()
