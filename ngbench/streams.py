@@ -3,6 +3,7 @@
 A stream may be closed, lead to a full disk, to a reader that went away, or have an encoding without the character that
 is written. None of that may end a command before its results are kept, or change its verdict. So characters are
 replaced, and what the system refuses is kept for :func:`write_out` and for the end of the program instead of raised.
+Both streams may be the log of a workflow, in which no line of ours is a command that was not meant to be one.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO
+from typing import IO, Any, TextIO
 
 from ngbench.errors import OutputError
+from ngbench.escaping import WorkflowLog
 
-__all__ = ["lasting_streams", "stdout_problem", "write_out"]
+__all__ = ["lasting_streams", "stdout_problem", "write_commands", "write_out"]
 
 
 class _Lasting:
@@ -26,11 +28,16 @@ class _Lasting:
         self._stream = stream
         self.problem = problem
         self.told = False
+        self._log = WorkflowLog()
 
     def write(self, text: str) -> int:
+        self.write_commands(self._log.passed(text))
+        return len(text)
+
+    def write_commands(self, text: str) -> None:
+        """Write as it is what may be meant for the runner of a workflow."""
         with self._outlasted():
             self._stream.write(text)
-        return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -93,6 +100,18 @@ def write_out(text: str) -> None:
     problem = stdout_problem()
     if problem is not None:
         raise OutputError(problem)
+
+
+def write_commands(text: str, stream: IO[str]) -> None:
+    """Write whole lines that the runner of a GitHub workflow shall take for commands; it takes nothing else for one.
+
+    Args:
+        text: of :func:`ngbench.escaping.workflow_command`.
+        stream: standard output or standard error.
+    """
+    write: Any = getattr(stream, "write_commands", stream.write)
+    write(text)
+    stream.flush()
 
 
 def stdout_problem() -> str | None:

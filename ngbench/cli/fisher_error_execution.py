@@ -21,6 +21,7 @@ from ngbench.curvature.approximations import Approximation
 from ngbench.curvature.linear import LinearBlock
 from ngbench.data.directory import data_directory
 from ngbench.errors import ParameterError
+from ngbench.escaping import markdown
 from ngbench.files import write_text
 from ngbench.measurement.memory import parameter_bytes
 from ngbench.parameters import Parameter, Range
@@ -220,8 +221,9 @@ def _format_csv(errors: Sequence[FisherError]) -> str:
 
 
 def _format_markdown(document: Document, errors: Sequence[FisherError]) -> str:
-    facts = [f"- Data: {described}" for _, described in data_descriptions(document)]
-    parts = [f"## {document.runs[0].task}", "\n".join([*facts, f"- {describe_conditions(document)}"])]
+    facts = [f"- Data: {markdown(described)}" for _, described in data_descriptions(document)]
+    parts = [f"## {markdown(document.runs[0].task)}"]
+    parts.append("\n".join([*facts, f"- {markdown(describe_conditions(document))}"]))
     for error in errors:
-        parts += [f"### {_title(error)}", format_table(format_fisher_error(error))]
+        parts += [f"### {markdown(_title(error))}", format_table(format_fisher_error(error))]
     return "\n\n".join(parts) + "\n"

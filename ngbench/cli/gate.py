@@ -20,6 +20,7 @@ from ngbench.results.gate import Report, check
 from ngbench.results.record import Document
 from ngbench.results.sources import load_records
 from ngbench.results.thresholds import DEFAULT_THRESHOLDS, Threshold, parse_seconds, parse_threshold
+from ngbench.streams import write_commands
 
 __all__ = ["GateRequest", "run_gate"]
 
@@ -141,8 +142,7 @@ def _export(request: GateRequest, report: Report, console: Console) -> None:
         write_text(format_report_json(report), request.json)
     if request.github:
         # The log of a workflow holds both streams; the one without an export keeps the export clean.
-        console.file.write(format_annotations(report))
-        console.file.flush()
+        write_commands(format_annotations(report), console.file)
 
 
 def _say(console: Console, text: str) -> None:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from ngbench.cli.study_cells import Conditions, RanCell, batch_size_of, run_cell
 from ngbench.errors import NgbenchError, ParameterError, RecordError
+from ngbench.escaping import markdown
 from ngbench.files import (
     STANDARD_OUTPUT,
     check_destination,
@@ -290,5 +291,6 @@ def _export(request: Reproduction, outcomes: Sequence[_Outcome]) -> None:
     if request.markdown is not None:
         parts = ["# Studies"]
         for outcome in outcomes:
-            parts += [f"## {outcome.study.study}: {outcome.study.title}", format_table(format_verdicts(outcome.claims))]
+            title = markdown(f"{outcome.study.study}: {outcome.study.title}")
+            parts += [f"## {title}", format_table(format_verdicts(outcome.claims))]
         write_text("\n\n".join(parts) + "\n", request.markdown)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ngbench.escaping import workflow_command
 from ngbench.report.check_columns import Row, rows
-from ngbench.report.escaping import workflow_command
 from ngbench.report.units import DASH
 from ngbench.results.gate import Comparison, Report
 from ngbench.results.verdict import Verdict

@@ -8,6 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ngbench.escaping import markdown
 from ngbench.report.check_columns import format_check, format_outcome, format_remarks
 from ngbench.report.columns import Column
 from ngbench.report.exports import format_table
@@ -54,8 +55,8 @@ def format_report_markdown(report: Report) -> str:
         verdicts = columns[-1]
         columns[-1] = Column(verdicts.name, [_SIGNS.get(cell, cell) for cell in verdicts.cells], left=True)
         parts.append(format_table(columns))
-    remarks = [f"- {remark}" for remark in format_remarks(report)]
-    remarks += [f"- **Not comparable:** {problem}" for problem in report.problems]
+    remarks = [f"- {markdown(remark)}" for remark in format_remarks(report)]
+    remarks += [f"- **Not comparable:** {markdown(str(problem))}" for problem in report.problems]
     parts.append("\n".join(remarks))
     return "\n\n".join(part for part in parts if part) + "\n"
 

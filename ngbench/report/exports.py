@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ngbench.escaping import markdown, markdown_code
 from ngbench.files import write_text
 from ngbench.report.advice import find_warnings
 from ngbench.report.columns import (
@@ -147,23 +148,24 @@ def format_markdown(document: Document, *, reference: str | None = None, target_
     if not arms:
         return "No runs.\n"
     task = document.runs[0]
-    title = f"## {' '.join([task.task, format_hyperparameters(task.task_options)]).strip()}"
-    facts = [f"- Data: {described}" for _, described in data_descriptions(document)]
-    facts.append(f"- {describe_conditions(document)}")
-    facts += [f"- `{label}`: {described}" for label, described in arm_descriptions(document)]
+    title = f"## {markdown(' '.join([task.task, format_hyperparameters(task.task_options)]))}"
+    facts = [f"- Data: {markdown(described)}" for _, described in data_descriptions(document)]
+    facts.append(f"- {markdown(describe_conditions(document))}")
+    facts += [f"- {markdown_code(label)}: {markdown(described)}" for label, described in arm_descriptions(document)]
     parts = [title, "\n".join(facts)]
     parts += ["### Progress", format_table(format_progress(arms, target, shared_seconds(document)))]
     parts += ["### Cost", format_table(format_cost(arms))]
     for arm in arms:
         if arm.phases:
-            parts += [f"### Cost per update: {arm.label}", format_table(format_breakdown(arm))]
+            parts += [f"### Cost per update: {markdown(arm.label)}", format_table(format_breakdown(arm))]
     if diagnostics := format_diagnostics(arms):
         parts += ["### Diagnostics", format_table(diagnostics)]
     if update_costs := format_update_costs(arms):
         parts += ["### Cost per update, measured and predicted", format_table(update_costs)]
-    remarks = [f"- {note}" for note in format_notes(arms)]
+    remarks = [f"- {markdown(note)}" for note in format_notes(arms)]
     remarks += [
-        f"- **Warning:** {warning}" for warning in find_warnings(document, reference=reference, target_loss=target)
+        f"- **Warning:** {markdown(warning)}"
+        for warning in find_warnings(document, reference=reference, target_loss=target)
     ]
     parts.append("\n".join(remarks))
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -173,11 +175,7 @@ def format_table(columns: Sequence[Column]) -> str:
     """The columns as a GitHub table."""
     from tabulate import tabulate
 
-    headers = [_escape(column.name.replace("\n", " ")) for column in columns]
-    rows = zip(*([_escape(cell) for cell in column.cells] for column in columns), strict=True)
+    headers = [markdown(column.name) for column in columns]
+    rows = zip(*([markdown(cell) for cell in column.cells] for column in columns), strict=True)
     align = ["left" if column.left else "right" for column in columns]
     return str(tabulate(list(rows), headers, tablefmt="github", colalign=align, disable_numparse=True))
-
-
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ngbench.errors import OutputError
+from ngbench.escaping import figure as figure_text
 from ngbench.measurement.phases import PHASES
 from ngbench.report.columns import break_label
 from ngbench.report.heading import data_descriptions, describe_conditions
@@ -185,7 +186,7 @@ def draw_panels(
     for axes, (which, title) in zip(grid, panels.items(), strict=True):
         own = [value for at, arm in enumerate(arms) for value in _draw_arm(axes, arm, which, axis, line_style(at))]
         drawn += own
-        axes.set_title(title)
+        axes.set_title(figure_text(title))
         axes.set_xlabel(_AXES[axis])
         axes.grid(visible=True, which="both", alpha=0.25, linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
@@ -193,7 +194,7 @@ def draw_panels(
             axes.xaxis.get_major_locator().set_params(integer=True)
         if not shared_scale:
             _scale(axes, own)
-    grid[0].set_ylabel(label)
+    grid[0].set_ylabel(figure_text(label))
     if shared_scale:
         _scale(grid[0], drawn)
     handles, labels = grid[0].get_legend_handles_labels()
@@ -231,7 +232,7 @@ def _abscissa(curve: Curve, axis: Axis) -> Sequence[float]:
 def _draw_arm(axes: Axes, arm: Arm, which: str, axis: Axis, style: dict[str, Any]) -> list[float]:
     """Draw an arm and return the losses that the axis must show: a diverging run does not stretch it."""
     sound = [run for run in arm.runs if run.status not in FAILED]
-    label: str | None = break_label(arm.label)
+    label: str | None = break_label(figure_text(arm.label))
     drawn: list[float] = []
     if sound:
         curve = band_of(sound, which)
@@ -280,13 +281,13 @@ def _draw_costs(document: Document, arms: Sequence[Arm]) -> Figure:
             axes.barh(row, width, left=left, color=_phase_colour(name), edgecolor="white", height=0.65)
             left += width
         axes.text(left, row, f" {left:.3g} ms", va="center")
-    axes.set_yticks(range(len(shown)), [break_label(arm.label) for arm in shown])
+    axes.set_yticks(range(len(shown)), [break_label(figure_text(arm.label)) for arm in shown])
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xlim(left=0)
     axes.set_xlabel("time of a step, amortised (ms)")
     axes.spines[["top", "right"]].set_visible(False)
-    patches = [Patch(color=_phase_colour(name), label=name) for name in names]
+    patches = [Patch(color=_phase_colour(name), label=figure_text(name)) for name in names]
     figure.legend(handles=patches, loc="outside upper center", ncols=min(5, len(names)), frameon=False)
     _caption(figure, document, seeds=False)
     return figure
@@ -303,5 +304,5 @@ def _caption(figure: Figure, document: Document, *, seeds: bool, remarks: Sequen
     lines += remarks
     if seeds:
         lines.append("line: mean over seeds; band: lowest to highest seed; cross: the run failed or diverged")
-    wrapped = "\n".join(textwrap.fill(line, int(14 * figure.get_figwidth())) for line in lines)
+    wrapped = "\n".join(textwrap.fill(figure_text(line), int(14 * figure.get_figwidth())) for line in lines)
     figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=7.5, color="#444444")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ngbench.adversarial_task import PLAYERS, Player
 from ngbench.arms import file_slug
 from ngbench.errors import OutputError
+from ngbench.escaping import figure as figure_text
 from ngbench.report.columns import break_label
 from ngbench.report.figures import Axis, draw_panels, line_style, new_figure, save_figure
 from ngbench.report.gan_summary import TITLES, GanArm, fid_records, score_points, summarise_gan
@@ -55,7 +56,7 @@ def draw_gan(document: Document, directory: str | Path, origin: Path | None) -> 
             if any(score_points(run) for run in document.runs):
                 for axis in _AXES:
                     figure = _draw_scores(document, arms, metric, axis)
-                    written.append(save_figure(figure, directory / f"{metric}_by_{axis}.png"))
+                    written.append(save_figure(figure, directory / f"{file_slug(metric)}_by_{axis}.png"))
         if any(run.history.epoch for run in document.runs):
             written.append(save_figure(_draw_losses(document, arms), directory / "losses_by_step.png"))
         if any(seconds is not None for one in arms for seconds in one.seconds.values()):
@@ -95,7 +96,7 @@ def _draw_costs(arms: Sequence[GanArm]) -> Figure:
             axes.barh(row, width, left=left, color=colours[player], edgecolor="white", height=0.65)
             left += width
         axes.text(left, row, f" {left:.3g} ms", va="center")
-    axes.set_yticks(range(len(arms)), [break_label(one.arm.label) for one in arms])
+    axes.set_yticks(range(len(arms)), [break_label(figure_text(one.arm.label)) for one in arms])
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xlim(left=0)
@@ -125,5 +126,6 @@ def _draw_samples(run: RunRecord, origin: Path) -> Figure:
         if content is not None:
             with Image.open(io.BytesIO(content)) as picture:
                 axes.imshow(np.asarray(picture), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    figure.suptitle(f"{run.task}: {run.label}, seed {run.seed}, batch {run.batch_size}", fontsize=10)
+    title = f"{run.task}: {run.label}, seed {run.seed}, batch {run.batch_size}"
+    figure.suptitle(figure_text(title), fontsize=10)
     return figure

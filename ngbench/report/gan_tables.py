@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.text import Text
 
+from ngbench.escaping import markdown, markdown_code
 from ngbench.report.advice import find_warnings
 from ngbench.report.columns import (
     Column,
@@ -57,18 +58,18 @@ def format_gan_markdown(document: Document, *, reference: str | None = None) -> 
     if not arms:
         return "No runs.\n"
     first = document.runs[0]
-    facts = [f"- Data: {described}" for _, described in data_descriptions(document)]
-    facts.append(f"- {describe_conditions(document)}")
-    facts += [f"- {line}" for line in _scoring(document)]
-    facts += [f"- `{label}`: {described}" for label, described in arm_descriptions(document)]
-    parts = [f"## {' '.join([first.task, format_hyperparameters(first.task_options)]).strip()}", "\n".join(facts)]
+    facts = [f"- Data: {markdown(described)}" for _, described in data_descriptions(document)]
+    facts.append(f"- {markdown(describe_conditions(document))}")
+    facts += [f"- {markdown(line)}" for line in _scoring(document)]
+    facts += [f"- {markdown_code(label)}: {markdown(described)}" for label, described in arm_descriptions(document)]
+    parts = [f"## {markdown(' '.join([first.task, format_hyperparameters(first.task_options)]))}", "\n".join(facts)]
     parts += ["### Scores and losses", format_table(format_scores(arms, document))]
     parts += ["### Cost", format_table(format_gan_cost(arms))]
     for one in arms:
         if one.arm.phases:
-            parts += [f"### Cost of an iteration: {one.arm.label}", format_table(format_breakdown(one.arm))]
-    remarks = [f"- {note}" for note in format_gan_notes(arms, document)]
-    remarks += [f"- **Warning:** {warning}" for warning in _warnings(document, reference)]
+            parts += [f"### Cost of an iteration: {markdown(one.arm.label)}", format_table(format_breakdown(one.arm))]
+    remarks = [f"- {markdown(note)}" for note in format_gan_notes(arms, document)]
+    remarks += [f"- **Warning:** {markdown(warning)}" for warning in _warnings(document, reference)]
     return "\n\n".join([*parts, "\n".join(remarks)]) + "\n"
 
 

@@ -11,6 +11,7 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
+from ngbench.escaping import markdown
 from ngbench.files import write_text
 from ngbench.parameters import format_value
 from ngbench.report.columns import Column, format_hyperparameters
@@ -72,12 +73,13 @@ def format_search_markdown(plan: SearchPlan, result: SearchResult) -> str:
     """What :func:`print_search` prints, as Markdown with GitHub tables."""
     arms = list(result.arms.values())
     data = plan.data
-    parts = [f"## {_title(plan)}", f"- Data: {data['name']} ({data['origin']})\n- {describe_search(plan)[0]}"]
+    parts = [f"## {markdown(_title(plan))}"]
+    parts += [f"- Data: {markdown(data['name'])} ({markdown(data['origin'])})\n- {markdown(describe_search(plan)[0])}"]
     parts += ["### Search", format_table(_overview(arms))]
     for arm in arms:
-        parts += [f"### {_subtitle(arm)}", format_table(_settings(arm))]
-    remarks = [f"- {note}" for note in _notes(arms)]
-    remarks += [f"- **Warning:** {warning}" for warning in search_warnings(plan, result)]
+        parts += [f"### {markdown(_subtitle(arm))}", format_table(_settings(arm))]
+    remarks = [f"- {markdown(note)}" for note in _notes(arms)]
+    remarks += [f"- **Warning:** {markdown(warning)}" for warning in search_warnings(plan, result)]
     return "\n\n".join([*parts, "\n".join(remarks)]) + "\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from ngbench.errors import OutputError
+from ngbench.escaping import figure as figure_text
 from ngbench.report.columns import break_label
 from ngbench.report.figures import line_style, new_figure, save_figure
-from ngbench.report.samples import sample_paths
+from ngbench.report.samples import read_image, sample_paths
 from ngbench.results.measurements import ArmRun, Point, curve_of, measurement_of
 from ngbench.studies.claims import ScaleName, moment_of
 from ngbench.studies.comparisons import NoValue, View, seed_values
@@ -103,7 +105,7 @@ def _caption(figure: Any, study: Study, scale: ScaleName) -> None:
     lines.append("line: mean over seeds; band: lowest to highest seed; cross: a run that diverged")
     if study.published is not None:
         lines.append("thin and dotted: published; by time on another machine")
-    text = "\n".join(textwrap.fill(line, int(14 * figure.get_figwidth())) for line in lines)
+    text = "\n".join(textwrap.fill(figure_text(line), int(14 * figure.get_figwidth())) for line in lines)
     figure.supxlabel(text, x=0.01, ha="left", fontsize=7.5, color="#444444")
 
 
@@ -121,10 +123,11 @@ def _draw_cell(
     if x != "batch_size":
         here = here[:1]
     batch = f", batch {here[0].runs.batch_size}" if len(here) == 1 and x != "batch_size" else ""
-    axes.set_title(cell.title or f"{panel.shown}{batch}", fontsize=10)
+    title = cell.title or f"{panel.shown}{batch}"
+    axes.set_title(figure_text(title), fontsize=10)
     if not here:
         if _draw_published_alone(axes, study, cell, arms, styles, x, y):
-            axes.set_title(f"{cell.title or panel.shown}, not run: published", fontsize=10)
+            axes.set_title(figure_text(f"{cell.title or panel.shown}, not run: published"), fontsize=10)
             _finish(axes, study, cell, x, y)
             return
         text: dict[str, Any] = {"ha": "center", "va": "center", "color": "#777777"}
@@ -193,7 +196,7 @@ def _draw_curves(
     for name in shown:
         runs = cell.arms[name]
         sound = [run for run in runs if not run.diverged]
-        label: str | None = break_label(name)
+        label: str | None = break_label(figure_text(name))
         if curve := _band(sound, x, y):
             places, mean, low, high = curve
             marker = "o" if len(places) <= 20 else None
@@ -312,7 +315,13 @@ def _draw_by_batch_size(
         points = [(runs.batch_size, _values(study, cell, runs.arms.get(name, ()), y)) for runs in ordered]
         known = [(size, math.fsum(values) / len(values)) for size, values in points if values]
         if known:
-            axes.plot(*zip(*known, strict=True), label=break_label(name), marker="o", markersize=4, **styles[name])
+            axes.plot(
+                *zip(*known, strict=True),
+                label=break_label(figure_text(name)),
+                marker="o",
+                markersize=4,
+                **styles[name],
+            )
     axes.set_xscale("log", base=2)
     sizes = [runs.batch_size for runs in ordered]
     axes.set_xticks(sizes, [str(size) for size in sizes])
@@ -327,10 +336,11 @@ def _draw_samples(axes: Axes, cell: Drawable, arm: str) -> None:
     axes.set_axis_off()
     runs = cell.runs.arms.get(arm, ())
     paths = list(sample_paths(runs[0].record).items()) if runs else []
-    pictures = [(epoch, cell.directory / path) for epoch, path in paths if (cell.directory / path).is_file()]
-    for at, (epoch, path) in enumerate(chosen := spread(pictures, _SAMPLES)):
+    images = [(epoch, read_image(cell.directory, path)) for epoch, path in paths]
+    pictures = [(epoch, content) for epoch, content in images if content is not None]
+    for at, (epoch, content) in enumerate(chosen := spread(pictures, _SAMPLES)):
         inset = axes.inset_axes((at / len(chosen), 0.0, 0.96 / len(chosen), 0.9))
         inset.set_axis_off()
         inset.set_title(f"epoch {epoch}", fontsize=7)
-        with Image.open(path) as picture:
+        with Image.open(io.BytesIO(content)) as picture:
             inset.imshow(np.asarray(picture), cmap="gray", vmin=0, vmax=255, interpolation="nearest")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ngbench.errors import OutputError
+from ngbench.escaping import figure as figure_text
 from ngbench.report.figures import line_style, new_figure
 from ngbench.report.page.extras import FisherError
 
@@ -43,7 +44,15 @@ def draw_fisher_error(error: FisherError, title: str, path: Path) -> Path:
         for at, (label, curve) in enumerate(error.approximations.items()):
             values = [float("nan") if value is None else value for value in getattr(curve, key)]
             marker = "o" if len(values) <= _MARKED else None
-            axes.plot(error.steps, values, label=label, linewidth=1.8, marker=marker, markersize=3.5, **line_style(at))
+            axes.plot(
+                error.steps,
+                values,
+                label=figure_text(label),
+                linewidth=1.8,
+                marker=marker,
+                markersize=3.5,
+                **line_style(at),
+            )
         _scale(axes, [value for curve in error.approximations.values() for value in getattr(curve, key) if value])
         axes.set_title(name)
         axes.set_xlabel("update")
@@ -51,7 +60,7 @@ def draw_fisher_error(error: FisherError, title: str, path: Path) -> Path:
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=min(5, max(1, len(labels))), frameon=False)
-    figure.supxlabel(title, x=0.01, ha="left", fontsize=7.5, color="#444444")
+    figure.supxlabel(figure_text(title), x=0.01, ha="left", fontsize=7.5, color="#444444")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=_DPI)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from ngbench.arms import file_slug
 from ngbench.errors import OutputError
+from ngbench.escaping import markdown
 from ngbench.report.exports import format_markdown, format_table
 from ngbench.report.figures import draw_curves
 from ngbench.report.page.columns import (
@@ -51,11 +52,11 @@ def format_markdown_report(
     Raises:
         OutputError: a figure cannot be written.
     """
-    parts = [f"# {title}", describe_report(report)]
+    parts = [f"# {markdown(title)}", describe_report(report)]
     if len(report.sections) > 1:
         parts.append(format_table(format_overview(report.sections)))
     if report.claims:
-        counts = ", ".join(f"{count} {verdict}" for verdict, count in count_verdicts(report.claims))
+        counts = ", ".join(f"{count} {markdown(verdict)}" for verdict, count in count_verdicts(report.claims))
         parts += ["## Claims", counts, format_table(format_claims(report.claims))]
     for at, section in enumerate(report.sections):
         parts += _section(section, file, f"{at:02d}-{file_slug(section.title)}", reference, target_loss)
@@ -69,22 +70,22 @@ def _section(
     directory = figures_directory(file) / slug
     document = section.document
     if document is None:
-        yield f"## {section.title}"
+        yield f"## {markdown(section.title)}"
     else:
         known = reference if reference in arms_of(document) else None
         heading, rest = format_markdown(document, reference=known, target_loss=target_loss).split("\n", 1)
-        yield from (f"## {section.title}" if heading.startswith("## ") else heading, rest)
+        yield from (f"## {markdown(section.title)}" if heading.startswith("## ") else heading, rest)
         for path in draw_curves(document, directory, axes=("epoch", "step", "time")):
             yield _link(file, path, path.stem.replace("_", " "))
         epochs = format_epochs(summarise(document))
         if epochs:
             yield from ("### Training loss by epoch", format_table(epochs))
     if section.remarks:
-        yield "\n".join(f"- {remark}" for remark in section.remarks)
+        yield "\n".join(f"- {markdown(remark)}" for remark in section.remarks)
     for at, measured in enumerate(section.fisher_errors):
         name = measured.heading
         drawn = draw_fisher_error(measured.error, f"{section.title} · {name}", directory / f"fisher-error-{at}.png")
-        yield from (f"### Fisher error: {name}", measured.conditions)
+        yield from (f"### Fisher error: {markdown(name)}", markdown(measured.conditions))
         yield from (format_table(format_fisher_error(measured.error)), _link(file, drawn, name))
     if section.samples:
         yield "### Samples"
@@ -92,10 +93,11 @@ def _section(
 
 
 def _samples(row: SampleRow, file: Path, directory: Path) -> str:
-    lines = [f"{row.label}, seed {row.seed}:", ""]
+    lines = [f"{markdown(row.label)}, seed {row.seed}:", ""]
     for sample in row.samples:
         if sample.png is None:
-            lines.append(f"- epoch {sample.epoch}: there is no image {sample.path} below the directory of its record")
+            missing = markdown(str(sample.path))
+            lines.append(f"- epoch {sample.epoch}: there is no image {missing} below the directory of its record")
             continue
         path = directory / f"samples-{file_slug(row.label)}-seed{row.seed}-epoch{sample.epoch}.png"
         try:
@@ -108,4 +110,4 @@ def _samples(row: SampleRow, file: Path, directory: Path) -> str:
 
 
 def _link(file: Path, figure: Path, text: str) -> str:
-    return f"![{text}]({quote(figure.relative_to(file.parent).as_posix())})"
+    return f"![{markdown(text)}]({quote(figure.relative_to(file.parent).as_posix())})"

@@ -13,7 +13,7 @@ import unicodedata
 __all__ = ["WorkflowLog", "figure", "markdown", "markdown_code", "terminal", "terminal_lines", "workflow_command"]
 
 _LONGEST = 4000
-_LONGEST_IN_FIGURE = 200
+_LONGEST_IN_FIGURE = 1000
 _JOINERS = "\u200c\u200d"
 """Unseen, but words of some languages and some emoji are made with them."""
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
