@@ -12,7 +12,7 @@ from ngbench.conformance.trial import OptimizerSubject, Trial
 from ngbench.errors import ParameterError
 from ngbench.training.problem import Problem
 
-__all__ = ["GOALS", "Goal", "check_convergence"]
+__all__ = ["GOALS", "Goal", "check_convergence", "learning_rates"]
 
 FACTORS = (1.0, 10.0, 0.1, 100.0)
 """Of the default learning rate, in the order in which they are tried."""
@@ -45,7 +45,7 @@ LAST = 4
 def check_convergence(subject: OptimizerSubject, goal: Goal) -> Passed:
     """The loss falls to the goal."""
     tried: list[str] = []
-    for rate, changes in _learning_rates(subject):
+    for rate, changes in learning_rates(subject):
         loss = _train(subject, goal, changes)
         shown = f" at lr={rate:g}" if rate is not None else ""
         if loss <= goal.loss:
@@ -59,7 +59,7 @@ def check_convergence(subject: OptimizerSubject, goal: Goal) -> Passed:
     )
 
 
-def _learning_rates(subject: OptimizerSubject) -> Iterator[tuple[float | None, dict[str, float]]]:
+def learning_rates(subject: OptimizerSubject) -> Iterator[tuple[float | None, dict[str, float]]]:
     """Learning rates that the plugin allows; a given one alone."""
     default = subject.hyperparameters.get("lr")
     if not isinstance(default, int | float) or isinstance(default, bool):

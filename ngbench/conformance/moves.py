@@ -1,4 +1,4 @@
-"""Other floating-point types and devices, and states that move between them."""
+"""States that move to another floating-point type or device."""
 
 from __future__ import annotations
 
@@ -12,25 +12,7 @@ from torch import Tensor
 from ngbench.conformance.outcome import CheckFailed, NotApplicable, Passed, raised
 from ngbench.conformance.trial import CPU, OptimizerSubject, Trial
 
-__all__ = ["check_device_move", "check_dtype", "check_dtype_move"]
-
-DTYPES = (torch.float64, torch.bfloat16)
-
-
-def check_dtype(subject: OptimizerSubject) -> Passed:
-    """Models of float64 and bfloat16 are trained in their own type."""
-    for dtype in DTYPES:
-        try:
-            trial = Trial(subject, dtype=dtype)
-            trial.run(3)
-        except Exception as error:
-            raise CheckFailed(
-                f"a model in {_name(dtype)} raised {raised(error)}; make "
-                "buffers "
-                "in the type of the parameter (torch.zeros_like) and convert what is computed in another"
-            ) from error
-        _expect(trial, dtype, CPU)
-    return Passed("float64 and bfloat16")
+__all__ = ["check_device_move", "check_dtype_move", "dtype_name", "expect_types"]
 
 
 def check_dtype_move(subject: OptimizerSubject) -> Passed:
@@ -50,7 +32,7 @@ def _move(subject: OptimizerSubject, dtype: torch.dtype, device: torch.device) -
     first.run(3)
     moved = Trial(subject, dtype=dtype, device=device)
     moved.model.load_state_dict(first.model.state_dict())
-    target = _name(dtype) if device == CPU else str(device)
+    target = dtype_name(dtype) if device == CPU else str(device)
     try:
         moved.optimizer.load_state_dict(copy.deepcopy(first.optimizer.state_dict()))
         moved.run(3)
@@ -59,21 +41,21 @@ def _move(subject: OptimizerSubject, dtype: torch.dtype, device: torch.device) -
             f"a state loaded for a model in {target} raised {raised(error)}; "
             "load_state_dict() must bring tensors to the type and device of the parameters"
         ) from error
-    _expect(moved, dtype, device)
+    expect_types(moved, dtype, device)
     return Passed(f"a state of float32 on the CPU goes on in {target}")
 
 
-def _expect(trial: Trial, dtype: torch.dtype, device: torch.device) -> None:
+def expect_types(trial: Trial, dtype: torch.dtype, device: torch.device) -> None:
     """All parameters, and all of the state that has a parameter's shape, in this type or a wider one."""
     for name, parameter in trial.model.named_parameters():
         if parameter.dtype != dtype or parameter.device != device:
             raise CheckFailed(
-                f"{name} became {_name(parameter.dtype)} on {parameter.device} from {_name(dtype)} on {device}: update "
-                "parameters in place"
+                f"{name} became {dtype_name(parameter.dtype)} on {parameter.device} from {dtype_name(dtype)} on "
+                f"{device}: update parameters in place"
             )
         if not torch.isfinite(parameter).all():
             raise CheckFailed(
-                f"{name} became NaN or infinite in {_name(dtype)}: compute in a wider type where it overflows"
+                f"{name} became NaN or infinite in {dtype_name(dtype)}: compute in a wider type where it overflows"
             )
     shapes = {tuple(parameter.shape) for parameter in trial.model.parameters() if parameter.ndim}
     for path, tensor in _tensors(trial.optimizer.state_dict(), "state_dict()"):
@@ -81,8 +63,8 @@ def _expect(trial: Trial, dtype: torch.dtype, device: torch.device) -> None:
             continue
         if torch.finfo(tensor.dtype).eps > torch.finfo(dtype).eps:
             raise CheckFailed(
-                f"{path} is {_name(tensor.dtype)} beside a parameter of {_name(dtype)}, which loses its digits: keep "
-                "buffers in the type of the parameter (torch.zeros_like)"
+                f"{path} is {dtype_name(tensor.dtype)} beside a parameter of {dtype_name(dtype)}, which loses its "
+                "digits: keep buffers in the type of the parameter (torch.zeros_like)"
             )
         if tensor.device != device:
             raise CheckFailed(f"{path} is on {tensor.device} beside a parameter on {device}: keep them together")
@@ -99,5 +81,5 @@ def _tensors(value: Any, path: str) -> Iterator[tuple[str, Tensor]]:
             yield from _tensors(part, f"{path}[{at}]")
 
 
-def _name(dtype: torch.dtype) -> str:
+def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")

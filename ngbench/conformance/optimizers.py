@@ -7,8 +7,9 @@ from functools import partial
 from ngbench.conformance.accumulation import check_gradient_accumulation
 from ngbench.conformance.convergence import GOALS, check_convergence
 from ngbench.conformance.costs import check_memory, check_time
+from ngbench.conformance.dtypes import check_dtype
 from ngbench.conformance.hooks import check_hooks
-from ngbench.conformance.moves import check_device_move, check_dtype, check_dtype_move
+from ngbench.conformance.moves import check_device_move, check_dtype_move
 from ngbench.conformance.nonfinite import check_nan_gradient
 from ngbench.conformance.outcome import Check
 from ngbench.conformance.parameters import check_frozen_parameters, check_parameter_groups, check_unused_parameters
@@ -28,7 +29,7 @@ OPTIMIZER_CHECKS: tuple[Check[OptimizerSubject], ...] = (
     Check("parameter-groups", "train each parameter group by its own settings", check_parameter_groups),
     Check("frozen-parameters", "leave parameters alone that need no gradient", check_frozen_parameters),
     Check("unused-parameters", "leave parameters alone that have no gradient", check_unused_parameters),
-    Check("dtype", "train models of float64 and bfloat16", check_dtype),
+    Check("dtype", "train models of float64 and bfloat16 as those of float32", check_dtype),
     Check("dtype-move", "load a state for a model of another type", check_dtype_move, ("dtype",)),
     Check("device-move", "load a state for a model on another device", check_device_move),
     Check("hooks", "leave nothing on the model", check_hooks),

@@ -69,7 +69,10 @@ def adagrad(
     """
     from torch.optim import Adagrad
 
-    return Adagrad(
+    from ngbench.optimizers.single_precision import in_single_precision
+
+    return in_single_precision(
+        Adagrad,
         model.parameters(),
         lr=lr,
         lr_decay=lr_decay,
@@ -102,7 +105,10 @@ def rmsprop(
     """
     from torch.optim import RMSprop
 
-    return RMSprop(
+    from ngbench.optimizers.single_precision import in_single_precision
+
+    return in_single_precision(
+        RMSprop,
         model.parameters(),
         lr=lr,
         alpha=alpha,
@@ -136,7 +142,10 @@ def adam(
     """
     from torch.optim import Adam
 
-    return Adam(
+    from ngbench.optimizers.single_precision import in_single_precision
+
+    return in_single_precision(
+        Adam,
         model.parameters(),
         lr=lr,
         betas=(beta1, beta2),

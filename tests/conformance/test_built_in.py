@@ -10,6 +10,7 @@ import torch
 from ngbench import plugins
 from ngbench.conformance import Report, check_plugin, kinds_of
 from ngbench.errors import ParameterError, UnknownNameError
+from ngbench.optimizers.kernels import fused_sgd_is_right
 
 OPTIMIZERS = [row.name for row in plugins.rows(plugins.OPTIMIZERS) if row.distribution == "ngbench"]
 APPROXIMATIONS = [row.name for row in plugins.rows(plugins.APPROXIMATIONS) if row.distribution == "ngbench"]
@@ -49,8 +50,17 @@ def test_a_class_by_its_dotted_name_is_an_optimizer() -> None:
     assert report.rows[0].status == "not applicable"
 
 
+def test_a_kernel_of_torch_that_is_wrong_in_bfloat16_fails() -> None:
+    found = failures(check_plugin("torch.optim.SGD", "optimizer", {"fused": "true", "momentum": "0.9"}))
+    assert set(found) == (set() if fused_sgd_is_right("cpu", torch.bfloat16) else {"dtype"})
+    if found:
+        assert "still in bfloat16 where float32 moves" in found["dtype"]
+
+
 def test_costs_are_numbers_of_the_rows() -> None:
     rows = {row.name: row for row in check_plugin("adam", "optimizer").rows}
+    assert rows["dtype"].values["moved"] > 0.9
+    assert rows["dtype"].values["cosine"] > 0.9
     assert rows["memory"].values["held_ratio_adam"] == pytest.approx(1, rel=0.01)
     assert rows["memory"].values["held_ratio_sgd"] == pytest.approx(2, rel=0.01)
     assert {"step_ratio_sgd", "step_ratio_adam", "step_seconds"} <= set(rows["time"].values)

@@ -187,6 +187,57 @@ FAULTS = {
             return self.state[p]["buffer"]
         """,
     ),
+    "bfloat16 stands still": (
+        {"dtype"},
+        """
+        def update(self, p, group):
+            if p.element_size() > 2:
+                super().update(p, group)
+        """,
+    ),
+    "bfloat16 moves where no vector is full": (
+        {"dtype"},
+        """
+        def update(self, p, group):
+            before = p.clone()
+            super().update(p, group)
+            if p.element_size() == 2:
+                whole = p.numel() // 16 * 16
+                p.view(-1)[:whole] = before.view(-1)[:whole]
+        """,
+    ),
+    "biases of bfloat16 stand still": (
+        {"dtype"},
+        """
+        def update(self, p, group):
+            if p.element_size() > 2 or p.ndim > 1:
+                super().update(p, group)
+        """,
+    ),
+    "bfloat16 stands still after the first step": (
+        {"dtype"},
+        """
+        def update(self, p, group):
+            if p.element_size() > 2 or "buffer" not in self.state[p]:
+                super().update(p, group)
+        """,
+    ),
+    "bfloat16 takes every other step back": (
+        {"dtype"},
+        """
+        def prepare(self, model):
+            self.taken = 0
+
+        @torch.no_grad()
+        def step(self, closure=None):
+            self.taken += 1
+            super().step()
+
+        def update(self, p, group):
+            back = p.element_size() == 2 and self.taken % 2 == 0
+            super().update(p, {"lr": -group["lr"]} if back else group)
+        """,
+    ),
     "a loaded state stays in its own type": (
         {"dtype-move"},
         """

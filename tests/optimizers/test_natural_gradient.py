@@ -412,18 +412,6 @@ def test_autocast_keeps_the_statistics_in_the_precision_of_the_weights():
     assert not torch.equal(model[0].weight.detach(), before)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_weights_of_half_precision_have_a_curvature_of_single_precision(dtype):
-    model = _model().to(dtype)
-    optimizer = _optimizer(model, kl_clip=1e-2, momentum=0.9)
-    _train(model, optimizer, [(_batch(k)[0].to(dtype), _batch(k)[1]) for k in range(3)])
-    assert {parameter.dtype for parameter in model.parameters()} == {dtype}
-    assert all(parameter.isfinite().all() for parameter in model.parameters())
-    assert {factor.dtype for value in optimizer.curvature.factors.values() for factor in value.terms[0]} == {
-        torch.float32
-    }
-
-
 @pytest.mark.parametrize(("source", "target"), [(torch.float32, torch.float64), (torch.float64, torch.float32)])
 def test_a_state_goes_on_in_another_precision(source, target):
     first, second = _model().to(source), _model().to(target)

@@ -514,8 +514,16 @@ def test_progress_is_told_between_steps(
 
 
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
-def test_other_floating_point_types(configure: Configure, run_to_end: RunToEnd, dtype: str) -> None:
-    record = run_to_end(configure(dtype=dtype, budget=Budget(epochs=1)))
+@pytest.mark.parametrize("optimizer", ["torch.optim.SGD", "kfac"])
+def test_other_floating_point_types_learn_as_float32_does(
+    configure: Configure, run_to_end: RunToEnd, optimizer: str, dtype: str
+) -> None:
+    hyperparameters = {"lr": 0.05, **({"damping": 0.1} if optimizer == "kfac" else {})}
+    config = configure(optimizer=optimizer, hyperparameters=hyperparameters, budget=Budget(epochs=8))
+    record, reference = (run_to_end(replace(config, dtype=name)) for name in (dtype, "float32"))
     assert record.status == "done"
     size = {"float64": 8, "bfloat16": 2}[dtype]
     assert record.memory.parameter_bytes == size * (6 * 8 + 8 + 8 * 3 + 3)
+    falls = [float(run.history.train_loss[0]) - float(run.history.train_loss[-1]) for run in (record, reference)]
+    assert falls[1] > 0.05
+    assert falls[0] == pytest.approx(falls[1], rel=0.2)
