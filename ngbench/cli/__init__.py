@@ -13,28 +13,21 @@ import importlib
 import inspect
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ngbench import __version__
-from ngbench.errors import OUR_ERROR, NgbenchError
+from ngbench.cli.reporting import TRACEBACK_VARIABLE, say_error
 from ngbench.streams import lasting_streams, stdout_problem
 
 __all__ = ["COMMANDS", "TRACEBACK_VARIABLE", "main"]
 
-TRACEBACK_VARIABLE = "NGBENCH_TRACEBACK"
 _PROGRAM = "ngbench"
-_PACKAGE = Path(__file__).parent.parent
 _COMPLETE_VARIABLE = "_NGBENCH_COMPLETE"
-# What the parser raises for a wrong command line. Typer exports its subclass BadParameter under one name in
-# all versions, the class itself under a name that depends on whether Click is bundled.
-_BadCommandLine: Any = typer.BadParameter.__base__
 
 
 @dataclass(frozen=True)
@@ -148,11 +141,7 @@ def _run(given: list[str]) -> int:
         print("Interrupted.", file=sys.stderr)
         return 1
     except Exception as error:
-        if os.environ.get(TRACEBACK_VARIABLE):
-            traceback.print_exc()
-        message, code = explain(error)
-        print(f"Error: {message}", file=sys.stderr)
-        return code
+        return say_error(error)
     return 0
 
 
@@ -160,28 +149,3 @@ def _only_prints(given: list[str]) -> bool:
     """Whether what the command prints is all that comes of it: the commands that say so, and help."""
     name = given[0] if given else ""
     return name not in COMMANDS or COMMANDS[name].prints or "--help" in given
-
-
-def explain(error: Exception) -> tuple[str, int]:
-    """The sentence for the user and the exit code."""
-    if isinstance(error, NgbenchError):
-        return str(error), error.exit_code
-    if isinstance(error, _BadCommandLine):
-        message = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context is not None else _PROGRAM
-        return f"{message} (see {path} --help)", 2
-    detail = " ".join(str(error).split())
-    return (
-        f"unexpected {type(error).__name__}{_place(error)}: {detail} (an error of ngbench: please report this line "
-        f"with the output of ngbench env; {TRACEBACK_VARIABLE}=1 shows the traceback)"
-    ), OUR_ERROR
-
-
-def _place(error: Exception) -> str:
-    """Where it was raised, as far as it is known: the innermost line of this package."""
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
-    if not ours:
-        return ""
-    return f" at {Path(ours[-1].filename).relative_to(_PACKAGE.parent).as_posix()}:{ours[-1].lineno}"

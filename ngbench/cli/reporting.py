@@ -1,0 +1,83 @@
+"""How a command ends: what was asked for is written first, then what there is to see is printed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ngbench.errors import OUR_ERROR, NgbenchError
+
+__all__ = ["TRACEBACK_VARIABLE", "do_each", "explain", "say_error"]
+
+TRACEBACK_VARIABLE = "NGBENCH_TRACEBACK"
+_PACKAGE = Path(__file__).parent.parent
+# What the parser raises for a wrong command line. Typer exports its subclass BadParameter under one name in
+# all versions, the class itself under a name that depends on whether Click is bundled.
+_BadCommandLine: Any = typer.BadParameter.__base__
+
+
+def do_each(*steps: Callable[[], object]) -> None:
+    """Take all the steps in their order: one that fails keeps no other from being taken.
+
+    A command gives what it writes before what it prints.
+
+    Raises:
+        Exception: what a step raised, after all were taken. Of several, an error of ours before what the user can
+            put right, and the last before the others, which are said on standard error.
+    """
+    errors: list[Exception] = []
+    for step in steps:
+        try:
+            step()
+        except Exception as error:
+            errors.append(error)
+    raise_last(errors)
+
+
+def raise_last(errors: Iterable[Exception]) -> None:
+    """Say all errors but one on standard error, and raise that one; see :func:`do_each`."""
+    ordered = sorted(errors, key=lambda error: explain(error)[1] == OUR_ERROR)
+    for error in ordered[:-1]:
+        say_error(error)
+    if ordered:
+        raise ordered[-1]
+
+
+def say_error(error: Exception) -> int:
+    """Say what is wrong on standard error, and return the exit code for it."""
+    if os.environ.get(TRACEBACK_VARIABLE):
+        traceback.print_exception(error)
+    message, code = explain(error)
+    print(f"Error: {message}", file=sys.stderr)
+    return code
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """The sentence for the user and the exit code."""
+    if isinstance(error, NgbenchError):
+        return str(error), error.exit_code
+    if isinstance(error, _BadCommandLine):
+        message = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "ngbench"
+        return f"{message} (see {path} --help)", 2
+    detail = " ".join(str(error).split())
+    return (
+        f"unexpected {type(error).__name__}{_place(error)}: {detail} (an error of ngbench: please report this line "
+        f"with the output of ngbench env; {TRACEBACK_VARIABLE}=1 shows the traceback)"
+    ), OUR_ERROR
+
+
+def _place(error: Exception) -> str:
+    """Where it was raised, as far as it is known: the innermost line of this package."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
+    if not ours:
+        return ""
+    return f" at {Path(ours[-1].filename).relative_to(_PACKAGE.parent).as_posix()}:{ours[-1].lineno}"
