@@ -36,12 +36,11 @@ def check_plugin(
 
     Example: ngbench check-plugin kfac --optimizer
     """
-    import sys
-
-    from rich.console import Console
+    from rich.text import Text
 
     from ngbench import conformance
     from ngbench.arms import parse_arms
+    from ngbench.cli.reporting import console_for_results
     from ngbench.errors import ParameterError
     from ngbench.files import STANDARD_OUTPUT, check_destination, write_text
     from ngbench.report.conformance import format_conformance_json, format_summary, print_conformance_row
@@ -54,11 +53,11 @@ def check_plugin(
         check_destination(export_json)
     asked = plugin_kind.chosen_kind(optimizer=optimizer, task=task, curvature=curvature)
     kinds: list[conformance.Kind] = [asked] if asked else conformance.kinds_of(arm.optimizer)
-    console = Console(stderr=True) if export_json == STANDARD_OUTPUT else Console(file=sys.stdout)
+    console = console_for_results(on_stderr=export_json == STANDARD_OUTPUT)
     reports = []
     for kind in kinds:
         if len(kinds) > 1:
-            console.print(f"{arm.optimizer} as {kind}", style="bold", highlight=False)
+            console.print(Text(f"{arm.optimizer} as {kind}", style="bold"))
         report = conformance.check_plugin(
             arm.optimizer,
             kind,
@@ -66,7 +65,7 @@ def check_plugin(
             data_dir=data_dir,
             told=lambda row: print_conformance_row(row, console=console),
         )
-        console.print(format_summary(report), highlight=False, markup=False, soft_wrap=True)
+        console.print(Text(format_summary(report)), soft_wrap=True)
         reports.append(report)
     if export_json is not None:
         write_text(format_conformance_json(reports), export_json)

@@ -10,6 +10,7 @@ from ngbench.cli import options
 from ngbench.training.limits import LIMITS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from rich.console import Console
@@ -105,9 +106,11 @@ def doctor(
     """
     import sys
     from contextlib import redirect_stdout
+    from functools import partial
 
     from rich.console import Console
 
+    from ngbench.cli.reporting import console_for_results, do_each
     from ngbench.data.directory import data_directory
     from ngbench.errors import ParameterError
     from ngbench.files import STANDARD_OUTPUT, check_destination, write_text
@@ -133,10 +136,13 @@ def doctor(
             findings.append(_not_measured())
         else:
             findings += _measure(plan, comparisons, allowed, None if quiet else messages)
+    ending: list[Callable[[], object]] = []
     if export_json is not None:
-        write_text(findings_json(findings, describe_environment().model_dump()), export_json)
+        text = findings_json(findings, describe_environment().model_dump())
+        ending.append(partial(write_text, text, export_json))
     if export_json != STANDARD_OUTPUT:
-        print_findings(findings, console=Console())
+        ending.append(partial(print_findings, findings, console=console_for_results()))
+    do_each(*ending)
 
 
 def _relative(text: str) -> Threshold:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 from rich.console import Console
 
 from ngbench.cli.progress import Reporter, reporter_for
+from ngbench.cli.reporting import console_for_results, do_each, raise_last
 from ngbench.errors import OutputError, ParameterError
 from ngbench.files import STANDARD_OUTPUT, check_destination, check_directory
 from ngbench.report.diagnostics import draw_diagnostics
@@ -209,9 +211,10 @@ def execute_and_report(
                 reporter.note(line)
             observer = _Observer(store, reporter)
             records, interrupted = execute(groups, prepared.executors, observer)
-        report(records)
-    if observer.problem is not None:
-        raise observer.problem
+        steps = [partial(report, records)]
+        if observer.problem is not None:
+            steps.append(partial(raise_last, [observer.problem]))
+        do_each(*steps)
     return 1 if interrupted or any(record.status in _UNSUCCESSFUL for record in records) else 0
 
 
@@ -258,17 +261,18 @@ def _report(
     own_processes: bool,
 ) -> None:
     document = Document(environment=environment, runs=list(records))
-    console = Console(stderr=True) if outputs.use_stdout else Console(file=sys.stdout)
-    if own_processes:
-        print_comparison(document, reference=reference, console=console)
-    else:
-        print_run(document, console=console)
+    console = console_for_results(on_stderr=outputs.use_stdout)
+    steps: list[Callable[[], object]] = []
     if outputs.json is not None:
-        export_json(document, outputs.json)
+        steps.append(partial(export_json, document, outputs.json))
     if outputs.csv is not None:
-        export_csv(document, outputs.csv)
+        steps.append(partial(export_csv, document, outputs.csv))
     if outputs.markdown is not None:
-        export_markdown(document, outputs.markdown, reference=reference)
+        steps.append(partial(export_markdown, document, outputs.markdown, reference=reference))
     if outputs.figures is not None:
-        draw_curves(document, outputs.figures)
-        draw_diagnostics(document, outputs.figures)
+        steps += [partial(draw, document, outputs.figures) for draw in (draw_curves, draw_diagnostics)]
+    if own_processes:
+        steps.append(partial(print_comparison, document, reference=reference, console=console))
+    else:
+        steps.append(partial(print_run, document, console=console))
+    do_each(*steps)

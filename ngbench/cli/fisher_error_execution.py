@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 from rich.console import Console
+from rich.text import Text
 
 from ngbench import plugins
 from ngbench.arms import ArmSpec, file_slug
 from ngbench.cli.execution import Outputs
 from ngbench.cli.progress import reporter_for
+from ngbench.cli.reporting import console_for_results, do_each
 from ngbench.curvature.approximations import Approximation
 from ngbench.curvature.linear import LinearBlock
 from ngbench.data.directory import data_directory
@@ -188,24 +190,29 @@ def _title(error: FisherError) -> str:
 
 
 def _report(document: Document, outputs: Outputs) -> None:
-    console = Console(stderr=True) if outputs.use_stdout else Console(file=sys.stdout)
     errors = _errors_of(document)
-    for _, described in data_descriptions(document):
-        console.print(f"data: {described}", highlight=False, soft_wrap=True)
-    console.print(describe_conditions(document), highlight=False, soft_wrap=True)
-    for error in errors:
-        console.print()
-        print_columns(_title(error), format_fisher_error(error), console)
-    if outputs.json is not None:
-        write_text(dump(document), outputs.json)
-    if outputs.csv is not None:
-        write_text(_format_csv(errors), outputs.csv)
-    if outputs.markdown is not None:
-        write_text(_format_markdown(document, errors), outputs.markdown)
+    steps: list[Callable[[], object]] = []
+    if (json := outputs.json) is not None:
+        steps.append(lambda: write_text(dump(document), json))
+    if (csv_file := outputs.csv) is not None:
+        steps.append(lambda: write_text(_format_csv(errors), csv_file))
+    if (markdown := outputs.markdown) is not None:
+        steps.append(lambda: write_text(_format_markdown(document, errors), markdown))
     if outputs.figures is not None:
         for error in errors:
             name = file_slug(f"fisher-error-{document.runs[0].task}-layer-{error.layer}")
-            draw_fisher_error(error, f"{document.runs[0].task} · {_title(error)}", outputs.figures / f"{name}.png")
+            title = f"{document.runs[0].task} · {_title(error)}"
+            steps.append(partial(draw_fisher_error, error, title, outputs.figures / f"{name}.png"))
+    do_each(*steps, partial(_print, document, errors, console_for_results(on_stderr=outputs.use_stdout)))
+
+
+def _print(document: Document, errors: Sequence[FisherError], console: Console) -> None:
+    for _, described in data_descriptions(document):
+        console.print(Text(f"data: {described}"), soft_wrap=True)
+    console.print(Text(describe_conditions(document)), soft_wrap=True)
+    for error in errors:
+        console.print()
+        print_columns(_title(error), format_fisher_error(error), console)
 
 
 def _format_csv(errors: Sequence[FisherError]) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-
 from ngbench.cli.execution import Outputs, Prepared, execute_and_report, introduce
+from ngbench.cli.reporting import console_for_results, do_each
 from ngbench.errors import UnknownNameError
 from ngbench.files import STANDARD_OUTPUT, write_text
 from ngbench.report.exports import export_csv, export_json
@@ -79,16 +78,17 @@ def _report(
     reference: str | None,
 ) -> None:
     document = Document(environment=environment, runs=list(records))
-    console = Console(stderr=True) if outputs.use_stdout else Console(file=sys.stdout)
-    print_gan(document, reference=reference, console=console)
-    if outputs.json is not None:
-        export_json(_leading_to_samples(document, outputs.json, origin), outputs.json)
+    console = console_for_results(on_stderr=outputs.use_stdout)
+    steps: list[Callable[[], object]] = []
+    if (json := outputs.json) is not None:
+        steps.append(lambda: export_json(_leading_to_samples(document, json, origin), json))
     if outputs.csv is not None:
-        export_csv(document, outputs.csv)
-    if outputs.markdown is not None:
-        write_text(format_gan_markdown(document, reference=reference), outputs.markdown)
+        steps.append(partial(export_csv, document, outputs.csv))
+    if (markdown := outputs.markdown) is not None:
+        steps.append(lambda: write_text(format_gan_markdown(document, reference=reference), markdown))
     if outputs.figures is not None:
-        draw_gan(document, outputs.figures, origin)
+        steps.append(partial(draw_gan, document, outputs.figures, origin))
+    do_each(*steps, partial(print_gan, document, reference=reference, console=console))
 
 
 def _leading_to_samples(document: Document, destination: str, origin: Path | None) -> Document:

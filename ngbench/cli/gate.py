@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from ngbench import files
 from ngbench.cli.check_settings import project_thresholds
+from ngbench.cli.reporting import console_for_results, do_each, say_error
 from ngbench.errors import NotComparableError, ParameterError, RecordError
 from ngbench.files import STANDARD_OUTPUT, check_destination, write_text
 from ngbench.report.check_exports import format_annotations, format_report_json
@@ -58,7 +60,7 @@ def run_gate(request: GateRequest) -> None:
         NotComparableError: something cannot be compared.
         UsageError: whatever else the user can put right.
     """
-    console = Console(stderr=True) if STANDARD_OUTPUT in request.exports else Console(file=sys.stdout)
+    console = console_for_results(on_stderr=STANDARD_OUTPUT in request.exports)
     _check_outputs(request)
     thresholds, asked_for, origin = _thresholds(request)
     floor = parse_seconds("absolute-floor", request.absolute_floor)
@@ -80,14 +82,25 @@ def run_gate(request: GateRequest) -> None:
             asked_for=asked_for,
             fail_on_inconclusive=request.fail_on_inconclusive,
         )
-    _say(console, f"{request.current} against {request.baseline}, thresholds {origin}")
-    print_report(report, console=console)
-    _export(request, report, console)
+    said: list[Callable[[], object]] = [
+        partial(_say, console, f"{request.current} against {request.baseline}, thresholds {origin}"),
+        partial(print_report, report, console=console),
+    ]
+    if request.github:
+        said.append(partial(_annotate, report, console))
+    written = _exports(request, report)
     if request.update_baseline and (report.error is None or request.accept):
-        write_text(dump(current), request.baseline)
-        _say(console, f"The baseline {str(request.baseline)!r} is now {str(request.current)!r}.")
+        written.append(partial(_update_baseline, request, current, console))
     elif request.update_baseline:
-        _say(console, "The baseline was not updated, because the check failed; --accept updates it all the same.")
+        refusal = "The baseline was not updated, because the check failed; --accept updates it all the same."
+        said.append(partial(_say, console, refusal))
+    try:
+        do_each(*written, *said)
+    except Exception as error:
+        if report.error is None:
+            raise
+        # The verdict stands, whatever could not be written or printed.
+        say_error(error)
     if report.error is not None:
         raise report.error
 
@@ -135,15 +148,24 @@ def _baseline(request: GateRequest) -> Document | None:
     return baseline
 
 
-def _export(request: GateRequest, report: Report, console: Console) -> None:
-    if request.markdown is not None:
-        write_text(format_report_markdown(report), request.markdown)
-    if request.json is not None:
-        write_text(format_report_json(report), request.json)
-    if request.github:
-        # The log of a workflow holds both streams; the one without an export keeps the export clean.
-        write_commands(format_annotations(report), console.file)
+def _exports(request: GateRequest, report: Report) -> list[Callable[[], object]]:
+    steps: list[Callable[[], object]] = []
+    if (markdown := request.markdown) is not None:
+        steps.append(lambda: write_text(format_report_markdown(report), markdown))
+    if (json := request.json) is not None:
+        steps.append(lambda: write_text(format_report_json(report), json))
+    return steps
+
+
+def _update_baseline(request: GateRequest, current: Document, console: Console) -> None:
+    write_text(dump(current), request.baseline)
+    _say(console, f"The baseline {str(request.baseline)!r} is now {str(request.current)!r}.")
+
+
+def _annotate(report: Report, console: Console) -> None:
+    # The log of a workflow holds both streams; the one without an export keeps the export clean.
+    write_commands(format_annotations(report), console.file)
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(Text(text), soft_wrap=True)

@@ -7,19 +7,32 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ngbench.errors import OUR_ERROR, NgbenchError
 
-__all__ = ["TRACEBACK_VARIABLE", "do_each", "explain", "say_error"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["TRACEBACK_VARIABLE", "console_for_results", "do_each", "explain", "raise_last", "say_error"]
 
 TRACEBACK_VARIABLE = "NGBENCH_TRACEBACK"
 _PACKAGE = Path(__file__).parent.parent
+_UNLIMITED = 10_000
 # What the parser raises for a wrong command line. Typer exports its subclass BadParameter under one name in
 # all versions, the class itself under a name that depends on whether Click is bundled.
 _BadCommandLine: Any = typer.BadParameter.__base__
+
+
+def console_for_results(*, on_stderr: bool = False) -> Console:
+    """Where tables are printed; what is no terminal, and has no width in ``COLUMNS``, is as wide as any table."""
+    from rich.console import Console
+
+    stream = sys.stderr if on_stderr else sys.stdout
+    wide = not stream.isatty() and "COLUMNS" not in os.environ
+    return Console(file=stream, width=_UNLIMITED if wide else None)
 
 
 def do_each(*steps: Callable[[], object]) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from ngbench.cli.reporting import console_for_results, do_each, say_error
 from ngbench.cli.study_cells import Conditions, RanCell, batch_size_of, run_cell
-from ngbench.errors import NgbenchError, ParameterError, RecordError
+from ngbench.errors import OUR_ERROR, NgbenchError, ParameterError, RecordError
 from ngbench.escaping import markdown
 from ngbench.files import (
     STANDARD_OUTPUT,
@@ -24,8 +25,10 @@ from ngbench.files import (
     write_text,
 )
 from ngbench.located_yaml import load_yaml
+from ngbench.report.columns import Column
 from ngbench.report.exports import export_json, format_table
 from ngbench.report.page.extras import Claim
+from ngbench.report.tables import print_columns
 from ngbench.report.units import format_seconds
 from ngbench.results.documents import load_document
 from ngbench.results.environment import describe_environment
@@ -45,8 +48,6 @@ __all__ = ["Reproduction", "reproduce_studies"]
 
 STUDY_FILE = "study.json"
 FIGURE_FILE = "figure.png"
-_WIDTH = 140
-_SHORT = ("verdict", "interval", "tolerance")
 
 
 @dataclass(frozen=True)
@@ -101,24 +102,19 @@ def reproduce_studies(request: Reproduction) -> int:
         check_unused(request.output / names[at], resume=request.conditions.resume)
         check_study(one)
     request = replace(request, conditions=replace(request.conditions, tuned=_tuned(request, loaded)))
-    console = _console(on_stderr=STANDARD_OUTPUT in (request.json, request.markdown))
+    console = console_for_results(on_stderr=STANDARD_OUTPUT in (request.json, request.markdown))
     started = time.perf_counter()
     outcomes: list[_Outcome] = []
     for one in loaded:
         outcomes.append(_run_or_explain(one.study, request, console))
         if outcomes[-1].interrupted:
             break
+    steps = _exports(request, outcomes)
     if len(loaded) > 1:
-        _print_summary(outcomes, console)
-    console.print(f"total time: {format_seconds(time.perf_counter() - started)}", highlight=False)
-    _export(request, outcomes)
+        steps.append(partial(_print_summary, outcomes, console))
+    total = Text(f"total time: {format_seconds(time.perf_counter() - started)}")
+    do_each(*steps, partial(console.print, total))
     return next((outcome.exit_code for outcome in outcomes if outcome.exit_code), 0)
-
-
-def _console(*, on_stderr: bool) -> Console:
-    console = Console(stderr=on_stderr)
-    # A file or a pipe has no width that a table must be squeezed into.
-    return console if console.is_terminal else Console(stderr=on_stderr, width=_WIDTH)
 
 
 def _check_outputs(request: Reproduction) -> None:
@@ -163,7 +159,11 @@ def _run_or_explain(study: Study, request: Reproduction, console: Console) -> _O
         outcome.exit_code = error.exit_code
     outcome.seconds = time.perf_counter() - started
     if outcome.claims:
-        _print_study(outcome, request, console)
+        try:
+            _print_study(outcome, request, console)
+        except Exception as error:
+            # What is printed of one study is not worth the next one.
+            outcome.exit_code = say_error(error)
     return outcome
 
 
@@ -244,13 +244,7 @@ def _print_study(outcome: _Outcome, request: Reproduction, console: Console) -> 
     console.print()
     console.print(Text(f"{study.study}: {study.title}", style="bold"), soft_wrap=True)
     console.print(Text(f"{study.source} · scale {request.scale} · {study.question}"), soft_wrap=True)
-    columns = format_verdicts(outcome.claims)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column.name, justify="left" if column.left else "right", no_wrap=column.name in _SHORT)
-    for row in zip(*(column.cells for column in columns), strict=True):
-        table.add_row(*map(Text, row))
-    console.print(table)
+    print_columns("Claims", format_verdicts(outcome.claims), console)
     time_taken = format_seconds(outcome.seconds)
     files = f"{request.output / study.study}"
     console.print(Text(f"{count_verdicts(outcome.claims)} · {time_taken} · {files}"), soft_wrap=True)
@@ -259,24 +253,31 @@ def _print_study(outcome: _Outcome, request: Reproduction, console: Console) -> 
 
 
 def _print_summary(outcomes: Sequence[_Outcome], console: Console) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("study", "verdicts", "time"):
-        table.add_column(name, justify="right" if name == "time" else "left")
-    for outcome in outcomes:
-        verdicts = count_verdicts(outcome.claims)
-        if outcome.interrupted:
-            verdicts += " (interrupted)"
-        elif outcome.exit_code:
-            verdicts += " (a run failed or diverged)" if outcome.exit_code == 1 else " (did not run)"
-        table.add_row(outcome.study.study, verdicts, format_seconds(outcome.seconds))
+    columns = [
+        Column("study", [outcome.study.study for outcome in outcomes], left=True),
+        Column("time", [format_seconds(outcome.seconds) for outcome in outcomes]),
+        Column("verdicts", [_ending(outcome) for outcome in outcomes], left=True),
+    ]
     console.print()
-    console.print(table)
+    print_columns("Studies", columns, console)
     console.print(Text(count_verdicts([claim for outcome in outcomes for claim in outcome.claims])))
 
 
-def _export(request: Reproduction, outcomes: Sequence[_Outcome]) -> None:
-    claims = [claim for outcome in outcomes for claim in outcome.claims]
+def _ending(outcome: _Outcome) -> str:
+    verdicts = count_verdicts(outcome.claims)
+    if outcome.interrupted:
+        return f"{verdicts} (interrupted)"
+    if outcome.exit_code == OUR_ERROR:
+        return f"{verdicts} (an error of ngbench)"
+    if outcome.exit_code:
+        return f"{verdicts} (a run failed or diverged)" if outcome.exit_code == 1 else f"{verdicts} (did not run)"
+    return verdicts
+
+
+def _exports(request: Reproduction, outcomes: Sequence[_Outcome]) -> list[Callable[[], object]]:
+    steps: list[Callable[[], object]] = []
     if request.json is not None:
+        claims = [claim for outcome in outcomes for claim in outcome.claims]
         studies = [
             {"study": one.study.study, "title": one.study.title, "scale": request.scale, "seconds": one.seconds}
             for one in outcomes
@@ -287,10 +288,11 @@ def _export(request: Reproduction, outcomes: Sequence[_Outcome]) -> None:
             studies=studies,
             claims=[claim.model_dump() for claim in claims],
         )
-        export_json(document, request.json)
+        steps.append(partial(export_json, document, request.json))
     if request.markdown is not None:
         parts = ["# Studies"]
         for outcome in outcomes:
             title = markdown(f"{outcome.study.study}: {outcome.study.title}")
             parts += [f"## {title}", format_table(format_verdicts(outcome.claims))]
-        write_text("\n\n".join(parts) + "\n", request.markdown)
+        steps.append(partial(write_text, "\n\n".join(parts) + "\n", request.markdown))
+    return steps

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
+from rich.text import Text
 
 from ngbench import files
 from ngbench.arms import file_slug
 from ngbench.cli.execution import introduce, one_interrupt
+from ngbench.cli.reporting import console_for_results, do_each, raise_last
 from ngbench.cli.tune_progress import progress_for
 from ngbench.errors import NgbenchError, OutputError, ParameterError
 from ngbench.files import STANDARD_OUTPUT, check_destination, check_directory, write_text
@@ -122,9 +125,10 @@ def run_tune(request: SearchRequest, outputs: TuneOutputs, *, workers: int, quie
                 reporter=news,
                 environment=environment,
             )
-        _report(plan, result, environment, outputs)
-    if result.problem is not None:
-        raise result.problem
+        steps = [partial(_report, plan, result, environment, outputs)]
+        if result.problem is not None:
+            steps.append(partial(raise_last, [result.problem]))
+        do_each(*steps)
     _refuse_nothing(result)
     return 1 if result.interrupted else 0
 
@@ -154,17 +158,23 @@ def _check_directory_is_ours(plan: SearchPlan, outputs: TuneOutputs) -> None:
 
 
 def _report(plan: SearchPlan, result: SearchResult, environment: EnvironmentRecord, outputs: TuneOutputs) -> None:
-    console = Console(stderr=True) if outputs.use_stdout else Console(file=sys.stdout)
-    print_search(plan, result, console)
-    if outputs.json is not None:
+    def write_records(destination: str) -> None:
         runs = _all_runs(plan, result, environment, outputs.directory)
-        export_json(search_document(plan, result, environment, runs), outputs.json)
-    if outputs.markdown is not None:
-        write_text(format_search_markdown(plan, result), outputs.markdown)
-    if outputs.best is not None and any(arm.hyperparameters is not None for arm in result.arms.values()):
-        write_best(plan, result, outputs.best)
-        if outputs.best != STANDARD_OUTPUT:
-            console.print(f"Best hyper-parameters: {outputs.best}", markup=False, highlight=False, soft_wrap=True)
+        export_json(search_document(plan, result, environment, runs), destination)
+
+    found = any(arm.hyperparameters is not None for arm in result.arms.values())
+    steps: list[Callable[[], object]] = []
+    if outputs.best is not None and found:
+        steps.append(partial(write_best, plan, result, outputs.best))
+    if outputs.json is not None:
+        steps.append(partial(write_records, outputs.json))
+    if (markdown := outputs.markdown) is not None:
+        steps.append(lambda: write_text(format_search_markdown(plan, result), markdown))
+    console = console_for_results(on_stderr=outputs.use_stdout)
+    steps.append(partial(print_search, plan, result, console))
+    if outputs.best not in (None, STANDARD_OUTPUT) and found:
+        steps.append(partial(console.print, Text(f"Best hyper-parameters: {outputs.best}"), soft_wrap=True))
+    do_each(*steps)
 
 
 def _all_runs(

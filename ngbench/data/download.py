@@ -215,6 +215,6 @@ def _progress(name: str, start: int, total: int | None) -> Iterator[_Bar]:
         console.print(f"downloading {name}{size}", highlight=False, markup=False, soft_wrap=True)
         yield _Silent()
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         yield _RichBar(progress, name, start, total)

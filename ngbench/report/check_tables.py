@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from ngbench.escaping import markdown
 from ngbench.report.check_columns import format_check, format_outcome, format_remarks
 from ngbench.report.columns import Column
 from ngbench.report.exports import format_table
+from ngbench.report.tables import packed
 from ngbench.results.gate import Report
 from ngbench.results.verdict import Verdict
 
 __all__ = ["format_report", "format_report_markdown", "print_report"]
 
-_STYLES = {
-    Verdict.WORSE.value: "bold red",
-    Verdict.BETTER.value: "green",
-    Verdict.INCONCLUSIVE.value: "yellow",
-}
 _SIGNS = {
     Verdict.WORSE.value: "❌ worse",
     Verdict.BETTER.value: "✅ better",
@@ -31,15 +27,14 @@ _SIGNS = {
 
 def print_report(report: Report, *, console: Console) -> None:
     """Print what got better, worse or stayed, what could not be compared, and the outcome in one line."""
-    console.print(format_report(report))
+    console.print(format_report(report, width=console.width))
 
 
-def format_report(report: Report) -> RenderableType:
-    """The report for a terminal."""
+def format_report(report: Report, *, width: int) -> RenderableType:
+    """The report for a terminal of so many columns."""
     parts: list[RenderableType] = []
     if report.comparisons:
-        for table in _tables(format_check(report)):
-            parts += [table, Text()]
+        parts += _tables(format_check(report), width)
     parts += [Text(remark) for remark in format_remarks(report)]
     parts += [Text.assemble(("Not comparable: ", "bold red"), str(problem)) for problem in report.problems]
     failed = report.error is not None
@@ -61,26 +56,14 @@ def format_report_markdown(report: Report) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _tables(columns: list[Column]) -> Iterator[Table]:
+def _tables(columns: list[Column], width: int) -> Iterator[RenderableType]:
     """A table for each arm, whose name stands above it instead of beside each row."""
-    arms = columns[1].cells
-    shown = [columns[0], *columns[2:]]
-    for arm in dict.fromkeys(arms):
-        table = Table(
-            title=Text(arm, "bold"),
-            title_justify="left",
-            box=None,
-            padding=(0, 2, 0, 0),
-            pad_edge=False,
-            header_style="dim",
+    metric, arm, *numbers, verdict = columns
+    shown = [metric, verdict, *numbers]
+    for label in dict.fromkeys(arm.cells):
+        rows = [at for at, cell in enumerate(arm.cells) if cell == label]
+        # The interval stands under its change, so that more columns fit beside each other.
+        cells = [[column.cells[at].replace(" (+", "\n(+").replace(" (−", "\n(−") for at in rows] for column in shown]
+        yield from packed(
+            label, [replace(column, cells=ours) for column, ours in zip(shown, cells, strict=True)], width
         )
-        for column in shown:
-            folds = column.name == "metric"
-            table.add_column(
-                column.name, justify="left" if column.left else "right", no_wrap=not folds, overflow="fold"
-            )
-        for at in (at for at, label in enumerate(arms) if label == arm):
-            *cells, verdict = (column.cells[at] for column in shown)
-            cells = [cells[0], *(cell.replace(" (", "\n(") for cell in cells[1:])]
-            table.add_row(*map(Text, cells), Text(verdict, _STYLES.get(verdict, "")))
-        yield table

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -20,21 +20,26 @@ __all__ = ["format_conformance_json", "format_conformance_row", "format_summary"
 _STYLES = {"passed": "green", "failed": "bold red", "not applicable": "dim"}
 _STATUS_WIDTH = max(map(len, _STYLES))
 _NAME_WIDTH = 26
+_TABLE_WIDTH = 80
 
 
 def print_conformance_row(row: Row, *, console: Console) -> None:
     """Print one row, its message beside its name however long it is."""
-    console.print(format_conformance_row(row))
+    console.print(format_conformance_row(row, width=console.width))
 
 
-def format_conformance_row(row: Row) -> Table:
-    """Status, name and message in columns that are the same for all rows."""
+def format_conformance_row(row: Row, *, width: int) -> RenderableType:
+    """Status, name and message in columns that are the same for all rows, or below each other if that is narrow."""
+    style = _STYLES[row.status]
+    dim = "dim" if row.status == "not applicable" else ""
+    if width < _TABLE_WIDTH:
+        return Text.assemble(
+            (row.status, style), f"  {row.name}", f"\n  {row.message}" if row.message else "", style=dim
+        )
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=_STATUS_WIDTH)
     table.add_column(width=_NAME_WIDTH)
     table.add_column(overflow="fold")
-    style = _STYLES[row.status]
-    dim = "dim" if row.status == "not applicable" else ""
     table.add_row(Text(row.status, style=style), Text(row.name, style=dim), Text(row.message, style=dim))
     return table
 

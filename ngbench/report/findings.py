@@ -16,14 +16,16 @@ __all__ = ["findings_json", "format_findings", "print_findings"]
 
 _STYLES = {State.GOOD: "green", State.NOTE: "yellow", State.BAD: "bold red"}
 
+_TABLE_WIDTH = 80
+
 
 def print_findings(findings: Sequence[Finding], *, console: Console) -> None:
     """Print a row for each finding, and how many need attention."""
-    console.print(format_findings(findings))
+    console.print(format_findings(findings, width=console.width))
 
 
-def format_findings(findings: Sequence[Finding]) -> RenderableType:
-    """The table and the line under it."""
+def format_findings(findings: Sequence[Finding], *, width: int) -> RenderableType:
+    """The table, or a paragraph for each finding where that is too narrow, and the line under it."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("what", no_wrap=True)
     table.add_column("", no_wrap=True)
@@ -32,9 +34,19 @@ def format_findings(findings: Sequence[Finding]) -> RenderableType:
     for finding in findings:
         state = Text(finding.state.value, _STYLES[finding.state])
         table.add_row(Text(finding.topic), state, Text(finding.fact), Text(finding.advice))
+    if width < _TABLE_WIDTH:
+        shown: RenderableType = Group(*map(_paragraph, findings))
+    else:
+        shown = table
     counts = {state: sum(finding.state is state for finding in findings) for state in State}
     words = ", ".join(f"{count} {state.value}" for state, count in counts.items() if count)
-    return Group(table, Text(f"\n{len(findings)} findings: {words}"))
+    return Group(shown, Text(f"\n{len(findings)} findings: {words}"))
+
+
+def _paragraph(finding: Finding) -> Text:
+    lines = [finding.fact, f"→ {finding.advice}" if finding.advice else ""]
+    state = (finding.state.value, _STYLES[finding.state])
+    return Text.assemble(finding.topic, "  ", state, *(f"\n  {line}" for line in lines if line))
 
 
 def findings_json(findings: Sequence[Finding], environment: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -31,6 +32,7 @@ __all__ = [
     "format_heading",
     "format_notes",
     "format_run",
+    "packed",
     "print_columns",
     "print_comparison",
     "print_run",
@@ -42,7 +44,15 @@ _STYLES = {
     "diverged": "bold red",
     "failed": "bold red",
     "out of memory": "bold red",
+    "worse": "bold red",
+    "better": "green",
+    "inconclusive": "yellow",
 }
+_LABEL = 24
+_LEAST_LABEL = 8
+_LEAST_ROOM = 14
+_LEAST_TEXT = 30
+_GAP = 2
 
 
 def print_comparison(
@@ -81,13 +91,13 @@ def format_comparison(
     if not arms:
         return Text("no runs")
     parts: list[RenderableType] = [format_heading(document), Text()]
-    parts += _packed("Progress", format_progress(arms, target, shared_seconds(document)), width)
-    parts += _packed("Cost", format_cost(arms), width)
-    parts += _breakdowns(arms)
+    parts += packed("Progress", format_progress(arms, target, shared_seconds(document)), width)
+    parts += packed("Cost", format_cost(arms), width)
+    parts += _breakdowns(arms, width)
     if diagnostics := format_diagnostics(arms):
-        parts += _packed("Diagnostics", diagnostics, width)
+        parts += packed("Diagnostics", diagnostics, width)
     if update_costs := format_update_costs(arms):
-        parts += _packed("Cost per update, measured and predicted", update_costs, width)
+        parts += packed("Cost per update, measured and predicted", update_costs, width)
     parts += _footer(document, arms, reference, target)
     return Group(*parts)
 
@@ -102,20 +112,20 @@ def format_run(document: Document, *, target_loss: float | None = None, width: i
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for column in [*format_progress(arms, target, None)[1:], *format_cost(arms)[1:]]:
-        table.add_row(column.name.replace("\n", " "), _cell(column, column.cells[0]))
+        table.add_row(Text(column.name.replace("\n", " ")), _cell(column, column.cells[0]))
     return Group(
         format_heading(document),
         Text(),
         table,
         Text(),
-        *_breakdowns(arms),
+        *_breakdowns(arms, width),
         *_footer(document, arms, None, target),
     )
 
 
 def print_columns(title: str, columns: Sequence[Column], console: Console) -> None:
     """Print one table, in several parts where it is wider than the console."""
-    for part in _packed(title, columns, console.width):
+    for part in packed(title, columns, console.width):
         console.print(part)
 
 
@@ -140,20 +150,41 @@ def format_heading(document: Document) -> RenderableType:
     return Group(heading, arms)
 
 
-def _packed(title: str, columns: Sequence[Column], width: int) -> Iterator[RenderableType]:
-    """Tables of the columns in their order, each as wide as fits and each beginning with the first column."""
-    first = replace(columns[0], cells=[break_label(cell) for cell in columns[0].cells])
+def packed(title: str, columns: Sequence[Column], width: int) -> Iterator[RenderableType]:
+    """Tables of the columns in their order, each as wide as fits and each beginning with the first column.
+
+    No cell is cut. What is wider than there is room for breaks between words, and a text takes what room is left.
+    """
+    label = max(_LEAST_LABEL, min(_LABEL, width - _LEAST_ROOM - _GAP))
+    first = replace(columns[0], cells=[break_label(cell, label) for cell in columns[0].cells])
+    room = width - _width(first) - _GAP
     rest = list(columns[1:])
     part = 0
     while rest:
-        taken = [rest.pop(0)]
-        used = _width(first) + _width(taken[0]) + 2
-        while rest and used + 2 + _width(rest[0]) <= width:
-            used += 2 + _width(rest[0])
-            taken.append(rest.pop(0))
+        taken = [_narrowed(rest.pop(0), room)]
+        left = room - _width(taken[0]) - _GAP
+        while rest and (_width(rest[0]) <= left or (rest[0].left and left >= _LEAST_TEXT)):
+            taken.append(_narrowed(rest.pop(0), left))
+            left -= _width(taken[-1]) + _GAP
         yield _table(title if part == 0 else f"{title} (continued)", [first, *taken])
         yield Text()
         part += 1
+
+
+def _narrowed(column: Column, room: int) -> Column:
+    """The column with lines of at most so many characters, if its words allow it; words of a text are broken too."""
+
+    def narrow(text: str) -> str:
+        lines = [
+            part
+            for line in text.split("\n")
+            for part in textwrap.wrap(line, max(room, 1), break_long_words=column.left, break_on_hyphens=False) or [""]
+        ]
+        return "\n".join(lines)
+
+    if _width(column) <= room:
+        return column
+    return replace(column, name=narrow(column.name), cells=[narrow(cell) for cell in column.cells])
 
 
 def _width(column: Column) -> int:
@@ -162,9 +193,8 @@ def _width(column: Column) -> int:
 
 def _table(title: str, columns: Sequence[Column]) -> Table:
     table = Table(
-        title=title,
+        title=Text(title, "bold"),
         title_justify="left",
-        title_style="bold",
         box=None,
         padding=(0, 2, 0, 0),
         pad_edge=False,
@@ -176,7 +206,7 @@ def _table(title: str, columns: Sequence[Column]) -> Table:
             justify="left" if column.left else "right",
             vertical="bottom",
             no_wrap=True,
-            overflow="fold",
+            min_width=_width(column),
         )
     for row in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*(_cell(column, cell) for column, cell in zip(columns, row, strict=True)))
@@ -184,14 +214,13 @@ def _table(title: str, columns: Sequence[Column]) -> Table:
 
 
 def _cell(column: Column, cell: str) -> Text:
-    return Text(cell, style=_STYLES.get(cell, "") if column.name == "status" else "")
+    return Text(cell, style=_STYLES.get(cell, "") if column.name in ("status", "verdict") else "")
 
 
-def _breakdowns(arms: Sequence[Arm]) -> Iterator[RenderableType]:
+def _breakdowns(arms: Sequence[Arm], width: int) -> Iterator[RenderableType]:
     for arm in arms:
         if arm.phases:
-            yield _table(f"Cost per update: {arm.label}", format_breakdown(arm))
-            yield Text()
+            yield from packed(f"Cost per update: {arm.label}", format_breakdown(arm), width)
 
 
 def _footer(

@@ -82,8 +82,8 @@ def format_verdicts(records: Sequence[ClaimRecord]) -> list[Column]:
         Column("claim", [str((record.model_extra or {}).get("name", record.claim)) for record in records], left=True),
         Column("verdict", [record.verdict for record in records], left=True),
         Column("interval", [_shown_interval(record) for record in records]),
-        Column("observed", [str(record.observed or DASH) for record in records], left=True),
         Column("tolerance", [str(record.tolerance) for record in records]),
+        Column("observed", [str(record.observed or DASH) for record in records], left=True),
     ]
 
 
