@@ -31,8 +31,8 @@ __all__ = [
 TUPLE_SEPARATOR = "/"
 _NONE_TEXTS = ("none", "null")
 _BOOL_TEXTS = {"true": True, "false": False}
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_INTEGER = re.compile(r"[+-]?\d{1,400}")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_INTEGER = re.compile(r"[+-]?\d{1,400}", re.ASCII)
 _PLAIN_TYPES: tuple[type, ...] = (bool, int, float, str, type(None))
 
 

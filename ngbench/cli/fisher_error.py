@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ngbench.cli import options
+from ngbench.training.limits import FISHER_LIMITS, LIMITS
 
 __all__ = ["fisher_error"]
 
@@ -49,8 +50,18 @@ def fisher_error(
     trained_with: Annotated[Driver, typer.Option("--trained-with", help="The optimizer that drives the run.")] = (
         Driver.adam
     ),
-    steps: Annotated[int, typer.Option("--steps", help="Updates of the run.")] = 300,
-    every: Annotated[int, typer.Option("--every", help="Measure at the first update and every so many.")] = 10,
+    steps: Annotated[
+        int, typer.Option("--steps", metavar="N", parser=LIMITS["steps"].convert, help="Updates of the run.")
+    ] = 300,
+    every: Annotated[
+        int,
+        typer.Option(
+            "--every",
+            metavar="N",
+            parser=FISHER_LIMITS["every"].convert,
+            help="Measure at the first update and every so many.",
+        ),
+    ] = 10,
     fisher: Annotated[Fisher, typer.Option("--fisher", help=_FISHER)] = Fisher.sampled,
     settings: options.Settings = None,
     batch_size: options.BatchSize = None,

@@ -20,9 +20,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Annotated
 
 from ngbench.errors import ParameterError
 from ngbench.results.statistics import Estimate, mean_interval
+from ngbench.values import Range, Refused, alternatives, first_match
 
 __all__ = [
     "Relation",
@@ -84,6 +86,9 @@ class Tolerance:
         return f"{100 * self.amount:g}%" if self.relative else f"{self.amount:g}"
 
 
+_AMOUNT = alternatives(Annotated[float, Range(minimum=0)])
+
+
 def parse_tolerance(given: float | str) -> Tolerance:
     """The tolerance that a number or a text such as ``"2%"`` means.
 
@@ -95,11 +100,11 @@ def parse_tolerance(given: float | str) -> Tolerance:
     """
     text = str(given).strip()
     try:
-        amount = float(text.removesuffix("%"))
-    except ValueError:
-        amount = -1.0
-    if not 0 <= amount < math.inf:
-        raise ParameterError(f"tolerance={given} is not allowed, it must be a number >= 0 or a percentage such as 2%")
+        amount = first_match(_AMOUNT, text.removesuffix("%"))
+    except Refused:
+        raise ParameterError(
+            f"tolerance={given} is not allowed, it must be a number >= 0 or a percentage such as 2%"
+        ) from None
     return Tolerance(amount / 100, True) if text.endswith("%") else Tolerance(amount, False)
 
 

@@ -112,7 +112,7 @@ _SCALES: dict[str, dict[str, float]] = {
     "number": {},
     "ratio": {},
 }
-_NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def parse_threshold(text: str) -> Threshold:

@@ -20,7 +20,7 @@ def resolve_device(text: str) -> torch.device:
         ParameterError: the text is none of these.
         DeviceError: this machine has no such CUDA device.
     """
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", text):
         raise ParameterError(f"device {text!r} is not one of auto, cpu, cuda, cuda:N")
     count = torch.cuda.device_count() if text != "cpu" and torch.cuda.is_available() else 0
     if text == "cpu" or (text == "auto" and not count):

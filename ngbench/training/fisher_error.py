@@ -63,7 +63,7 @@ def choose_layers(model: nn.Module, which: str) -> dict[nn.Module, Layer]:
     layers = find_layers(model)
     if which == "all":
         return layers
-    if which.isdecimal():
+    if which.isascii() and which.isdecimal():
         if not 1 <= int(which) <= len(layers):
             raise ParameterError(
                 f"layer={which} is not allowed, it must be between 1 and {len(layers)}, a name or 'all'"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from ngbench.parameters import Parameter, Range
 
-__all__ = ["ADVERSARIAL_LIMITS", "LIMITS", "SEARCH_LIMITS"]
+__all__ = ["ADVERSARIAL_LIMITS", "FISHER_LIMITS", "LIMITS", "SEARCH_LIMITS"]
 
 _COUNT = Annotated[int, Range(minimum=1)]
 
@@ -39,6 +39,9 @@ ADVERSARIAL_LIMITS = {
     }.items()
 }
 """Likewise, of the runs of two players."""
+
+FISHER_LIMITS = {"every": Parameter("every", _COUNT, required=True)}
+"""Likewise, of the measurement of Fisher errors."""
 
 SEARCH_LIMITS = {name: Parameter(name, _COUNT, required=True) for name in ("trials", "workers")}
 """Likewise, of a search for hyper-parameters."""

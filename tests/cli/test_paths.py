@@ -1,4 +1,4 @@
-"""Bad paths in every option and argument that takes one, as a user whom permissions stop."""
+"""What reads the options, and bad paths in all that take one, as a user whom permissions stop."""
 
 from __future__ import annotations
 
@@ -54,6 +54,48 @@ def test_no_option_takes_a_path_in_another_way() -> None:
     ]
     assert named == PATHS
     assert len(PATHS) > 40
+
+
+def test_one_option_has_one_parser_and_every_number_has_one() -> None:
+    parsers: dict[str, set[Any]] = {}
+    for parameter in parameters():
+        types = {parameter.type, *typing.get_args(parameter.type)}
+        if types & {int, float}:
+            assert parameter.parser is not None, parameter
+        if parameter.option is not None and parameter.parser is not None:
+            parsers.setdefault(parameter.option, set()).add(parameter.parser)
+    assert {option for option, found in parsers.items() if len(found) > 1} == set()
+    assert len(parsers) > 30
+
+
+NUMBERS = {
+    "train curves-autoencoder -o sgd --steps": ["٣", "３", "1_0", "²"],
+    "train curves-autoencoder -o sgd --time-limit": ["٣s", "1h３m"],
+    "train curves-autoencoder -o sgd --target-loss": ["٠.٥", "nan", "inf", "1_0"],
+    "train curves-autoencoder -o sgd --device": ["cuda:٠"],
+    "train curves-autoencoder -o": ["sgd:lr=٠.١", "sgd:lr=1_0"],
+    "fisher-error curves-autoencoder --every": ["٣"],
+    "fisher-error curves-autoencoder --layer": ["٣"],
+    "check x.json --baseline x.json --fail-if": ["step_time.ratio:５%", "peak_memory:٦٤MiB"],
+    "check x.json --baseline x.json --absolute-floor": ["٥us"],
+    "check x.json --baseline x.json --target-loss": ["nan", "inf", "٣"],
+    "report x.json --output page.html --target-loss": ["nan", "inf", "٣"],
+    "doctor --threshold": ["５%"],
+    "tune curves-autoencoder -o sgd --search": ["lr=٠.١", "lr=٠.١..1"],
+}
+
+
+@pytest.mark.parametrize("line", NUMBERS)
+def test_numbers_are_of_ascii_digits_and_finite(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.json").write_text("{}")
+    for text in NUMBERS[line]:
+        assert cli.main([*line.split(), text]) == 2
+        said = capsys.readouterr().err
+        assert text.rpartition(":")[2].rpartition("=")[2] in said, (text, said)
+        assert "schema_version" not in said, (text, said)
 
 
 # It imports all that it needs before it gives up its rights: Python itself may lie where only root can read.
