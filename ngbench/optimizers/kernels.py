@@ -28,7 +28,7 @@ def fused_sgd_is_right(device: str, dtype: torch.dtype) -> bool:
         device: type of the device that the parameters are on, such as ``"cpu"``.
         dtype: type of their elements.
     """
-    if device not in _DEVICES:
+    if device not in _DEVICES or not dtype.is_floating_point:
         return False
     eps = torch.finfo(dtype).eps
     return all(

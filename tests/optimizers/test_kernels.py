@@ -72,6 +72,17 @@ def test_a_wrong_kernel_is_told_from_a_right_one(plant: Callable[[Kernel], None]
 def test_no_kernel_is_asked_where_there_is_none(plant: Callable[[Kernel], None]) -> None:
     plant(exact)
     assert not fused_sgd_is_right("meta", torch.float32)
+    assert not fused_sgd_is_right("cpu", torch.int8)
+
+
+def test_a_parameter_of_integers_is_left_alone() -> None:
+    model = nn.Linear(3, 2)
+    codes = torch.tensor([1, 2], dtype=torch.int8)
+    model.codes = nn.Parameter(codes.clone(), requires_grad=False)
+    optimizer = kfac(model, task_of(model))
+    Categorical().loss(model(torch.ones(4, 3)), torch.zeros(4, dtype=torch.long)).backward()
+    optimizer.step()
+    assert torch.equal(model.codes, codes)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
