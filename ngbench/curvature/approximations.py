@@ -22,6 +22,7 @@ from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.gram_space import GramRearrangement, choose_route
 from ngbench.curvature.kronecker import KroneckerSum
 from ngbench.curvature.linear import LinearBlock
+from ngbench.curvature.moments import second_moment
 from ngbench.curvature.positions import PositionBlock
 from ngbench.curvature.rearrangement import DirectRearrangement, Rearrangement
 from ngbench.curvature.singular import Deflated, Spectrum, Triplet, lanczos_bidiagonalisation, power_svd
@@ -274,9 +275,7 @@ def _semi_definite(matrix: Tensor) -> Tensor:
     if not matrix.isfinite().all():
         return matrix
     values, vectors = symmetric_eigen(matrix)
-    scaled: Tensor = vectors * (values if values.sum() >= 0 else -values).clamp(min=0)
-    nearest: Tensor = scaled @ vectors.T
-    return nearest
+    return second_moment(vectors.T, (values if values.sum() >= 0 else -values).clamp(min=0))
 
 
 def at_radius(approximation: Approximation, positions: int | Literal["all", "filter"]) -> Approximation:

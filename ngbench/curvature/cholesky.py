@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["cholesky"]
+__all__ = ["CONFLICT", "cholesky"]
 
-# LAPACK walks along rows, whose entries lie n numbers apart: for such n they compete for few sets of the cache. Beside
-# so many more rows they do not.
-_CONFLICT = 256
+CONFLICT = 256
+"""Numbers that lie a multiple of this apart compete for few sets of a processor's cache."""
+
+# LAPACK walks along rows, whose entries lie n numbers apart. Beside so many more rows they do not compete.
 _MARGIN = 16
 
 
@@ -23,7 +24,7 @@ def cholesky(matrix: Tensor) -> tuple[Tensor, Tensor]:
         ``torch.linalg.cholesky_ex``.
     """
     n = len(matrix)
-    if n and n % _CONFLICT == 0 and matrix.device.type == "cpu":
+    if n and n % CONFLICT == 0 and matrix.device.type == "cpu":
         # The identity below it has no part in the factor.
         matrix = torch.nn.functional.pad(matrix, (0, _MARGIN, 0, _MARGIN))
         matrix.diagonal()[n:] = 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ngbench.curvature.lower import symmetric_part
 from ngbench.curvature.positions import PositionBlock, SequenceBlock
 from ngbench.curvature.rearrangement import DirectRearrangement
 from ngbench.curvature.singular import Triplet
@@ -50,18 +51,13 @@ class CompressedRearrangement(DirectRearrangement):
 
     def factors(self, triplet: Triplet) -> tuple[Tensor, Tensor]:
         a, g = super().factors(triplet)
-        return _expanded(a, self._left), _expanded(g, self._right)
+        return symmetric_part(self._left @ a @ self._left.T), symmetric_part(self._right @ g @ self._right.T)
 
 
 def _compressed(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Q and α of ``rows`` ``(k, n)``: ``rows = α Qᵀ``, with as many columns as the smaller of k and n."""
     basis, upper = torch.linalg.qr(rows.T)
     return basis, upper.T.contiguous()
-
-
-def _expanded(matrix: Tensor, basis: Tensor) -> Tensor:
-    expanded = basis @ matrix @ basis.T
-    return expanded.add_(expanded.T.clone()).mul_(0.5)
 
 
 def is_compressible(block: PositionBlock) -> bool:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ngbench.curvature.kronecker import KroneckerSum
-from ngbench.curvature.lower import add_symmetric_product, halve, is_symmetric, mirror, times_lower
+from ngbench.curvature.lower import add_symmetric_product, halve, mirror, symmetric_part, times_lower
 
 if TYPE_CHECKING:
     from ngbench.curvature.layers import Call
@@ -141,29 +141,26 @@ class FisherBlock(ABC):
         return self.weighted_sum(self.transpose_times(matrix)) / self.examples
 
     def rearranged_times(self, matrix: Tensor) -> Tensor:
-        """``MAT(Z(F) vec(V)) = (1/m) Σ_b D_bᵀ V D_b``: shape ``(d_in, d_in)`` for V ``(d_out, d_out)``."""
+        """The symmetric part of ``MAT(Z(F) vec(V)) = (1/m) Σ_b D_bᵀ V D_b``: ``(d_in, d_in)`` for V ``(d_out, d_out)``.
+
+        It is that of the product with the symmetric part of V, since Z maps ``Vᵀ`` to the transpose of what it maps V
+        to. Kronecker factors have to be symmetric; what is left out, none of them can have.
+        """
         total = matrix.new_zeros(self.d_in, self.d_in)
-        symmetric = is_symmetric(matrix)
+        matrix = symmetric_part(matrix)
         for d in self.gradient_chunks():
-            left, right = d.flatten(0, 1), (matrix @ d).flatten(0, 1)
-            if symmetric:
-                add_symmetric_product(total, left, right)
-            else:
-                total.addmm_(left.T, right)
-        if symmetric:
-            mirror(total)
+            add_symmetric_product(total, d.flatten(0, 1), (matrix @ d).flatten(0, 1))
+        mirror(total)
         return total / self.examples
 
     def rearranged_transpose_times(self, matrix: Tensor) -> Tensor:
-        """``MAT(Z(F)ᵀ vec(U)) = (1/m) Σ_b D_b U D_bᵀ``: shape ``(d_out, d_out)`` for U ``(d_in, d_in)``."""
+        """The same of ``MAT(Z(F)ᵀ vec(U)) = (1/m) Σ_b D_b U D_bᵀ``: ``(d_out, d_out)`` for U ``(d_in, d_in)``."""
         total = matrix.new_zeros(self.d_out, self.d_out)
         # D U Dᵀ = D L Dᵀ + (D L Dᵀ)ᵀ for U = L + Lᵀ, and D L is half the work.
-        lower = halve(matrix) if is_symmetric(matrix) else None
+        lower = halve(matrix)
         for d in self.gradient_chunks():
-            rows = d.flatten(0, 1)
-            product = rows @ matrix if lower is None else times_lower(rows, lower)
-            total += _sum_of_products(product.view_as(d), d)
-        return (total if lower is None else total + total.T) / self.examples
+            total += _sum_of_products(times_lower(d.flatten(0, 1), lower).view_as(d), d)
+        return (total + total.T) / self.examples
 
     def norm_squared(self) -> Tensor:
         """``‖F‖²_F``, from the Gram matrix: F and ``JᵀJ/m`` have the same non-zero eigenvalues."""

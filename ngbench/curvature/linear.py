@@ -197,12 +197,12 @@ class LinearBlock(FisherBlock):
 
     def rearranged_times(self, matrix: Tensor) -> Tensor:
         # Proposition 3.1.
-        weights = torch.sum((self.derivatives @ matrix) * self.derivatives, 1)
-        return (self.homogeneous * weights.unsqueeze(1)).T @ self.homogeneous / self.examples
+        weights = self._summed(torch.sum((self.derivatives @ matrix) * self.derivatives, 1))
+        return homogeneous_second_moment(self.inputs, constant=self.constant, weights=weights).div_(self.examples)
 
     def rearranged_transpose_times(self, matrix: Tensor) -> Tensor:
         weights = torch.sum((self.homogeneous @ matrix) * self.homogeneous, 1)
-        return (self.derivatives * weights.unsqueeze(1)).T @ self.derivatives / self.examples
+        return second_moment(self.derivatives, weights).div_(self.examples)
 
     def inner_product(self, other: KroneckerSum) -> Tensor:
         total = torch.zeros((), dtype=torch.float64, device=self.inputs.device)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from ngbench.curvature.lower import symmetric_part
 from ngbench.curvature.norms import frobenius_norm
 
 __all__ = ["ROUNDING", "WIDE", "Range", "most_columns", "null_vector", "range_of"]
@@ -169,8 +170,7 @@ def _projected(matrices: Sequence[Tensor], tolerances: Sequence[float], basis: T
         remainder = float(torch.linalg.vector_norm(torch.stack(norms).double()))
         if not remainder <= 2 * tolerance:
             return None
-        core = basis.double().T @ exact
-        cores.append((core + core.T).mul_(0.5).to(basis.dtype))
+        cores.append(symmetric_part(basis.double().T @ exact).to(basis.dtype))
     return Range(basis, cores)
 
 

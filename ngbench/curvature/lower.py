@@ -1,7 +1,8 @@
-"""Products of which symmetry makes one half enough.
+"""Symmetric matrices: products of which one half is enough, and the other half made from it.
 
-Block by block on the CPU, where it takes 0.54-0.75 of the time of the full product; elsewhere, and for small
-matrices, the full product is as fast.
+No library promises that the two halves of a product that is symmetric round alike, and on some processors they do not.
+So what has to be symmetric is made so here. Block by block on the CPU, where half of a product takes 0.43-0.86 of the
+time of the whole one; elsewhere, and for small matrices, the whole product is as fast.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from ngbench.curvature.cholesky import CONFLICT
+
 __all__ = [
     "Blocks",
     "add_symmetric_product",
     "diagonal_blocks",
     "halve",
-    "is_symmetric",
     "lower_blocks",
     "mirror",
+    "symmetric_part",
     "symmetric_product",
     "times_lower",
 ]
@@ -99,9 +102,9 @@ def diagonal_blocks(size: int, width: int) -> tuple[Blocks, ...]:
     return tuple(batch for batch in blocks if batch.count * batch.width)
 
 
-def is_symmetric(matrix: Tensor) -> bool:
-    """Whether using the symmetry of ``matrix`` is possible and pays."""
-    return matrix.device.type == "cpu" and torch.equal(matrix, matrix.T)
+def symmetric_part(matrix: Tensor) -> Tensor:
+    """``(M + Mᵀ) / 2`` of matrices ``(..., d, d)``: M itself, where it is symmetric but for rounding."""
+    return (matrix + matrix.mT).mul_(0.5)
 
 
 def add_symmetric_product(total: Tensor, left: Tensor, right: Tensor) -> None:
@@ -111,47 +114,48 @@ def add_symmetric_product(total: Tensor, left: Tensor, right: Tensor) -> None:
         total: ``(d, d)``; :func:`mirror` completes it after the last product.
         left, right: ``(n, d)``.
     """
-    for start, stop in _strips(len(total)):
+    for start, stop in _strips(total):
         total[start:stop, :stop].addmm_(left[:, start:stop].T, right[:, :stop])
 
 
 def symmetric_product(left: Tensor, right: Tensor, out: Tensor) -> None:
     """Write ``leftᵀ right``, which is symmetric, to the lower blocks of ``out``; else as above."""
-    for start, stop in _strips(len(out)):
+    for start, stop in _strips(out):
         torch.mm(left[:, start:stop].T, right[:, :stop], out=out[start:stop, :stop])
 
 
-def _strips(d: int) -> list[tuple[int, int]]:
-    return [(start, min(start + _BLOCK, d)) for start in range(0, d, _BLOCK)]
+def _width(matrix: Tensor) -> int:
+    return _BLOCK if matrix.device.type == "cpu" else max(1, len(matrix))
 
 
-def mirror(total: Tensor, *, diagonal: bool = True) -> None:
-    """Copy the lower blocks of a symmetric matrix to the upper ones.
+def _strips(matrix: Tensor) -> list[tuple[int, int]]:
+    width, d = _width(matrix), len(matrix)
+    return [(start, min(start + width, d)) for start in range(0, d, width)]
 
-    Args:
-        diagonal: whether to do the same within the blocks on the diagonal, whose halves round differently unless they
-            are products of a matrix with itself.
-    """
-    d = len(total)
-    for start, stop in _strips(d):
-        total[:start, start:stop] = total[start:stop, :start].T
-    for blocks in diagonal_blocks(d, _BLOCK) if diagonal else ():
+
+def mirror(total: Tensor) -> None:
+    """Copy the lower triangle of a matrix ``(d, d)`` to the upper one, which makes it symmetric to the last bit."""
+    conflict = total.stride(0) % CONFLICT == 0
+    for start, stop in _strips(total)[1:]:
+        rows = total[start:stop, :start]
+        # Columns are read from memory, where they compete for few sets of the cache if rows lie so far apart.
+        total[:start, start:stop] = rows.contiguous().T if conflict else rows.T
+    for blocks in diagonal_blocks(len(total), _width(total)):
         block = blocks.of(total)
-        block.copy_(torch.tril(block) + torch.tril(block, -1).mT)
+        below = torch.tril(block, -1)
+        block.tril_().add_(below.mT)
 
 
 def halve(matrix: Tensor) -> Tensor:
-    """The lower triangular L with ``L + Lᵀ = matrix`` for a symmetric ``matrix``."""
-    lower = torch.tril(matrix)
+    """The lower triangular L for which ``L + Lᵀ`` is the symmetric part of ``matrix``."""
+    lower = symmetric_part(matrix).tril_()
     lower.diagonal().mul_(0.5)
     return lower
 
 
 def times_lower(x: Tensor, lower: Tensor) -> Tensor:
     """``x @ lower`` for ``x`` ``(n, d)`` and a lower triangular matrix ``(d, d)``."""
-    d = len(lower)
-    out = x.new_empty(len(x), d)
-    for start in range(0, d, _BLOCK):
-        stop = min(start + _BLOCK, d)
+    out = x.new_empty(len(x), len(lower))
+    for start, stop in _strips(lower):
         torch.mm(x[:, start:], lower[start:, start:stop], out=out[:, start:stop])
     return out

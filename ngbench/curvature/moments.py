@@ -11,13 +11,13 @@ __all__ = ["homogeneous_second_moment", "second_moment"]
 
 # Of a narrower matrix, or of fewer multiplications, the full product is as fast as its lower blocks.
 _WIDTH = 256
-_MULTIPLICATIONS = 2**26
+_MULTIPLICATIONS = 2**24
 
 
 def second_moment(x: Tensor, weights: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
     """``Σ_b w_b x_b x_bᵀ`` over the rows of ``x`` ``(n, d)``: shape ``(d, d)``, symmetric.
 
-    On the CPU only the lower blocks of a large product are multiplied; the upper ones are copied.
+    On the CPU only the lower blocks of a large product are multiplied.
 
     Args:
         weights: ``(n,)``, of any sign; all 1 by default.
@@ -26,14 +26,11 @@ def second_moment(x: Tensor, weights: Tensor | None = None, *, out: Tensor | Non
     d = x.shape[1]
     out = x.new_empty(d, d) if out is None else out
     left = x if weights is None else x * weights.unsqueeze(1)
-    by_blocks = x.device.type == "cpu" and d > _WIDTH and d * d * x.shape[0] >= _MULTIPLICATIONS
-    if by_blocks:
+    if x.device.type == "cpu" and d > _WIDTH and d * d * x.shape[0] >= _MULTIPLICATIONS:
         symmetric_product(left, x, out)
     else:
         torch.mm(left.T, x, out=out)
-    # With weights the two halves round differently; the iterations on Z(F) and ``eigh`` want them equal.
-    if by_blocks or weights is not None:
-        mirror(out, diagonal=weights is not None)
+    mirror(out)
     return out
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ngbench.curvature.kronecker import KroneckerSum
-from ngbench.curvature.lower import add_symmetric_product, halve, is_symmetric, mirror, times_lower
+from ngbench.curvature.lower import add_symmetric_product, halve, mirror, symmetric_part, times_lower
 
 if TYPE_CHECKING:
     from ngbench.curvature.positions import PositionBlock
@@ -60,35 +60,28 @@ class PositionPairs:
         self.radius = min(radius, max(max(grid) for grid in block.grids))
 
     def rearranged_times(self, matrix: Tensor) -> Tensor:
-        """``MAT(Z_r vec(V))``: shape ``(d_in, d_in)`` for V ``(d_out, d_out)`` (3.36a)."""
+        """The symmetric part of ``MAT(Z_r vec(V))``: shape ``(d_in, d_in)`` for V ``(d_out, d_out)`` (3.36a)."""
         total = matrix.new_zeros(self.block.d_in, self.block.d_in)
-        symmetric = is_symmetric(matrix)
-        rows = self._by_group(matrix)
+        rows = self._by_group(symmetric_part(matrix))
         for near in self._neighbourhoods():
             weights = near.among_near(_bilinear(near.g, rows[near.group], near.g_near))
-            left = near.a.flatten(0, 1)
-            right = torch.einsum("ngpq,ngqd->npd", weights, near.a_near).flatten(0, 1)
-            if symmetric:
-                add_symmetric_product(total, left, right)
-            else:
-                total.addmm_(left.T, right)
-        if symmetric:
-            mirror(total)
+            right = torch.einsum("ngpq,ngqd->npd", weights, near.a_near)
+            add_symmetric_product(total, near.a.flatten(0, 1), right.flatten(0, 1))
+        mirror(total)
         return total / self.block.examples
 
     def rearranged_transpose_times(self, matrix: Tensor) -> Tensor:
-        """``MAT(Z_rᵀ vec(U))``: shape ``(d_out, d_out)`` for U ``(d_in, d_in)`` (3.36b)."""
+        """The symmetric part of ``MAT(Z_rᵀ vec(U))``: shape ``(d_out, d_out)`` for U ``(d_in, d_in)`` (3.36b)."""
         total = matrix.new_zeros(self.block.d_out, self.block.d_out)
         rows = torch.unflatten(total, 0, (self.block.groups, -1))
         # As for the whole block: half of a symmetric U, and the transpose of the sum for the other half.
-        lower = halve(matrix) if is_symmetric(matrix) else None
+        lower = halve(matrix)
         for near in self._neighbourhoods():
-            left = near.a.flatten(0, 1)
-            left = (left @ matrix if lower is None else times_lower(left, lower)).view(near.a.shape)
+            left = times_lower(near.a.flatten(0, 1), lower).view(near.a.shape)
             weights = near.among_near(left.unsqueeze(1) @ near.a_near.transpose(2, 3))
             right = torch.einsum("ngpq,ngqo->npgo", weights, near.g_near).flatten(2)
             rows[near.group].addmm_(near.g.flatten(0, 1).T, right.flatten(0, 1))
-        return (total if lower is None else total + total.T) / self.block.examples
+        return (total + total.T) / self.block.examples
 
     def inner_product(self, other: KroneckerSum) -> Tensor:
         """``⟨Z_r, Σ_r vec(A_r) vec(G_r)ᵀ⟩``, a scalar in float64."""

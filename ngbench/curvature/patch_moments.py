@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ngbench.curvature.correlation import correlated_second_moment, correlation_operations
+from ngbench.curvature.lower import symmetric_part
 from ngbench.curvature.moments import second_moment
 from ngbench.curvature.patches import Geometry
 
@@ -62,7 +63,7 @@ def add_output_moment(derivatives: Tensor, groups: int, out: Tensor) -> None:
     for piece in torch.split(g, max(1, _UNFOLD_NUMBERS // (groups * o * max(o, t)))):
         moments += (piece @ piece.transpose(2, 3)).sum(0)
     blocks = out.view(groups, o, groups, o).diagonal(dim1=0, dim2=2)
-    blocks += moments.permute(1, 2, 0)
+    blocks += symmetric_part(moments).permute(1, 2, 0)
 
 
 def one_group(x: Tensor, geometry: Geometry) -> tuple[Tensor, Geometry]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ngbench.curvature.fisher import FisherBlock
+from ngbench.curvature.lower import symmetric_part
 from ngbench.curvature.norms import frobenius_norm, frobenius_product
 from ngbench.curvature.singular import Operator, Triplet
 from ngbench.curvature.truncation import TruncatedBlock
@@ -68,10 +69,10 @@ class DirectRearrangement(Rearrangement):
         return True
 
     def times(self, v: Tensor) -> Tensor:
-        return _symmetric(self._block.rearranged_times(v))
+        return self._block.rearranged_times(v)
 
     def transpose_times(self, u: Tensor) -> Tensor:
-        return _symmetric(self._block.rearranged_transpose_times(u))
+        return self._block.rearranged_transpose_times(u)
 
     def left_products(self, basis: Tensor, u: Tensor) -> Tensor:
         return torch.stack([frobenius_product(matrix, u) for matrix in basis]).cpu()
@@ -91,7 +92,7 @@ class DirectRearrangement(Rearrangement):
 
     def _random(self, d: int, generator: torch.Generator) -> Tensor:
         # Drawn on the host, so that every device starts alike.
-        return _symmetric(torch.randn(d, d, generator=generator)).to(self._like)
+        return symmetric_part(torch.randn(d, d, generator=generator)).to(self._like)
 
     def kfac_pair(self) -> tuple[Tensor, Tensor]:
         return self._block.kfac_factors()
@@ -112,8 +113,5 @@ class DirectRearrangement(Rearrangement):
 
     def factors(self, triplet: Triplet) -> tuple[Tensor, Tensor]:
         root = triplet.sigma**0.5
-        return triplet.u * root, triplet.v * root
-
-
-def _symmetric(matrix: Tensor) -> Tensor:
-    return (matrix + matrix.T).mul_(0.5)
+        # A combination of symmetric matrices by a matrix product is symmetric but for rounding.
+        return symmetric_part(triplet.u).mul_(root), symmetric_part(triplet.v).mul_(root)

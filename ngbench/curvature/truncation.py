@@ -81,20 +81,15 @@ class TruncatedBlock(FisherBlock):
         return self._pairs.inner_product(other)
 
     def norm_squared(self) -> Tensor:
-        """``‖F_r‖²_F``, from one product a column of ``Z``: exact, and far dearer than that of the whole block."""
-        total = torch.zeros((), dtype=torch.float64, device=self.block.like.device)
-        unit = self.block.like.new_zeros(self.d_out, self.d_out)
-        for entry in unit.view(-1):
-            entry.fill_(1)
-            total += self.rearranged_times(unit).double().square().sum()
-            entry.zero_()
-        return total
+        """``‖F_r‖²_F``, column by column: exact, and far dearer than that of the whole block."""
+        return torch.stack([column.double().square().sum() for column in self._dense_columns()]).sum()
 
     def dense(self) -> Tensor:
+        return torch.stack(list(self._dense_columns()), 1)
+
+    def _dense_columns(self) -> Iterator[Tensor]:
         unit = self.block.like.new_zeros(self.d_in, self.d_out)
-        columns = []
         for entry in unit.view(-1):
             entry.fill_(1)
-            columns.append(self.times(unit.T).T.flatten())
+            yield self.times(unit.T).T.flatten()
             entry.zero_()
-        return torch.stack(columns, 1)

@@ -117,8 +117,9 @@ def _check_products(block, f):
     _close(block.dense(), f)
     _close(block.times(w), unvec(f @ vec(w), d_out))
     for v, u in ((any_v, any_u), (any_v + any_v.T, any_u + any_u.T)):
-        _close(block.rearranged_times(v), (z @ v.flatten()).reshape(d_in, d_in))
-        _close(block.rearranged_transpose_times(u), (z.T @ u.flatten()).reshape(d_out, d_out))
+        image, back = (z @ v.flatten()).reshape(d_in, d_in), (z.T @ u.flatten()).reshape(d_out, d_out)
+        _close(block.rearranged_times(v), (image + image.T) / 2)
+        _close(block.rearranged_transpose_times(u), (back + back.T) / 2)
     terms = KroneckerSum(tuple((_symmetric(d_in), _symmetric(d_out)) for _ in range(2)))
     _close(block.inner_product(terms), torch.sum(f * terms.dense()))
     _close(block.norm_squared(), f.square().sum())
