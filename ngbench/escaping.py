@@ -39,7 +39,7 @@ def markdown(text: str) -> str:
     >>> print(markdown("a|b <img src=x> [y](javascript:z) @user"))
     a\\|b &lt;img src=x&gt; \\[y\\](javascript:z) @&#8203;user
     """
-    text = _MARKUP.sub(lambda found: _AS_ENTITY.get(found[0]) or f"\\{found[0]}", terminal(text))
+    text = _MARKUP.sub(lambda found: _AS_ENTITY.get(found[0]) or f"\\{found[0]}", terminal(text).strip())
     # GitHub finds mentions, issues and addresses in what is left when the rest is read: escapes do not stop it there.
     return _ADDRESSES.sub(lambda found: f"{found[0]}{_NOTHING}", text)
 
@@ -63,7 +63,7 @@ def markdown_code(text: str) -> str:
     >>> print(markdown_code("kfac"), markdown_code("a `b` c"))
     `kfac` `` a `b` c ``
     """
-    shown = terminal(text) or " "
+    shown = terminal(text).strip() or " "
     runs = {len(run) for run in re.findall("`+", shown)}
     fence = "`" * next(length for length in range(1, len(runs) + 2) if length not in runs)
     return f"{fence} {shown} {fence}" if runs else f"{fence}{shown}{fence}"
@@ -115,7 +115,7 @@ def _spelled(found: re.Match[str]) -> str:
 
 def _in_one_line(text: str) -> str:
     # Before anything else, so that a text of megabytes costs no more than what is shown of it.
-    return re.sub(r"\s*[\r\n\v\f\u2028\u2029]+\s*|\t", " ", text[: 2 * _LONGEST]).strip(" ")
+    return re.sub(r"\s*[\r\n\v\f\u2028\u2029]+\s*|\t", " ", text[: 2 * _LONGEST])
 
 
 def _visible(character: str) -> str:

@@ -42,6 +42,7 @@ def check_plugin(
     from ngbench.arms import parse_arms
     from ngbench.cli.reporting import console_for_results
     from ngbench.errors import ParameterError
+    from ngbench.escaping import terminal
     from ngbench.files import STANDARD_OUTPUT, check_destination, write_text
     from ngbench.report.conformance import format_conformance_json, format_summary, print_conformance_row
 
@@ -57,7 +58,7 @@ def check_plugin(
     reports = []
     for kind in kinds:
         if len(kinds) > 1:
-            console.print(Text(f"{arm.optimizer} as {kind}", style="bold"))
+            console.print(Text(terminal(f"{arm.optimizer} as {kind}"), style="bold"))
         report = conformance.check_plugin(
             arm.optimizer,
             kind,
@@ -65,7 +66,7 @@ def check_plugin(
             data_dir=data_dir,
             told=lambda row: print_conformance_row(row, console=console),
         )
-        console.print(Text(format_summary(report)), soft_wrap=True)
+        console.print(Text(terminal(format_summary(report))), soft_wrap=True)
         reports.append(report)
     if export_json is not None:
         write_text(format_conformance_json(reports), export_json)

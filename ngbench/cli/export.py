@@ -49,7 +49,9 @@ def export(
     Example: ngbench export results --pytest-benchmark results-pytest.json, then pytest-benchmark compare
     main-pytest.json results-pytest.json
     """
+    from ngbench.cli.reporting import raise_last
     from ngbench.errors import RecordError, UnknownNameError
+    from ngbench.escaping import terminal
     from ngbench.files import check_destination, write_text
     from ngbench.report.page.sections import gather
     from ngbench.report.page.sources import read_sources
@@ -58,9 +60,7 @@ def export(
     check_destination(pytest_benchmark)
     sources, errors = read_sources(paths)
     if errors:
-        for error in errors[:-1]:
-            print(f"Error: {error}", file=sys.stderr)
-        raise errors[-1]
+        raise_last(errors)
     sections = {section.title: section.document for section in gather(sources).sections if section.document}
     runs = [(title, run) for title, document in sections.items() for run in document.runs]
     labels = {run.label for _, run in runs}
@@ -71,5 +71,6 @@ def export(
     text = format_pytest_benchmark(sections, reference=reference)
     for title, run in runs:
         if not run.steps.seconds:
-            print(f"Warning: {run.label}, seed {run.seed}, of {title} took no step and is left out.", file=sys.stderr)
+            said = terminal(f"{run.label}, seed {run.seed}, of {title} took no step and is left out")
+            print(f"Warning: {said}.", file=sys.stderr)
     write_text(text, pytest_benchmark)

@@ -23,7 +23,7 @@ from ngbench.curvature.approximations import Approximation
 from ngbench.curvature.linear import LinearBlock
 from ngbench.data.directory import data_directory
 from ngbench.errors import ParameterError
-from ngbench.escaping import markdown
+from ngbench.escaping import markdown, terminal
 from ngbench.files import write_text
 from ngbench.measurement.memory import parameter_bytes
 from ngbench.parameters import Parameter, Range
@@ -208,8 +208,8 @@ def _report(document: Document, outputs: Outputs) -> None:
 
 def _print(document: Document, errors: Sequence[FisherError], console: Console) -> None:
     for _, described in data_descriptions(document):
-        console.print(Text(f"data: {described}"), soft_wrap=True)
-    console.print(Text(describe_conditions(document)), soft_wrap=True)
+        console.print(Text(terminal(f"data: {described}")), soft_wrap=True)
+    console.print(Text(terminal(describe_conditions(document))), soft_wrap=True)
     for error in errors:
         console.print()
         print_columns(_title(error), format_fisher_error(error), console)

@@ -14,6 +14,7 @@ from ngbench import files
 from ngbench.cli.check_settings import project_thresholds
 from ngbench.cli.reporting import console_for_results, do_each, say_error
 from ngbench.errors import NotComparableError, ParameterError, RecordError
+from ngbench.escaping import terminal
 from ngbench.files import STANDARD_OUTPUT, check_destination, write_text
 from ngbench.report.check_exports import format_annotations, format_report_json
 from ngbench.report.check_tables import format_report_markdown, print_report
@@ -168,4 +169,4 @@ def _annotate(report: Report, console: Console) -> None:
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(Text(text), soft_wrap=True)
+    console.print(Text(terminal(text)), soft_wrap=True)

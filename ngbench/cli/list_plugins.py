@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ngbench.escaping import terminal_lines
+
 if TYPE_CHECKING:
     from ngbench.adversarial_task import AdversarialTask, PlayerPair
     from ngbench.parameters import Parameter
@@ -49,7 +51,7 @@ def list_plugins(
         return
     rows = plugins.rows(f"ngbench.{kind.value}")
     if not names and not full:
-        print(json.dumps([asdict(row) for row in rows], indent=2) if as_json else format_rows(rows))
+        print(json.dumps([asdict(row) for row in rows], indent=2) if as_json else terminal_lines(format_rows(rows)))
         return
     describe = {
         Kind.tasks: describe_task,
@@ -57,7 +59,7 @@ def list_plugins(
         Kind.approximations: describe_approximation,
     }[kind]
     described = [describe(row) for row in _chosen(kind, rows, names or [])]
-    print(json.dumps(described, indent=2) if as_json else "\n\n".join(map(format_described, described)))
+    print(json.dumps(described, indent=2) if as_json else terminal_lines("\n\n".join(map(format_described, described))))
 
 
 def format_rows(rows: Sequence[PluginRow]) -> str:

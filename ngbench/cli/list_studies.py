@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from ngbench.cli.list_plugins import format_columns
 from ngbench.errors import UnknownNameError
+from ngbench.escaping import terminal_lines
 from ngbench.studies.claims import ScaleName
 from ngbench.studies.loader import find_study, load_study, study_names
 from ngbench.studies.models import Study
@@ -37,7 +38,7 @@ def show_studies(names: Sequence[str], *, full: bool, as_json: bool) -> None:
     if as_json:
         print(json.dumps(described, indent=2))
     elif names or full:
-        print("\n\n".join(map(format_study, described)))
+        print(terminal_lines("\n\n".join(map(format_study, described))))
     else:
         print(format_studies(described))
 

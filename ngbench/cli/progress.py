@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from ngbench.escaping import terminal
 from ngbench.results.endings import describe_ending
 from ngbench.results.record import RunRecord
 
@@ -35,7 +36,7 @@ class Reporter(ABC):
 
     def note(self, line: str) -> None:
         """Say something about the runs as a whole."""
-        self._console.print(Text(line), highlight=False, soft_wrap=True)
+        self._console.print(Text(terminal(line)), highlight=False, soft_wrap=True)
 
     @abstractmethod
     def group(self, records: Sequence[RunRecord]) -> None:
@@ -118,7 +119,7 @@ class _Bars(Reporter):
         self._progress.stop()
 
     def note(self, line: str) -> None:
-        self._progress.console.print(Text(line), highlight=False, soft_wrap=True)
+        self._progress.console.print(Text(terminal(line)), highlight=False, soft_wrap=True)
         self._progress.refresh()
 
     def group(self, records: Sequence[RunRecord]) -> None:

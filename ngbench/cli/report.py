@@ -57,7 +57,9 @@ def report(
 
     Example: ngbench report results --output report.html
     """
+    from ngbench.cli.reporting import raise_last
     from ngbench.errors import ParameterError, UnknownNameError
+    from ngbench.escaping import terminal
     from ngbench.files import check_destination, check_directory, write_text
     from ngbench.report.page.html import format_html
     from ngbench.report.page.markdown import figures_directory, format_markdown_report
@@ -72,9 +74,7 @@ def report(
         check_directory(figures_directory(output))
     sources, errors = read_sources(paths)
     if errors:
-        for error in errors[:-1]:
-            print(f"Error: {error}", file=sys.stderr)
-        raise errors[-1]
+        raise_last(errors)
     found = gather(sources)
     labels = {run.label for section in found.sections if section.document for run in section.document.runs}
     if reference is not None and reference not in labels:
@@ -92,8 +92,6 @@ def report(
         if sample.png is None
     ]
     for path in missing:
-        print(
-            f"Warning: there is no image {str(path)!r} below the directory of its record; the page says so.",
-            file=sys.stderr,
-        )
+        said = terminal(f"there is no image {str(path)!r} below the directory of its record; the page says so")
+        print(f"Warning: {said}.", file=sys.stderr)
     print(output)

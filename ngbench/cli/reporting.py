@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ngbench.errors import OUR_ERROR, NgbenchError
+from ngbench.escaping import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,7 +68,7 @@ def say_error(error: Exception) -> int:
     if os.environ.get(TRACEBACK_VARIABLE):
         traceback.print_exception(error)
     message, code = explain(error)
-    print(f"Error: {message}", file=sys.stderr)
+    print(f"Error: {terminal(message)}", file=sys.stderr)
     return code
 
 

@@ -18,6 +18,7 @@ from ngbench.cli.fisher_error_execution import FisherErrorRequest, measure
 from ngbench.cli.gan_execution import prepare_gan
 from ngbench.cli.progress import reporter_for
 from ngbench.errors import RecordError
+from ngbench.escaping import terminal
 from ngbench.report.samples import DIRECTORY
 from ngbench.results.measurements import ArmRun
 from ngbench.results.record import RunRecord
@@ -67,7 +68,7 @@ class Conditions:
     def note(self, line: str) -> None:
         """Say something, on stderr."""
         if not self.quiet:
-            print(line, file=sys.stderr)
+            print(terminal(line), file=sys.stderr)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from rich.text import Text
 from ngbench.cli.reporting import console_for_results, do_each, say_error
 from ngbench.cli.study_cells import Conditions, RanCell, batch_size_of, run_cell
 from ngbench.errors import OUR_ERROR, NgbenchError, ParameterError, RecordError
-from ngbench.escaping import markdown
+from ngbench.escaping import markdown, terminal
 from ngbench.files import (
     STANDARD_OUTPUT,
     check_destination,
@@ -155,7 +155,7 @@ def _run_or_explain(study: Study, request: Reproduction, console: Console) -> _O
     except KeyboardInterrupt:
         outcome.interrupted, outcome.exit_code = True, 1
     except NgbenchError as error:
-        print(f"Error: {study.study}: {error}", file=sys.stderr)
+        print(f"Error: {terminal(f'{study.study}: {error}')}", file=sys.stderr)
         outcome.exit_code = error.exit_code
     outcome.seconds = time.perf_counter() - started
     if outcome.claims:
@@ -242,12 +242,12 @@ def _write(
 def _print_study(outcome: _Outcome, request: Reproduction, console: Console) -> None:
     study = outcome.study
     console.print()
-    console.print(Text(f"{study.study}: {study.title}", style="bold"), soft_wrap=True)
-    console.print(Text(f"{study.source} · scale {request.scale} · {study.question}"), soft_wrap=True)
+    console.print(Text(terminal(f"{study.study}: {study.title}"), style="bold"), soft_wrap=True)
+    console.print(Text(terminal(f"{study.source} · scale {request.scale} · {study.question}")), soft_wrap=True)
     print_columns("Claims", format_verdicts(outcome.claims), console)
     time_taken = format_seconds(outcome.seconds)
     files = f"{request.output / study.study}"
-    console.print(Text(f"{count_verdicts(outcome.claims)} · {time_taken} · {files}"), soft_wrap=True)
+    console.print(Text(terminal(f"{count_verdicts(outcome.claims)} · {time_taken} · {files}")), soft_wrap=True)
     # Who reads along in a pipe should not wait for the next study.
     console.file.flush()
 

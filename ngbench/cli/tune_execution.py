@@ -19,6 +19,7 @@ from ngbench.cli.execution import introduce, one_interrupt
 from ngbench.cli.reporting import console_for_results, do_each, raise_last
 from ngbench.cli.tune_progress import progress_for
 from ngbench.errors import NgbenchError, OutputError, ParameterError
+from ngbench.escaping import terminal
 from ngbench.files import STANDARD_OUTPUT, check_destination, check_directory, write_text
 from ngbench.report.exports import export_json
 from ngbench.report.searches import (
@@ -173,7 +174,7 @@ def _report(plan: SearchPlan, result: SearchResult, environment: EnvironmentReco
     console = console_for_results(on_stderr=outputs.use_stdout)
     steps.append(partial(print_search, plan, result, console))
     if outputs.best not in (None, STANDARD_OUTPUT) and found:
-        steps.append(partial(console.print, Text(f"Best hyper-parameters: {outputs.best}"), soft_wrap=True))
+        steps.append(partial(console.print, Text(terminal(f"Best hyper-parameters: {outputs.best}")), soft_wrap=True))
     do_each(*steps)
 
 

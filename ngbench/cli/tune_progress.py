@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from ngbench.escaping import terminal
 from ngbench.report.units import format_number, format_seconds
 from ngbench.tuning.metrics import SearchMetric
 from ngbench.tuning.search import TrialNews
@@ -64,7 +65,7 @@ class SearchProgress:
         if self._quiet:
             return
         console = self._console if self._progress is None else self._progress.console
-        console.print(Text(line), highlight=False, soft_wrap=True)
+        console.print(Text(terminal(line)), highlight=False, soft_wrap=True)
         if self._progress is not None:
             self._progress.refresh()
 

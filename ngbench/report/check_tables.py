@@ -8,7 +8,7 @@ from dataclasses import replace
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from ngbench.escaping import markdown
+from ngbench.escaping import markdown, terminal
 from ngbench.report.check_columns import format_check, format_outcome, format_remarks
 from ngbench.report.columns import Column
 from ngbench.report.exports import format_table
@@ -35,8 +35,8 @@ def format_report(report: Report, *, width: int) -> RenderableType:
     parts: list[RenderableType] = []
     if report.comparisons:
         parts += _tables(format_check(report), width)
-    parts += [Text(remark) for remark in format_remarks(report)]
-    parts += [Text.assemble(("Not comparable: ", "bold red"), str(problem)) for problem in report.problems]
+    parts += [Text(terminal(remark)) for remark in format_remarks(report)]
+    parts += [Text.assemble(("Not comparable: ", "bold red"), terminal(str(problem))) for problem in report.problems]
     failed = report.error is not None
     parts.append(Text(format_outcome(report), style="bold red" if failed else "bold green"))
     return Group(*parts)

@@ -12,6 +12,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ngbench.escaping import terminal
+
 if TYPE_CHECKING:
     from ngbench.conformance import Report, Row
 
@@ -34,13 +36,18 @@ def format_conformance_row(row: Row, *, width: int) -> RenderableType:
     dim = "dim" if row.status == "not applicable" else ""
     if width < _TABLE_WIDTH:
         return Text.assemble(
-            (row.status, style), f"  {row.name}", f"\n  {row.message}" if row.message else "", style=dim
+            (row.status, style),
+            f"  {terminal(row.name)}",
+            f"\n  {terminal(row.message)}" if row.message else "",
+            style=dim,
         )
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=_STATUS_WIDTH)
     table.add_column(width=_NAME_WIDTH)
     table.add_column(overflow="fold")
-    table.add_row(Text(row.status, style=style), Text(row.name, style=dim), Text(row.message, style=dim))
+    table.add_row(
+        Text(row.status, style=style), Text(terminal(row.name), style=dim), Text(terminal(row.message), style=dim)
+    )
     return table
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ngbench.diagnosis.findings import Finding, State
+from ngbench.escaping import terminal
 
 __all__ = ["findings_json", "format_findings", "print_findings"]
 
@@ -33,7 +34,7 @@ def format_findings(findings: Sequence[Finding], *, width: int) -> RenderableTyp
     table.add_column("what to do next", overflow="fold", ratio=2)
     for finding in findings:
         state = Text(finding.state.value, _STYLES[finding.state])
-        table.add_row(Text(finding.topic), state, Text(finding.fact), Text(finding.advice))
+        table.add_row(Text(finding.topic), state, Text(terminal(finding.fact)), Text(terminal(finding.advice)))
     if width < _TABLE_WIDTH:
         shown: RenderableType = Group(*map(_paragraph, findings))
     else:
@@ -44,7 +45,7 @@ def format_findings(findings: Sequence[Finding], *, width: int) -> RenderableTyp
 
 
 def _paragraph(finding: Finding) -> Text:
-    lines = [finding.fact, f"→ {finding.advice}" if finding.advice else ""]
+    lines = [terminal(finding.fact), f"→ {terminal(finding.advice)}" if finding.advice else ""]
     state = (finding.state.value, _STYLES[finding.state])
     return Text.assemble(finding.topic, "  ", state, *(f"\n  {line}" for line in lines if line))
 

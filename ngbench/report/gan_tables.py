@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from ngbench.escaping import markdown, markdown_code
+from ngbench.escaping import markdown, markdown_code, terminal
 from ngbench.report.advice import find_warnings
 from ngbench.report.columns import (
     Column,
@@ -39,7 +39,7 @@ def print_gan(document: Document, *, reference: str | None = None, console: Cons
         return
     console.print(format_heading(document))
     for line in _scoring(document):
-        console.print(Text(line))
+        console.print(Text(terminal(line)))
     console.print()
     print_columns("Scores and losses", format_scores(arms, document), console)
     print_columns("Cost", format_gan_cost(arms), console)
@@ -47,9 +47,9 @@ def print_gan(document: Document, *, reference: str | None = None, console: Cons
         if one.arm.phases:
             print_columns(f"Cost of an iteration: {one.arm.label}", format_breakdown(one.arm), console)
     for note in format_gan_notes(arms, document):
-        console.print(Text(note, style="dim"))
+        console.print(Text(terminal(note), style="dim"))
     for warning in _warnings(document, reference):
-        console.print(Text.assemble(("Warning: ", "yellow"), warning))
+        console.print(Text.assemble(("Warning: ", "yellow"), terminal(warning)))
 
 
 def format_gan_markdown(document: Document, *, reference: str | None = None) -> str:

@@ -11,7 +11,7 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
-from ngbench.escaping import markdown
+from ngbench.escaping import markdown, terminal
 from ngbench.files import write_text
 from ngbench.parameters import format_value
 from ngbench.report.columns import Column, format_hyperparameters
@@ -58,15 +58,15 @@ def describe_search(plan: SearchPlan) -> list[str]:
 def print_search(plan: SearchPlan, result: SearchResult, console: Console) -> None:
     """Print what each arm's search found, how far the trials spread, which settings matter, and what it cost."""
     arms = list(result.arms.values())
-    console.print(Text(_title(plan), style="bold"))
+    console.print(Text(terminal(_title(plan)), style="bold"))
     console.print()
     print_columns("Search", _overview(arms), console)
     for arm in arms:
         print_columns(_subtitle(arm), _settings(arm), console)
     for note in _notes(arms):
-        console.print(Text(note, style="dim"))
+        console.print(Text(terminal(note), style="dim"))
     for warning in search_warnings(plan, result):
-        console.print(Text.assemble(("Warning: ", "yellow"), warning))
+        console.print(Text.assemble(("Warning: ", "yellow"), terminal(warning)))
 
 
 def format_search_markdown(plan: SearchPlan, result: SearchResult) -> str:

@@ -11,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ngbench.escaping import terminal, terminal_lines
 from ngbench.report.advice import find_warnings
 from ngbench.report.columns import (
     Column,
@@ -112,7 +113,7 @@ def format_run(document: Document, *, target_loss: float | None = None, width: i
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for column in [*format_progress(arms, target, None)[1:], *format_cost(arms)[1:]]:
-        table.add_row(Text(column.name.replace("\n", " ")), _cell(column, column.cells[0]))
+        table.add_row(Text(terminal(column.name)), _cell(column, terminal(column.cells[0])))
     return Group(
         format_heading(document),
         Text(),
@@ -133,20 +134,20 @@ def format_heading(document: Document) -> RenderableType:
     """What ran: task, data and their origin, device, dtype, threads, batch size, seeds, hyper-parameters."""
     first = document.runs[0]
     heading = Text()
-    heading.append(first.task, style="bold")
+    heading.append(terminal(first.task), style="bold")
     if first.task_options:
-        heading.append(f" {format_hyperparameters(first.task_options)}")
+        heading.append(f" {terminal(format_hyperparameters(first.task_options))}")
     for origin, described in data_descriptions(document):
-        data = Text(f"\ndata: {described}")
+        data = Text(f"\ndata: {terminal(described)}")
         if origin == "stand-in":
             data.highlight_words([ORIGINS[origin]], style="bold yellow")
         heading.append(data)
-    heading.append(f"\n{describe_conditions(document)}")
+    heading.append(f"\n{terminal(describe_conditions(document))}")
     arms = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     arms.add_column(overflow="fold")
     arms.add_column(overflow="fold", style="dim")
     for label, described in arm_descriptions(document):
-        arms.add_row(Text(break_label(label)), Text(described))
+        arms.add_row(Text(break_label(terminal(label))), Text(terminal(described)))
     return Group(heading, arms)
 
 
@@ -156,7 +157,8 @@ def packed(title: str, columns: Sequence[Column], width: int) -> Iterator[Render
     No cell is cut. What is wider than there is room for breaks between words, and a text takes what room is left.
     """
     label = max(_LEAST_LABEL, min(_LABEL, width - _LEAST_ROOM - _GAP))
-    first = replace(columns[0], cells=[break_label(cell, label) for cell in columns[0].cells])
+    title, columns = terminal(title), [_printable(column) for column in columns]
+    first = replace(columns[0], cells=[break_label(terminal(cell), label) for cell in columns[0].cells])
     room = width - _width(first) - _GAP
     rest = list(columns[1:])
     part = 0
@@ -169,6 +171,11 @@ def packed(title: str, columns: Sequence[Column], width: int) -> Iterator[Render
         yield _table(title if part == 0 else f"{title} (continued)", [first, *taken])
         yield Text()
         part += 1
+
+
+def _printable(column: Column) -> Column:
+    """The column, whose cells may have line breaks of ours."""
+    return replace(column, name=terminal_lines(column.name), cells=[*map(terminal_lines, column.cells)])
 
 
 def _narrowed(column: Column, room: int) -> Column:
@@ -227,6 +234,6 @@ def _footer(
     document: Document, arms: Sequence[Arm], reference: str | None, target: float | None
 ) -> Iterator[RenderableType]:
     for note in format_notes(arms):
-        yield Text(note, style="dim")
+        yield Text(terminal(note), style="dim")
     for warning in find_warnings(document, reference=reference, target_loss=target):
-        yield Text.assemble(("Warning: ", "yellow"), warning)
+        yield Text.assemble(("Warning: ", "yellow"), terminal(warning))
