@@ -18,6 +18,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ngbench.errors import OutputError, ParameterError, PathError, UsageError
+from ngbench.reading import MEBIBYTE, read_whole
 from ngbench.streams import write_out
 
 __all__ = [
@@ -126,24 +127,27 @@ def files_below(directory: Path, suffix: str) -> list[Path]:
     )
 
 
-def read_bytes(path: Path, what: str = "", error: type[UsageError] = PathError) -> bytes:
-    """The content of a file.
+def read_bytes(
+    path: Path, what: str = "", error: type[UsageError] = PathError, longest: int = 1024 * MEBIBYTE
+) -> bytes:
+    """The content of a file, or what comes out of a pipe.
 
     Args:
         path: the file.
         what: what the message calls it, in front of its path.
         error: what is raised if it cannot be read.
+        longest: bytes that it may have.
     """
     try:
-        return path.read_bytes()
+        return read_whole(path, longest)
     except (OSError, ValueError) as refused:
         raise error(f"cannot read {_named(what, path)}: {reason(path, refused)}") from refused
 
 
-def read_text(path: Path, what: str = "", error: type[UsageError] = PathError) -> str:
+def read_text(path: Path, what: str = "", error: type[UsageError] = PathError, longest: int = 256 * MEBIBYTE) -> str:
     """The content of a text file, with line breaks as ``\\n``; as :func:`read_bytes`, and it must be in UTF-8."""
     try:
-        text = read_bytes(path, what, error).decode("utf-8")
+        text = read_bytes(path, what, error, longest).decode("utf-8")
     except UnicodeDecodeError as refused:
         raise error(f"{_named(what, path)} is not a text file in UTF-8") from refused
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -29,12 +29,13 @@ _POLL = 0.1
 
 
 @contextmanager
-def locked(path: Path, patience: Callable[[], float] = lambda: PATIENCE) -> Iterator[None]:
+def locked(path: Path, patience: Callable[[], float] = lambda: PATIENCE, *, remove: bool = False) -> Iterator[None]:
     """Hold the lock on the file, which is made if it does not exist, as soon as no other process or thread does.
 
     Args:
         path: the file.
         patience: how many seconds to wait; asked again and again, so that a wait can be cut short.
+        remove: whether the file is removed in the end.
 
     Raises:
         OutputError: it could not be had in that time, or the system refuses it.
@@ -57,7 +58,7 @@ def locked(path: Path, patience: Callable[[], float] = lambda: PATIENCE) -> Iter
     try:
         yield
     finally:
-        lock.release()
+        _release(lock, path, remove=remove)
 
 
 @contextmanager
@@ -77,10 +78,16 @@ def directory_taken(directory: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # While it is held: who waits for the file would hold one that has no name any more, and one who comes then
-        # would make a new one. Here nobody waits.
-        path.unlink(missing_ok=True)
-        lock.release()
+        _release(lock, path, remove=True)
+
+
+def _release(lock: FileLock, path: Path, *, remove: bool) -> None:
+    # Before it is released, so that nobody's file is removed; who gets one without a name tries again. Windows removes
+    # no open file.
+    if remove:
+        with suppress(OSError):
+            path.unlink()
+    lock.release()
 
 
 def _acquired(lock: FileLock, path: Path, seconds: float) -> bool:

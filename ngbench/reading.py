@@ -1,4 +1,4 @@
-"""Reading what a user names as a file, which may be anything."""
+"""Reading what stands at a path, which may be no file: a pipe can keep us waiting, and a device has no end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import select
 import stat
 from pathlib import Path
 
-__all__ = ["MEBIBYTE", "open_regular", "read_bytes", "read_text"]
+__all__ = ["MEBIBYTE", "open_regular", "read_whole"]
 
 MEBIBYTE = 1 << 20
 SILENCE = 10.0
@@ -37,7 +37,7 @@ def open_regular(path: Path) -> int:
     return descriptor
 
 
-def read_bytes(path: Path, limit: int) -> bytes:
+def read_whole(path: Path, limit: int) -> bytes:
     """What the file at ``path`` holds; a pipe counts, as long as something comes out of it.
 
     Args:
@@ -64,16 +64,6 @@ def read_bytes(path: Path, limit: int) -> bytes:
     finally:
         os.close(descriptor)
     raise OSError(errno.EFBIG, f"it is longer than the {limit / MEBIBYTE:g} MiB that are allowed", str(path))
-
-
-def read_text(path: Path, limit: int) -> str:
-    """As :func:`read_bytes`, decoded.
-
-    Raises:
-        OSError: as there.
-        UnicodeDecodeError: it is not UTF-8.
-    """
-    return read_bytes(path, limit).decode("utf-8")
 
 
 def _open(path: Path) -> tuple[int, int]:

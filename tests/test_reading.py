@@ -12,9 +12,12 @@ import pytest
 
 from ngbench import reading
 from ngbench.data.image_folder import FolderImages
-from ngbench.errors import DataError, NgbenchError, RecordError
-from ngbench.reading import open_regular, read_bytes, read_text
-from ngbench.report.page.extras import _image, _SampleRecord
+from ngbench.errors import DataError, NgbenchError, ParameterError, RecordError
+from ngbench.located_yaml import load_yaml
+from ngbench.measurement.feature_network import inception_network
+from ngbench.reading import open_regular, read_whole
+from ngbench.results.documents import load_document
+from ngbench.results.sources import load_records
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="has neither named pipes nor /dev/zero")
 
@@ -47,16 +50,14 @@ def short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "SILENCE", 0.2)
 
 
-def _read_sample(path: Path) -> None:
-    _image(_SampleRecord(epoch=1, path=str(path)), path.parent / "record.json", "samples.0")
-
-
 def _read_image(path: Path) -> None:
     FolderImages([str(path)], 4, 4, (), ())._decode(str(path))
 
 
 READERS: dict[str, tuple[Callable[[Path], object], type[NgbenchError]]] = {
-    "sample": (_read_sample, RecordError),
+    "record": (load_document, RecordError),
+    "settings": (load_yaml, ParameterError),
+    "weights": (inception_network, DataError),
     "image": (_read_image, DataError),
 }
 
@@ -71,6 +72,11 @@ def test_every_reader_refuses_what_is_no_file_by_name(odd_paths: dict[str, Path]
     assert str(path) in str(raised.value)
 
 
+def test_a_pipe_among_the_records_of_a_directory_does_not_keep_the_reader(odd_paths: dict[str, Path]) -> None:
+    with pytest.raises(RecordError, match=r"pipe-seed0\.json.*nothing came out of this pipe for 0.2 s"):
+        load_records(odd_paths["directory"])
+
+
 @pytest.mark.parametrize("length", [0, 5, 20_000])
 def test_what_somebody_wrote_into_a_pipe_is_read(length: int) -> None:
     content = os.urandom(length)
@@ -81,10 +87,10 @@ def test_what_somebody_wrote_into_a_pipe_is_read(length: int) -> None:
         # As a shell names what it substitutes for a command.
         path = Path(f"/dev/fd/{reading}")
         if length <= 5:
-            assert read_bytes(path, 5) == content
+            assert read_whole(path, 5) == content
         else:
             with pytest.raises(OSError, match="longer than"):
-                read_bytes(path, 5)
+                read_whole(path, 5)
     finally:
         os.close(reading)
 
@@ -94,11 +100,7 @@ def test_a_file_longer_than_allowed_is_refused_before_it_is_read_whole(tmp_path:
     with path.open("wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(OSError, match="longer than the 1 MiB that are allowed"):
-        read_bytes(path, reading.MEBIBYTE)
-    path.write_text("é")
-    assert read_text(path, 2) == "é"
-    with pytest.raises(OSError, match="longer"):
-        read_text(path, 1)
+        read_whole(path, reading.MEBIBYTE)
 
 
 def test_an_open_file_is_a_regular_one(tmp_path: Path) -> None:

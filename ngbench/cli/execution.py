@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -200,8 +200,9 @@ def execute_and_report(
     store, groups = None, prepared.groups
     if outputs.directory is not None:
         store = Store(outputs.directory, prepared.environment, resume=outputs.resume, marks=marks)
-        groups = with_output(groups, store)
-    with one_interrupt():
+    with store.taken() if store is not None else nullcontext(), one_interrupt():
+        if store is not None:
+            groups = with_output(groups, store)
         with (
             _threads_restored(),
             redirect_stdout(sys.stderr),

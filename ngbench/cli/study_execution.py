@@ -25,6 +25,7 @@ from ngbench.files import (
     write_text,
 )
 from ngbench.located_yaml import load_yaml
+from ngbench.locks import directory_taken
 from ngbench.report.columns import Column
 from ngbench.report.exports import export_json, format_table
 from ngbench.report.page.extras import Claim
@@ -150,8 +151,11 @@ def _run_or_explain(study: Study, request: Reproduction, console: Console) -> _O
     """Run a study, and print its verdicts or why there are none."""
     started = time.perf_counter()
     outcome = _Outcome(study)
+    directory = request.output / study.study
     try:
-        _run(study, request, outcome)
+        make_directory(directory)
+        with directory_taken(directory):
+            _run(study, request, directory, outcome)
     except KeyboardInterrupt:
         outcome.interrupted, outcome.exit_code = True, 1
     except NgbenchError as error:
@@ -167,12 +171,10 @@ def _run_or_explain(study: Study, request: Reproduction, console: Console) -> _O
     return outcome
 
 
-def _run(study: Study, request: Reproduction, outcome: _Outcome) -> None:
+def _run(study: Study, request: Reproduction, directory: Path, outcome: _Outcome) -> None:
     started = time.perf_counter()
-    directory = request.output / study.study
     conditions, tune = request.conditions, search_of(study, request.scale)
     environment = describe_environment()
-    make_directory(directory)
     before = _seconds_before(directory, request.scale, study)
     planned, ran = plan_cells(study, request.scale), list[RanCell]()
     try:

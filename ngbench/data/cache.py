@@ -7,13 +7,18 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
 
+from ngbench.reading import open_regular, read_whole
+
 __all__ = ["cached_array"]
 
 logger = logging.getLogger(__name__)
+
+_LONGEST_DIGEST = 1000
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -51,8 +56,9 @@ def _digest(array: Bytes) -> str:
 
 def _load(path: Path, shape: tuple[int, ...]) -> Bytes | None:
     try:
-        expected = _digest_path(path).read_text(encoding="ascii").strip()
-        array = np.load(path, allow_pickle=False)
+        expected = read_whole(_digest_path(path), _LONGEST_DIGEST).decode("ascii").strip()
+        with open(open_regular(path), "rb") as file:
+            array = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
     if not isinstance(array, np.ndarray) or array.dtype != np.uint8 or array.shape != shape:
@@ -62,13 +68,11 @@ def _load(path: Path, shape: tuple[int, ...]) -> Bytes | None:
 
 def _store(path: Path, array: Bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The process number keeps two runs that start together from writing into one file.
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    # A folder of its own, as several processes, of several users and machines, may write at the same time.
+    with TemporaryDirectory(dir=path.parent, prefix=f"{path.name}-", suffix=".part") as folder:
+        partial = Path(folder, path.name)
         with partial.open("wb") as file:
             np.save(file, array, allow_pickle=False)
         os.replace(partial, path)
         partial.write_text(_digest(array) + "\n", encoding="ascii")
         os.replace(partial, _digest_path(path))
-    finally:
-        partial.unlink(missing_ok=True)

@@ -212,4 +212,4 @@ def read_batch(content: bytes, where: str, labels: bytes) -> tuple[Bytes, Labels
         raise DataError(f"the images in {where!r} are not an array of bytes of shape (n, {size})")
     if classes.shape != (len(images),) or classes.dtype.kind not in "iu":
         raise DataError(f"the labels in {where!r} are not {len(images)} integers")
-    return images.reshape(-1, *SHAPE), classes.astype(np.int64)
+    return np.asarray(images).reshape(-1, *SHAPE), classes.astype(np.int64)

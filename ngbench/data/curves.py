@@ -25,9 +25,6 @@ from ngbench.task import DataSource
 
 __all__ = ["curves", "generate_curves"]
 
-OFFICIAL = RemoteFile(
-    name="digs3pts_1.mat", urls=("https://www.cs.toronto.edu/~jmartens/digs3pts_1.mat",), checksum=None
-)
 FOLDERS = ("CURVES", "curves")
 
 SIZE = 28
@@ -92,8 +89,8 @@ def _generated(directory: Path) -> ArrayDataSet:
     return ArrayDataSet(train, validation, source)
 
 
-def _official(directory: Path) -> ArrayDataSet:
-    path = find_file(directory, OFFICIAL.name, FOLDERS) or download(OFFICIAL, directory / FOLDERS[0])
+def _read(path: Path) -> npt.NDArray[np.float32]:
+    """The images of the official file, ``(n, 784)``."""
     matrices = read_matrices(path, ["bdata", "bdatatest"])
     for name, matrix in matrices.items():
         if matrix.shape[1] != SIZE * SIZE:
@@ -103,6 +100,19 @@ def _official(directory: Path) -> ArrayDataSet:
         raise DataError(f"{str(path)!r} has {len(images)} images, {TRAIN + VALIDATION} expected")
     if not ((images >= 0) & (images <= 1)).all():
         raise DataError(f"{str(path)!r} has grey levels outside [0, 1]")
+    return images
+
+
+OFFICIAL = RemoteFile(
+    name="digs3pts_1.mat",
+    urls=("https://www.cs.toronto.edu/~jmartens/digs3pts_1.mat",),
+    checksum=None,
+    read=_read,
+)
+
+
+def _official(directory: Path) -> ArrayDataSet:
+    images = _read(find_file(directory, OFFICIAL.name, FOLDERS) or download(OFFICIAL, directory / FOLDERS[0]))
     train, validation = images[:TRAIN], images[TRAIN : TRAIN + VALIDATION]
     source = DataSource(
         name="CURVES",

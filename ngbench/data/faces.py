@@ -27,11 +27,6 @@ from ngbench.task import DataSource
 
 __all__ = ["faces", "generate_faces"]
 
-OFFICIAL = RemoteFile(
-    name="newfaces_rot_single.mat",
-    urls=("https://www.cs.toronto.edu/~jmartens/newfaces_rot_single.mat",),
-    checksum=None,
-)
 FOLDERS = ("FACES", "faces")
 
 SIZE = 25
@@ -114,14 +109,27 @@ def _stand_in(directory: Path) -> ArrayDataSet:
     return _split(_standardized(patches), "stand-in", description)
 
 
-def _official(directory: Path) -> ArrayDataSet:
-    path = find_file(directory, OFFICIAL.name, FOLDERS) or download(OFFICIAL, directory / FOLDERS[0])
+def _read(path: Path) -> Floats:
+    """The patches of the official file that are used, ``(103500, 625)``."""
     matrix = read_matrices(path, ["newfaces_single"])["newfaces_single"]
     if matrix.shape[0] != SIZE * SIZE or matrix.shape[1] < TRAIN + VALIDATION:
         raise DataError(f"'newfaces_single' in {str(path)!r} has shape {matrix.shape}, (625, 165600) expected")
     patches = np.ascontiguousarray(matrix[:, : TRAIN + VALIDATION].T)
     if not np.isfinite(patches).all():
         raise DataError(f"{str(path)!r} has pixels that are not finite")
+    return patches
+
+
+OFFICIAL = RemoteFile(
+    name="newfaces_rot_single.mat",
+    urls=("https://www.cs.toronto.edu/~jmartens/newfaces_rot_single.mat",),
+    checksum=None,
+    read=_read,
+)
+
+
+def _official(directory: Path) -> ArrayDataSet:
+    patches = _read(find_file(directory, OFFICIAL.name, FOLDERS) or download(OFFICIAL, directory / FOLDERS[0]))
     return _split(patches, "original", f"the official file {OFFICIAL.name}, its first {TRAIN} + {VALIDATION} patches")
 
 

@@ -16,28 +16,58 @@ from ngbench.errors import DataError
 
 __all__ = ["load_plain"]
 
+
+class _RefusedError(Exception):
+    """The name of something that is no plain data."""
+
+
+class _Dtype:
+    """A type as a pickle makes it; numpy's own would take flags out of the pickle, and trust them."""
+
+    def __init__(self, code: str | bytes, align: Any = False, copy: Any = True) -> None:
+        text = code.decode("ascii") if isinstance(code, bytes) else code
+        # A list of objects, numpy trusts to be as long as it says.
+        if text[:1] not in _KINDS or not text[1:].isdecimal():
+            raise _RefusedError(f"numpy.dtype({text!r})")
+        self.dtype = np.dtype(text)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        order = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
+        self.dtype = self.dtype.newbyteorder(order)
+
+
+class _Array(np.ndarray[Any, Any]):
+    """An array as a pickle makes it: numbers, whose bytes are there."""
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, kind, fortran, content = state
+        if not isinstance(kind, _Dtype) or not isinstance(content, bytes):
+            raise _RefusedError("an array of something else than numbers")
+        super().__setstate__((1, shape, kind.dtype, bool(fortran), content))
+
+
+def _empty(kind: type[_Array], shape: Any, code: Any) -> _Array:
+    return np.ndarray.__new__(kind, (0,), np.int8)
+
+
+_KINDS = frozenset("biufc")
 # What numpy itself names when an array is pickled; where that function lives depends on numpy's version.
-_RECONSTRUCT = np.empty(0).__reduce__()[0]
 _ADMITTED = {
-    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+    ("numpy.core.multiarray", "_reconstruct"): _empty,
+    ("numpy._core.multiarray", "_reconstruct"): _empty,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
 }
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Admits arrays, bytes, strings, numbers, lists, tuples and dictionaries."""
+    """Admits arrays of numbers, bytes, strings, numbers, lists, tuples and dictionaries."""
 
     def find_class(self, module: str, name: str) -> Any:
         try:
             return _ADMITTED[module, name]
         except KeyError:
             raise _RefusedError(f"{module}.{name}") from None
-
-
-class _RefusedError(Exception):
-    """The name of something that is no plain data."""
 
 
 def load_plain(content: bytes, where: str) -> Any:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ngbench.errors import RecordError
 from ngbench.files import reason
-from ngbench.reading import MEBIBYTE, read_bytes
+from ngbench.reading import MEBIBYTE, read_whole
 from ngbench.results.record import RunRecord
 
 __all__ = ["DIRECTORY", "add_sample", "grid_of", "read_image", "relocated", "sample_paths", "write_grid"]
@@ -82,7 +82,7 @@ def read_image(directory: Path, path: str) -> bytes | None:
         file = (directory / path).resolve()
         if not file.is_relative_to(directory.resolve()):
             return None
-        return read_bytes(file, _LARGEST)
+        return read_whole(file, _LARGEST)
     except FileNotFoundError:
         return None
     except (OSError, RuntimeError, ValueError) as error:

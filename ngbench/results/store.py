@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ngbench import files
 from ngbench.arms import file_slug
 from ngbench.errors import OutputError, RecordError
+from ngbench.locks import LOCK_FILE, directory_taken
 from ngbench.results.documents import dump, load_document
 from ngbench.results.record import Document, EnvironmentRecord, RunRecord
 
@@ -43,7 +45,8 @@ def check_unused(directory: Path, *, resume: bool) -> None:
     Raises:
         OutputError: naming it.
     """
-    if not resume and files.is_directory(directory) and files.entries(directory):
+    # A killed process leaves its lock behind, which keeps nobody out.
+    if not resume and files.is_directory(directory) and set(files.entries(directory)) - {directory / LOCK_FILE}:
         raise OutputError(
             f"the output directory {str(directory)!r} is already used; "
             "give another, or --resume to go on with what it holds"
@@ -74,6 +77,7 @@ class Store:
         self.directory = directory
         self._environment = environment
         self._marks = dict(marks or {})
+        self._resume = resume
         try:
             directory.mkdir(parents=True, exist_ok=True)
             probe = directory / f".{os.getpid()}.part"
@@ -83,6 +87,17 @@ class Store:
             reason = files.reason(directory, error)
             raise OutputError(f"the output directory {str(directory)!r} cannot be written: {reason}") from error
         check_unused(directory, resume=resume)
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """For as long as this process makes runs: no other can take the directory.
+
+        Raises:
+            OutputError: another one has it, or has used it since this was made.
+        """
+        with directory_taken(self.directory):
+            check_unused(self.directory, resume=self._resume)
+            yield
 
     def record_path(self, label: str, seed: int) -> Path:
         """The file of the run's record."""

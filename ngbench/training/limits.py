@@ -43,5 +43,9 @@ ADVERSARIAL_LIMITS = {
 FISHER_LIMITS = {"every": Parameter("every", _COUNT, required=True)}
 """Likewise, of the measurement of Fisher errors."""
 
-SEARCH_LIMITS = {name: Parameter(name, _COUNT, required=True) for name in ("trials", "workers")}
+SEARCH_LIMITS = {
+    "trials": Parameter("trials", _COUNT, required=True),
+    # Each has a thread here and a process of its own.
+    "workers": Parameter("workers", Annotated[int, Range(minimum=1, maximum=256)], required=True),
+}
 """Likewise, of a search for hyper-parameters."""

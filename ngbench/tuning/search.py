@@ -161,7 +161,12 @@ def run_search(
         environment = describe_environment() if environment is None else environment
         environment.threads = plan.threads
         store = Store(output, environment, resume=True)
-    crew = _Crew(plan, ledger, store, reporter or _Silent())
+    reporter = reporter or _Silent()
+    trials = sum(arm.trials for arm in plan.arms)
+    if trials < workers:
+        reporter.note(f"{trials} of the {workers} workers are used, one for each trial")
+        workers = trials
+    crew = _Crew(plan, ledger, store, reporter)
     interrupted = crew.work([make_executor() for _ in range(workers)])
     arms = {}
     for arm in plan.arms:

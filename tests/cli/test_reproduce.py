@@ -6,6 +6,7 @@ from textwrap import dedent
 
 import pytest
 
+from ngbench.locks import directory_taken
 from ngbench.studies.loader import study_names
 
 MINE = """
@@ -332,3 +333,14 @@ def test_all_studies_run_at_the_smallest_scale(ngbench, monkeypatch, tmp_path):
         assert any(path.suffix == ".json" for path in Path("all", name).glob("*/*.json"))
     rows = [line.split()[0] for line in done.out.splitlines() if line.split()[:1] and line.split()[0] in study_names()]
     assert set(rows) == set(study_names())
+
+
+def test_a_second_process_keeps_out_of_the_directory_of_a_study(ngbench, write):
+    write()
+    directory = Path("out/mine")
+    directory.mkdir(parents=True)
+    with directory_taken(directory):
+        for resume in ("", " --resume"):
+            done = ngbench(SMOKE + resume)
+            assert done.code == 2
+            assert f"another process is writing into the output directory {str(directory)!r}" in done.err

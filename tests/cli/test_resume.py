@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from ngbench.locks import LOCK_FILE, directory_taken
+
 Run = Callable[..., Any]
 Read = Callable[[str | Path], dict[str, Any]]
 
@@ -163,3 +165,19 @@ def test_a_run_that_failed_is_tried_again_from_its_last_epoch(ngbench: Run, read
         [1],
         "RuntimeError: the knob came off",
     )
+
+
+@pytest.mark.parametrize("line", ["train pond -o sgd", "compare pond -o sgd,adam"])
+def test_a_second_process_keeps_out_of_an_output_directory(ngbench: Run, line: str) -> None:
+    out = Path("out")
+    out.mkdir()
+    with directory_taken(out):
+        for resume in ("", " --resume"):
+            done = ngbench(f"{line} --output out{resume}")
+            assert done.code == 2
+            assert "another process is writing into the output directory 'out'" in done.err
+        assert [path.name for path in out.iterdir()] == [LOCK_FILE]
+    # As a killed process leaves it.
+    (out / LOCK_FILE).touch()
+    assert ngbench(f"{line} --epochs 1 --output out --quiet").code == 0
+    assert not (out / LOCK_FILE).exists()

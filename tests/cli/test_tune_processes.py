@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 Run = Callable[..., Any]
 
@@ -123,3 +124,44 @@ def test_ctrl_c_ends_a_search_with_what_was_finished_and_the_next_does_the_rest(
     done = tune(f"{LINE} --output out --export-json -")
     assert done.code == 0, done.err
     check_whole(json.loads(done.out)["tuning"]["arms"]["tortoise"])
+
+
+def test_a_search_goes_on_with_a_journal_whose_last_line_was_cut(tune: Run) -> None:
+    line = "tune pond -o sgd --search lr=0.01,0.1 --epochs 1 --threads 1 --storage s.journal"
+    # In a process that is gone when the next one looks for it.
+    process = start(f"{line} --trials 1")
+    process.communicate(timeout=600)
+    assert process.returncode == 0
+    content = Path("s.journal").read_bytes()
+    Path("s.journal").write_bytes(content[:-25])
+    again = tune(f"{line} --trials 1")
+    assert again.code == 0, again.err
+    assert "the last line of s.journal is cut off" in again.err
+    done = tune(f"{line} --export-json -")
+    assert done.code == 0, done.err
+    arm = json.loads(done.out)["tuning"]["arms"]["sgd"]
+    assert (len(arm["trials"]), arm["outcomes"]) == (2, {"done": 2})
+
+
+def test_a_search_that_waits_for_a_stopped_process_says_so_and_heeds_the_user(laboratory: None, tmp_path: Path) -> None:
+    path = tmp_path / "s.journal"
+    with FileLock(f"{path}.claim"):
+        process = start(f"tune pond -o sgd --search lr=0.1 --epochs 1 --storage {path}")
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        while said and "waiting for another process that holds the lock" not in said:
+            said = process.stderr.readline()
+        assert "s.journal.claim" in said
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err.strip()) == (1, "Interrupted.")
+
+
+def test_more_workers_than_trials_are_not_started(tune: Run) -> None:
+    done = tune("tune pond -o sgd --search lr=0.1 --epochs 1 --workers 200")
+    assert done.code == 0, done.err
+    assert "1 of the 200 workers are used, one for each trial" in done.err
+    refused = tune("tune pond -o sgd --search lr=0.1 --epochs 1 --workers 1000000")
+    assert refused.code == 2
+    assert "1000000" in refused.err
+    assert "<= 256" in refused.err

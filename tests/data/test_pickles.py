@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +77,39 @@ def test_no_other_name_is_admitted(name: str) -> None:
 def test_damage_is_one_sentence(content: bytes) -> None:
     with pytest.raises(DataError, match=r"^'batch' is truncated or corrupt; delete it and get it again$"):
         load_plain(content, "batch")
+
+
+@pytest.mark.parametrize("dtype", ["O", [("a", "O")], [("a", "u1")], "V8", "M8[s]", "U3"])
+def test_arrays_of_anything_but_numbers_are_refused(dtype: Any) -> None:
+    with pytest.raises(DataError, match=r"asks for .numpy\.dtype"):
+        load_plain(pickle.dumps({b"data": np.zeros(3, dtype)}, 4), "batch")
+
+
+def test_an_array_of_objects_with_a_short_list_is_refused_before_it_is_made() -> None:
+    # What numpy would take for three objects, of which there is one.
+    content = pickle.dumps(np.array([7, 8, 9], dtype=object), 3)
+    short = content.replace(b"K\x07K\x08K\t", b"K\x07")
+    assert short != content
+    with pytest.raises(DataError, match=r"asks for .numpy\.dtype"):
+        load_plain(short, "batch")
+
+
+def test_a_state_does_not_make_objects_of_numbers() -> None:
+    empty = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
+    # The last of the type's state are its flags; 63 says that it holds objects.
+    dtype = b"cnumpy\ndtype\n(S'u8'\nI0\nI1\ntR(I3\nS'<'\nNNNI-1\nI-1\nI63\ntb"
+    content = empty + b"(I1\n(I3\nt" + dtype + b"I00\n(lp1\nNatb."
+    # In a process of its own, which numpy would end.
+    code = f"from ngbench.data.pickles import load_plain; load_plain({content!r}, 'batch')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "asks for 'an array of something else than numbers'" in done.stderr
+
+
+@pytest.mark.parametrize("dtype", ["<f8", ">f4", ">u2", "?", "<c16", "|i1"])
+def test_numbers_come_back_in_either_byte_order(dtype: str) -> None:
+    array = np.arange(6).reshape(2, 3).astype(dtype)
+    for stored in (array, np.asfortranarray(array)):
+        loaded = load_plain(pickle.dumps(stored, 4), "batch")
+        assert (loaded.dtype.kind, loaded.dtype.itemsize) == (array.dtype.kind, array.dtype.itemsize)
+        np.testing.assert_array_equal(loaded, array)

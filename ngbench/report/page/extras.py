@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from ngbench.errors import RecordError
-from ngbench.reading import MEBIBYTE
 from ngbench.report.samples import read_image
 from ngbench.results.record import Count, Name, Number, RunRecord, Text
 
@@ -31,7 +30,6 @@ __all__ = [
 _PNG = b"\x89PNG\r\n\x1a\n"
 _HEADER = 24
 _MOST_SAMPLES = 8
-_LONGEST_IMAGE = 64 * MEBIBYTE
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
