@@ -32,7 +32,7 @@ class _Dtype:
         self.dtype = np.dtype(text)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        order = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
+        order: Any = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
         self.dtype = self.dtype.newbyteorder(order)
 
 
@@ -43,11 +43,11 @@ class _Array(np.ndarray[Any, Any]):
         _, shape, kind, fortran, content = state
         if not isinstance(kind, _Dtype) or not isinstance(content, bytes):
             raise _RefusedError("an array of something else than numbers")
-        super().__setstate__((1, shape, kind.dtype, bool(fortran), content))
+        super().__setstate__((1, shape, kind.dtype, np.bool(fortran), content))
 
 
 def _empty(kind: type[_Array], shape: Any, code: Any) -> _Array:
-    return np.ndarray.__new__(kind, (0,), np.int8)
+    return kind((0,), np.int8)
 
 
 _KINDS = frozenset("biufc")
