@@ -374,7 +374,7 @@ def test_gradients_of_another_kind_of_pass_have_an_empirical_fisher_matrix_too()
 
     expected, actual = (_trained(exact_ng, False, loop=loop, fisher="empirical") for loop in (_plain_loop, loop))
     for one, other in zip(expected.parameters(), actual.parameters(), strict=True):
-        assert torch.equal(one, other)
+        assert (one - other).norm() <= 1e-9 * one.norm()
 
 
 def test_a_pass_without_a_backward_pass_makes_the_same_steps():

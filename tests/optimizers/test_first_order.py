@@ -61,7 +61,8 @@ def test_every_hyperparameter_reaches_torch(
             network(inputs).square().mean().backward()
             steps.step()
     for mine, theirs in zip(model.parameters(), twin.parameters(), strict=True):
-        assert torch.equal(mine, theirs)
+        # Another kernel of the same formulas rounds a few times a step otherwise.
+        torch.testing.assert_close(mine, theirs, rtol=32 * torch.finfo(mine.dtype).eps, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adagrad", "rmsprop", "adam"])
