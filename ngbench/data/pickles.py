@@ -43,11 +43,13 @@ class _Array(np.ndarray[Any, Any]):
         _, shape, kind, fortran, content = state
         if not isinstance(kind, _Dtype) or not isinstance(content, bytes):
             raise _RefusedError("an array of something else than numbers")
-        super().__setstate__((1, shape, kind.dtype, np.bool(fortran), content))
+        parts: Any = (1, shape, kind.dtype, bool(fortran), content)
+        super().__setstate__(parts)
 
 
 def _empty(kind: type[_Array], shape: Any, code: Any) -> _Array:
-    return kind((0,), np.int8)
+    made: _Array = kind((0,), np.int8)
+    return made
 
 
 _KINDS = frozenset("biufc")
