@@ -87,7 +87,7 @@ class AdditiveTwoLevelCurvature(Curvature):
             self._waiting = Jacobian(blocks)
         sums = [block.cross_layer_sums() for block in blocks.values()]
         examples = len(sums[0][0])
-        inputs, derivatives = (torch.stack(parts, 1).double() for parts in zip(*sums, strict=True))
+        inputs, derivatives = (torch.stack([part.double() for part in parts], 1) for parts in zip(*sums, strict=True))
         moments = inputs.T @ inputs / examples, derivatives.T @ derivatives / examples
         names = [layer.name for layer in blocks]
         self._updates += 1

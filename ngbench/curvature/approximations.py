@@ -11,11 +11,12 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
+from ngbench.curvature.bounds import Count, Precision, Radius, Range, checked
 from ngbench.curvature.compressed import CompressedRearrangement, compression_operations, is_compressible
 from ngbench.curvature.eigen import symmetric_eigen
 from ngbench.curvature.fisher import FisherBlock
@@ -79,12 +80,13 @@ def kfac(block: FisherBlock, previous: KroneckerSum | None = None) -> Estimate:
     return Estimate(KroneckerSum((block.kfac_factors(),)))
 
 
+@checked
 def kpsvd(
     block: FisherBlock,
     previous: KroneckerSum | None = None,
     *,
-    precision: float = PRECISION,
-    max_iterations: int = MAX_ITERATIONS,
+    precision: Precision = PRECISION,
+    max_iterations: Count = MAX_ITERATIONS,
     route: Route = "auto",
 ) -> Estimate:
     """The nearest Kronecker product (3.22), by the power method.
@@ -102,13 +104,14 @@ def kpsvd(
     return deflation(block, previous, rank=1, precision=precision, max_iterations=max_iterations, route=route)
 
 
+@checked
 def deflation(
     block: FisherBlock,
     previous: KroneckerSum | None = None,
     *,
-    rank: int = 2,
-    precision: float = PRECISION,
-    max_iterations: int = MAX_ITERATIONS,
+    rank: Count = 2,
+    precision: Precision = PRECISION,
+    max_iterations: Count = MAX_ITERATIONS,
     route: Route = "auto",
 ) -> Estimate:
     """The nearest sum of ``rank`` Kronecker products, one after another by the power method (3.2.3.1).
@@ -146,12 +149,13 @@ def deflation(
     return _estimate(z, _factors(block, z, found), {f"term_{i + 1}": s for i, s in enumerate(spectra)})
 
 
+@checked
 def kfac_corrected(
     block: FisherBlock,
     previous: KroneckerSum | None = None,
     *,
-    precision: float = PRECISION,
-    max_iterations: int = MAX_ITERATIONS,
+    precision: Precision = PRECISION,
+    max_iterations: Count = MAX_ITERATIONS,
     route: Route = "auto",
 ) -> Estimate:
     """KFAC's product plus the one nearest to what it leaves (3.26), by the power method.
@@ -182,14 +186,15 @@ def kfac_corrected(
     return _estimate(z, terms, {"term_2": spectrum})
 
 
+@checked
 def lanczos(
     block: FisherBlock,
     previous: KroneckerSum | None = None,
     *,
-    rank: int = 2,
-    dimension: int = 10,
-    precision: float = PRECISION,
-    max_iterations: int = MAX_ITERATIONS,
+    rank: Count = 2,
+    dimension: Annotated[int, Range(minimum=2)] = 10,
+    precision: Precision = PRECISION,
+    max_iterations: Count = MAX_ITERATIONS,
     route: Route = "auto",
 ) -> Estimate:
     """The nearest sum of ``rank`` Kronecker products, all at once by Lanczos bidiagonalisation (3.2.3.2).
@@ -278,7 +283,8 @@ def _semi_definite(matrix: Tensor) -> Tensor:
     return second_moment(vectors.T, (values if values.sum() >= 0 else -values).clamp(min=0))
 
 
-def at_radius(approximation: Approximation, positions: int | Literal["all", "filter"]) -> Approximation:
+@checked
+def at_radius(approximation: Approximation, positions: Radius) -> Approximation:
     """``approximation`` of the block cut off at pairs of positions that are at most ``positions`` apart (3.35-3.36).
 
     With ``"filter"`` these are, in each layer, as many as its own filter is wide (3.4.3).
@@ -289,7 +295,11 @@ def at_radius(approximation: Approximation, positions: int | Literal["all", "fil
 
 
 def _truncated(
-    block: FisherBlock, previous: KroneckerSum | None, *, approximation: Approximation, positions: int
+    block: FisherBlock,
+    previous: KroneckerSum | None,
+    *,
+    approximation: Approximation,
+    positions: int | Literal["filter"],
 ) -> Estimate:
     return approximation(block.truncated(positions), previous)
 

@@ -23,6 +23,8 @@ __all__ = [
     "NonNegative",
     "Positive",
     "PositiveShare",
+    "Precision",
+    "Radius",
     "Range",
     "Seed",
     "Share",
@@ -71,9 +73,11 @@ Positive = Annotated[float, Range(above=0)]
 NonNegative = Annotated[float, Range(minimum=0)]
 Fraction = Annotated[float, Range(minimum=0, below=1)]
 Share = Annotated[float, Range(minimum=0, maximum=1)]
+Precision = Annotated[float, Range(above=0, below=1)]
 PositiveShare = Annotated[float, Range(above=0, maximum=1)]
 Count = Annotated[int, Range(minimum=1)]
 Interval = Count | Literal["once"]
+Radius = Annotated[int, Range(minimum=0)] | Literal["all", "filter"]
 Seed = Annotated[int, Range(minimum=0, below=2**63)]
 
 
@@ -171,9 +175,14 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.cache
     def rules() -> dict[str, Any]:
-        # Not before the first call, for annotations may name what is defined further down.
-        hints = typing.get_type_hints(function, include_extras=True)
-        return {name: hint for name, hint in hints.items() if name != "return" and _members(hint) is not None}
+        # Not before the first call, for annotations may name what is defined further down; and one by one, for others
+        # may be of what type checkers alone import.
+        found = {
+            name: _resolved(function, one.annotation)
+            for name, one in signature.parameters.items()
+            if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+        }
+        return {name: hint for name, hint in found.items() if _members(hint) is not None}
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -184,3 +193,13 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         return function(*args, **kwargs)
 
     return call
+
+
+def _resolved(function: Callable[..., Any], annotation: Any) -> Any:
+    if not isinstance(annotation, str):
+        return annotation
+    holder = types.SimpleNamespace(__annotations__={"it": annotation})
+    try:
+        return typing.get_type_hints(holder, inspect.unwrap(function).__globals__, include_extras=True)["it"]
+    except NameError:
+        return Any

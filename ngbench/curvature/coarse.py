@@ -219,7 +219,7 @@ def spectral(context: CoarseContext) -> list[Column]:
         raise TypeError(f"the spectral coarse space needs Kronecker factors, which {type(fine).__name__} has not")
     sums = [(layer, fine.factors[layer.name]) for layer in context.batch.blocks]
     vectors = map_layers(
-        lambda item: _smallest_eigenvector(item[1]),
+        lambda item: _smallest_eigenvector(item[1], context.batch.dtype),
         sums,
         device=context.batch.device,
         size=lambda item: sum(len(factor) ** 3 for factor in item[1].terms[0]),
@@ -231,9 +231,9 @@ def spectral(context: CoarseContext) -> list[Column]:
     return [column]
 
 
-def _smallest_eigenvector(value: KroneckerSum) -> RankOneVector:
+def _smallest_eigenvector(value: KroneckerSum, dtype: torch.dtype) -> RankOneVector:
     a, g = value.terms[0]
-    return RankOneVector(_of_factor(g), _of_factor(a))
+    return RankOneVector(_of_factor(g).to(dtype), _of_factor(a).to(dtype))
 
 
 def _of_factor(factor: Tensor) -> Tensor:

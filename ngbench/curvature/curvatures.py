@@ -15,12 +15,14 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ngbench.curvature.approximations import Approximation, Estimate, described
+from ngbench.curvature.bounds import Positive, PositiveShare, Share, checked
 from ngbench.curvature.deferred import DeferredGradient
 from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.inverses import Damping, DampingKind, invert, pack_inverse, unpack_inverse
 from ngbench.curvature.kronecker import KroneckerInverse, KroneckerSum
 from ngbench.curvature.layers import Layer
 from ngbench.curvature.parallel import map_layers
+from ngbench.curvature.precision import in_dtype
 from ngbench.curvature.two_term import SecondTerm
 
 __all__ = ["Curvature", "KroneckerCurvature"]
@@ -133,17 +135,18 @@ class KroneckerCurvature(Curvature):
         ValueError: a value is not allowed.
     """
 
+    @checked
     def __init__(
         self,
         layers: Mapping[Any, Layer],
         approximation: Approximation,
         *,
-        damping: float,
+        damping: Positive,
         damping_kind: DampingKind = "factored",
         use_pi: bool = True,
         second_term: SecondTerm = "clamp",
-        floor: float = 0.1,
-        decay: float = 0.95,
+        floor: PositiveShare = 0.1,
+        decay: Share = 0.95,
     ) -> None:
         self.layers = {layer.name: layer for layer in layers.values()}
         self.approximation = approximation
@@ -217,13 +220,18 @@ class KroneckerCurvature(Curvature):
 
     def precondition(self, gradients: Mapping[Layer, Tensor]) -> dict[Layer, Tensor]:
         directions = {
-            layer: self.inverses[layer.name].times(matrix)
+            layer: self._direction(layer.name, matrix)
             for layer, matrix in gradients.items()
             if layer.name in self.inverses
         }
         if directions:
             self._report()
         return directions
+
+    def _direction(self, name: str, matrix: Tensor) -> Tensor:
+        # A correction between layers has one type for all of them.
+        own = self.factors[name].terms[0][0].dtype
+        return in_dtype(self.inverses[name].times(in_dtype(matrix, own)), matrix.dtype)
 
     def _report(self) -> None:
         """Keep what the estimates, the inversions and the solutions of this step have to tell."""

@@ -165,6 +165,8 @@ class GramInverse(DampedInverse):
 
     def times_deferred(self, gradients: Mapping[Layer, DeferredGradient]) -> dict[Layer, list[Tensor]]:
         jacobian = self.jacobian
+        if not jacobian.is_of_the_layers_types:
+            return super().times_deferred(gradients)
         blocks = jacobian.blocks
         scales = {gradient.scale for gradient in gradients.values()}
         if len(scales) == 1 and all(layer in gradients and gradients[layer].block is blocks[layer] for layer in blocks):

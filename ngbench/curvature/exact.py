@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch.distributed as dist
 from torch import Tensor
 
+from ngbench.curvature.bounds import Positive, checked
 from ngbench.curvature.curvatures import Curvature
 from ngbench.curvature.damped import DampedInverse, Damping, DenseInverse, GramInverse
 from ngbench.curvature.deferred import DeferredGradient
@@ -172,7 +173,8 @@ class ExactCurvature(_BatchCurvature):
         empirical: see :class:`BlockDiagonalCurvature`.
     """
 
-    def __init__(self, layers: Mapping[Any, Layer], *, damping: float, empirical: bool = False) -> None:
+    @checked
+    def __init__(self, layers: Mapping[Any, Layer], *, damping: Positive, empirical: bool = False) -> None:
         super().__init__(layers, damping=Damping(damping), empirical=empirical)
 
     def _groups(self, batch: Jacobian) -> list[tuple[str, Jacobian]]:
@@ -192,11 +194,12 @@ class BlockDiagonalCurvature(_BatchCurvature):
             of the solution that does not cancel is used.
     """
 
+    @checked
     def __init__(
         self,
         layers: Mapping[Any, Layer],
         *,
-        damping: float,
+        damping: Positive,
         damping_kind: Literal["normal", "heuristic"] = "normal",
         use_pi: bool = False,
         empirical: bool = False,

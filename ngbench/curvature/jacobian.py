@@ -8,6 +8,7 @@ leave out. A vector of parameter space is held as one matrix ``(d_out, d_in)`` a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import reduce
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from ngbench.curvature.deferred import DeferredGradient
 from ngbench.curvature.fisher import FisherBlock, chunk_length
 from ngbench.curvature.layers import Call, Layer
+from ngbench.curvature.precision import statistics_dtype
 
 __all__ = ["Jacobian", "Matrices", "inner_product"]
 
@@ -39,7 +41,8 @@ class Jacobian:
         blocks: the Fisher block of each layer, all of one batch.
 
     Attributes:
-        blocks: as given.
+        blocks: as given, but for those of another type than ``dtype``, which are made anew in it.
+        dtype: of the numbers of J: the one that those of all its layers have room in.
         examples: m.
         columns: c · m, the columns of J.
         parameters: the rows of J.
@@ -54,7 +57,8 @@ class Jacobian:
             seen = ", ".join(f"{layer.name!r}: {b.examples}" for layer, b in blocks.items()) or "no layer"
             raise ValueError(f"all layers must see the same examples, not {seen}")
         ((self.examples, columns),) = sizes
-        self.blocks = dict(blocks)
+        self.dtype = reduce(torch.promote_types, (_type_of(layer, block) for layer, block in blocks.items()))
+        self.blocks = {layer: _in_type(layer, block, self.dtype) for layer, block in blocks.items()}
         self.columns = self.examples * columns
         self.parameters = sum(block.d_in * block.d_out for block in blocks.values())
         self._versions = [tensor._version for tensor in self._recorded()]
@@ -86,9 +90,9 @@ class Jacobian:
         return next(iter(self.blocks)).weight.device
 
     @property
-    def dtype(self) -> torch.dtype:
-        """Of the numbers of J: that of the weights, but no less than float32."""
-        return torch.promote_types(next(iter(self.blocks)).weight.dtype, torch.float32)
+    def is_of_the_layers_types(self) -> bool:
+        """Whether the gradients of all layers have the type of J already."""
+        return all(statistics_dtype(layer.weight.dtype) == self.dtype for layer in self.blocks)
 
     def fill(self, gradients: Mapping[Layer, Tensor]) -> Matrices:
         """A vector with a matrix for every layer of J: that of ``gradients`` where it has one, else zero."""
@@ -185,6 +189,19 @@ class Jacobian:
             blocks[layer] = layer.block(calls)
             blocks[layer].calls = calls
         return cls(blocks)
+
+
+def _type_of(layer: Layer, block: FisherBlock) -> torch.dtype:
+    return block.calls[0].inputs.dtype if block.calls else statistics_dtype(layer.weight.dtype)
+
+
+def _in_type(layer: Layer, block: FisherBlock, dtype: torch.dtype) -> FisherBlock:
+    if _type_of(layer, block) == dtype or not block.calls:
+        return block
+    calls = tuple(Call(call.inputs.to(dtype), call.unscaled.to(dtype), call.scale) for call in block.calls)
+    wider = layer.block(calls)
+    wider.calls, wider.reused = calls, block.reused
+    return wider
 
 
 def _rechunk(chunks: Iterator[Tensor], size: int) -> Iterator[Tensor]:

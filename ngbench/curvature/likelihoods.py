@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ngbench.curvature.bounds import checked
 from ngbench.curvature.precision import in_dtype, statistics_dtype
 
 __all__ = ["Bernoulli", "Categorical", "Gaussian", "Likelihood"]
@@ -79,11 +80,6 @@ class Likelihood(ABC):
         yield
 
 
-def _check_reduction(reduction: str) -> None:
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f"reduction {reduction!r} is not one of 'mean', 'sum'")
-
-
 def _check_outputs(outputs: Tensor) -> None:
     if not outputs.ndim or 0 in outputs.shape[1:]:
         raise ValueError(f"outputs of shape {tuple(outputs.shape)} are not (m, ...) with an output for each example")
@@ -131,8 +127,8 @@ class Bernoulli(Likelihood):
         reduction: over the outputs of one example.
     """
 
+    @checked
     def __init__(self, reduction: Reduction = "mean") -> None:
-        _check_reduction(reduction)
         self.reduction = reduction
 
     def _scale(self, outputs: Tensor) -> float:
@@ -201,11 +197,8 @@ class Categorical(Likelihood):
         TypeError: (from each method) targets are not of the types above.
     """
 
+    @checked
     def __init__(self, *, ignore_index: int | None = None, class_axis: Literal[1, -1] = 1) -> None:
-        if ignore_index is not None and (isinstance(ignore_index, bool) or not isinstance(ignore_index, int)):
-            raise ValueError(f"ignore_index={ignore_index!r} is not allowed: an int or None")
-        if class_axis not in (1, -1):
-            raise ValueError(f"class_axis={class_axis!r} is not allowed: 1 or -1")
         self.ignore_index = ignore_index
         self.class_axis = class_axis
         self._given: Tensor | None = None
@@ -368,8 +361,8 @@ class Gaussian(Likelihood):
         reduction: over the outputs of one example.
     """
 
+    @checked
     def __init__(self, reduction: Reduction = "mean") -> None:
-        _check_reduction(reduction)
         self.reduction = reduction
 
     def _scale(self, outputs: Tensor) -> float:

@@ -36,6 +36,7 @@ from ngbench.curvature.exact import refuse_workers
 from ngbench.curvature.fisher import FisherBlock
 from ngbench.curvature.jacobian import Jacobian, Matrices
 from ngbench.curvature.layers import Layer
+from ngbench.curvature.precision import in_dtype
 
 __all__ = ["TwoLevelCurvature"]
 
@@ -75,7 +76,7 @@ class TwoLevelCurvature(Curvature):
     ) -> None:
         spaces: dict[str, CoarseSpace] = {**FIXED_SPACES, **RESIDUAL_SPACES, "taylor": partial(taylor, order=order)}
         if coarse_space not in spaces:
-            raise ValueError(f"coarse_space={coarse_space!r} is not allowed: one of {', '.join(spaces)}")
+            raise ValueError(f"coarse_space={coarse_space!r} is not allowed, it must be one of {', '.join(spaces)}")
         self._follows_residual = coarse_space not in FIXED_SPACES
         if decay and self._follows_residual:
             raise ValueError(
@@ -150,9 +151,12 @@ class TwoLevelCurvature(Curvature):
             operator, inverse = self._operator, self._inverse
             restricted = operator.restricted_residual(known, solution)
         coefficients = inverse.times(restricted)
-        operator.add_correction(directions, coefficients)
+        operator.add_correction({layer: solution[layer] for layer in solution if layer in directions}, coefficients)
         self._report.correction(operator.energy_gap(coefficients, restricted), coefficients, inverse.dropped)
-        return directions
+        return {
+            layer: in_dtype(solution[layer], matrix.dtype) if layer in solution else matrix
+            for layer, matrix in directions.items()
+        }
 
     def _follow(self, gradients: Matrices, directions: Matrices) -> tuple[CoarseOperator, PseudoInverse, Tensor]:
         """The operator of a space that depends on the residual, its inverse, and ``R₀ r``."""

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from torch import nn
 
+from ngbench.curvature.bounds import Fraction, Interval, NonNegative, Positive, PositiveShare, Seed
 from ngbench.curvature.curvatures import Curvature
 from ngbench.curvature.exact import BlockDiagonalCurvature, ExactCurvature
 from ngbench.errors import ParameterError
 from ngbench.optimizers.natural_gradient import NaturalGradient
 from ngbench.optimizers.signatures import shares_parameters
-from ngbench.parameters import Range
 from ngbench.task import Task
 
 __all__ = ["block_diagonal_ng", "exact_ng"]
-
-Positive = Annotated[float, Range(above=0)]
 
 
 def _natural_gradient(
@@ -28,15 +26,15 @@ def _natural_gradient(
     options: Mapping[str, Any] | None = None,
     *,
     lr: Positive = 1e-3,
-    momentum: Annotated[float, Range(minimum=0, below=1)] = 0.9,
-    weight_decay: Annotated[float, Range(minimum=0)] = 0.0,
+    momentum: Fraction = 0.9,
+    weight_decay: NonNegative = 0.0,
     damping: Positive = 1e-2,
     kl_clip: Positive | None = None,
     fisher: Literal["sampled", "empirical", "exact"] = "sampled",
-    curvature_interval: Annotated[int, Range(minimum=1)] | Literal["once"] = 1,
-    curvature_fraction: Annotated[float, Range(above=0, maximum=1)] = 1.0,
+    curvature_interval: Interval = 1,
+    curvature_fraction: PositiveShare = 1.0,
     defer_gradients: bool = True,
-    seed: Annotated[int, Range(minimum=0)] | None = None,
+    seed: Seed | None = None,
 ) -> NaturalGradient:
     """Natural gradient with the Fisher matrix of the batch.
 

@@ -5,10 +5,10 @@ The update rules and their references are in the documentation of the ``torch.op
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
+from ngbench.curvature.bounds import Fraction, NonNegative, Positive, checked
 from ngbench.errors import ParameterError
-from ngbench.parameters import Range
 
 if TYPE_CHECKING:
     import torch
@@ -18,11 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["adagrad", "adam", "rmsprop", "sgd"]
 
-Positive = Annotated[float, Range(above=0)]
-NonNegative = Annotated[float, Range(minimum=0)]
-Fraction = Annotated[float, Range(minimum=0, below=1)]
 
-
+@checked
 def sgd(
     model: nn.Module,
     task: Task,
@@ -48,6 +45,7 @@ def sgd(
     return SGD(model.parameters(), lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
 
 
+@checked
 def adagrad(
     model: nn.Module,
     task: Task,
@@ -82,6 +80,7 @@ def adagrad(
     )
 
 
+@checked
 def rmsprop(
     model: nn.Module,
     task: Task,
@@ -119,6 +118,7 @@ def rmsprop(
     )
 
 
+@checked
 def adam(
     model: nn.Module,
     task: Task,
@@ -148,7 +148,7 @@ def adam(
         Adam,
         model.parameters(),
         lr=lr,
-        betas=(beta1, beta2),
+        betas=(float(beta1), float(beta2)),
         eps=eps,
         amsgrad=amsgrad,
         weight_decay=weight_decay,

@@ -10,18 +10,26 @@ from torch import nn
 
 from ngbench.curvature import approximations
 from ngbench.curvature.approximations import Approximation, Estimate, at_radius
+from ngbench.curvature.bounds import (
+    Count,
+    Fraction,
+    Interval,
+    NonNegative,
+    Positive,
+    PositiveShare,
+    Precision,
+    Radius,
+    Range,
+    Seed,
+    Share,
+)
 from ngbench.curvature.curvatures import KroneckerCurvature
 from ngbench.errors import ParameterError
 from ngbench.optimizers.natural_gradient import NaturalGradient
 from ngbench.optimizers.signatures import shares_parameters
-from ngbench.parameters import Range
 from ngbench.task import Task
 
 __all__ = ["deflation", "kfac", "kfac_corrected", "kpsvd", "lanczos"]
-
-Fraction = Annotated[float, Range(minimum=0, maximum=1)]
-Positive = Annotated[float, Range(above=0)]
-Count = Annotated[int, Range(minimum=1)]
 
 
 def _natural_gradient(
@@ -31,18 +39,18 @@ def _natural_gradient(
     options: Mapping[str, Any] | None = None,
     *,
     lr: Positive = 0.01,
-    momentum: Annotated[float, Range(minimum=0, below=1)] = 0.9,
-    weight_decay: Annotated[float, Range(minimum=0)] = 0.0,
+    momentum: Fraction = 0.9,
+    weight_decay: NonNegative = 0.0,
     damping: Positive = 1e-3,
     damping_kind: Literal["factored", "normal"] = "factored",
     pi: bool = False,
     kl_clip: Positive | None = 1e-2,
     fisher: Literal["sampled", "empirical", "exact"] = "sampled",
-    decay: Fraction = 0.95,
-    curvature_interval: Count | Literal["once"] = 100,
-    inverse_interval: Count | Literal["once"] = 100,
-    curvature_fraction: Annotated[float, Range(above=0, maximum=1)] = 1.0,
-    seed: Annotated[int, Range(minimum=0)] | None = None,
+    decay: Share = 0.95,
+    curvature_interval: Interval = 100,
+    inverse_interval: Interval = 100,
+    curvature_fraction: PositiveShare = 1.0,
+    seed: Seed | None = None,
 ) -> NaturalGradient:
     """Natural gradient with a Kronecker approximation, and further ``options`` of its curvature.
 
@@ -95,8 +103,8 @@ def _iterated(
     approximation: Callable[..., Estimate],
     options: Mapping[str, Any] | None = None,
     *,
-    positions: Annotated[int, Range(minimum=0)] | Literal["all", "filter"] = "all",
-    precision: Annotated[float, Range(above=0, below=1)] = approximations.PRECISION,
+    positions: Radius = "all",
+    precision: Precision = approximations.PRECISION,
     max_iterations: Count = approximations.MAX_ITERATIONS,
     **shared: Any,
 ) -> NaturalGradient:
@@ -120,7 +128,7 @@ def _summed(
     rank: int,
     *,
     second_term: Literal["clamp", "absolute"] = "clamp",
-    floor: Annotated[float, Range(above=0, maximum=1)] = 0.1,
+    floor: PositiveShare = 0.1,
     **shared: Any,
 ) -> NaturalGradient:
     """Natural gradient with a sum of Kronecker products.

@@ -7,6 +7,8 @@ import typing
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
+from ngbench.curvature.bounds import checked
+
 __all__ = ["shares_parameters"]
 
 P = ParamSpec("P")
@@ -15,6 +17,8 @@ R = TypeVar("R")
 
 def shares_parameters(base: Callable[..., Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Put the keyword-only parameters of ``base``, and what its docstring says of them, in the place of ``**shared``.
+
+    The function is :func:`~ngbench.curvature.bounds.checked`: it refuses from Python what the command line does.
 
     A signature is a plugin's documentation, and this keeps it whole without a copy in every plugin::
 
@@ -45,7 +49,7 @@ def shares_parameters(base: Callable[..., Any]) -> Callable[[Callable[P, R]], Ca
         _, others = _split(inspect.getdoc(base) or "")
         function.__signature__ = signature  # type: ignore[attr-defined]
         function.__doc__ = f"{summary}\n\nArgs:\n" + "\n".join([*others, *described]) + "\n"
-        return function
+        return checked(function)
 
     return decorate
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from torch import nn
 
 from ngbench.curvature.additive import AdditiveTwoLevelCurvature
+from ngbench.curvature.bounds import Count, Fraction, Positive
 from ngbench.curvature.coarse import FIXED_SPACES
 from ngbench.curvature.curvatures import KroneckerCurvature
 from ngbench.curvature.two_level import TwoLevelCurvature
@@ -15,7 +16,6 @@ from ngbench.errors import ParameterError
 from ngbench.optimizers import kronecker
 from ngbench.optimizers.natural_gradient import NaturalGradient
 from ngbench.optimizers.signatures import shares_parameters
-from ngbench.parameters import Range
 from ngbench.task import Task
 
 __all__ = ["two_level"]
@@ -43,10 +43,10 @@ def two_level(
         "taylor",
         "previous",
     ] = "nicolaides",
-    order: Annotated[int, Range(minimum=1)] | None = None,
+    order: Count | None = None,
     approximation: Literal["kfac", "kpsvd", "deflation", "lanczos", "kfac-corrected"] = "kfac",
-    coarse_damping: Annotated[float, Range(above=0)] | None = None,
-    coarse_decay: Annotated[float, Range(minimum=0, below=1)] = 0.0,
+    coarse_damping: Positive | None = None,
+    coarse_decay: Fraction = 0.0,
     **shared: Any,
 ) -> NaturalGradient:
     """Two-level KFAC: a Kronecker curvature, corrected between layers on a small coarse space.

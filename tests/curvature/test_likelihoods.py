@@ -91,5 +91,5 @@ def test_outputs_may_be_images(likelihood):
 
 
 def test_an_unknown_reduction_is_refused():
-    with pytest.raises(ValueError, match="'total' is not one of"):
+    with pytest.raises(ValueError, match="reduction='total' is not allowed, it must be 'mean' or 'sum'"):
         Bernoulli("total")

@@ -228,7 +228,7 @@ def test_a_running_average_of_columns_that_follow_the_gradient_is_refused():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"space": "fine"}, "coarse_space='fine' is not allowed: one of nicolaides, spectral"),
+        ({"space": "fine"}, "coarse_space='fine' is not allowed, it must be one of nicolaides, spectral"),
         ({"space": "taylor", "order": 0}, "order=0 is not allowed"),
         ({"decay": 1.0}, "decay=1.0 is not allowed"),
     ],
