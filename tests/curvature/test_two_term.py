@@ -200,10 +200,10 @@ def test_an_inverse_survives_storage(rank, kind, expected, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"value": 0.0}, "damping=0.0 is not allowed: > 0"),
-        ({"kind": "heavy"}, "damping_kind='heavy' is not allowed: 'factored' or 'normal'"),
-        ({"second_term": "drop"}, "second_term='drop' is not allowed: 'clamp' or 'absolute'"),
-        ({"floor": 2.0}, r"floor=2.0 is not allowed: in \(0, 1\]"),
+        ({"value": 0.0}, "damping=0.0 is not allowed, it must be a number > 0"),
+        ({"kind": "heavy"}, "damping_kind='heavy' is not allowed, it must be 'factored' or 'normal'"),
+        ({"second_term": "drop"}, "second_term='drop' is not allowed, it must be 'clamp' or 'absolute'"),
+        ({"floor": 2.0}, "floor=2.0 is not allowed, it must be a number > 0 and <= 1"),
         ({"kind": "normal", "second_term": "absolute"}, "second_term='absolute' is not allowed with damping_kind"),
     ],
 )
