@@ -1,0 +1,237 @@
+"""Two thousand files with faults, through every command that reads one: a sentence and a documented exit code each.
+
+What is wrong follows from the number of the case alone, so that one that fails fails again. Commands run in this
+process; studies and searches that a fault made larger are checked and not run.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+from types import FrameType
+from typing import Any
+
+import pytest
+import yaml
+
+from ngbench.results.documents import dump
+from tests.cli.fuzz.mutation import mutate_bytes, mutate_value
+from tests.cli.test_reproduce import MINE
+from tests.report.page.conftest import CLAIMS, build_fisher_error, build_png
+from tests.results.gate_documents import build_document, build_run
+
+Run = Callable[..., Any]
+SECONDS = 10
+ALL_METRICS = (
+    "step_time.ratio:5%",
+    "step_time.median:5%",
+    "phase.*.seconds:5%",
+    "phase.*.ratio:5%",
+    "phase.*.flops:0%",
+    "peak_memory:1MiB",
+    "final_loss:1%",
+    "best_loss:1%",
+    "validation_loss:1%",
+    "time_to_target:5%",
+    "epochs_to_target:1",
+    "fisher_error.*:1%",
+)
+
+
+class _TooLong(BaseException):
+    """A command that takes longer than any of these files is worth; nothing in it may catch this."""
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise _TooLong
+
+
+@pytest.fixture
+def outcome_of(ngbench: Run) -> Iterator[Run]:
+    """Runs a command, and sees to it that it ends in time, in a documented way."""
+    before = signal.signal(signal.SIGPROF, _stop)
+
+    def run(line: str, case: str, allowed: tuple[int, ...]) -> int:
+        # Time of the processor, because others may be at work on this machine.
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        try:
+            done = ngbench(line)
+        except _TooLong:
+            pytest.fail(f"{case}: {line} took more than {SECONDS} s")
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        said = f"{case}: {line}\nexit code {done.code}\n{done.out[-2000:]}\n{done.err[-2000:]}"
+        assert done.code in allowed, said
+        assert "Traceback" not in done.out + done.err, said
+        assert not re.search(r"\bunexpected\b", done.out + done.err), said
+        assert not re.search(r"(?m)^\s*::|##\[", re.sub(r"(?m)^::(error|warning) title=ngbench", "", done.out)), said
+        assert done.code == 0 or done.err.strip() or done.out.strip(), said
+        return int(done.code)
+
+    yield run
+    signal.signal(signal.SIGPROF, before)
+
+
+def cases(kind: str, count: int) -> Iterator[tuple[str, random.Random]]:
+    for number in range(count):
+        yield f"{kind} {number}", random.Random(f"{kind} {number}")
+
+
+def with_faults(content: Any, chance: random.Random, write: Callable[[Any], str] = json.dumps) -> bytes:
+    """The text of the content with something wrong, in three of four cases a value, else a byte."""
+    if chance.random() < 0.25:
+        return mutate_bytes(write(content).encode(), chance)
+    changed = mutate_value(content, chance, most=chance.choice((1, 1, 3)))
+    return write(changed).encode("utf-8", "surrogatepass")
+
+
+def comparison(*seeds: int) -> dict[str, Any]:
+    """Everything that a document may hold."""
+    diagnostics = {"energy_gap": [[1, 0.5], [2, None]], "iterations/0/term_1": [[1, 6.0], [3, 4.0]]}
+    layers = [{"name": "0", "d_in": 3, "d_out": 4}]
+    runs = [
+        build_run(label, seed=seed, rounds=3, every=5, diagnostics=diagnostics, layers=layers, target_loss=0.23)
+        for label in ("sgd", "kfac")
+        for seed in seeds
+    ]
+    content: dict[str, Any] = json.loads(dump(build_document(*runs, claims=CLAIMS)))
+    for run in content["runs"]:
+        steps, history = run["steps"], run["history"]
+        steps |= {"seconds": steps["seconds"][:8], "kind": steps["kind"][:8], "turns": [3, 6, 8], "interrupted": [1]}
+        history |= {"step": [3, 6, 8], "metrics": {"accuracy": [0.1, 0.2, 0.3]}}
+        history["training_metrics"] = {"accuracy": [0.1, 0.2, 0.3]}
+        run["samples"] = [{"epoch": 1, "path": "a.png"}]
+        run["fisher_error"] = build_fisher_error()
+    return content
+
+
+def players(*seeds: int) -> dict[str, Any]:
+    """The same of two players."""
+    content = comparison(*seeds)
+    player = {"name": "sgd", "hyperparameters": {"lr": 1.0}}
+    score = {"metric": "fid", "network": "n", "digest": "d", "features": 10, "every": 1, "samples": 9}
+    for run in content["runs"]:
+        run["adversarial"] = {
+            "players": {"generator": player, "critic": player},
+            "critic_steps": 5,
+            "penalty": 10.0,
+            "fid": {**score, "real_samples": 9},
+        }
+        run["history"]["metrics"] = {name: [3, 2, 1] for name in ("fid", "critic_loss", "gradient_penalty")}
+        run["phases"] = {f"critic/{name}": phase for name, phase in run["phases"].items()}
+    return content
+
+
+def prepare_records(*seeds: int) -> list[dict[str, Any]]:
+    Path("a.png").write_bytes(build_png())
+    contents = [comparison(*seeds), players(*seeds)]
+    for at, content in enumerate(contents):
+        Path(f"good{at}.json").write_text(json.dumps(content))
+    return contents
+
+
+def test_records_through_report(outcome_of: Run) -> None:
+    contents = prepare_records(0)
+    assert outcome_of("report good0.json good1.json --output page.html", "good", (0,)) == 0
+    for case, chance in cases("report", 420):
+        at = chance.randrange(2)
+        Path("bad.json").write_bytes(with_faults(contents[at], chance))
+        # Figures take a hundred times as long as all the rest.
+        page = "page.md" if chance.random() < 0.02 else "page.html"
+        outcome_of(f"report bad.json --output {page}", case, (0, 2))
+
+
+def test_records_through_check(outcome_of: Run) -> None:
+    contents = prepare_records(0, 1)
+    metrics = " ".join(f"--fail-if {metric}" for metric in ALL_METRICS)
+    exports = "--markdown check.md --json check.json --github"
+    assert outcome_of(f"check good0.json --baseline good0.json {metrics}", "good", (0, 3, 4)) == 0
+    for case, chance in cases("check", 420):
+        at = chance.randrange(2)
+        Path("bad.json").write_bytes(with_faults(contents[at], chance))
+        files = [f"good{at}.json", "bad.json"]
+        chance.shuffle(files)
+        line = f"check {files[0]} --baseline {files[1]} {exports}"
+        outcome_of(line if chance.random() < 0.5 else f"{line} {metrics}", case, (0, 2, 3, 4))
+
+
+def test_records_through_export(outcome_of: Run) -> None:
+    contents = prepare_records(0)
+    assert outcome_of("export good0.json --pytest-benchmark out.json", "good", (0,)) == 0
+    for case, chance in cases("export", 360):
+        Path("bad.json").write_bytes(with_faults(contents[chance.randrange(2)], chance))
+        outcome_of("export bad.json --pytest-benchmark out.json", case, (0, 2))
+
+
+LINE = "train pond -o adam --epochs 3 --threads 1 --quiet --output out"
+
+
+def test_records_and_checkpoints_through_resume(outcome_of: Run) -> None:
+    assert outcome_of(LINE.replace("--epochs 3", "--epochs 2"), "good", (0,)) == 0
+    shutil.move("out", "good")
+    record, checkpoint = (next(Path("good").glob(f"*.{end}")) for end in ("json", "pt"))
+    content = json.loads(record.read_text())
+    # So that there is something to go on with.
+    content["runs"][0] |= {"status": "running", "budget": content["runs"][0]["budget"] | {"epochs": 3}}
+    for case, chance in cases("resume", 300):
+        shutil.rmtree("out", ignore_errors=True)
+        shutil.copytree("good", "out")
+        (Path("out") / record.name).write_text(json.dumps(content))
+        if chance.random() < 0.5:
+            (Path("out") / record.name).write_bytes(with_faults(content, chance))
+        else:
+            (Path("out") / checkpoint.name).write_bytes(mutate_bytes(checkpoint.read_bytes(), chance))
+        outcome_of(f"{LINE} --resume", case, (0, 1, 2))
+
+
+def test_studies_through_reproduce(outcome_of: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ngbench.cli import study_execution
+
+    ran = []
+
+    def judged(study: Any, *_: Any) -> Any:
+        ran.append(study.study)
+        return study_execution._Outcome(study)
+
+    monkeypatch.setattr(study_execution, "_run_or_explain", judged)
+    content = yaml.safe_load(dedent(MINE))
+    for case, chance in cases("reproduce", 220):
+        Path("mine.yaml").write_bytes(with_faults(content, chance, _yaml))
+        outcome_of("reproduce mine.yaml --scale smoke --device cpu --threads 1 --quiet --output out", case, (0, 2))
+    assert ran
+
+
+def _yaml(content: Any) -> str:
+    return str(yaml.safe_dump(content, sort_keys=False, default_flow_style=None))
+
+
+def test_settings_through_train_and_tune(outcome_of: Run, tune: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ngbench.cli import execution, tune_execution
+
+    assert outcome_of("tune pond -o sgd --search lr=0.01,0.1 --epochs 1 --threads 1 --output found", "good", (0,)) == 0
+    settings = yaml.safe_load(Path("found/hyperparameters.yaml").read_text())
+    space = {"arms": {"sgd": {"lr": {"low": 0.01, "high": 0.1, "log": True}, "momentum": [0, 0.9]}}}
+    Path("space.yaml").write_text(_yaml(space))
+    line = "--epochs 1 --threads 1 --quiet"
+    # What is asked for is read and planned: what a fault has made long is not run.
+    monkeypatch.setattr(execution, "execute_and_report", lambda *_, **__: 0)
+    monkeypatch.setattr(tune_execution, "run_search", _nothing_searched)
+    for case, chance in cases("settings", 160):
+        if chance.random() < 0.5:
+            Path("settings.yaml").write_bytes(with_faults(settings, chance, _yaml))
+            outcome_of(f"train pond -o sgd --hyperparameters settings.yaml {line}", case, (0, 2))
+        else:
+            Path("space.yaml").write_bytes(with_faults(space, chance, _yaml))
+            outcome_of(f"tune pond -o sgd --space space.yaml --trials 2 {line}", case, (0, 2))
+
+
+def _nothing_searched(plan: Any, *_: Any, **__: Any) -> Any:
+    from ngbench.errors import ParameterError
+
+    raise ParameterError("this search is well formed, and is not made here")
