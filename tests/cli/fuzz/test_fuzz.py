@@ -1,4 +1,4 @@
-"""Two thousand files with faults, through every command that reads one: a sentence and a documented exit code each.
+"""Nearly two thousand files with faults, through every command that reads one: a sentence and a documented exit code each.
 
 What is wrong follows from the number of the case alone, so that one that fails fails again. Commands run in this
 process; studies and searches that a fault made larger are checked and not run.
@@ -235,3 +235,21 @@ def _nothing_searched(plan: Any, *_: Any, **__: Any) -> Any:
     from ngbench.errors import ParameterError
 
     raise ParameterError("this search is well formed, and is not made here")
+
+
+def test_journals_through_tune(outcome_of: Run, tune: Run) -> None:
+    line = "tune pond -o sgd --search lr=0.01,0.1 --search momentum=0,0.9 --epochs 1 --threads 1 --quiet --output out"
+    assert outcome_of(line, "good", (0,)) == 0
+    shutil.move("out", "good")
+    journal = (Path("good") / "trials.journal").read_bytes()
+    lines = [json.loads(part) for part in journal.splitlines()]
+    for case, chance in cases("tune", 8):
+        shutil.rmtree("out", ignore_errors=True)
+        shutil.copytree("good", "out")
+        faulty = with_faults(lines, chance, _journal) if chance.random() < 0.7 else mutate_bytes(journal, chance)
+        (Path("out") / "trials.journal").write_bytes(faulty)
+        outcome_of(line, case, (0, 1, 2))
+
+
+def _journal(lines: Any) -> str:
+    return "".join(f"{json.dumps(line)}\n" for line in (lines if isinstance(lines, list) else [lines]))
