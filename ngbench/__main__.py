@@ -2,7 +2,7 @@
 
 import sys
 
-from ngbench.cli import main
+from ngbench.cli.supervised import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

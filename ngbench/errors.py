@@ -41,10 +41,15 @@ __all__ = [
     "StudyError",
     "UnknownNameError",
     "UsageError",
+    "describe",
+    "one_line",
 ]
 
 OUR_ERROR = 70
 """The exit code of an error that no user can have caused; ``EX_SOFTWARE`` of ``sysexits.h``."""
+
+_LONGEST = 1000
+"""Characters of a message, which goes into records, tables and terminals."""
 
 
 class NgbenchError(Exception):
@@ -118,3 +123,25 @@ class NotComparableError(NgbenchError):
     """Records that cannot be compared."""
 
     exit_code = 4
+
+
+def one_line(error: BaseException) -> str:
+    """The message of ``error`` without line breaks and not too long, or its class where it has none that can be had."""
+    try:
+        text = " ".join(str(error).split())
+    except BaseException as unspeakable:
+        # The exceptions of plugins are code of others too.
+        if isinstance(unspeakable, KeyboardInterrupt):
+            raise
+        text = ""
+    return _shortened(text or type(error).__name__)
+
+
+def describe(error: BaseException) -> str:
+    """The class of ``error`` and its message, in one line."""
+    name, text = _shortened(type(error).__name__), one_line(error)
+    return name if text == name else f"{name}: {text}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 4]} ..."

@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ngbench.errors import ParameterError, PluginError, UnknownNameError
+from ngbench.errors import ParameterError, PluginError, UnknownNameError, describe, one_line
 from ngbench.parameters import Parameter, Range, parameters_of
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["build_from_class", "class_parameters", "one_line", "optimizer_class"]
+__all__ = ["build_from_class", "class_parameters", "optimizer_class"]
 
 OTHERS = "others"
 OTHERS_LR = "others_lr"
@@ -111,11 +111,6 @@ def build_from_class(
     return CombinedOptimizer([first, second(rest, **({} if rate is None else {"lr": rate}))])
 
 
-def one_line(error: BaseException) -> str:
-    """The message of ``error`` without line breaks, or its class where there is none."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def _import_module(module_name: str, name: str) -> ModuleType:
     if not module_name or not all(part.isidentifier() for part in name.split(".")):
         raise PluginError(f"optimizer {name!r} is not allowed, it must be PACKAGE.MODULE.CLASS")
@@ -125,9 +120,10 @@ def _import_module(module_name: str, name: str) -> ModuleType:
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise PluginError(f"optimizer {name!r} is unknown: there is no module {error.name!r}") from None
         raise PluginError(f"optimizer {name!r} cannot be imported: {one_line(error)}") from error
-    except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {one_line(error)}"
-        raise PluginError(f"optimizer {name!r} cannot be imported: {reason}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise PluginError(f"optimizer {name!r} cannot be imported: {describe(error)}") from error
 
 
 def _is_optimizer_class(value: Any) -> bool:

@@ -23,8 +23,16 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ngbench.adversarial_task import AdversarialTask
-from ngbench.errors import NgbenchError, ParameterError, PluginError, UnknownNameError, UsageError
-from ngbench.optimizer_classes import build_from_class, class_parameters, one_line, optimizer_class
+from ngbench.errors import (
+    NgbenchError,
+    ParameterError,
+    PluginError,
+    UnknownNameError,
+    UsageError,
+    describe,
+    one_line,
+)
+from ngbench.optimizer_classes import build_from_class, class_parameters, optimizer_class
 from ngbench.parameters import Parameter, Range, accepts_any_name, convert_given, parameters_of, resolve
 from ngbench.summaries import SourceNotFound, read_summary
 
@@ -204,24 +212,24 @@ def build_optimizer(
 
     Raises:
         ParameterError: if the plugin or the class refuses the hyper-parameters.
-        PluginError: if what it returns is no optimizer.
+        PluginError: if it ends in any other way, or what it returns is no optimizer.
     """
     import torch
 
     if os.environ.get("TORCH_COMPILE_DISABLE") == "1":
         # With the variable alone, torch.compile(fullgraph=True) raises instead of calling what it was given.
         torch.compiler.set_stance("force_eager")
+    who = f"optimizer {plugin.name!r} (from {plugin.distribution})"
     try:
         built = plugin.build(model, task, **plugin.resolve(hyperparameters))
-    except NgbenchError:
+    except (NgbenchError, KeyboardInterrupt):
         raise
     except (ValueError, TypeError) as error:
         raise ParameterError(f"optimizer {plugin.name}: {one_line(error)}") from error
+    except BaseException as error:
+        raise PluginError(f"{who} failed: {describe(error)}") from error
     if not isinstance(built, torch.optim.Optimizer):
-        raise PluginError(
-            f"optimizer {plugin.name!r} (from {plugin.distribution}) returned {type(built).__name__}, "
-            "it must be a torch.optim.Optimizer"
-        )
+        raise PluginError(f"{who} returned {type(built).__name__}, it must be a torch.optim.Optimizer")
     return built
 
 
@@ -313,14 +321,12 @@ def any_task(name: str, options: Mapping[str, Any]) -> Task | AdversarialTask:
     plugin = task_plugin(name)
     try:
         made = plugin.build(**plugin.resolve(options))
-    except NgbenchError:
+    except (NgbenchError, KeyboardInterrupt):
         raise
     except ValueError as error:
         raise ParameterError(f"task {name}: {one_line(error)}") from error
-    except Exception as error:
-        raise PluginError(
-            f"task {name!r} (from {plugin.distribution}) failed: {type(error).__name__}: {one_line(error)}"
-        ) from error
+    except BaseException as error:
+        raise PluginError(f"task {name!r} (from {plugin.distribution}) failed: {describe(error)}") from error
     if not isinstance(made, Task | AdversarialTask):
         raise PluginError(
             f"task {name!r} (from {plugin.distribution}) returned {type(made).__name__}, it must be an ngbench.Task"
@@ -422,9 +428,8 @@ class _naming:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, PluginError):
             raise PluginError(f"{self.who}: {error}") from error
-        if isinstance(error, (Exception, SystemExit)):
-            reason = f"{type(error).__name__}: {one_line(error)}"
-            raise PluginError(f"{self.who} cannot be imported: {reason}") from error
+        if error is not None and not isinstance(error, KeyboardInterrupt):
+            raise PluginError(f"{self.who} cannot be imported: {describe(error)}") from error
 
 
 def _class_optimizer(name: str) -> OptimizerPlugin:

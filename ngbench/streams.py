@@ -18,7 +18,7 @@ from typing import IO, Any, TextIO
 from ngbench.errors import OutputError
 from ngbench.escaping import WorkflowLog
 
-__all__ = ["lasting_streams", "stdout_problem", "write_commands", "write_out"]
+__all__ = ["lasting_streams", "result_apart", "stdout_problem", "write_commands", "write_out"]
 
 
 class _Lasting:
@@ -84,6 +84,52 @@ def lasting_streams() -> Iterator[None]:
             sys.stdout.flush()
             sys.stderr.flush()
             sys.stdout, sys.stderr = before
+
+
+@contextmanager
+def result_apart() -> Iterator[None]:
+    """Within it, ``sys.stdout`` alone leads to standard output: its descriptor is for code of others.
+
+    A library that writes to descriptor 1, or a program that it starts, would otherwise write into a result. What they
+    write goes to standard error.
+    """
+    stream = sys.stdout
+    try:
+        ours = os.dup(1)
+    except OSError:
+        # It is closed.
+        yield
+        return
+    if _descriptor(stream) == 1:
+        with suppress(OSError):
+            stream.flush()
+        sys.stdout = open(ours, "w", encoding=stream.encoding, errors=stream.errors, closefd=False)  # noqa: SIM115
+        sys.stdout.reconfigure(line_buffering=bool(stream.line_buffering))
+    _lead_astray()
+    try:
+        yield
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        sys.stdout = stream
+        os.dup2(ours, 1)
+        os.close(ours)
+
+
+def _descriptor(stream: TextIO | None) -> int | None:
+    try:
+        return None if stream is None else stream.fileno()
+    except (OSError, ValueError):
+        return None
+
+
+def _lead_astray() -> None:
+    try:
+        os.dup2(2, 1)
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
 
 
 def write_out(text: str) -> None:

@@ -22,7 +22,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from ngbench import __version__
 from ngbench.cli.reporting import TRACEBACK_VARIABLE, say_error
-from ngbench.streams import lasting_streams, stdout_problem
+from ngbench.streams import lasting_streams, result_apart, stdout_problem
 
 __all__ = ["COMMANDS", "TRACEBACK_VARIABLE", "main"]
 
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the program's name; ``sys.argv[1:]`` by default.
     """
-    with lasting_streams():
+    with result_apart(), lasting_streams():
         given = list(sys.argv[1:] if arguments is None else arguments)
         code = _run(given)
         sys.stdout.flush()
@@ -140,7 +140,7 @@ def _run(given: list[str]) -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 1
-    except Exception as error:
+    except BaseException as error:
         return say_error(error)
     return 0
 

@@ -59,7 +59,7 @@ def check_plugin(
     for kind in kinds:
         if len(kinds) > 1:
             console.print(Text(terminal(f"{arm.optimizer} as {kind}"), style="bold"))
-        report = conformance.check_plugin(
+        report = conformance.check_plugin_apart(
             arm.optimizer,
             kind,
             arm.hyperparameters,

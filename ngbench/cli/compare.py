@@ -100,4 +100,4 @@ def compare(
         markdown=export_markdown,
         figures=figures,
     )
-    raise typer.Exit(run_and_report(request, outputs, quiet=quiet, own_processes=True, reference=reference))
+    raise typer.Exit(run_and_report(request, outputs, quiet=quiet, reference=reference))

@@ -26,6 +26,7 @@ from ngbench.report.figures import draw_curves
 from ngbench.report.tables import print_comparison, print_run
 from ngbench.results.environment import describe_environment
 from ngbench.results.record import Document, EnvironmentRecord, RunRecord
+from ngbench.results.statistics import FAILED
 from ngbench.results.store import Store, check_unused
 from ngbench.task import Data
 from ngbench.training.devices import explain_device
@@ -36,7 +37,7 @@ from ngbench.training.schedule import PlannedRun, execute
 
 __all__ = ["Outputs", "Prepared", "execute_and_report", "introduce", "prepare", "run_and_report"]
 
-_UNSUCCESSFUL = frozenset({"diverged", "failed", "out_of_memory", "interrupted"})
+_UNSUCCESSFUL = FAILED | {"interrupted"}
 
 
 @dataclass(frozen=True)
@@ -117,26 +118,26 @@ def run_and_report(
     outputs: Outputs,
     *,
     quiet: bool,
-    own_processes: bool,
+    alone: bool = False,
     reference: str | None = None,
 ) -> int:
-    """Make the runs that are asked for and report on them.
+    """Make the runs that are asked for, each arm in a process of its own, and report on them.
 
     Args:
         request: what to run.
         outputs: where results go.
         quiet: show results only.
-        own_processes: each arm in a process of its own.
+        alone: whether the report is of one arm, without a comparison.
         reference: the arm that the tables compare the others with; the first by default.
 
     Returns:
         The exit code: 0, or 1 if a run did not do what was asked.
     """
     outputs.check()
-    prepared = prepare(request, own_processes=own_processes)
+    prepared = prepare(request, own_processes=True)
 
     def report(records: Sequence[RunRecord]) -> None:
-        _report(records, prepared.environment, outputs, reference=reference, own_processes=own_processes)
+        _report(records, prepared.environment, outputs, reference=reference, alone=alone)
 
     return execute_and_report(prepared, outputs, report, quiet=quiet)
 
@@ -238,6 +239,8 @@ def one_interrupt() -> Iterator[None]:
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if callable(before):
+            before(number, frame)
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, interrupt)
@@ -259,7 +262,7 @@ def _report(
     outputs: Outputs,
     *,
     reference: str | None,
-    own_processes: bool,
+    alone: bool,
 ) -> None:
     document = Document(environment=environment, runs=list(records))
     console = console_for_results(on_stderr=outputs.use_stdout)
@@ -272,8 +275,8 @@ def _report(
         steps.append(partial(export_markdown, document, outputs.markdown, reference=reference))
     if outputs.figures is not None:
         steps += [partial(draw, document, outputs.figures) for draw in (draw_curves, draw_diagnostics)]
-    if own_processes:
-        steps.append(partial(print_comparison, document, reference=reference, console=console))
-    else:
+    if alone:
         steps.append(partial(print_run, document, console=console))
+    else:
+        steps.append(partial(print_comparison, document, reference=reference, console=console))
     do_each(*steps)

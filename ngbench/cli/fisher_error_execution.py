@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -16,35 +18,42 @@ from rich.text import Text
 
 from ngbench import plugins
 from ngbench.arms import ArmSpec, file_slug
-from ngbench.cli.execution import Outputs
-from ngbench.cli.progress import reporter_for
+from ngbench.cli.execution import Outputs, one_interrupt
+from ngbench.cli.progress import Reporter, reporter_for
 from ngbench.cli.reporting import console_for_results, do_each
-from ngbench.curvature.approximations import Approximation
 from ngbench.curvature.linear import LinearBlock
 from ngbench.data.directory import data_directory
-from ngbench.errors import ParameterError
+from ngbench.errors import NgbenchError, ParameterError, PluginError, describe, one_line
 from ngbench.escaping import markdown, terminal
 from ngbench.files import write_text
 from ngbench.measurement.memory import parameter_bytes
-from ngbench.parameters import Parameter, Range
 from ngbench.report.exports import format_table
 from ngbench.report.heading import data_descriptions, describe_conditions
 from ngbench.report.page.columns import format_fisher_error
-from ngbench.report.page.extras import FisherCurve, FisherError
+from ngbench.report.page.extras import FisherError
 from ngbench.report.page.fisher_figures import draw_fisher_error
 from ngbench.report.tables import print_columns
 from ngbench.results.documents import dump
+from ngbench.results.endings import describe_ending
 from ngbench.results.environment import describe_environment
-from ngbench.results.record import Document, Status
-from ngbench.training.config import Budget, RunConfig
+from ngbench.results.record import Document, RunRecord
+from ngbench.training.config import Budget
 from ngbench.training.devices import explain_device, resolve_device, resolve_dtype
-from ngbench.training.fisher_error import FisherErrorRun, Measurement
+from ngbench.training.executors import InProcess, OwnProcess
+from ngbench.training.fisher_error import (
+    Curve,
+    FisherErrorConfig,
+    FisherErrorHost,
+    choose_layers,
+    fisher_errors,
+    numbers_of,
+)
+from ngbench.training.limits import FISHER_LIMITS, LIMITS
 from ngbench.training.plan import check_batch_size, first_record
-from ngbench.training.problem import Problem, load_problem
+from ngbench.training.problem import Problem, initial_model, load_problem
+from ngbench.training.schedule import PlannedRun, execute
 
 __all__ = ["FisherErrorRequest", "measure", "measure_and_report"]
-
-_COUNT = Annotated[int, Range(minimum=1)]
 
 
 @dataclass(frozen=True)
@@ -76,11 +85,32 @@ class FisherErrorRequest:
     data_dir: Path | None = None
 
 
+class _Observer:
+    """Tells of each measured step."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._told = 0
+
+    def group(self, records: Sequence[RunRecord]) -> None:
+        """The run is about to be set up."""
+
+    def update(self, record: RunRecord) -> None:
+        """The run was set up, measured something, or ended."""
+        errors = _errors_of(record)
+        if len(errors[0].steps) > self._told:
+            self._told = len(errors[0].steps)
+            self._reporter.note(_describe(record, errors))
+
+    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
+        """Within a turn."""
+
+
 def measure_and_report(request: FisherErrorRequest, outputs: Outputs, *, quiet: bool) -> int:
-    """Make the run, print its table, write its exports.
+    """Make the run in a process of its own, print its table, write its exports.
 
     Returns:
-        The exit code: 0, or 1 if the run diverged or was interrupted; what was measured until then is reported.
+        The exit code: 0, or 1 if the run did not come to its end; what was measured until then is reported.
     """
     outputs.check()
     document = measure(request, quiet=quiet)
@@ -88,24 +118,47 @@ def measure_and_report(request: FisherErrorRequest, outputs: Outputs, *, quiet: 
     return 0 if document.runs[0].status == "done" else 1
 
 
-def measure(request: FisherErrorRequest, *, quiet: bool) -> Document:
+def measure(request: FisherErrorRequest, *, quiet: bool, own_process: bool = True) -> Document:
     """Make the run.
+
+    Args:
+        request: what to measure.
+        quiet: show no progress.
+        own_process: whether it runs in a process of its own.
 
     Returns:
         A document with its record, which holds what was measured until it was over or interrupted.
     """
-    for name in ("steps", "every", "batch_size", "threads"):
+    for name in ("steps", "batch_size", "threads", "seed"):
         if (value := getattr(request, name)) is not None:
-            Parameter(name.replace("_", "-"), _COUNT).convert(value)
-    approximations = {arm.label: _approximation(arm) for arm in request.approximations}
+            LIMITS[name.replace("_", "-")].convert(value)
+    FISHER_LIMITS["every"].convert(request.every)
+    environment = describe_environment()
+    # A plugin that prints must not write into an export that goes to stdout.
+    with redirect_stdout(sys.stderr):
+        run, problem = _planned(request)
+    environment.threads = run.config.threads
+    executor = OwnProcess(FisherErrorHost) if own_process else InProcess(FisherErrorHost(problem))
+    with (
+        one_interrupt(),
+        redirect_stdout(sys.stderr),
+        reporter_for(Console(stderr=True), quiet=quiet) as reporter,
+    ):
+        reporter.note(explain_device(request.device, torch.device(run.config.device), run.config.threads))
+        records, _ = execute([[run]], {run.config.label: executor}, _Observer(reporter))
+    return Document(environment=environment, runs=records)
+
+
+def _planned(request: FisherErrorRequest) -> tuple[PlannedRun, Problem]:
+    """The run, after all was refused that a user can get wrong."""
+    for arm in request.approximations:
+        _try(arm)
     device = resolve_device(request.device)
-    resolve_dtype(request.dtype, device)
-    if request.threads is not None:
-        torch.set_num_threads(request.threads)
+    dtype = resolve_dtype(request.dtype, device)
     directory = data_directory(request.data_dir and str(request.data_dir))
     options = plugins.task_options(request.task, request.task_options)
     problem = load_problem(request.task, options, directory)
-    config = RunConfig(
+    config = FisherErrorConfig(
         task=request.task,
         label=request.driver,
         optimizer=request.driver,
@@ -117,71 +170,49 @@ def measure(request: FisherErrorRequest, *, quiet: bool) -> Document:
         hyperparameters=plugins.effective_hyperparameters(plugins.optimizer(request.driver), problem.task, {}),
         device=str(device),
         dtype=request.dtype,
-        threads=torch.get_num_threads(),
+        threads=request.threads if request.threads is not None else torch.get_num_threads(),
+        approximations=tuple(request.approximations),
+        layer=request.layer,
+        every=request.every,
+        fisher=request.fisher,
     )
-    run = FisherErrorRun(
-        problem, config, approximations, layer=request.layer, every=request.every, fisher=request.fisher
-    )
-    status: Status
-    with reporter_for(Console(stderr=True), quiet=quiet) as reporter:
-        reporter.note(explain_device(request.device, device, torch.get_num_threads()))
-        try:
-            status = "done" if run.run(lambda measurement: reporter.note(_describe(measurement))) else "diverged"
-        except KeyboardInterrupt:
-            status = "interrupted"
-    return _document(request, problem, config, run, status)
+    model = initial_model(problem, 0, torch.device("cpu"), dtype)
+    layers = numbers_of(model, choose_layers(model, request.layer))
+    curves = {name: {arm.label: Curve() for arm in request.approximations} for name in layers}
+    record = first_record(config, problem, None, sum(p.numel() for p in model.parameters()), parameter_bytes(model))
+    # Keys of this command alone, kept beside those that every run has.
+    nothing = {"fisher_error": fisher_errors(layers, curves, [], request.fisher), "step_losses": []}
+    return PlannedRun(config, record.model_copy(update=nothing)), problem
 
 
-def _approximation(arm: ArmSpec) -> Approximation:
+def _try(arm: ArmSpec) -> None:
+    """What an approximation refuses of its options, it refuses before anything runs."""
     approximation = plugins.approximation(arm.optimizer, arm.hyperparameters)
     generator = torch.Generator().manual_seed(0)
+    inputs, derivatives = torch.randn(4, 3, generator=generator), torch.randn(4, 3, generator=generator)
     try:
-        # What it refuses of its options, it refuses before anything runs.
-        approximation(
-            LinearBlock(torch.randn(4, 3, generator=generator), torch.randn(4, 3, generator=generator), constant=True),
-            None,
-        )
-    except ValueError as error:
-        raise ParameterError(f"approximation {arm.label}: {error}") from error
-    return approximation
+        approximation(LinearBlock(inputs, derivatives, constant=True), None)
+    except KeyboardInterrupt:
+        raise
+    except (ValueError, NgbenchError) as error:
+        raise ParameterError(f"approximation {arm.label}: {one_line(error)}") from error
+    except BaseException as error:
+        raise PluginError(f"approximation {arm.label!r} failed: {describe(error)}") from error
 
 
-def _describe(measurement: Measurement) -> str:
-    errors = "; ".join(
-        (f"{layer}: " if len(measurement.errors) > 1 else "")
-        + ", ".join(f"{name} {error:.4f}" for name, error in found.items())
-        for layer, found in measurement.errors.items()
+def _describe(record: RunRecord, errors: Sequence[FisherError]) -> str:
+    parts = "; ".join(
+        (f"{error.layer_name}: " if len(errors) > 1 else "")
+        + ", ".join(f"{name} {curve.error_1[-1]:.4f}" for name, curve in error.approximations.items())
+        for error in errors
     )
-    return f"step {measurement.step}/{measurement.steps}, loss {measurement.loss:.5f}, Error 1: {errors}"
+    step = errors[0].steps[-1]
+    loss = (record.model_extra or {})["step_losses"][step - 1]
+    return f"step {step}/{record.budget['steps']}, loss {loss:.5f}, Error 1: {parts}"
 
 
-def _document(
-    request: FisherErrorRequest, problem: Problem, config: RunConfig, run: FisherErrorRun, status: Status
-) -> Document:
-    errors = [
-        FisherError(
-            layer=number,
-            steps=run.measured,
-            approximations={
-                name: FisherCurve.model_validate(asdict(curve)) for name, curve in run.curves[layer].items()
-            },
-            layer_name=layer,
-            fisher=request.fisher,
-        ).model_dump(exclude_none=True)
-        for layer, number in run.layers.items()
-    ]
-    size = parameter_bytes(run.model)
-    record = first_record(config, problem, None, sum(p.numel() for p in run.model.parameters()), size)
-    record.status = status
-    # Keys of this command alone, kept beside those that every run has.
-    measured = {"fisher_error": errors[0] if len(errors) == 1 else errors, "step_losses": run.losses}
-    environment = describe_environment()
-    environment.threads = config.threads
-    return Document(environment=environment, runs=[record.model_copy(update=measured)])
-
-
-def _errors_of(document: Document) -> list[FisherError]:
-    held = (document.runs[0].model_extra or {})["fisher_error"]
+def _errors_of(record: RunRecord) -> list[FisherError]:
+    held = (record.model_extra or {})["fisher_error"]
     return [FisherError.model_validate(part) for part in (held if isinstance(held, list) else [held])]
 
 
@@ -190,7 +221,7 @@ def _title(error: FisherError) -> str:
 
 
 def _report(document: Document, outputs: Outputs) -> None:
-    errors = _errors_of(document)
+    errors = [error for error in _errors_of(document.runs[0]) if error.steps]
     steps: list[Callable[[], object]] = []
     if (json := outputs.json) is not None:
         steps.append(lambda: write_text(dump(document), json))
@@ -213,6 +244,10 @@ def _print(document: Document, errors: Sequence[FisherError], console: Console) 
     for error in errors:
         console.print()
         print_columns(_title(error), format_fisher_error(error), console)
+    run = document.runs[0]
+    if run.status != "done":
+        ending = describe_ending(run) + (f": {run.message}" if run.message else "")
+        console.print(Text(terminal(f"The run {ending}.")), soft_wrap=True)
 
 
 def _format_csv(errors: Sequence[FisherError]) -> str:

@@ -11,7 +11,7 @@ import typer
 from ngbench.arms import parse_settings
 from ngbench.errors import ParameterError
 from ngbench.files import given_destination, given_path
-from ngbench.training.limits import LIMITS
+from ngbench.training.limits import LIMITS, LONGEST
 
 __all__ = ["parse_duration", "task_settings"]
 
@@ -267,8 +267,9 @@ def parse_duration(text: str | None) -> float | None:
     match = _DURATION.fullmatch(text.strip().replace(" ", ""))
     parts = match.groups() if match else ()
     seconds = sum(float(part) * unit for part, unit in zip(parts, _UNITS.values(), strict=False) if part)
-    if not seconds > 0:
+    if not 0 < seconds <= LONGEST:
         raise ParameterError(
-            f"time-limit={text} is not allowed, it must be a duration longer than 0 such as 90s, 10m or 1h30m"
+            f"time-limit={text} is not allowed, it must be a duration longer than 0 such as 90s, 10m or 1h30m, "
+            f"and at most {LONGEST:g} s"
         )
     return seconds

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ngbench.errors import OUR_ERROR, NgbenchError
+from ngbench.errors import OUR_ERROR, NgbenchError, one_line
 from ngbench.escaping import terminal
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def raise_last(errors: Iterable[Exception]) -> None:
         raise ordered[-1]
 
 
-def say_error(error: Exception) -> int:
+def say_error(error: BaseException) -> int:
     """Say what is wrong on standard error, and return the exit code for it."""
     if os.environ.get(TRACEBACK_VARIABLE):
         traceback.print_exception(error)
@@ -72,23 +72,22 @@ def say_error(error: Exception) -> int:
     return code
 
 
-def explain(error: Exception) -> tuple[str, int]:
+def explain(error: BaseException) -> tuple[str, int]:
     """The sentence for the user and the exit code."""
     if isinstance(error, NgbenchError):
-        return str(error), error.exit_code
+        return one_line(error), error.exit_code
     if isinstance(error, _BadCommandLine):
         message = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "ngbench"
         return f"{message} (see {path} --help)", 2
-    detail = " ".join(str(error).split())
     return (
-        f"unexpected {type(error).__name__}{_place(error)}: {detail} (an error of ngbench: please report this line "
-        f"with the output of ngbench env; {TRACEBACK_VARIABLE}=1 shows the traceback)"
+        f"unexpected {type(error).__name__}{_place(error)}: {one_line(error)} (an error of ngbench: please report this "
+        f"line with the output of ngbench env; {TRACEBACK_VARIABLE}=1 shows the traceback)"
     ), OUR_ERROR
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """Where it was raised, as far as it is known: the innermost line of this package."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]

@@ -22,6 +22,7 @@ from ngbench.escaping import terminal
 from ngbench.report.samples import DIRECTORY
 from ngbench.results.measurements import ArmRun
 from ngbench.results.record import RunRecord
+from ngbench.results.statistics import FAILED
 from ngbench.results.store import Store
 from ngbench.studies.checking import players_arm
 from ngbench.studies.evaluation import CellRuns
@@ -36,7 +37,7 @@ from ngbench.tuning.trials import KeptProcess
 
 __all__ = ["Conditions", "RanCell", "batch_size_of", "cell_name", "run_cell"]
 
-_UNSUCCESSFUL = frozenset({"diverged", "failed", "out_of_memory", "interrupted"})
+_UNSUCCESSFUL = FAILED | {"interrupted"}
 
 
 @dataclass(frozen=True)
@@ -252,7 +253,7 @@ def _measured(
             _refuse_other(record, request, outputs.directory)
             return record
     with redirect_stdout(sys.stderr):
-        document = measure(request, quiet=conditions.quiet)
+        document = measure(request, quiet=conditions.quiet, own_process=conditions.own_processes)
     (record,) = document.runs
     # Each seed goes on in the directory of the one before.
     Store(outputs.directory, document.environment, resume=True, marks=marks).write(record)

@@ -88,4 +88,4 @@ def train(
         markdown=export_markdown,
         figures=figures,
     )
-    raise typer.Exit(run_and_report(request, outputs, quiet=quiet, own_processes=False))
+    raise typer.Exit(run_and_report(request, outputs, quiet=quiet, alone=True))

@@ -6,7 +6,8 @@ one concept a module, and stands in a registry in the order in which it is shown
 
 from __future__ import annotations
 
+from ngbench.conformance.apart import check_plugin_apart
 from ngbench.conformance.outcome import Report, Row
 from ngbench.conformance.plugins import Kind, check_plugin, kinds_of
 
-__all__ = ["Kind", "Report", "Row", "check_plugin", "kinds_of"]
+__all__ = ["Kind", "Report", "Row", "check_plugin", "check_plugin_apart", "kinds_of"]

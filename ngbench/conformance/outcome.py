@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from textwrap import shorten
 from typing import Generic, Literal, TypeVar
 
-from ngbench.errors import NgbenchError
-from ngbench.optimizer_classes import one_line
+from ngbench.errors import NgbenchError, one_line
 
 __all__ = ["Check", "CheckFailed", "NotApplicable", "Passed", "Report", "Row", "Status", "raised", "run_checks"]
 
@@ -141,7 +140,7 @@ def run_checks(
     return rows
 
 
-def raised(error: Exception) -> str:
+def raised(error: BaseException) -> str:
     """The class of an exception and what it says, in one line of bounded length."""
     return f"{type(error).__name__}: {shorten(one_line(error), _LONGEST, placeholder=' ...')}"
 
@@ -155,7 +154,9 @@ def _run(subject: Subject, check: Check[Subject]) -> tuple[Row, bool]:
         return Row(check.name, "failed", str(failure)), failure.fatal
     except NgbenchError as error:
         return Row(check.name, "failed", f"{one_line(error)}; it must {check.requirement}"), False
-    except Exception as error:  # whatever a plugin raises is what the row has to say
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a plugin raises is what the row has to say
         what = f"it raised {raised(error)}; it must {check.requirement}"
         return Row(check.name, "failed", what), False
     return Row(check.name, "passed", seen.message, seen.values), False

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from ngbench import plugins
-from ngbench.conformance.outcome import Report, Row, run_checks
+from ngbench.conformance.outcome import Check, Report, Row, run_checks
 from ngbench.data.directory import data_directory
 from ngbench.errors import PluginError, UnknownNameError
 from ngbench.parameters import convert_given
 
 _AnyPlugin = plugins.OptimizerPlugin | plugins.TaskPlugin | plugins.ApproximationPlugin
 
-__all__ = ["KINDS", "Kind", "check_plugin", "kinds_of"]
+__all__ = ["KINDS", "Kind", "check_plugin", "checks_of", "distribution_of", "kinds_of"]
 
 Kind = Literal["optimizer", "task", "approximation"]
 KINDS: Mapping[Kind, str] = {
@@ -71,23 +71,35 @@ def check_plugin(
     values = given or {}
     if values:
         _convert(name, kind, values)
+    subject: Any
     if kind == "optimizer":
-        from ngbench.conformance.optimizers import OPTIMIZER_CHECKS
         from ngbench.conformance.trial import OptimizerSubject
 
-        rows = run_checks(OptimizerSubject(name, values), OPTIMIZER_CHECKS, told)
+        subject = OptimizerSubject(name, values)
     elif kind == "task":
         from ngbench.conformance.task_subject import TaskSubject
-        from ngbench.conformance.tasks import TASK_CHECKS
 
-        directory = data_directory(None if data_dir is None else str(data_dir))
-        rows = run_checks(TaskSubject(name, values, directory), TASK_CHECKS, told)
+        subject = TaskSubject(name, values, data_directory(None if data_dir is None else str(data_dir)))
     else:
-        from ngbench.conformance.approximations import APPROXIMATION_CHECKS
         from ngbench.conformance.blocks import ApproximationSubject
 
-        rows = run_checks(ApproximationSubject(name, values), APPROXIMATION_CHECKS, told)
-    return Report(name, kind, _distribution(name, kind), rows)
+        subject = ApproximationSubject(name, values)
+    return Report(name, kind, distribution_of(name, kind), run_checks(subject, checks_of(kind), told))
+
+
+def checks_of(kind: Kind) -> Sequence[Check[Any]]:
+    """The checks of plugins of that kind, in their order."""
+    if kind == "optimizer":
+        from ngbench.conformance import optimizers
+
+        return optimizers.OPTIMIZER_CHECKS
+    if kind == "task":
+        from ngbench.conformance import tasks
+
+        return tasks.TASK_CHECKS
+    from ngbench.conformance import approximations
+
+    return approximations.APPROXIMATION_CHECKS
 
 
 def _convert(name: str, kind: Kind, given: Mapping[str, Any]) -> None:
@@ -102,5 +114,6 @@ def _convert(name: str, kind: Kind, given: Mapping[str, Any]) -> None:
         convert_given(plugin.parameters, given, f"{kind} {name}", accepts_any=plugin.accepts_any)
 
 
-def _distribution(name: str, kind: Kind) -> str | None:
+def distribution_of(name: str, kind: Kind) -> str | None:
+    """The distribution that provides the plugin; ``None`` for a class by its dotted name."""
     return next((row.distribution for row in plugins.rows(KINDS[kind]) if row.name == name), None)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ngbench import files
+from ngbench.archives import load_archive, save_archive
 from ngbench.errors import DataError
 from ngbench.measurement.inception import SIDE, InceptionTrunk
 
@@ -272,7 +272,7 @@ def _accuracy(network: _Classifier, images: Tensor, labels: Tensor) -> float:
 def _restore(network: _Classifier, path: Path) -> float | None:
     """Load the weights and return the accuracy; ``None`` if there is no such file or it is damaged."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_archive(path)
         if content["version"] != VERSION:
             return None
         network.load_state_dict(content["weights"])
@@ -285,13 +285,8 @@ def _restore(network: _Classifier, path: Path) -> float | None:
 
 
 def _keep(network: _Classifier, accuracy: float, path: Path) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.save({"version": VERSION, "weights": network.state_dict(), "accuracy": accuracy}, partial)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        save_archive({"version": VERSION, "weights": network.state_dict(), "accuracy": accuracy}, path)
     except OSError as error:
         logger.warning("could not keep the feature network %s: %s", path, error.strerror or error)

@@ -73,6 +73,7 @@ def _about_outcome(arm: Arm) -> Iterator[str]:
 _VERBS = {
     "diverged": "diverged",
     "out_of_memory": "ran out of memory",
+    "killed": "was killed",
     "failed": "failed",
     "timeout": "reached its time limit",
     "interrupted": "was interrupted",
@@ -81,6 +82,7 @@ _VERBS = {
 _HINTS = {
     "diverged": "Try a smaller learning rate, more damping or KL clipping.",
     "out_of_memory": "Try a smaller batch (--batch-size).",
+    "killed": "Continue it with --resume, with a smaller batch (--batch-size) if memory may have been short.",
     "failed": "The record's message says why.",
     "timeout": "Give it more time (--time-limit) to compare at the same number of epochs.",
     "interrupted": "Continue it with --resume.",

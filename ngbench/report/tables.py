@@ -45,6 +45,7 @@ _STYLES = {
     "diverged": "bold red",
     "failed": "bold red",
     "out of memory": "bold red",
+    "killed": "bold red",
     "worse": "bold red",
     "better": "green",
     "inconclusive": "yellow",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -14,23 +16,41 @@ from ngbench import files
 from ngbench.errors import RecordError
 from ngbench.results.record import LARGEST_COUNT, LARGEST_NUMBER, LONGEST_NAME, SCHEMA_VERSION, Document, RunRecord
 
-__all__ = ["dump", "load_document", "merge", "without_non_finite"]
+__all__ = ["contradictions", "dump", "load_document", "merge", "without_non_finite"]
 
 
-def dump(document: Document) -> str:
-    """The document as JSON text that ends in a newline; numbers that are not finite become ``null``."""
-    return json.dumps(without_non_finite(document.model_dump(mode="python")), indent=1, default=str) + "\n"
+_SEAL = re.compile(r'\{\n "checksum": "([0-9a-f]{64})",')
 
 
-def load_document(path: Path) -> Document:
+def dump(document: Document, *, sealed: bool = False) -> str:
+    """The document as JSON text that ends in a newline; numbers that are not finite become ``null``.
+
+    Args:
+        document: what to write.
+        sealed: whether its first key is a SHA-256 of the text without that line, for a file that is read back to go on.
+    """
+    text = json.dumps(without_non_finite(document.model_dump(mode="python")), indent=1, default=str) + "\n"
+    return f'{{\n "checksum": "{_digest(text)}",{text[1:]}' if sealed else text
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def load_document(path: Path, *, sealed: bool = False) -> Document:
     """The document in a JSON file.
+
+    Args:
+        path: of the file.
+        sealed: whether to verify the checksum, if the file has one.
 
     Raises:
         RecordError: the file cannot be read, is not JSON, has another schema version or does not follow the
-            schema; the message names the first key that does not.
+            schema; the message names the first key that does not. Or it does not have its checksum.
     """
     try:
-        content = _bounded(json.loads(files.read_text(path, "the record", RecordError), object_pairs_hook=_once))
+        text = files.read_text(path, "the record", RecordError)
+        content = _bounded(json.loads(text, object_pairs_hook=_once))
     except RecursionError as error:
         raise RecordError(f"the record {str(path)!r} is invalid: {_TOO_DEEP}") from error
     except _InvalidError as error:
@@ -39,6 +59,12 @@ def load_document(path: Path) -> Document:
         raise RecordError(f"the record {str(path)!r} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise RecordError(f"the record {str(path)!r} is not a JSON object with the keys environment and runs")
+    stated = _SEAL.match(text)
+    if sealed and stated is not None and stated[1] != _digest("{" + text[stated.end() :]):
+        raise RecordError(
+            f"the record {str(path)!r} is corrupt: its checksum differs; delete that line if you changed it on purpose"
+        )
+    content.pop("checksum", None)
     if "schema_version" not in content:
         raise RecordError(f"the record {str(path)!r} is invalid at schema_version: the key is missing")
     version = content["schema_version"]
@@ -54,7 +80,7 @@ def load_document(path: Path) -> Document:
         key = ".".join(str(part) for part in first["loc"])
         raise RecordError(f"the record {str(path)!r} is invalid at {key}: {first['msg']}") from error
     for at, run in enumerate(document.runs):
-        for key, reason in _contradictions(run):
+        for key, reason in contradictions(run):
             raise RecordError(f"the record {str(path)!r} is invalid at runs.{at}.{key}: {reason}")
     return document
 
@@ -141,7 +167,7 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _contradictions(run: RunRecord) -> Iterator[tuple[str, str]]:
+def contradictions(run: RunRecord) -> Iterator[tuple[str, str]]:
     """Keys whose values contradict those beside them, and why."""
     history, steps = run.history, run.steps
     beside = {name: getattr(history, name) for name in ("step", "train_loss", "validation_loss", "elapsed_seconds")}

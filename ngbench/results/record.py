@@ -40,9 +40,10 @@ status_help = {
     "interrupted": "stopped by the user; can be resumed",
     "timeout": "the time limit ended it",
     "out_of_memory": "the device or the machine ran out of memory",
+    "killed": "somebody or the system killed the process; can be resumed",
     "failed": "an error in the optimizer, the task or the tool; the message says which",
 }
-Status = Literal["running", "done", "diverged", "interrupted", "timeout", "out_of_memory", "failed"]
+Status = Literal["running", "done", "diverged", "interrupted", "timeout", "out_of_memory", "killed", "failed"]
 
 
 LARGEST_COUNT: Final = 2**63 - 1

@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 CONFIDENCE = 0.95
-FAILED = frozenset({"diverged", "out_of_memory", "failed"})
+FAILED = frozenset({"diverged", "out_of_memory", "killed", "failed"})
 """Statuses whose runs have no final loss."""
 
 _BLOCKS = 10

@@ -16,7 +16,7 @@ from ngbench.locks import LOCK_FILE, directory_taken
 from ngbench.results.documents import dump, load_document
 from ngbench.results.record import Document, EnvironmentRecord, RunRecord
 
-__all__ = ["Store", "check_unused"]
+__all__ = ["Store", "check_unused", "differences_of"]
 
 _IDENTITY = (
     "task",
@@ -117,7 +117,8 @@ class Store:
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
             try:
-                partial.write_text(dump(Document(environment=self._environment, runs=[record], **self._marks)), "utf-8")
+                document = Document(environment=self._environment, runs=[record], **self._marks)
+                partial.write_text(dump(document, sealed=True), "utf-8")
                 os.replace(partial, path)
             finally:
                 partial.unlink(missing_ok=True)
@@ -133,7 +134,7 @@ class Store:
         return [self._load(path) for path in files.entries(self.directory, "*-seed[0-9]*.json")]
 
     def _load(self, path: Path) -> RunRecord:
-        runs = load_document(path).runs
+        runs = load_document(path, sealed=True).runs
         if len(runs) != 1:
             raise RecordError(f"the record {str(path)!r} holds {len(runs)} runs, it must hold one")
         return runs[0]
@@ -156,7 +157,7 @@ class Store:
                     f"{path!r} holds the run {record.label!r} with seed {record.seed}, which is not part of "
                     "what is asked for; name it too, or give another output directory"
                 )
-            differences = list(_differences(record, other))
+            differences = list(differences_of(record, other))
             if key not in plan or differences:
                 what = "; ".join(differences) or f"label is {record.label!r} there and {other.label!r} here"
                 raise RecordError(f"{path!r} is another run than the one to be resumed: {what}")
@@ -169,7 +170,8 @@ class Store:
         return same[0] if len(same) == 1 else None
 
 
-def _differences(there: RunRecord, here: RunRecord) -> Iterator[str]:
+def differences_of(there: RunRecord, here: RunRecord) -> Iterator[str]:
+    """What makes two records those of different runs, in words."""
     # Through JSON, because a tuple of the plan is a list of the file.
     left, right = (json.loads(record.model_dump_json()) for record in (there, here))
     for path in _IDENTITY:

@@ -12,7 +12,6 @@ from ngbench import plugins
 from ngbench.adversarial_task import PLAYERS, AdversarialTask, Player
 from ngbench.arms import refuse_identical
 from ngbench.data.directory import data_directory
-from ngbench.errors import ParameterError
 from ngbench.measurement.feature_network import FeatureNetwork
 from ngbench.measurement.memory import parameter_bytes
 from ngbench.player_arms import PlayersArm, parse_players, resolve_pair
@@ -26,7 +25,7 @@ from ngbench.training.adversarial_problem import (
 )
 from ngbench.training.config import Budget
 from ngbench.training.devices import resolve_device, resolve_dtype
-from ngbench.training.limits import ADVERSARIAL_LIMITS, LIMITS
+from ngbench.training.limits import ADVERSARIAL_LIMITS, LIMITS, check_seeds_and_time
 from ngbench.training.plan import check_batch_size, first_record
 from ngbench.training.players import initial_players, player_task
 from ngbench.training.schedule import PlannedRun
@@ -158,8 +157,7 @@ def _check_limits(request: AdversarialRequest) -> None:
         value = getattr(request, name.replace("-", "_"), None)
         if value is not None:
             limit.convert(value)
-    if request.time_limit is not None and not request.time_limit > 0:
-        raise ParameterError(f"time-limit={request.time_limit} is not allowed, it must be longer than 0 s")
+    check_seeds_and_time(request.seed, request.seeds, request.time_limit)
 
 
 def _resolve(arm: PlayersArm, task: AdversarialTask, batch_size: int) -> dict[Player, PlayerConfig]:

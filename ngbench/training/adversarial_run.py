@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ngbench.adversarial_task import PLAYERS
 from ngbench.arms import file_slug
+from ngbench.errors import one_line
 from ngbench.measurement.fid import FrechetDistance
 from ngbench.measurement.memory import parameter_bytes, state_bytes
 from ngbench.report.samples import add_sample, write_grid
@@ -149,7 +150,7 @@ class AdversarialRun(MeasuredRun[AdversarialConfig, AdversarialProblem]):
             try:
                 pending.append(self._step(draw))
             except FloatingPointError as error:
-                iterations.why = str(error)
+                iterations.why = one_line(error)
                 return
             self._diagnose()
             if count % interval == 0 or count == total:

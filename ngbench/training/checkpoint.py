@@ -1,20 +1,19 @@
 """Checkpoints: the state of a run after an epoch, in one file that is replaced as a whole.
 
 A file holds tensors, numbers, texts and containers only, and is read with ``weights_only=True``: loading one
-executes nothing. It contains the record of the run so far, so that state and record cannot disagree.
+executes nothing. It contains the record of the run so far, so that state and record cannot disagree. The archive holds
+a CRC-32 of each of its parts, which loading verifies.
 """
 
 from __future__ import annotations
 
-import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ngbench.errors import RecordError
+from ngbench.archives import load_archive, save_archive
+from ngbench.errors import OutputError, RecordError
+from ngbench.results.documents import contradictions
 from ngbench.results.record import RunRecord
 from ngbench.training.randomness import RandomState
 
@@ -44,7 +43,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write ``path``, which is whole at every moment.
 
     Raises:
-        OSError: it cannot be written.
+        OutputError: it cannot be written.
     """
     content = {
         "version": VERSION,
@@ -53,12 +52,10 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "random": checkpoint.random,
         "record": checkpoint.record.model_dump_json(),
     }
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        torch.save(content, partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        save_archive(content, path)
+    except OSError as error:
+        raise OutputError(f"cannot write the checkpoint {str(path)!r}: {error.strerror or error}") from error
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -68,17 +65,19 @@ def load_checkpoint(path: Path) -> Checkpoint:
         RecordError: the file is missing, corrupt, of another version, or holds what only code could restore.
     """
     try:
-        with warnings.catch_warnings():
-            # What torch would warn of in a damaged file is said below.
-            warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_archive(path)
         if content["version"] != VERSION:
             raise RecordError(
                 f"the checkpoint {str(path)!r} has version {content['version']!r}; "
                 f"this version of ngbench reads version {VERSION}"
             )
         record = RunRecord.model_validate_json(content["record"])
-        return Checkpoint(content["model"], content["optimizer"], content["random"], record)
+        for key, reason in contradictions(record):
+            raise ValueError(f"{key}: {reason}")
+        states = {name: content[name] for name in ("model", "optimizer", "random")}
+        if not all(isinstance(state, dict) for state in states.values()):
+            raise TypeError("a state is no dictionary")
+        return Checkpoint(**states, record=record)
     except RecordError:
         raise
     except FileNotFoundError:

@@ -6,19 +6,14 @@ a run is in the record that comes back; it never ends the others.
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
-import os
-import signal
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from multiprocessing.connection import Connection, wait
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
-from ngbench.data.choice import choose_as_before, stand_ins_taken
 from ngbench.results.record import RunRecord
+from ngbench.training.children import Child, Ended
 from ngbench.training.config import RunConfig
 from ngbench.training.failures import died, failed
 from ngbench.training.problem import Problem, load_problem
@@ -92,7 +87,10 @@ class Host(ABC):
             if record is None:
                 return None
             self._record = record
-        except Exception as error:
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and multiprocessing.parent_process() is None:
+                # Ctrl-C; in an arm's process, which it does not reach, code of others raised it.
+                raise
             self._record = failed(before, error)
         if self._record.status != "running":
             self._run = None
@@ -151,93 +149,50 @@ class OwnProcess(Executor):
 
     def __init__(self, host: Callable[[], Host] = TaskHost) -> None:
         self._make_host = host
-        self._process: multiprocessing.process.BaseProcess | None = None
-        self._connection: Connection[Any, Any] | None = None
+        self._child: Child | None = None
         self._record: RunRecord | None = None
 
     def begin_prepare(self, config: RunConfig, record: RunRecord) -> None:
         self._record = record
-        if self._process is None:
-            self._start()
-        self._send(("prepare", config, record))
+        if self._child is None:
+            self._child = Child(_serve, self._make_host)
+        self._child.send(("prepare", config, record))
 
     def begin_turn(self) -> None:
-        self._send(("turn",))
+        assert self._child is not None
+        self._child.send(("turn",))
 
     def result(self, on_step: OnStep | None = None) -> RunRecord | None:
+        assert self._child is not None
         assert self._record is not None
         try:
-            while self._connection is not None:
-                kind, content = self._connection.recv()
+            while True:
+                kind, content = self._child.receive()
                 if kind == "record":
                     if content is not None:
                         self._record = content
                     return content  # type: ignore[no-any-return]
                 if on_step is not None:
                     on_step(*content)
-        except (EOFError, OSError):
-            pass
-        self._record = died(self._record, self._bury())
+        except Ended as end:
+            self._child = None
+            self._record = died(self._record, end)
         return self._record
 
     def close(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._bury()
-
-    def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        arguments = (theirs, self._make_host, stand_ins_taken())
-        self._process = context.Process(target=_serve, args=arguments, daemon=True)
-        self._process.start()
-        theirs.close()
-
-    def _send(self, order: tuple[Any, ...]) -> None:
-        assert self._connection is not None
-        # Where the process is dead, result() says so.
-        with suppress(OSError):
-            self._connection.send(order)
-
-    def _bury(self) -> int | None:
-        assert self._process is not None
-        assert self._connection is not None
-        self._process.join(5)
-        exit_code = self._process.exitcode
-        self._process.kill()
-        self._process.join()
-        self._connection.close()
-        self._process = self._connection = None
-        return exit_code
+        if self._child is not None:
+            self._child.close()
+            self._child = None
 
 
-def _serve(connection: Connection[Any, Any], make_host: Callable[[], Host], stand_ins: Iterable[str]) -> None:
-    """The main function of an arm's process: execute orders until the other side is gone."""
-    # Ctrl-C reaches the whole process group; the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What a plugin prints must not get into an export that the parent writes to stdout.
-    os.dup2(2, 1)
-    # The parent has loaded the same data and said what there is to say of them.
-    choose_as_before(stand_ins)
-    logging.getLogger("ngbench.data").setLevel(logging.ERROR)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+def _serve(connection: Connection[Any, Any], make_host: Callable[[], Host]) -> None:
+    """Execute orders until the other side is gone."""
     host = make_host()
 
     def on_step(step: int, steps: int, loss: float) -> None:
         connection.send(("step", (step, steps, loss)))
 
-    try:
-        while True:
-            kind, *arguments = connection.recv()
-            record = host.prepare(*arguments) if kind == "prepare" else host.turn(on_step)
-            connection.send(("record", record))
-    except (EOFError, OSError):
-        pass
-
-
-def _die_with_parent() -> None:
-    # A parent that was killed closes nothing in time, and an orphan would go on to the end of its epoch.
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
+    while True:
+        kind, *arguments = connection.recv()
+        record = host.prepare(*arguments) if kind == "prepare" else host.turn(on_step)
+        connection.send(("record", record))

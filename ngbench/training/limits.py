@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from ngbench.errors import ParameterError
 from ngbench.parameters import Parameter, Range
 
-__all__ = ["ADVERSARIAL_LIMITS", "FISHER_LIMITS", "LIMITS", "SEARCH_LIMITS"]
+__all__ = ["ADVERSARIAL_LIMITS", "FISHER_LIMITS", "LIMITS", "LONGEST", "SEARCH_LIMITS", "check_seeds_and_time"]
 
-_COUNT = Annotated[int, Range(minimum=1)]
+LONGEST = 1e9
+"""Seconds of the longest time limit, about 32 years."""
+_COUNT = Annotated[int, Range(minimum=1, maximum=10**9)]
 
 LIMITS = {
     name: Parameter(name, annotation, required=True)
@@ -17,9 +20,11 @@ LIMITS = {
         "steps": _COUNT,
         "batch-size": _COUNT,
         "seed": Annotated[int, Range(minimum=0, below=2**63)],
-        "seeds": _COUNT,
+        # A record for each is planned before anything runs.
+        "seeds": Annotated[int, Range(minimum=1, maximum=10_000)],
         "turn-steps": _COUNT,
-        "threads": _COUNT,
+        # More than any machine has cores; a million is more than a process can start.
+        "threads": Annotated[int, Range(minimum=1, maximum=1024)],
         "early-stopping": _COUNT,
         "target-loss": float,
         "diagnostics-interval": _COUNT,
@@ -34,7 +39,7 @@ ADVERSARIAL_LIMITS = {
         "critic-steps": _COUNT,
         "penalty": Annotated[float, Range(minimum=0)],
         "fid-every": _COUNT,
-        "fid-samples": Annotated[int, Range(minimum=2)],
+        "fid-samples": Annotated[int, Range(minimum=2, maximum=10**7)],
         "fid-features": Literal[64, 192, 768, 2048],
     }.items()
 }
@@ -49,3 +54,17 @@ SEARCH_LIMITS = {
     "workers": Parameter("workers", Annotated[int, Range(minimum=1, maximum=256)], required=True),
 }
 """Likewise, of a search for hyper-parameters."""
+
+
+def check_seeds_and_time(seed: int, seeds: int, time_limit: float | None) -> None:
+    """Refuse seeds that count up to one which is too large, and time limits that are none.
+
+    Raises:
+        ParameterError: naming the value and what is allowed.
+    """
+    if seed + seeds > 2**63:
+        raise ParameterError(f"seeds={seeds} is not allowed with seed={seed}, the last seed must be < 2**63")
+    if time_limit is not None and not 0 < time_limit <= LONGEST:
+        raise ParameterError(
+            f"time-limit={time_limit:g} is not allowed, it must be longer than 0 s and at most {LONGEST:g} s"
+        )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from textwrap import shorten
 from typing import Any, Generic, TypeVar
 
 import torch
 
-from ngbench.errors import RecordError
+from ngbench.errors import RecordError, describe
 from ngbench.measurement.breakdown import Breakdown, append_turn
 from ngbench.measurement.clock import Clock, clock_for
 from ngbench.measurement.interruptions import interruptions_of
@@ -21,7 +20,7 @@ from ngbench.training.checkpoint import Checkpoint, load_checkpoint
 from ngbench.training.config import RunConfig
 from ngbench.training.devices import resolve_dtype
 from ngbench.training.probe import Counted
-from ngbench.training.randomness import RandomState
+from ngbench.training.randomness import RandomState, isolated
 
 __all__ = ["MeasuredRun"]
 
@@ -68,7 +67,7 @@ class MeasuredRun(Generic[Config, ProblemType]):
             counted = probe()
         except (ArithmeticError, NotImplementedError, RuntimeError) as error:
             # What cannot run while it is counted may still run: that is for the run itself to show.
-            self._record.operations_error = shorten(f"{type(error).__name__}: {error}", 240, placeholder=" ...")
+            self._record.operations_error = describe(error)
         else:
             self._record.unknown_operators = counted.unknown_operators
             self._breakdown.set_operations(counted.operations)
@@ -105,8 +104,11 @@ class MeasuredRun(Generic[Config, ProblemType]):
         checkpoint = load_checkpoint(path)
         try:
             yield checkpoint
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise RecordError(f"the checkpoint {str(path)!r} does not fit the run: {error}") from error
+            # Random numbers that no generator takes are met here, not in the middle of the run.
+            with isolated(self._device, checkpoint.random):
+                pass
+        except Exception as error:
+            raise RecordError(f"the checkpoint {str(path)!r} does not fit the run: {describe(error)}") from error
         self._random = checkpoint.random
         self._record = checkpoint.record
         self._breakdown = Breakdown.from_records(checkpoint.record.phases)

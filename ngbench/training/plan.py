@@ -17,7 +17,7 @@ from ngbench.measurement.memory import parameter_bytes
 from ngbench.results.record import DataRecord, MemoryRecord, OptimizerRecord, RunRecord
 from ngbench.training.config import Budget, RunConfig
 from ngbench.training.devices import device_name, resolve_device, resolve_dtype
-from ngbench.training.limits import LIMITS
+from ngbench.training.limits import LIMITS, check_seeds_and_time
 from ngbench.training.problem import LoadedTask, Problem, initial_model, initial_optimizer, load_problem
 from ngbench.training.schedule import PlannedRun
 from ngbench.training.turns import default_turn_steps
@@ -163,8 +163,7 @@ def _check_bounds(request: Request) -> None:
         value = getattr(request, name.replace("-", "_"))
         if value is not None:
             limit.convert(value)
-    if request.time_limit is not None and not request.time_limit > 0:
-        raise ParameterError(f"time-limit={request.time_limit} is not allowed, it must be longer than 0 s")
+    check_seeds_and_time(request.seed, request.seeds, request.time_limit)
 
 
 def _as_float(value: Any) -> Any:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ngbench.adversarial_task import AdversarialTask, Player
 from ngbench.curvature.likelihoods import Likelihood
-from ngbench.errors import NgbenchError, PluginError
+from ngbench.errors import NgbenchError, PluginError, describe
 from ngbench.task import Task
 from ngbench.training.randomness import isolated, seeded_state
 
@@ -186,11 +186,10 @@ def initial_players(task: AdversarialTask, name: str, seed: int, device: torch.d
 def _build(make: Callable[[], nn.Module], name: str, player: Player) -> nn.Module:
     try:
         network = make()
-    except NgbenchError:
+    except (NgbenchError, KeyboardInterrupt):
         raise
-    except Exception as error:
-        text = " ".join(str(error).split())
-        raise PluginError(f"task {name!r}: its {player} failed: {type(error).__name__}: {text}") from error
+    except BaseException as error:
+        raise PluginError(f"task {name!r}: its {player} failed: {describe(error)}") from error
     if not isinstance(network, nn.Module):
         raise PluginError(f"task {name!r}: its {player} is {type(network).__name__}, not a torch.nn.Module")
     return network

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ngbench import plugins
 from ngbench.adversarial_task import AdversarialTask
-from ngbench.errors import DataError, NgbenchError, ParameterError, PluginError
+from ngbench.errors import DataError, NgbenchError, ParameterError, PluginError, describe
 from ngbench.task import Data, Task, TensorSource
 from ngbench.training.randomness import isolated, seeded_state
 
@@ -94,10 +94,10 @@ def load_data(name: str, load: Callable[[Path], Data], directory: Path) -> Data:
     """What ``load`` finds in ``directory`` for the task called ``name``; errors as for :func:`load_problem`."""
     try:
         data = load(directory)
-    except NgbenchError:
+    except (NgbenchError, KeyboardInterrupt):
         raise
-    except Exception as error:
-        raise PluginError(f"task {name!r}: its data failed to load: {_describe(error)}") from error
+    except BaseException as error:
+        raise PluginError(f"task {name!r}: its data failed to load: {describe(error)}") from error
     for part in ("train", "validation"):
         inputs, targets = getattr(data, f"{part}_inputs"), getattr(data, f"{part}_targets")
         if len(inputs) != len(targets):
@@ -117,10 +117,10 @@ def initial_model(problem: Problem, seed: int, device: torch.device, dtype: torc
     with isolated(cpu, seeded_state(seed, cpu)):
         try:
             model = problem.task.model()
-        except NgbenchError:
+        except (NgbenchError, KeyboardInterrupt):
             raise
-        except Exception as error:
-            raise PluginError(f"task {problem.name!r}: its model failed: {_describe(error)}") from error
+        except BaseException as error:
+            raise PluginError(f"task {problem.name!r}: its model failed: {describe(error)}") from error
     if not isinstance(model, nn.Module):
         raise PluginError(f"task {problem.name!r}: its model is {type(model).__name__}, not a torch.nn.Module")
     return model.to(device, dtype)
@@ -147,8 +147,3 @@ def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
     kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     required = [p for p in parameters if p.default is p.empty and p.kind not in kinds]
     return len(required) > 1
-
-
-def _describe(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -13,7 +13,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -211,6 +211,8 @@ class Ledger:
         """
         from optuna.trial import TrialState
 
+        if outcome.name == "killed" and claim.before.count("killed") + 1 >= ATTEMPTS:
+            outcome = replace(outcome, name="lost")
         again = outcome.name in _RETRIED or (outcome.name == "out_of_memory" and outcome.name not in claim.before)
         state = TrialState.FAIL
         if outcome.name == "done":

@@ -70,9 +70,9 @@ class KeptProcess(OwnProcess):
 
     def kill(self) -> None:
         """End what is going on; the one who waits for its result gets to know."""
-        process = self._process
-        if process is not None:
-            process.kill()
+        child = self._child
+        if child is not None:
+            child.kill()
 
 
 class Keeper:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +108,87 @@ LABORATORY = '''
 OPTIMIZERS = ("fails", "exhausts", "dies", "ends", "interrupts", "chatters", "waits")
 
 
+ARCADE = '''
+    import os
+
+    import torch
+    from torch import nn
+
+    from ngbench import AdversarialTask, Data, DataSource
+
+    class Shape(nn.Module):
+        def forward(self, flat):
+            return flat.unflatten(1, (1, 8, 8))
+
+    def rows(*, labelled: bool = True) -> AdversarialTask:
+        """Images with one bright row."""
+
+        def data(directory):
+            generator = torch.Generator().manual_seed(0)
+            labels = torch.arange(40) % 4
+            images = torch.rand(40, 1, 8, 8, generator=generator) - 1
+            images[torch.arange(40), 0, labels] = 1.0
+            source = DataSource("ROWS", "generated", "bright rows", "00")
+            targets = labels if labelled else images
+            return Data(images[:32], targets[:32], images[32:], targets[32:], source)
+
+        return AdversarialTask(
+            generator=lambda: nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 64), nn.Tanh(), Shape()),
+            critic=lambda: nn.Sequential(nn.Conv2d(1, 2, 4, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(18, 1)),
+            data=data,
+            noise=3,
+            batch_size=8,
+            epochs=2,
+            critic_steps=2,
+        )
+
+    class Signs(torch.optim.Optimizer):
+        """Steps of one size in the direction of the sign of a moving sum; it has never heard of a GAN."""
+
+        def __init__(self, parameters, lr):
+            super().__init__(parameters, {"lr": lr})
+
+        @torch.no_grad()
+        def step(self, closure=None):
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        state = self.state[parameter]
+                        state["sum"] = 0.5 * state.get("sum", torch.zeros_like(parameter)) + parameter.grad
+                        parameter.sub_(state["sum"].sign(), alpha=group["lr"])
+
+    def signs(model, task, *, lr: float = 1e-3) -> torch.optim.Optimizer:
+        """Sign descent."""
+        return Signs(model.parameters(), lr)
+
+    class Mortal(Signs):
+        """Kills its process at its tenth step, once."""
+
+        def step(self, closure=None):
+            super().step(closure)
+            self.param_groups[0]["taken"] = self.param_groups[0].get("taken", 0) + 1
+            flag = os.environ["ARCADE_FLAG"]
+            if self.param_groups[0]["taken"] == 10 and not os.path.exists(flag):
+                open(flag, "w").close()
+                os.kill(os.getpid(), 9)
+
+    def mortal(model, task) -> torch.optim.Optimizer:
+        """Sign descent that ends early."""
+        return Mortal(model.parameters(), 1e-3)
+'''
+
+
+@pytest.fixture
+def arcade(distribute: Callable[..., None]) -> None:
+    """A task of two players and optimizers that have never heard of any."""
+    distribute(
+        "dist-arcade",
+        {"arcade": ARCADE},
+        optimizers={"signs": "arcade:signs", "mortal": "arcade:mortal"},
+        tasks={"rows": "arcade:rows"},
+    )
+
+
 @pytest.fixture
 def laboratory(distribute: Callable[..., None]) -> None:
     distribute(
@@ -132,9 +216,22 @@ def ngbench(
     laboratory: None, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[..., Outcome]:
     """Runs a command line, without the program's name, in an empty directory."""
+    from ngbench import conformance
+    from ngbench.cli import execution, fisher_error_execution
+    from ngbench.training.executors import InProcess
+
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("COLUMNS", "200")
+    prepare = execution.prepare
+
+    def prepare_here(request: Any, *, own_processes: bool) -> Any:
+        return prepare(request, own_processes=own_processes and len(request.arms) > 1)
+
+    # What is alone runs in this process, to save the start of another; other tests show that it does not.
+    monkeypatch.setattr(execution, "prepare", prepare_here)
+    monkeypatch.setattr(fisher_error_execution, "OwnProcess", lambda host: InProcess(host()))
+    monkeypatch.setattr(conformance, "check_plugin_apart", conformance.check_plugin)
 
     def run(line: str) -> Outcome:
         capfd.readouterr()
@@ -157,6 +254,61 @@ def tune(ngbench: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> Ca
 
     monkeypatch.setattr(tune_execution, "run_search", here)
     return ngbench
+
+
+@pytest.fixture
+def program(laboratory: None, arcade: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
+    """Starts the program, with the plugins of this process, in an empty directory and in a process group of its own."""
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "there")
+    monkeypatch.setenv("NGBENCH_DATA_DIR", str(tmp_path / "data"))
+
+    def start(line: str, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "ngbench", *line.split()],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    return start
+
+
+def without_times(run: dict[str, Any]) -> dict[str, Any]:
+    """Everything that must be equal in two runs of the same configuration."""
+    run = json.loads(json.dumps(run))
+    del run["started_at"], run["history"]["elapsed_seconds"], run["steps"]["seconds"], run["steps"]["interrupted"]
+    for name in ("peak_bytes", "baseline_bytes"):
+        del run["memory"][name]
+    for phase in run["phases"].values():
+        for cost in (phase, *phase["by_kind"].values()):
+            cost.pop("seconds_total")
+            for name in ("seconds_by_round", "undisturbed_seconds_by_round", "undisturbed_calls_by_round"):
+                cost.pop(name, None)
+    return run
+
+
+@pytest.fixture
+def same_runs() -> Callable[[Path, Path], bool]:
+    """Whether two directories hold the records of the same runs, but for what the clock says."""
+
+    def read(directory: Path) -> dict[str, dict[str, Any]]:
+        files = sorted(path for path in directory.rglob("*-seed[0-9]*.json"))
+        return {
+            str(path.relative_to(directory)): without_times(json.loads(path.read_text())["runs"][0]) for path in files
+        }
+
+    def same(one: Path, other: Path) -> bool:
+        left, right = read(one), read(other)
+        assert left
+        assert left.keys() == right.keys()
+        for name in left:
+            assert left[name] == right[name], name
+        return True
+
+    return same
 
 
 @pytest.fixture

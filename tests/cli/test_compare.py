@@ -66,14 +66,14 @@ def test_what_goes_wrong_in_an_arm_is_that_arms_alone(ngbench: Run, read_runs: R
     runs = read_runs(done.out)
     assert {key: (run["status"], run["history"]["epoch"]) for key, run in runs.items()} == {
         "fails/0": ("failed", [1]),
-        "killed/0": ("out_of_memory", [1]),
+        "killed/0": ("killed", [1]),
         "crashed/0": ("failed", [1]),
         "sgd:lr=1e30/0": ("diverged", [1]),
         "adam/0": ("done", [1, 2]),
     }
     assert runs["fails/0"]["message"] == "RuntimeError: the knob came off"
-    assert runs["killed/0"]["message"].startswith("the process was killed (signal 9)")
-    assert runs["crashed/0"]["message"] == "the process ended by signal 11"
+    assert runs["killed/0"]["message"] == "the process was killed (signal 9, SIGKILL)"
+    assert runs["crashed/0"]["message"] == "the process ended by signal 11 (SIGSEGV)"
     assert "Traceback" not in done.err
 
 
@@ -81,9 +81,9 @@ def test_an_arm_whose_process_died_runs_its_next_seed(ngbench: Run, read_runs: R
     done = ngbench("compare pond -o dies:at=2,adam --seeds 2 --export-json -")
     statuses = {key: run["status"] for key, run in read_runs(done.out).items()}
     assert statuses == {
-        "dies:at=2/0": "out_of_memory",
+        "dies:at=2/0": "killed",
         "adam/0": "done",
-        "dies:at=2/1": "out_of_memory",
+        "dies:at=2/1": "killed",
         "adam/1": "done",
     }
 

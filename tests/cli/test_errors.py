@@ -35,6 +35,16 @@ WRONG = {
     "no threads": ("train pond -o sgd --threads 0", "threads=0 is not allowed"),
     "no patience": ("train pond -o sgd --early-stopping 0", "early-stopping=0 is not allowed"),
     "target that is no number": ("train pond -o sgd --target-loss nan", "target-loss=nan is not allowed"),
+    "steps without end": ("train pond -o sgd --steps 1" + 30 * "0", "it must be an integer >= 1 and <= 1000000000"),
+    "epochs without end": ("train pond -o sgd --epochs 1" + 30 * "0", "it must be an integer >= 1 and <= 1000000000"),
+    "too many seeds": ("compare pond -o sgd,adam --seeds 100000000", "it must be an integer >= 1 and <= 10000"),
+    "too many threads": ("train pond -o sgd --threads 100000000", "it must be an integer >= 1 and <= 1024"),
+    "seeds beyond the last": (
+        f"train pond -o sgd --seed {2**63 - 1} --seeds 2",
+        f"seeds=2 is not allowed with seed={2**63 - 1}, the last seed must be < 2**63",
+    ),
+    "time limit without end": ("train pond -o sgd --time-limit " + 400 * "9", "longer than 0 such as 90s"),
+    "time limit of centuries": ("train pond -o sgd --time-limit 9999999999", "at most 1e+09 s"),
     "time limit": ("train pond -o sgd --time-limit soon", "time-limit=soon is not allowed"),
     "epochs that are no integer": (
         "train pond -o sgd --epochs many",

@@ -11,91 +11,17 @@ import pytest
 
 from ngbench import cli
 
-ARCADE = '''
-    import os
-
-    import torch
-    from torch import nn
-
-    from ngbench import AdversarialTask, Data, DataSource
-
-    class Shape(nn.Module):
-        def forward(self, flat):
-            return flat.unflatten(1, (1, 8, 8))
-
-    def rows(*, labelled: bool = True) -> AdversarialTask:
-        """Images with one bright row."""
-
-        def data(directory):
-            generator = torch.Generator().manual_seed(0)
-            labels = torch.arange(40) % 4
-            images = torch.rand(40, 1, 8, 8, generator=generator) - 1
-            images[torch.arange(40), 0, labels] = 1.0
-            source = DataSource("ROWS", "generated", "bright rows", "00")
-            targets = labels if labelled else images
-            return Data(images[:32], targets[:32], images[32:], targets[32:], source)
-
-        return AdversarialTask(
-            generator=lambda: nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 64), nn.Tanh(), Shape()),
-            critic=lambda: nn.Sequential(nn.Conv2d(1, 2, 4, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(18, 1)),
-            data=data,
-            noise=3,
-            batch_size=8,
-            epochs=2,
-            critic_steps=2,
-        )
-
-    class Signs(torch.optim.Optimizer):
-        """Steps of one size in the direction of the sign of a moving sum; it has never heard of a GAN."""
-
-        def __init__(self, parameters, lr):
-            super().__init__(parameters, {"lr": lr})
-
-        @torch.no_grad()
-        def step(self, closure=None):
-            for group in self.param_groups:
-                for parameter in group["params"]:
-                    if parameter.grad is not None:
-                        state = self.state[parameter]
-                        state["sum"] = 0.5 * state.get("sum", torch.zeros_like(parameter)) + parameter.grad
-                        parameter.sub_(state["sum"].sign(), alpha=group["lr"])
-
-    def signs(model, task, *, lr: float = 1e-3) -> torch.optim.Optimizer:
-        """Sign descent."""
-        return Signs(model.parameters(), lr)
-
-    class Mortal(Signs):
-        """Kills its process at its tenth step, once."""
-
-        def step(self, closure=None):
-            super().step(closure)
-            self.param_groups[0]["taken"] = self.param_groups[0].get("taken", 0) + 1
-            flag = os.environ["ARCADE_FLAG"]
-            if self.param_groups[0]["taken"] == 10 and not os.path.exists(flag):
-                open(flag, "w").close()
-                os.kill(os.getpid(), 9)
-
-    def mortal(model, task) -> torch.optim.Optimizer:
-        """Sign descent that ends early."""
-        return Mortal(model.parameters(), 1e-3)
-'''
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
 def ngbench(
-    distribute: Callable[..., None],
+    arcade: None,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> Run:
     """Runs a command line in an empty directory: exit code, standard output, standard error."""
-    distribute(
-        "dist-arcade",
-        {"arcade": ARCADE},
-        optimizers={"signs": "arcade:signs", "mortal": "arcade:mortal"},
-        tasks={"rows": "arcade:rows"},
-    )
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("COLUMNS", "200")
@@ -174,7 +100,7 @@ def test_a_run_whose_process_was_killed_resumes_to_the_same_record(
     runs = runs_of(out)
     assert runs["adam"]["status"] == "done"
     # Two critic steps in each of an epoch's four iterations: the tenth lies in the second epoch.
-    assert (runs["kfac+mortal"]["status"], runs["kfac+mortal"]["history"]["epoch"]) == ("out_of_memory", [1])
+    assert (runs["kfac+mortal"]["status"], runs["kfac+mortal"]["history"]["epoch"]) == ("killed", [1])
     code, out, _ = ngbench(f"{line} --resume --export-json -")
     assert code == 0
     assert ngbench("report out --output page.html")[0] == 0

@@ -26,6 +26,7 @@ def test_a_diverged_seed_is_named_with_its_reason(comparison):
     ("status", "said"),
     [
         ("out_of_memory", "--batch-size"),
+        ("killed", "--resume"),
         ("timeout", "--time-limit"),
         ("interrupted", "--resume"),
         ("running", "--resume"),

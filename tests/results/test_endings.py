@@ -50,7 +50,9 @@ def test_a_run_that_reached_a_limit_did_not_stop_early(budget: dict[str, Any]) -
     assert (early_stop(ended), describe_ending(ended)) == (None, "done")
 
 
-@pytest.mark.parametrize("status", ["running", "diverged", "interrupted", "timeout", "out_of_memory", "failed"])
+@pytest.mark.parametrize(
+    "status", ["running", "diverged", "interrupted", "timeout", "out_of_memory", "killed", "failed"]
+)
 def test_what_ended_for_another_reason_keeps_its_status(status: str) -> None:
     ended = run(3, {"epochs": 9, "early_stopping": 2}, status=status)
     assert (early_stop(ended), describe_ending(ended)) == (None, status.replace("_", " "))

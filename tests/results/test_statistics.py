@@ -171,7 +171,7 @@ def test_losses_of_a_finished_run():
     assert statistics.best_loss(run, "validation") == 0.4
 
 
-@pytest.mark.parametrize("status", ["diverged", "failed", "out_of_memory"])
+@pytest.mark.parametrize("status", ["diverged", "failed", "out_of_memory", "killed"])
 def test_a_failed_run_has_no_losses(status):
     run = run_with(losses=[0.3, 0.1], status=status)
     assert statistics.final_loss(run) is None

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from ngbench.errors import RecordError
-from ngbench.results.record import RunRecord
+from ngbench.errors import OutputError, RecordError
+from ngbench.results.record import History, RunRecord
 from ngbench.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ngbench.training.config import RunConfig
 from ngbench.training.randomness import seeded_state
@@ -33,22 +33,70 @@ def test_a_checkpoint_comes_back_as_it_was(checkpoint: Checkpoint, tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
 
 
-def test_a_write_that_fails_leaves_the_last_checkpoint(
-    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.skipif(os.name == "nt", reason="limits the size of files")
+@pytest.mark.parametrize("room", [0, 100, 3000])
+def test_a_disk_without_room_is_said_and_leaves_the_last_checkpoint(
+    checkpoint: Checkpoint, tmp_path: Path, room: int
 ) -> None:
+    import resource
+
     path = tmp_path / "run.pt"
     save_checkpoint(checkpoint, path)
     before = path.read_bytes()
-
-    def full(content: Any, target: Path) -> None:
-        target.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="No space"):
-        save_checkpoint(checkpoint, path)
+    assert len(before) > 3000
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        with pytest.raises(OutputError) as caught:
+            save_checkpoint(checkpoint, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(caught.value) == f"cannot write the checkpoint {str(path)!r}: File too large"
     assert path.read_bytes() == before
     assert [found.name for found in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_a_flipped_bit_is_found_or_makes_no_difference(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    save_checkpoint(checkpoint, path)
+    content = path.read_bytes()
+    refused = 0
+    for at in range(0, len(content), 29):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1 << at % 8]) + content[at + 1 :])
+        try:
+            loaded = load_checkpoint(path)
+        except RecordError:
+            refused += 1
+        else:
+            # Between the parts of the archive there are bytes that mean nothing.
+            assert torch.equal(loaded.model["weight"], torch.ones(3))
+            assert loaded.record == checkpoint.record
+            assert torch.equal(loaded.random["torch"], checkpoint.random["torch"])
+    assert refused > len(content) / 29 / 2
+
+
+@pytest.mark.parametrize(
+    "crafted",
+    [
+        {"model": [1]},
+        {"optimizer": "state"},
+        {"random": None},
+        {"record": "{}"},
+        {"record": 5},
+        {"record": lambda record: record.model_copy(update={"history": History(epoch=[1, 2], step=[3])})},
+    ],
+)
+def test_a_crafted_checkpoint_is_refused(checkpoint: Checkpoint, tmp_path: Path, crafted: dict[str, Any]) -> None:
+    path = tmp_path / "run.pt"
+    save_checkpoint(checkpoint, path)
+    content = torch.load(path, weights_only=True)
+    change = {
+        name: value(checkpoint.record).model_dump_json() if callable(value) else value
+        for name, value in crafted.items()
+    }
+    torch.save({**content, **change}, path)
+    with pytest.raises(RecordError, match="is corrupt"):
+        load_checkpoint(path)
 
 
 class Trap:

@@ -137,6 +137,7 @@ def test_a_trial_that_kills_every_process_is_given_up(
     [
         (["interrupted"] * 7 + ["done"], [False] * 7 + [True]),
         (["out_of_memory", "out_of_memory"], [False, True]),
+        (["killed"] * ATTEMPTS, [False] * (ATTEMPTS - 1) + [True]),
         (["diverged"], [True]),
         (["failed"], [True]),
         (["target_not_reached"], [True]),

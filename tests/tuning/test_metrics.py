@@ -65,7 +65,7 @@ def test_the_value_is_the_mean_over_seeds_and_the_cost_their_sum() -> None:
     assert (outcome.value, outcome.seconds, outcome.steps) == (2.5, 6.0, 30)
 
 
-@pytest.mark.parametrize("status", ["diverged", "failed", "out_of_memory"])
+@pytest.mark.parametrize("status", ["diverged", "failed", "out_of_memory", "killed"])
 def test_one_seed_that_fails_makes_the_trial_fail(status: str) -> None:
     runs = [run(1.0), run(2.0, None, seed=1, status=status, message="the loss became nan")]
     outcome = trial_outcome(runs, SearchMetric("final_loss", "minimize"))

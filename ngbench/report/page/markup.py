@@ -22,6 +22,7 @@ _TONES = {
     "diverged": "bad",
     "failed": "bad",
     "out of memory": "bad",
+    "killed": "bad",
     "contradicted": "bad",
     "timeout": "doubt",
     "interrupted": "doubt",
