@@ -1,4 +1,4 @@
-"""Nearly two thousand files with faults, through every command that reads one: a sentence and a documented exit code each.
+"""Nearly two thousand files with faults, through each command that reads one: a sentence and a documented exit code.
 
 What is wrong follows from the number of the case alone, so that one that fails fails again. Commands run in this
 process; studies and searches that a fault made larger are checked and not run.
