@@ -101,12 +101,13 @@ class _Loader(yaml.SafeLoader):
                 raise ComposerError(None, None, f"it is nested deeper than {_DEEPEST} levels", self._mark())
             if self._values > _LARGEST:
                 raise ComposerError(None, None, f"it has more than {_LARGEST:,} values", self._mark())
-            return cast("yaml.Node | None", super().compose_node(parent, index))
+            return super().compose_node(parent, index)
         finally:
             self._depth -= 1
 
     def _mark(self) -> Mark:
-        return cast("Mark", self.peek_event().start_mark)
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        return cast("Mark", event.start_mark)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:

@@ -184,9 +184,12 @@ def contradictions(run: RunRecord) -> Iterator[tuple[str, str]]:
             yield key, "its length differs from that of the lists beside it"
     if not all(before < after for before, after in pairwise(history.epoch)):
         yield "history.epoch", "epochs must ascend"
-    ascending = {"history.step": history.step, "history.elapsed_seconds": history.elapsed_seconds}
+    ascending: dict[str, Sequence[float]] = {
+        "history.step": history.step,
+        "history.elapsed_seconds": history.elapsed_seconds,
+    }
     for key, values in {**ascending, "steps.turns": steps.turns}.items():
-        if not all(before <= after for before, after in pairwise(values)):  # type: ignore[operator]
+        if not all(before <= after for before, after in pairwise(values)):
             yield key, "its values must not descend"
     if steps.turns and steps.turns[-1] > len(steps.seconds):
         yield "steps.turns", f"a turn ends after step {steps.turns[-1]}, and there are {len(steps.seconds)} steps"

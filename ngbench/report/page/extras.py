@@ -199,8 +199,8 @@ def _image(record: _SampleRecord, file: Path, key: str) -> Sample:
             raise RecordError(f"the record {str(file)!r} is invalid at {key}.png: it is not base64") from error
         return Sample(record.epoch, _checked(content, f"{key}.png of the record {str(file)!r}"), None)
     path = file.parent / str(record.path)
-    content = read_image(file.parent, str(record.path))
-    return Sample(record.epoch, None if content is None else _checked(content, f"the sample image {str(path)!r}"), path)
+    found = read_image(file.parent, str(record.path))
+    return Sample(record.epoch, None if found is None else _checked(found, f"the sample image {str(path)!r}"), path)
 
 
 def _checked(content: bytes, name: str) -> bytes:
