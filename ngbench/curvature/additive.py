@@ -82,6 +82,7 @@ class AdditiveTwoLevelCurvature(Curvature):
 
     def accumulate(self, blocks: Mapping[Layer, FisherBlock]) -> None:
         refuse_workers("a two-level correction")
+        self.layers.update({layer.name: layer for layer in blocks})
         self.fine.accumulate(blocks)
         if self.diagnose:
             self._waiting = Jacobian(blocks)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -89,6 +90,19 @@ class Curvature(ABC):
         if values:
             raise ValueError(f"{type(self).__name__} has no hyper-parameter {next(iter(values))!r}")
 
+    def held(self) -> dict[str, Any]:
+        """What :meth:`put_back` needs to undo what comes after: references, since no tensor that is held is changed."""
+        return {name: _held(value) for name, value in vars(self).items()}
+
+    def put_back(self, held: Mapping[str, Any]) -> None:
+        """Be as at the time of :meth:`held`."""
+        for name, value in held.items():
+            current = getattr(self, name)
+            if isinstance(current, Curvature):
+                current.put_back(value)
+            else:
+                setattr(self, name, value)
+
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
         """All that a later run needs to continue, keyed by layer name: tensors and numbers alone."""
@@ -163,12 +177,35 @@ class KroneckerCurvature(Curvature):
         self._told: tuple[dict[str, Estimate], bool] = ({}, False)
 
     def accumulate(self, blocks: Mapping[Layer, FisherBlock]) -> None:
-        for layer, block in blocks.items():
-            estimate = self.approximation(block, self.starts.get(layer.name))
+        for layer in blocks:
+            if self.layers.get(layer.name) is not layer:
+                self._begin(layer)
+        estimates = {layer: self.approximation(block, self.starts.get(layer.name)) for layer, block in blocks.items()}
+        self._check_finite({layer.name: estimate.value for layer, estimate in estimates.items()})
+        for layer, estimate in estimates.items():
             self._average(layer.name, estimate)
-            self.positions[layer.name] = block.positions
+            self.positions[layer.name] = blocks[layer].positions
             # The products themselves are as large as the average, and of no more use.
             self._estimates[layer.name] = replace(estimate, value=KroneckerSum(()), start=None)
+
+    def _begin(self, layer: Layer) -> None:
+        """Know a layer that is new, or that another one of its name, perhaps of another shape, was before."""
+        self.layers[layer.name] = layer
+        for known in (self.factors, self.starts, self.inverses, self.updates, self.positions):
+            known.pop(layer.name, None)
+
+    def _check_finite(self, values: Mapping[str, KroneckerSum]) -> None:
+        # A number that is not finite makes the sum along a diagonal so: second moments have it there, and products
+        # found by iteration have it everywhere.
+        sums = {
+            name: [factor.diagonal().sum(dtype=torch.float64) for term in value.terms for factor in term]
+            for name, value in values.items()
+        }
+        flat = [one for parts in sums.values() for one in parts]
+        if not flat or torch.stack(flat).isfinite().all():
+            return
+        name = next(name for name, parts in sums.items() if not torch.stack(parts).isfinite().all())
+        raise FloatingPointError(f"the curvature of layer {name!r} contains NaN or infinite values")
 
     def _average(self, name: str, estimate: Estimate) -> None:
         if estimate.start is None:
@@ -181,11 +218,7 @@ class KroneckerCurvature(Curvature):
         value = _average_over_workers(value)
         count = self.updates.get(name, 0) + 1
         self.updates[name] = count
-        if average is None:
-            self.factors[name] = value
-        else:
-            # In place: the products that the average began with are no longer anyone's start.
-            average.average_(value, min(1 - 1 / count, self.decay))
+        self.factors[name] = value if average is None else average.averaged(value, min(1 - 1 / count, self.decay))
 
     def refresh(self) -> None:
         items = list(self.factors.items())
@@ -222,7 +255,7 @@ class KroneckerCurvature(Curvature):
         directions = {
             layer: self._direction(layer.name, matrix)
             for layer, matrix in gradients.items()
-            if layer.name in self.inverses
+            if layer.name in self.inverses and self.layers[layer.name] is layer
         }
         if directions:
             self._report()
@@ -302,6 +335,12 @@ class KroneckerCurvature(Curvature):
         self.damping, self.updates, self.positions = damping, updates, positions
         self.factors, self.starts, self.inverses = factors, starts, inverses
         self._estimates, self._refreshed, self._raised, self._told = {}, False, set(), ({}, False)
+
+
+def _held(value: Any) -> Any:
+    if isinstance(value, Curvature):
+        return value.held()
+    return copy(value) if isinstance(value, dict | list | set) else value
 
 
 def _pack(value: KroneckerSum) -> list[list[Tensor]]:

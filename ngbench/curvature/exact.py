@@ -74,6 +74,7 @@ class _BatchCurvature(Curvature):
 
     def accumulate(self, blocks: Mapping[Layer, FisherBlock]) -> None:
         refuse_workers("an exact natural gradient")
+        self.layers.update({layer.name: layer for layer in blocks})
         self._batch = Jacobian(blocks)
 
     def refresh(self) -> None:

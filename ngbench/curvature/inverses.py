@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -138,7 +138,7 @@ def invert(total: KroneckerSum, damping: Damping, positions: int = 1) -> Kroneck
     """The inverse of the damped sum: in closed form for one product, and for two under factored damping.
 
     Factors that are wide and of low rank are projected on their range first; see :mod:`ngbench.curvature.projected`.
-    The inverse keeps none of the tensors of ``total``, which may change in place afterwards.
+    The inverse may keep tensors of ``total``, which must not be changed in place afterwards.
 
     Args:
         total: one or more products, the first one of positive semi-definite factors.
@@ -181,7 +181,7 @@ def _invert_factored(total: KroneckerSum, shifts: tuple[Tensor, Tensor], damping
         return inverse
     (a, g), *others = total.terms
     damped = shifted(a, shifts[0]), shifted(g, shifts[1])
-    return IterativeInverse(KroneckerSum((damped, *_copied(others))), 0.0, inverse, inverse.info)
+    return IterativeInverse(KroneckerSum((damped, *others)), 0.0, inverse, inverse.info)
 
 
 def _invert_normal(total: KroneckerSum, value: float) -> KroneckerInverse:
@@ -189,13 +189,8 @@ def _invert_normal(total: KroneckerSum, value: float) -> KroneckerInverse:
     core_total = total if projection is None else projection.total
     core: KroneckerInverse = invert_normal(KroneckerSum(core_total.terms[:1]), value)
     if len(total.terms) > 1:
-        core = IterativeInverse(KroneckerSum(_copied(core_total.terms)), value, core, core.info)
+        core = IterativeInverse(core_total, value, core, core.info)
     return core if projection is None else ProjectedNormalInverse(core, projection.a, projection.g, value, core.info)
-
-
-def _copied(terms: Iterable[tuple[Tensor, Tensor]]) -> tuple[tuple[Tensor, Tensor], ...]:
-    # The caller's factors are those of a running average, which goes on changing in place.
-    return tuple((a.clone(), g.clone()) for a, g in terms)
 
 
 # Operations of the inverse in units of d³ (see measurement/operations.py): a diagonalisation for normal damping; a

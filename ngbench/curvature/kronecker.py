@@ -78,14 +78,22 @@ class KroneckerSum:
             signs.append(torch.where(agreement < 0, -1.0, 1.0).to(a.dtype))
         return signs
 
-    def average_(self, other: KroneckerSum, weight: float) -> None:
-        """Become ``weight · self + (1 − weight) · other``, factor by factor (3.1.2), the signs of ``other`` aligned."""
-        for factor, new in zip(self.terms[0], other.terms[0], strict=True):
-            factor.lerp_(new, 1 - weight)
+    def averaged(self, other: KroneckerSum, weight: float) -> KroneckerSum:
+        """``weight · self + (1 − weight) · other``, factor by factor (3.1.2), the signs of ``other`` aligned.
+
+        It shares nothing with either: what was made of ``self``, such as an inverse, may go on holding its tensors.
+        """
+        terms = [
+            tuple(torch.lerp(old, new, 1 - weight) for old, new in zip(self.terms[0], other.terms[0], strict=True))
+        ]
         for term, new_term, sign in zip(self.terms[1:], other.terms[1:], other._signs(self), strict=True):
-            for factor, new in zip(term, new_term, strict=True):
-                # Without a copy: a wide factor may be gigabytes.
-                factor.mul_(weight).addcmul_(new, sign, value=1 - weight)
+            terms.append(
+                tuple(
+                    torch.mul(old, weight).addcmul_(new, sign, value=1 - weight)
+                    for old, new in zip(term, new_term, strict=True)
+                )
+            )
+        return KroneckerSum(tuple((a, g) for a, g in terms))
 
 
 def pi_ratio(a: Tensor, g: Tensor) -> Tensor:

@@ -7,11 +7,14 @@ forward call is its input and the derivative of the per-example losses with resp
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.nn.utils.parametrize import ParametrizationList
 
 from ngbench.curvature.convolution import ConvolutionBlock
 from ngbench.curvature.fisher import FisherBlock
@@ -20,7 +23,16 @@ from ngbench.curvature.patches import Geometry
 from ngbench.curvature.positions import SequenceBlock
 from ngbench.curvature.transposition import TransposedConvolutionBlock, Transposition
 
-__all__ = ["Call", "Conv2dLayer", "ConvTranspose2dLayer", "Layer", "LinearLayer", "find_layers"]
+__all__ = [
+    "Call",
+    "Conv2dLayer",
+    "ConvTranspose2dLayer",
+    "Layer",
+    "LinearLayer",
+    "Survey",
+    "find_layers",
+    "survey",
+]
 
 
 @dataclass(frozen=True)
@@ -57,7 +69,10 @@ class Layer(ABC):
         d_out: rows of the weight matrix.
         d_in: its columns, the bias column included.
         parameters: the trained ones.
+        takes_positions: whether dimensions between the example and the features may be positions.
     """
+
+    takes_positions: ClassVar[bool] = False
 
     def __init__(self, name: str, weight: Tensor, bias: Tensor | None) -> None:
         self.name = name
@@ -106,6 +121,8 @@ class Layer(ABC):
 
 class LinearLayer(Layer):
     """``nn.Linear``; further dimensions between the example and the features are positions that share the weight."""
+
+    takes_positions = True
 
     def call(self, inputs: Tensor, derivatives: Tensor, scale: float = 1.0) -> Call:
         return Call(inputs, derivatives, scale) if inputs.ndim == 2 else super().call(inputs, derivatives, scale)
@@ -189,38 +206,104 @@ def _check_images(name: str, calls: Sequence[Call]) -> None:
             )
 
 
-def _layer(name: str, module: nn.Module, allowed: set[int]) -> Layer | None:
-    if not isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)) or id(module.weight) not in allowed:
-        return None
-    bias = module.bias if id(module.bias) in allowed else None
-    if isinstance(module, nn.Conv2d):
-        return Conv2dLayer(name, module.weight, bias, module)
-    if isinstance(module, nn.ConvTranspose2d):
-        return ConvTranspose2dLayer(name, module.weight, bias, module)
-    return LinearLayer(name, module.weight, bias)
+_KINDS: dict[type[nn.Module], Callable[[str, Any, Tensor, Tensor | None], Layer]] = {
+    nn.Linear: lambda name, module, weight, bias: LinearLayer(name, weight, bias),
+    nn.Conv2d: lambda name, module, weight, bias: Conv2dLayer(name, weight, bias, module),
+    nn.ConvTranspose2d: lambda name, module, weight, bias: ConvTranspose2dLayer(name, weight, bias, module),
+}
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a model has of layers that a Fisher block is known of.
+
+    Attributes:
+        layers: in the order of the modules.
+        without: of the trained parameters outside the layers, by name, why.
+    """
+
+    layers: dict[nn.Module, Layer]
+    without: dict[str, str]
+
+    @staticmethod
+    def known() -> str:
+        """The types of modules that may be layers."""
+        return ", ".join(kind.__name__ for kind in _KINDS)
+
+
+def survey(model: nn.Module, parameters: Iterable[nn.Parameter] | None = None) -> Survey:
+    """Find the layers of a model that have a Fisher block, and say why the other parameters have none.
+
+    A layer is a module that computes what torch's own of its type does, from a weight that it alone holds.
+
+    Args:
+        parameters: only these are trained; all of the model's by default.
+
+    Raises:
+        ValueError: a layer does not know its shape yet.
+    """
+    allowed = {id(p) for p in (model.parameters() if parameters is None else parameters) if p.requires_grad}
+    owners = _owners(model)
+    layers: dict[nn.Module, Layer] = {}
+    without: dict[str, str] = {}
+    for path, module in model.named_modules():
+        trained = {name: p for name, p in module.named_parameters(recurse=False) if id(p) in allowed}
+        if not trained:
+            continue
+        reason = _obstacle(path, module, trained, owners)
+        if reason is None:
+            layers[module] = _kind(module)(path, module, module.weight, trained.get("bias"))
+        else:
+            for name in trained:
+                without.setdefault(f"{path}.{name}" if path else name, reason)
+    return Survey(layers, without)
 
 
 def find_layers(model: nn.Module, parameters: Iterable[nn.Parameter] | None = None) -> dict[nn.Module, Layer]:
-    """The layers of ``model`` that have a curvature of their own, in the order of its modules.
+    """The layers of :func:`survey`, with the same arguments and errors."""
+    return survey(model, parameters).layers
 
-    Args:
-        parameters: only layers whose weight is among them; all trained ones by default.
 
-    Raises:
-        ValueError: two layers share a weight.
-    """
-    allowed = {id(p) for p in (model.parameters() if parameters is None else parameters) if p.requires_grad}
-    layers: dict[nn.Module, Layer] = {}
-    owners: dict[int, str] = {}
-    for name, module in model.named_modules():
-        layer = _layer(name, module, allowed)
-        if layer is None:
-            continue
-        if id(layer.weight) in owners:
-            raise ValueError(
-                f"layers {owners[id(layer.weight)]!r} and {name!r} share a weight, which has no Fisher block of one"
-                " layer; untie them or call one layer twice"
-            )
-        owners[id(layer.weight)] = name
-        layers[module] = layer
-    return layers
+def _base(module: nn.Module) -> type[nn.Module] | None:
+    return next((base for base in _KINDS if isinstance(module, base)), None)
+
+
+def _kind(module: nn.Module) -> Callable[[str, Any, Tensor, Tensor | None], Layer]:
+    base = _base(module)
+    assert base is not None
+    return _KINDS[base]
+
+
+def _owners(model: nn.Module) -> dict[int, list[str]]:
+    """The names that each parameter has in the model."""
+    owners: dict[int, list[str]] = {}
+    for path, module in model.named_modules():
+        for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
+            owners.setdefault(id(parameter), []).append(f"{path}.{name}" if path else name)
+    return owners
+
+
+def _obstacle(
+    path: str, module: nn.Module, trained: Mapping[str, nn.Parameter], owners: Mapping[int, list[str]]
+) -> str | None:
+    """Why the Fisher block of a module's parameters is not known; None if it is."""
+    base = _base(module)
+    if isinstance(module, ParametrizationList):
+        return "it parametrises the weight of a layer"
+    if base is None:
+        return f"{type(module).__name__} is none of {Survey.known()}"
+    weight = dict(module.named_parameters(recurse=False)).get("weight")
+    if weight is None:
+        return "the weight of its layer is computed from other parameters"
+    if is_lazy(weight):
+        raise ValueError(f"layer {path!r} is lazy and has no shape yet: call the model once, then make the optimizer")
+    for method in ("forward", "_conv_forward"):
+        if getattr(type(module), method, None) is not getattr(base, method, None) or method in vars(module):
+            return f"{type(module).__name__} has a {method} of its own"
+    if "weight" not in trained:
+        return "the weight of its layer is not trained"
+    for parameter in trained.values():
+        others = [name for name in owners[id(parameter)] if name.rpartition(".")[0] != path]
+        if others:
+            return f"it is shared with {', '.join(others)}"
+    return None

@@ -115,6 +115,7 @@ class TwoLevelCurvature(Curvature):
 
     def accumulate(self, blocks: Mapping[Layer, FisherBlock]) -> None:
         refuse_workers("a two-level correction")
+        self.layers.update({layer.name: layer for layer in blocks})
         self.fine.accumulate(blocks)
         self._waiting = Jacobian(blocks)
 

@@ -49,11 +49,12 @@ def _natural_gradient(
             are those of the sum of all losses, and what is called exact is exact for them.
         curvature_interval: steps between batches of which the Fisher matrix is taken, or once.
         curvature_fraction: the part of the batch that the curvature sees (a quarter in the published runs).
-        defer_gradients: leave the weights' gradients unformed where the Fisher matrix is taken on the same batch; the
+        defer_gradients: let a loop in which nobody looks at gradients between backward and step, such as that of train
+            and compare, leave the weights' gradients unformed where the Fisher matrix is taken on the same batch; the
             step is the same and costs a third of a step of SGD less.
         seed: of the sampled targets; none takes one that follows from the run's.
     """
-    return NaturalGradient(
+    optimizer = NaturalGradient(
         model,
         task.likelihood,
         partial(curvature, damping=damping, empirical=fisher == "empirical", **(options or {})),
@@ -65,9 +66,10 @@ def _natural_gradient(
         curvature_interval=curvature_interval,
         inverse_interval=curvature_interval,
         curvature_fraction=curvature_fraction,
-        defer_gradients=defer_gradients,
         seed=seed,
     )
+    optimizer.can_defer = defer_gradients
+    return optimizer
 
 
 @shares_parameters(_natural_gradient)

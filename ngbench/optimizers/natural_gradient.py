@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, cast, overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import increment_version
-from torch.optim import Optimizer
-from torch.optim.sgd import sgd
 
-from ngbench.curvature.bounds import Fraction, Interval, NonNegative, Positive, PositiveShare, Seed, check, checked
+from ngbench.curvature.bounds import Fraction, Interval, NonNegative, Positive, PositiveShare, Seed, checked
 from ngbench.curvature.capture import Capture, FisherKind
 from ngbench.curvature.curvatures import Curvature
 from ngbench.curvature.deferred import DeferredGradient
 from ngbench.curvature.exact import refuse_workers
-from ngbench.curvature.layers import Layer, find_layers
+from ngbench.curvature.layers import Layer
 from ngbench.curvature.likelihoods import Likelihood
 from ngbench.curvature.precision import statistics_dtype
 from ngbench.measurement.phases import PhaseContext, no_phase
 from ngbench.optimizers import states
+from ngbench.optimizers.coverage import Coverage
+from ngbench.optimizers.groups import SHARED, SharedGroups
 from ngbench.optimizers.kernels import fused_sgd_is_right
+from ngbench.optimizers.scaling import forget_scale, undo_scale
 
 __all__ = ["NaturalGradient"]
 
 
-class NaturalGradient(Optimizer):
+class NaturalGradient(SharedGroups):
     """Natural-gradient descent with momentum, on top of any :class:`~ngbench.curvature.curvatures.Curvature`.
 
     It is used like any optimizer::
@@ -37,14 +38,21 @@ class NaturalGradient(Optimizer):
             likelihood.loss(model(inputs), targets).backward()
             optimizer.step()
 
-    When a curvature estimate is due, hooks on ``model`` record that forward pass and, unless the Fisher matrix is
+    When a curvature estimate is due, hooks on ``model`` record its forward passes and, unless the Fisher matrix is
     empirical, run a second backward pass for the derivatives at the layers' outputs. So ``model`` itself must be
-    called, with gradients enabled, and must return the one tensor that ``likelihood`` takes. Several forward passes
-    before a ``step`` (gradient accumulation) add up in the gradient as usual; the curvature is estimated on the first.
+    called, in training mode and with gradients, and must return the one tensor that ``likelihood`` takes. The curvature
+    is estimated on the first forward pass whose backward pass added to the gradient; several before a ``step``
+    (gradient accumulation) add up in the gradient as usual. What ``zero_grad`` drops counts nowhere, and a step that
+    raises leaves parameters, averages and state as they were.
+
+    Layers are found again before each estimate: one that is unfrozen or added later has a curvature from then on. A
+    copy of the model has no part in the optimizer. The optimizer itself cannot be copied or pickled: make another one,
+    and load :meth:`state_dict`.
 
     A step with learning rate α, momentum β and weight decay η moves the parameters by ``−α v``, where
-    ``v ← β v + (ν F̂⁻¹∇h + η θ)``. Parameters outside the layers that the curvature knows (batch norm, embeddings)
-    take their plain gradient. ``ν = min(1, √(c / Σ_i |⟨F̂⁻¹∇h, ∇h⟩_i|))`` is the KL clipping of 3.E, the sum running
+    ``v ← β v + (ν F̂⁻¹∇h + η θ)``. Parameters without a curvature (batch norm, embeddings, layers that were not called)
+    take their plain gradient, and are named once: in a warning, in :attr:`without_curvature` and in
+    :meth:`diagnostics`. ``ν = min(1, √(c / Σ_i |⟨F̂⁻¹∇h, ∇h⟩_i|))`` is the KL clipping of 3.E, the sum running
     over the layers. Weight decay is not preconditioned (the first of the two readings in Zhang et al., *Three
     mechanisms of weight decay regularization*, 2019, would add it to ∇h).
 
@@ -68,7 +76,7 @@ class NaturalGradient(Optimizer):
         inverse_interval: T₂, steps between inversions, or ``"once"``.
         curvature_fraction: the part of the batch that the curvature sees, in (0, 1].
         gradient_scale: what the loss is multiplied with before ``backward``; see
-            :class:`~ngbench.curvature.capture.Capture`.
+            :class:`~ngbench.curvature.capture.Capture`. The scale of a ``torch.amp.GradScaler`` is found without it.
         defer_gradients: whether to leave the gradients of the layers' weights unformed where the curvature is estimated
             on the same batch: ``backward`` then takes a third less, and the curvature makes its step from what it
             recorded. The step is the same. What stands between ``backward`` and ``step`` finds no ``grad`` of these
@@ -81,10 +89,15 @@ class NaturalGradient(Optimizer):
     Attributes:
         phase: names the phases of a step for whoever measures them.
         refreshed: whether the last step estimated or inverted the curvature.
+        curvature: the curvature.
+        can_defer: whether a loop in which nobody looks at gradients between ``backward`` and ``step`` may set
+            :attr:`defer_gradients`; for whoever runs the loop to ask.
 
     Raises:
         ValueError: an argument is out of range, or the model has no layer that the curvature knows.
     """
+
+    _detached = False
 
     @checked
     def __init__(
@@ -108,25 +121,24 @@ class NaturalGradient(Optimizer):
     ) -> None:
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
         super().__init__(model.parameters() if params is None else params, defaults)
-        trained = [parameter for group in self.param_groups for parameter in group["params"]]
-        for parameter in trained:
+        for parameter in self._trained():
             # Asked before the first step, so that the question is no part of what a step costs.
             fused_sgd_is_right(parameter.device.type, parameter.dtype)
-        found = find_layers(model, trained)
-        if not found:
-            raise ValueError(f"{type(model).__name__} has no trained layer that a natural gradient knows")
-        self.layers = list(found.values())
+        self._coverage = Coverage(model)
+        layers = self._coverage.find(self._trained())
         intervals = {"curvature_interval": curvature_interval, "inverse_interval": inverse_interval}
         self._share({"kl_clip": kl_clip, **intervals})
-        self.curvature = curvature(found)
+        self.curvature = curvature(layers)
         # Whoever reads an optimizer by its ``state`` finds one, and makes none by a step of its own.
-        self.state.update({parameter: {} for parameter in trained})
+        self.state.update({parameter: {} for parameter in self._trained()})
         self.refreshed = False
+        self.can_defer = False
+        self._empirical = fisher == "empirical"
         self._phase: PhaseContext = no_phase
         self._steps = 0
         self._capture = Capture(
             model,
-            found,
+            layers,
             likelihood,
             fisher=fisher,
             fraction=curvature_fraction,
@@ -134,7 +146,38 @@ class NaturalGradient(Optimizer):
             defer=defer_gradients and kl_clip is None,
             seed=int(torch.randint(2**62, ())) if seed is None else seed,
         )
+        self._capture.before_recording = weakref.WeakMethod(self._find_new_layers)
         self._capture.due = True
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers with a Fisher block, in the order of the model's modules."""
+        return list(self._capture.layers.values())
+
+    @property
+    def without_curvature(self) -> dict[str, str]:
+        """The parameters that the last step moved along their plain gradient, by name, and why."""
+        return dict(self._coverage.without)
+
+    @property
+    def defer_gradients(self) -> bool:
+        """See the argument; it may be set between two steps."""
+        return self._capture.defer
+
+    @defer_gradients.setter
+    def defer_gradients(self, defer: bool) -> None:
+        self._capture.defer = defer and self.kl_clip is None
+
+    def detach(self) -> None:
+        """Take all hooks off the model, for tools that cannot do with them; no step can be made after it."""
+        self._capture.remove()
+        self._detached = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        raise TypeError(
+            f"a {type(self).__name__} cannot be copied or pickled, since it is tied to its model: make another one of"
+            " the copy of the model, and load state_dict()"
+        )
 
     @property
     def phase(self) -> PhaseContext:
@@ -155,63 +198,18 @@ class NaturalGradient(Optimizer):
         self._curvature = curvature
         self._share(curvature.hyperparameters())
 
-    @property
-    def kl_clip(self) -> float | None:
-        """c of the KL clipping, as the parameter groups have it."""
-        return cast("float | None", self._shared("kl_clip"))
-
-    @property
-    def curvature_interval(self) -> Interval:
-        """T₁, as the parameter groups have it."""
-        return cast("Interval", self._shared("curvature_interval"))
-
-    @property
-    def inverse_interval(self) -> Interval:
-        """T₂, as the parameter groups have it."""
-        return cast("Interval", self._shared("inverse_interval"))
-
-    def _share(self, values: Mapping[str, Any]) -> None:
-        """Put hyper-parameters of the whole optimizer into every group that has no value of its own."""
-        self.defaults.update(values)
-        for group in self.param_groups:
-            for name, value in values.items():
-                group.setdefault(name, value)
-
-    def _shared(self, name: str) -> Any:
-        value, *others = [group[name] for group in self.param_groups]
-        if any(other != value for other in others):
-            shown = ", ".join(str(one) for one in (value, *others))
-            raise ValueError(f"{name} differs between parameter groups ({shown}), it must be the same in all of them")
-        if name in _SHARED:
-            check(name, value, _SHARED[name])
-        return value
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """As for any optimizer; what all groups share is by default what the first one has.
-
-        Raises:
-            ValueError: a hyper-parameter of the group is out of range.
-        """
-        for name, annotation in _OF_A_GROUP.items():
-            if name in param_group:
-                check(name, param_group[name], annotation)
-        if self.param_groups:
-            first = self.param_groups[0]
-            shared = {key: first[key] for key in self.defaults if key not in _OF_A_GROUP and key in first}
-            param_group = {**shared, **param_group}
-        super().add_param_group(param_group)
-
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """As for any optimizer; deferred gradients are dropped."""
+        """As for any optimizer; what was recorded for the gradients that are dropped is dropped too."""
         # An interval may have changed since the last step.
         self._capture.due = _is_due(self._steps, self.curvature_interval)
-        self._capture.drop_gradients()
+        self._capture.forget()
         super().zero_grad(set_to_none)
 
     @torch.no_grad()
     def form_gradients(self) -> None:
         """Add the gradients that ``backward`` left unformed to ``grad``, where there are any."""
-        self._form(self._capture.take_gradients())
+        for deferred in self._capture.take_gradients():
+            self._form(deferred)
 
     def _form(self, deferred: Mapping[Layer, DeferredGradient]) -> None:
         for layer, gradient in deferred.items():
@@ -233,16 +231,22 @@ class NaturalGradient(Optimizer):
             closure: re-evaluates the model and returns the loss, as for any optimizer.
 
         Raises:
-            RuntimeError: there is no curvature yet, because the model was not called with gradients enabled.
+            RuntimeError: there is no curvature yet, because no forward pass counted; what was recorded was overwritten;
+                a gradient scaler left no way to know the scale of the loss; or the hooks were taken off.
             FloatingPointError: the curvature contains NaN or infinite values.
             ArithmeticError: the damped curvature is not positive definite in its precision.
             ValueError: a hyper-parameter in the parameter groups is out of range.
         """
         loss = None
+        if self._detached:
+            raise RuntimeError("the hooks of this optimizer were taken off the model by detach(): make another one")
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         directions = self._natural_gradients()
+        if directions is None:
+            return loss
+        self._note_coverage(directions)
         with self._phase("update"):
             self._update(directions)
         self._advance()
@@ -265,45 +269,78 @@ class NaturalGradient(Optimizer):
         Raises:
             RuntimeError, FloatingPointError, ArithmeticError, ValueError: as for :meth:`step`.
         """
-        for parameter, direction in self._natural_gradients().items():
+        directions = self._natural_gradients() or {}
+        self._note_coverage(directions)
+        for parameter, direction in directions.items():
             if parameter.grad is None:
                 parameter.grad = direction.contiguous()
             else:
                 parameter.grad.copy_(direction)
         self._advance()
 
-    def _natural_gradients(self) -> dict[Tensor, Tensor]:
-        """F̂⁻¹∇h of each parameter of a layer, after what is due of the curvature."""
+    def _natural_gradients(self) -> dict[Tensor, Tensor] | None:
+        """F̂⁻¹∇h of each parameter of a layer, after what is due of the curvature; all or nothing.
+
+        Returns:
+            None where a gradient scaler found gradients that are not finite, so that there must be no step.
+        """
         # All of them before anything is taken or changed.
-        settings = {name: self._shared(name) for name in (*_SHARED, *self.curvature.hyperparameters())}
+        settings = {name: self._shared(name) for name in (*SHARED, *self.curvature.hyperparameters())}
+        curvature, taken = self.curvature.held(), self._capture.taken
+        try:
+            if undo_scale(self, self._capture, empirical=self._empirical):
+                self._capture.forget()
+                return None
+            return self._find_directions(settings)
+        except Exception:
+            self.curvature.put_back(curvature)
+            self._capture.taken = taken
+            forget_scale(self)
+            raise
+
+    def _find_directions(self, settings: Mapping[str, Any]) -> dict[Tensor, Tensor]:
         inverse_due = _is_due(self._steps, settings["inverse_interval"])
         if inverse_due:
             self.curvature.set_hyperparameters({name: settings[name] for name in self.curvature.hyperparameters()})
         deferred = self._capture.take_gradients()
         formed = (parameter.grad is not None for layer in self.layers for parameter in layer.parameters)
-        if deferred and (settings["kl_clip"] is not None or any(formed)):
+        if deferred and (len(deferred) > 1 or settings["kl_clip"] is not None or any(formed)):
             # Of a sum of several gradients, not all of which were deferred, only the sum is of use.
-            self._form(deferred)
-            deferred = {}
+            for gradients in deferred:
+                self._form(gradients)
+            deferred = []
         self._estimate(inverse_due)
         with self._phase("precondition"):
-            return self._directions_deferred(deferred) if deferred else self._directions()
+            return self._directions_deferred(deferred[0]) if deferred else self._directions()
 
     def _advance(self) -> None:
         self._steps += 1
         self._capture.due = _is_due(self._steps, self.curvature_interval)
 
     def _estimate(self, inverse_due: bool) -> None:
+        why = "" if self._steps else self._capture.explain()
         blocks = self._capture.take()
         if blocks:
             with self._phase("accumulate"):
                 self.curvature.accumulate(blocks)
-        elif self._steps == 0:
-            raise RuntimeError("no curvature yet: call the model itself, with gradients enabled, before step()")
+        elif why:
+            raise RuntimeError(f"no curvature yet: {why}")
         if inverse_due:
             with self._phase("refresh"):
                 self.curvature.refresh()
         self.refreshed = bool(blocks) or inverse_due
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        # What torch.amp.GradScaler asks before it hands over its scale with the step, instead of dividing by it.
+        return self._empirical or self._capture.defer
+
+    def _find_new_layers(self) -> None:
+        self._capture.add(self._coverage.find_new(self._trained(), self._capture.layers))
+
+    def _note_coverage(self, directions: Mapping[Tensor, Tensor]) -> None:
+        plain = [p for p in self._trained() if p.grad is not None and p not in directions]
+        self._coverage.note(plain, self._capture.layers.values(), self._capture.unseen)
 
     def _directions(self) -> dict[Tensor, Tensor]:
         # Curvature is held in at least float32, whatever the type of the weights.
@@ -340,43 +377,6 @@ class NaturalGradient(Optimizer):
         self._form({layer: gradient for layer, gradient in deferred.items() if layer not in natural})
         return directions
 
-    def _update(self, directions: Mapping[Tensor, Tensor]) -> None:
-        for group in self.param_groups:
-            found = [
-                (parameter, move)
-                for parameter in group["params"]
-                if (move := directions.get(parameter, parameter.grad)) is not None
-            ]
-            if not found:
-                continue
-            parameters = [parameter for parameter, _ in found]
-            moves = [move for _, move in found]
-            # The fused kernel has the least memory traffic, and takes all tensors for contiguous.
-            fused = all(t.is_contiguous() and fused_sgd_is_right(t.device.type, t.dtype) for t in (*parameters, *moves))
-            sgd(
-                parameters,
-                moves,
-                self._momentum_buffers(parameters, group["momentum"]),
-                fused=fused,
-                foreach=not fused,
-                weight_decay=group["weight_decay"],
-                momentum=group["momentum"],
-                lr=group["lr"],
-                dampening=0.0,
-                nesterov=False,
-                maximize=False,
-            )
-            # The fused kernel does not tell autograd that it wrote to them.
-            increment_version(parameters)
-
-    def _momentum_buffers(self, parameters: list[Tensor], momentum: float) -> list[Tensor | None]:
-        if not momentum:
-            return [None] * len(parameters)
-        for parameter in parameters:
-            if "momentum_buffer" not in self.state[parameter]:
-                self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-        return [self.state[parameter]["momentum_buffer"] for parameter in parameters]
-
     def layer_shapes(self) -> list[dict[str, Any]]:
         """``name``, ``d_in``, ``d_out`` and, once known, ``positions`` of each layer, as a record holds them."""
         positions: Mapping[str, int] = getattr(self.curvature, "positions", {})
@@ -391,8 +391,12 @@ class NaturalGradient(Optimizer):
         ]
 
     def diagnostics(self) -> dict[str, float]:
-        """Numbers about the last step that belong in a record."""
-        return self.curvature.diagnostics()
+        """Numbers about the last step that belong in a record.
+
+        Those of the curvature, and ``without_curvature/NAME`` = 1 of a parameter that took its plain gradient for the
+        first time.
+        """
+        return {**self.curvature.diagnostics(), **{f"without_curvature/{n}": 1.0 for n in self._coverage.fresh}}
 
     def state_dict(self) -> dict[str, Any]:
         """As for any optimizer; the curvature's state is with that of the first layer's weight."""
@@ -424,7 +428,7 @@ class NaturalGradient(Optimizer):
             self.curvature.load_state_dict(states.in_types_of(self.layers, own))
         except (AttributeError, LookupError, TypeError, RuntimeError, ValueError) as error:
             raise ValueError(f"the state of the curvature does not fit: {type(error).__name__}: {error}") from error
-        self._capture.load_state_dict(own["capture"], self.layers[0].weight.device)
+        self._capture.load_state_dict(own["capture"])
         super().load_state_dict(plain)
         self._steps = own["steps"]
         self._capture.due = _is_due(self._steps, self.curvature_interval)
@@ -432,11 +436,6 @@ class NaturalGradient(Optimizer):
     def _position_of_state(self) -> int:
         parameters = [parameter for group in self.param_groups for parameter in group["params"]]
         return next(i for i, parameter in enumerate(parameters) if parameter is self.layers[0].weight)
-
-
-# Hyper-parameters that each group may have for itself, and those of the whole optimizer.
-_OF_A_GROUP = {"lr": NonNegative, "momentum": Fraction, "weight_decay": NonNegative}
-_SHARED = {"kl_clip": Positive | None, "curvature_interval": Interval, "inverse_interval": Interval}
 
 
 def _is_due(step: int, interval: Interval) -> bool:

@@ -86,7 +86,7 @@ class AdversarialStep:
     Phases are recorded under the player's name. The critic's penalty, its double backward included, is the phase
     ``critic/penalty``; making the generated images that the critic learns from is ``critic/generate``. An
     optimizer with the attribute ``phase`` reports its own phases, another is timed under ``step``; one that has
-    the attribute ``refreshed`` makes the iteration a refresh step.
+    the attribute ``refreshed`` makes the iteration a refresh step; one whose ``can_defer`` is true is told to.
 
     Args:
         players: the networks.
@@ -118,6 +118,8 @@ class AdversarialStep:
         self._update_phase: dict[Player, str | None] = {}
         for player in PLAYERS:
             self._update_phase[player] = phase_name(player, "step")
+            if getattr(optimizers[player], "can_defer", False):
+                optimizers[player].defer_gradients = True  # type: ignore[attr-defined]
             if hasattr(optimizers[player], "phase"):
                 optimizers[player].phase = _PlayersPhase(recorder, player)  # type: ignore[attr-defined]
                 self._update_phase[player] = None

@@ -17,7 +17,8 @@ class TrainingStep:
     """Zero the gradient, forward, loss, backward, step, on one batch.
 
     An optimizer that has the attribute ``phase`` gets the recorder there and reports its own phases; another
-    is timed as a whole under the name ``step``. One that has the attribute ``refreshed`` labels its steps.
+    is timed as a whole under the name ``step``. One that has the attribute ``refreshed`` labels its steps. One whose
+    ``can_defer`` is true is told to, for nobody looks at gradients here.
 
     Args:
         problem: gives the likelihood and the augmentation.
@@ -55,6 +56,8 @@ class TrainingStep:
         self._keeps_outputs = keep_outputs
         self.batch: tuple[Tensor, Tensor] | None = None
         self.outputs: Tensor | None = None
+        if getattr(optimizer, "can_defer", False):
+            optimizer.defer_gradients = True  # type: ignore[attr-defined]
         if hasattr(optimizer, "phase"):
             optimizer.phase = recorder
             self._update_phase = None

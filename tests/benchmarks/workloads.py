@@ -135,6 +135,8 @@ class Arm:
         self._seconds: dict[str, float] = defaultdict(float)
         self._flops: dict[str, int] = defaultdict(int)
         self._counter: OperationCounter | None = None
+        if getattr(self._optimizer, "can_defer", False):
+            self._optimizer.defer_gradients = True
         if hasattr(self._optimizer, "phase"):
             self._optimizer.phase = self._phase
 

@@ -118,7 +118,7 @@ def test_deleting_the_optimizer_removes_its_hooks_and_frees_what_it_recorded(fis
         optimizer.step()
     # A batch that was recorded and not taken.
     LIKELIHOOD.loss(model(_images()), _labels()).backward()
-    inputs = weakref.ref(optimizer._capture._visits[0].inputs)
+    inputs = weakref.ref(optimizer._capture._reached[0].visits[0].inputs)
     capture, gone = weakref.ref(optimizer._capture), weakref.ref(optimizer)
     assert all(m._forward_hooks for m in (model, model[0], model[3], model[6]))
     del optimizer
@@ -134,7 +134,7 @@ def test_a_step_leaves_nothing_of_its_graph_behind(fisher):
     model = _vgg()
     optimizer = _optimizer(model, fisher=fisher)
     LIKELIHOOD.loss(model(_images()), _labels()).backward()
-    kept = [weakref.ref(visit) for visit in optimizer._capture._visits]
+    kept = [weakref.ref(visit) for visit in optimizer._capture._reached[0].visits]
     optimizer.step()
     optimizer.zero_grad()
     gc.collect()
@@ -151,7 +151,7 @@ def test_nothing_is_recorded_without_gradients_and_the_next_pass_with_them_is():
     with torch.inference_mode():
         model(inputs)
     assert capture.take() == {}
-    model(inputs)
+    model(inputs).sum().backward()
     assert set(_by_name(capture)) == {"0", "3", "6"}
 
 

@@ -195,10 +195,3 @@ def test_positions_of_a_linear_layer_share_its_weight():
     positions = torch.cat([inputs, torch.ones(6, 7, 1)], 2)
     _close(a, torch.einsum("bti,btj->ij", positions, positions) / 6)
     _close(g, torch.einsum("bti,btj->ij", block.derivatives, block.derivatives) / (6 * 7))
-
-
-def test_tied_weights_are_refused():
-    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
-    model[1].weight = model[0].weight
-    with pytest.raises(ValueError, match="layers '0' and '1' share a weight"):
-        find_layers(model)

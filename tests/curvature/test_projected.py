@@ -168,10 +168,7 @@ def test_a_running_average_is_projected_while_its_rank_is_low(seed, examples, te
         average, projected = None, []
         for batch in range(8):
             new = _total((examples, 20), terms, 0.1, seed=seed + batch, shape=(D_IN, 20))
-            if average is None:
-                average = new
-            else:
-                average.average_(new, decay)
+            average = new if average is None else average.averaged(new, decay)
             inverse = invert(average, Damping(0.1, kind))
             projected.append(_is_projected(inverse))
             expected = _dense(patch, average, Damping(0.1, kind))

@@ -1,0 +1,112 @@
+"""Which trained parameters have a curvature, and which go without: said once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from torch import Tensor, nn
+
+from ngbench.curvature.layers import Layer, Survey, survey
+
+__all__ = ["Coverage", "CurvatureWarning"]
+
+_MOST_NAMES = 8
+
+
+class CurvatureWarning(UserWarning):
+    """Trained parameters take their plain gradient."""
+
+
+class Coverage:
+    """The layers of a model, and the parameters that a natural gradient moves along their plain gradient.
+
+    Args:
+        model: the model.
+
+    Attributes:
+        without: parameters of the last step by name, and the reason of each.
+        fresh: the names among them that were not there in any step before.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.without: dict[str, str] = {}
+        self.fresh: list[str] = []
+        self._model = model
+        self._reasons: Mapping[str, str] = {}
+        self._surveyed: list[int] = []
+        self._told: set[str] = set()
+        self._last: list[int] | None = None
+
+    def find(self, trained: Sequence[nn.Parameter]) -> dict[nn.Module, Layer]:
+        """The layers of which a weight is among ``trained``.
+
+        Raises:
+            ValueError: there is none.
+        """
+        found = self.find_new(trained, {})
+        if not found:
+            reasons = "; ".join(f"{name}: {why}" for name, why in list(self._reasons.items())[:4])
+            raise ValueError(
+                f"{type(self._model).__name__} has no trained layer that a natural gradient knows, which are plain"
+                f" {Survey.known()}" + (f" ({reasons})" if reasons else "")
+            )
+        return found
+
+    def find_new(self, trained: Sequence[nn.Parameter], known: Mapping[nn.Module, Layer]) -> dict[nn.Module, Layer]:
+        """Layers that were unfrozen or added since the last call, or whose bias was."""
+        key = [id(parameter) for parameter in trained if parameter.requires_grad]
+        if key == self._surveyed:
+            return {}
+        found = survey(self._model, trained)
+        self._reasons, self._surveyed = found.without, key
+        return {module: layer for module, layer in found.layers.items() if not _covers(known.get(module), layer)}
+
+    def note(self, plain: Sequence[Tensor], layers: Iterable[Layer], unseen: Collection[Layer]) -> None:
+        """A step has moved ``plain`` along their gradients.
+
+        Args:
+            plain: parameters.
+            layers: the layers with a Fisher block.
+            unseen: those whose weights the model uses elsewhere too.
+        """
+        self.fresh = []
+        numbers = [id(parameter) for parameter in plain]
+        if numbers == self._last:
+            return
+        self._last = numbers
+        found = {number: f"a parameter of shape {tuple(p.shape)}" for number, p in zip(numbers, plain, strict=True)}
+        found |= {id(p): name for name, p in self._model.named_parameters() if id(p) in found}
+        why = {
+            id(parameter): "the model uses its weight in another way than by calling the layer too"
+            if layer in unseen
+            else "its layer was in no forward pass, with gradients, of which the curvature was estimated and inverted"
+            for layer in layers
+            for parameter in layer.parameters
+        }
+        for name, parameter in self._model.named_parameters(remove_duplicate=False):
+            if name in self._reasons:
+                why[id(parameter)] = self._reasons[name]
+                found[id(parameter)] = name if id(parameter) in found else ""
+        self.without = {
+            found[number]: why.get(number, "it is no parameter of the model's modules") for number in numbers
+        }
+        self.fresh = [name for name in self.without if name not in self._told]
+        if self.fresh:
+            self._told.update(self.fresh)
+            warnings.warn(self._sentence(), CurvatureWarning, stacklevel=6)
+
+    def _sentence(self) -> str:
+        by_reason: dict[str, list[str]] = {}
+        for name in self.fresh:
+            by_reason.setdefault(self.without[name], []).append(name)
+        parts = []
+        for reason, names in by_reason.items():
+            more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+            parts.append(f"{', '.join(names[:_MOST_NAMES])}{more} ({reason})")
+        return f"{len(self.fresh)} trained parameters take their plain gradient, without curvature: {'; '.join(parts)}"
+
+
+def _covers(known: Layer | None, found: Layer) -> bool:
+    """Whether a layer that is known has all of the parameters of the one that was found; it may have frozen ones."""
+    return known is not None and {id(p) for p in found.parameters} <= {id(p) for p in known.parameters}
