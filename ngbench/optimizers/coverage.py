@@ -27,6 +27,7 @@ class Coverage:
     Attributes:
         without: parameters of the last step by name, and the reason of each.
         fresh: the names among them that were not there in any step before.
+        named: those of all steps.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -35,7 +36,7 @@ class Coverage:
         self._model = model
         self._reasons: Mapping[str, str] = {}
         self._surveyed: list[int] = []
-        self._told: set[str] = set()
+        self.named: set[str] = set()
         self._last: list[int] | None = None
 
     def find(self, trained: Sequence[nn.Parameter]) -> dict[nn.Module, Layer]:
@@ -91,9 +92,9 @@ class Coverage:
         self.without = {
             found[number]: why.get(number, "it is no parameter of the model's modules") for number in numbers
         }
-        self.fresh = [name for name in self.without if name not in self._told]
+        self.fresh = [name for name in self.without if name not in self.named]
         if self.fresh:
-            self._told.update(self.fresh)
+            self.named.update(self.fresh)
             warnings.warn(self._sentence(), CurvatureWarning, stacklevel=6)
 
     def _sentence(self) -> str:

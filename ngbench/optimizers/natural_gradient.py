@@ -410,6 +410,7 @@ class NaturalGradient(SharedGroups):
             "layers": {layer.name: states.described(layer) for layer in self.layers},
             "curvature": self.curvature.state_dict(),
             "capture": self._capture.state_dict(),
+            "named": sorted(self._coverage.named),
         }
         return states.joined(super().state_dict(), self._position_of_state(), own)
 
@@ -431,6 +432,7 @@ class NaturalGradient(SharedGroups):
         self._capture.load_state_dict(own["capture"])
         super().load_state_dict(plain)
         self._steps = own["steps"]
+        self._coverage.named = set(own["named"])
         self._capture.due = _is_due(self._steps, self.curvature_interval)
 
     def _position_of_state(self) -> int:

@@ -99,7 +99,7 @@ def check_curvature(own: Mapping[str, Any], kind: str, layers: Sequence[Layer], 
     Raises:
         ValueError: it names what differs.
     """
-    names = ("version", "steps", "kind", "layers", "curvature", "capture")
+    names = ("version", "steps", "kind", "layers", "curvature", "capture", "named")
     if missing := [name for name in names if name not in own]:
         raise ValueError(f"the state of the curvature is damaged: it has no {missing[0]!r}")
     if own["version"] != VERSION:
@@ -110,6 +110,8 @@ def check_curvature(own: Mapping[str, Any], kind: str, layers: Sequence[Layer], 
         raise ValueError(f"the state is that of the curvature {own['kind']!r}, this optimizer has {kind!r}")
     if not isinstance(own["steps"], int) or own["steps"] < 0 or not isinstance(own["layers"], Mapping):
         raise ValueError("the state of the curvature is damaged: it counts no steps or names no layers")
+    if not isinstance(own["named"], list) or not all(isinstance(name, str) for name in own["named"]):
+        raise ValueError("the state of the curvature is damaged: it does not name what goes without")
     theirs, ours = own["layers"], {layer.name: described(layer) for layer in layers}
     for name in [*ours, *theirs]:
         if name not in theirs or name not in ours:

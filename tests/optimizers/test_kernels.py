@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ngbench.curvature.likelihoods import Categorical
-from ngbench.optimizers import kernels, natural_gradient
+from ngbench.optimizers import groups, kernels
 from ngbench.optimizers.kernels import fused_sgd_is_right
 from ngbench.optimizers.kronecker import kfac
 from ngbench.task import Task
@@ -53,7 +53,7 @@ def task_of(model: nn.Module) -> Task:
 def plant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Kernel], None]]:
     def put(kernel: Kernel) -> None:
         monkeypatch.setattr(kernels, "sgd", kernel)
-        monkeypatch.setattr(natural_gradient, "sgd", kernel)
+        monkeypatch.setattr(groups, "sgd", kernel)
         fused_sgd_is_right.cache_clear()
 
     yield put
