@@ -37,7 +37,11 @@ class Curvature(ABC):
 
     @abstractmethod
     def accumulate(self, blocks: Mapping[Layer, FisherBlock]) -> None:
-        """F̂: take in the statistics of a batch."""
+        """F̂: take in the statistics of a batch.
+
+        Raises:
+            FloatingPointError: they contain NaN or infinite values; nothing was taken in.
+        """
 
     @abstractmethod
     def refresh(self) -> None:

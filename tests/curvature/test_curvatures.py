@@ -201,9 +201,10 @@ def test_a_curvature_that_is_not_finite_is_an_error_that_names_the_layer():
         blocks, _ = run.batch()
         curvature = KroneckerCurvature(run.layers, approximation, damping=0.1)
         next(block for layer, block in blocks.items() if layer.name == "2").inputs[0, 0] = torch.nan
-        curvature.accumulate(blocks)
         with pytest.raises(FloatingPointError, match="layer '2' contains NaN or infinite values"):
-            curvature.refresh()
+            curvature.accumulate(blocks)
+        assert not curvature.factors
+        assert not curvature.starts
 
 
 def _opposite_signs(rank: int, directory: str) -> None:
