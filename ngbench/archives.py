@@ -11,6 +11,8 @@ from typing import Any, BinaryIO
 
 import torch
 
+from ngbench.reading import open_regular
+
 __all__ = ["load_archive", "save_archive"]
 
 
@@ -38,14 +40,16 @@ def load_archive(path: Path) -> Any:
         FileNotFoundError: there is no such file.
         Exception: whatever damaged bytes lead to, and what only code could restore.
     """
-    with zipfile.ZipFile(path) as archive:
-        # torch writes a CRC-32 of each part and does not look at it.
-        if (part := archive.testzip()) is not None:
-            raise ValueError(f"the checksum of {part} differs")
-    with warnings.catch_warnings():
-        # What torch would warn of in a damaged file is said by the caller.
-        warnings.simplefilter("ignore")
-        return torch.load(path, map_location="cpu", weights_only=True)
+    with open(open_regular(path), "rb") as file:
+        with zipfile.ZipFile(file) as archive:
+            # torch writes a CRC-32 of each part and does not look at it.
+            if (part := archive.testzip()) is not None:
+                raise ValueError(f"the checksum of {part} differs")
+        file.seek(0)
+        with warnings.catch_warnings():
+            # What torch would warn of in a damaged file is said by the caller.
+            warnings.simplefilter("ignore")
+            return torch.load(file, map_location="cpu", weights_only=True)
 
 
 class _Watched:

@@ -18,6 +18,7 @@ from ngbench.measurement.feature_network import inception_network
 from ngbench.reading import open_regular, read_whole
 from ngbench.results.documents import load_document
 from ngbench.results.sources import load_records
+from ngbench.training.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="has neither named pipes nor /dev/zero")
 
@@ -56,6 +57,7 @@ def _read_image(path: Path) -> None:
 
 READERS: dict[str, tuple[Callable[[Path], object], type[NgbenchError]]] = {
     "record": (load_document, RecordError),
+    "checkpoint": (load_checkpoint, RecordError),
     "settings": (load_yaml, ParameterError),
     "weights": (inception_network, DataError),
     "image": (_read_image, DataError),
