@@ -38,6 +38,7 @@ __all__ = [
     "reason",
     "replacing",
     "resolve",
+    "write_bytes",
     "write_text",
 ]
 
@@ -208,10 +209,13 @@ def write_text(text: str, destination: str | Path) -> None:
     """
     if str(destination) == STANDARD_OUTPUT:
         write_out(text)
-        return
-    path = Path(destination)
+    else:
+        write_bytes(text.encode("utf-8", errors="backslashreplace"), Path(destination))
+
+
+def write_bytes(content: bytes, path: Path) -> None:
+    """Write the file, whole or not at all; raises as :func:`write_text`."""
     check_destination(path)
-    content = text.encode("utf-8", errors="backslashreplace")
     try:
         if exists(path) and not is_file(path):
             # A device or a pipe is written to, not replaced.

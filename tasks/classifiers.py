@@ -22,6 +22,7 @@ from ngbench.data.image_folder import FolderImages, ImageFolders, list_images
 from ngbench.data.images import standardized
 from ngbench.data.svhn import svhn
 from ngbench.errors import DataError
+from ngbench.files import is_directory
 from ngbench.parameters import Range
 from ngbench.task import Data, DataSource, Task
 
@@ -93,7 +94,7 @@ def _image_folder(folder: Path, examples: int | Literal["all"], size: int) -> Da
         DownloadError: there is no such folder.
         DataError: it has not the layout, has more classes than the network has outputs, or too few images.
     """
-    if not folder.is_dir():
+    if not is_directory(folder):
         raise DownloadError(
             f"ImageNet is not at {str(folder)!r} and cannot be downloaded without an account; "
             "unpack it there as train/CLASS/NAME.jpg and val/CLASS/NAME.jpg, or name its place with folder=PATH"

@@ -95,13 +95,10 @@ def write_plugin(name: str, kind: plugin_kind.Kind, directory: Path) -> list[Pat
     }
     if files.exists(directory):
         raise OutputError(f"{str(directory)!r} exists already: give another --output")
-    try:
-        for target, template in targets.items():
-            path = directory / target
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(Template(template.read_text(encoding="utf-8")).substitute(names), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write to {str(directory)!r}: {error.strerror or error}") from error
+    for target, template in targets.items():
+        path = directory / target
+        files.make_directory(path.parent)
+        files.write_text(Template(template.read_text(encoding="utf-8")).substitute(names), path)
     return [directory / target for target in targets]
 
 

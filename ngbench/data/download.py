@@ -23,6 +23,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from ngbench import files
 from ngbench.errors import DataError, OutputError
 from ngbench.locks import PATIENCE, locked
+from ngbench.reading import open_regular
 
 __all__ = ["DownloadError", "RemoteFile", "checksum_matches", "download"]
 
@@ -82,7 +83,7 @@ def checksum_matches(path: Path, checksum: str) -> bool:
     """Whether the file has the checksum ``"ALGORITHM:HEX"``."""
     algorithm, _, expected = checksum.partition(":")
     digest = hashlib.new(algorithm, usedforsecurity=False)
-    with path.open("rb") as file:
+    with open(open_regular(path), "rb") as file:
         while block := file.read(CHUNK):
             digest.update(block)
     return digest.hexdigest() == expected

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ngbench.errors import DataError
+from ngbench.files import read_bytes
 
 __all__ = ["read_idx"]
 
@@ -31,14 +32,12 @@ def read_idx(path: Path) -> tuple[npt.NDArray[Any], str]:
     Raises:
         DataError: the file cannot be read, is truncated, or is no IDX file.
     """
+    content = read_bytes(path, error=DataError)
     try:
-        content = path.read_bytes()
         if content.startswith(_GZIP_MAGIC):
             content = gzip.decompress(content)
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise DataError(f"{str(path)!r} is truncated or corrupt; delete it and get it again") from None
-    except OSError as error:
-        raise DataError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
     return _parse(content, path), hashlib.sha256(content).hexdigest()
 
 

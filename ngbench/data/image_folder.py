@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ngbench.data.arrays import Bytes, spread
 from ngbench.errors import DataError
+from ngbench.files import is_directory
 from ngbench.reading import open_regular
 
 __all__ = ["FolderImages", "ImageFolders", "Listing", "list_images"]
@@ -91,7 +92,7 @@ def list_images(folder: Path) -> ImageFolders:
     digest = hashlib.sha256()
     try:
         for part in (TRAIN, VALIDATION):
-            if not (folder / part).is_dir():
+            if not is_directory(folder / part):
                 raise DataError(f"{str(folder)!r} has no folder {part!r}, it must hold {part}/CLASS/NAME.jpg")
             parts[part] = {name: _files(folder / part / name, digest) for name in _folders(folder / part)}
     except OSError as error:

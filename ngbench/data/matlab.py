@@ -12,6 +12,8 @@ import scipy.io
 
 from ngbench.data.arrays import Floats
 from ngbench.errors import DataError
+from ngbench.files import reason
+from ngbench.reading import open_regular
 
 __all__ = ["read_arrays", "read_matrices"]
 
@@ -24,10 +26,10 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]
             lacks one of the arrays.
     """
     try:
-        with path.open("rb") as file:
+        with open(open_regular(path), "rb") as file:
             contents = _load(file, names, path)
     except OSError as error:
-        raise DataError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
+        raise DataError(f"cannot read {str(path)!r}: {reason(path, error)}") from None
     return {name: _array(contents, name, path) for name in names}
 
 

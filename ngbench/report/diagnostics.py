@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ngbench.errors import OutputError
 from ngbench.escaping import figure as figure_text
 from ngbench.report.columns import Column
 from ngbench.report.figures import line_style, new_figure, save_figure
@@ -65,30 +64,24 @@ def draw_diagnostics(document: Document, directory: str | Path) -> list[Path]:
     """
     directory = Path(directory)
     written = []
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for name, title in _PANELS.items():
-            series = {label: runs[0].diagnostic(name) for label, runs in arms_of(document).items()}
-            if not any(series.values()):
-                continue
-            figure = new_figure(7.5, 4.4)
-            axes = figure.subplots()
-            for at, (label, points) in enumerate(series.items()):
-                if points:
-                    steps, values = zip(*points, strict=True)
-                    axes.plot(steps, values, label=figure_text(label), linewidth=1.2, **line_style(at))
-            if name == ENERGY_GAP:
-                axes.axhline(0, color="#444444", linewidth=0.8)
-                axes.set_yscale("symlog", linthresh=_threshold(series.values()))
-            axes.set_xlabel("update")
-            axes.set_ylabel(title)
-            axes.legend(frameon=False)
-            figure.supxlabel(
-                figure_text(describe_conditions(document)), x=0.01, ha="left", fontsize=7.5, color="#444444"
-            )
-            written.append(save_figure(figure, directory / f"{name}.png"))
-    except OSError as error:
-        raise OutputError(f"cannot write figures into {str(directory)!r}: {error.strerror or error}") from error
+    for name, title in _PANELS.items():
+        series = {label: runs[0].diagnostic(name) for label, runs in arms_of(document).items()}
+        if not any(series.values()):
+            continue
+        figure = new_figure(7.5, 4.4)
+        axes = figure.subplots()
+        for at, (label, points) in enumerate(series.items()):
+            if points:
+                steps, values = zip(*points, strict=True)
+                axes.plot(steps, values, label=figure_text(label), linewidth=1.2, **line_style(at))
+        if name == ENERGY_GAP:
+            axes.axhline(0, color="#444444", linewidth=0.8)
+            axes.set_yscale("symlog", linthresh=_threshold(series.values()))
+        axes.set_xlabel("update")
+        axes.set_ylabel(title)
+        axes.legend(frameon=False)
+        figure.supxlabel(figure_text(describe_conditions(document)), x=0.01, ha="left", fontsize=7.5, color="#444444")
+        written.append(save_figure(figure, directory / f"{name}.png"))
     return written
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ngbench.errors import OutputError
 from ngbench.escaping import figure as figure_text
+from ngbench.files import make_directory, write_bytes
 from ngbench.measurement.phases import PHASES
 from ngbench.report.columns import break_label
 from ngbench.report.heading import data_descriptions, describe_conditions
@@ -103,16 +104,12 @@ def draw_curves(document: Document, directory: str | Path, *, axes: Sequence[Axi
     arms = summarise(document)
     directory = Path(directory)
     written = []
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        if any(_points(run, "train") for run in document.runs):
-            for axis in axes:
-                figure = _draw_losses(document, arms, axis)
-                written.append(save_figure(figure, directory / f"loss_by_{axis}.png"))
-        if any(phase.seconds_per_step for arm in arms for phase in arm.phases):
-            written.append(save_figure(_draw_costs(document, arms), directory / "cost_by_phase.png"))
-    except OSError as error:
-        raise OutputError(f"cannot write figures into {str(directory)!r}: {error.strerror or error}") from error
+    if any(_points(run, "train") for run in document.runs):
+        for axis in axes:
+            figure = _draw_losses(document, arms, axis)
+            written.append(save_figure(figure, directory / f"loss_by_{axis}.png"))
+    if any(phase.seconds_per_step for arm in arms for phase in arm.phases):
+        written.append(save_figure(_draw_costs(document, arms), directory / "cost_by_phase.png"))
     return written
 
 
@@ -148,8 +145,15 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write the figure as PNG and return its path."""
-    figure.savefig(path, dpi=_DPI)
+    """Write the figure as PNG into its directory, which is made if it does not exist, and return its path.
+
+    Raises:
+        OutputError: the directory cannot be made, or the file cannot be written.
+    """
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=_DPI)
+    make_directory(path.parent)
+    write_bytes(content.getvalue(), path)
     return path
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from ngbench.adversarial_task import PLAYERS, Player
 from ngbench.arms import file_slug
-from ngbench.errors import OutputError
 from ngbench.escaping import figure as figure_text
 from ngbench.report.columns import break_label
 from ngbench.report.figures import Axis, draw_panels, line_style, new_figure, save_figure
@@ -50,23 +49,19 @@ def draw_gan(document: Document, directory: str | Path, origin: Path | None) -> 
     arms = summarise_gan(document)
     directory = Path(directory)
     written = []
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for metric in dict.fromkeys(record.metric for record in fid_records(document)):
-            if any(score_points(run) for run in document.runs):
-                for axis in _AXES:
-                    figure = _draw_scores(document, arms, metric, axis)
-                    written.append(save_figure(figure, directory / f"{file_slug(metric)}_by_{axis}.png"))
-        if any(run.history.epoch for run in document.runs):
-            written.append(save_figure(_draw_losses(document, arms), directory / "losses_by_step.png"))
-        if any(seconds is not None for one in arms for seconds in one.seconds.values()):
-            written.append(save_figure(_draw_costs(arms), directory / "cost_by_player.png"))
-        for run in document.runs:
-            if origin is not None and sample_paths(run):
-                name = f"samples_{file_slug(run.label)}-seed{run.seed}.png"
-                written.append(save_figure(_draw_samples(run, origin), directory / name))
-    except OSError as error:
-        raise OutputError(f"cannot write figures into {str(directory)!r}: {error.strerror or error}") from error
+    for metric in dict.fromkeys(record.metric for record in fid_records(document)):
+        if any(score_points(run) for run in document.runs):
+            for axis in _AXES:
+                figure = _draw_scores(document, arms, metric, axis)
+                written.append(save_figure(figure, directory / f"{file_slug(metric)}_by_{axis}.png"))
+    if any(run.history.epoch for run in document.runs):
+        written.append(save_figure(_draw_losses(document, arms), directory / "losses_by_step.png"))
+    if any(seconds is not None for one in arms for seconds in one.seconds.values()):
+        written.append(save_figure(_draw_costs(arms), directory / "cost_by_player.png"))
+    for run in document.runs:
+        if origin is not None and sample_paths(run):
+            name = f"samples_{file_slug(run.label)}-seed{run.seed}.png"
+            written.append(save_figure(_draw_samples(run, origin), directory / name))
     return written
 
 

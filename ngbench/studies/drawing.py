@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from ngbench.errors import OutputError
 from ngbench.escaping import figure as figure_text
 from ngbench.report.columns import break_label
 from ngbench.report.figures import line_style, new_figure, save_figure
@@ -94,10 +93,7 @@ def draw_study(study: Study, scale: ScaleName, ran: Sequence[Drawable], file: Pa
             frameon=False,
         )
     _caption(figure, study, scale)
-    try:
-        return save_figure(figure, file)
-    except OSError as error:
-        raise OutputError(f"cannot write the figure {str(file)!r}: {error.strerror or error}") from error
+    return save_figure(figure, file)
 
 
 def _caption(figure: Any, study: Study, scale: ScaleName) -> None:

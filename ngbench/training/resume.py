@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ngbench.errors import RecordError
+from ngbench.files import exists
 from ngbench.results.record import RunRecord
 from ngbench.results.store import Store, differences_of
 from ngbench.training.checkpoint import load_checkpoint
@@ -47,7 +48,7 @@ def _resumed(run: PlannedRun, store: Store, record: RunRecord | None) -> Planned
     config = replace(run.config, checkpoint=path)
     if record is not None and record.status in _OVER:
         return PlannedRun(config, record)
-    if not path.exists():
+    if not exists(path):
         if record is not None and record.history.epoch:
             raise RecordError(f"the checkpoint {str(path)!r} is missing; delete the run's record to start it again")
         return PlannedRun(config, run.record)

@@ -199,6 +199,7 @@ def test_every_option_refuses_every_bad_path_in_one_sentence(obstacles: Path) ->
         assert bad in err, (line, err)
 
 
+IMAGES = "train resnet50-imagenet -o sgd --set data=official"
 DEEPER: dict[str, tuple[dict[str, str], str, str]] = {
     "a locked directory among records": ({}, "report records --output page.html", "cannot list 'records/locked'"),
     "a directory that may not be listed": ({}, "report unlisted --output page.html", "cannot list 'unlisted'"),
@@ -214,13 +215,16 @@ DEEPER: dict[str, tuple[dict[str, str], str, str]] = {
     "a study that may not be read": ({}, "reproduce locked/mine.yaml", "cannot use 'locked/mine.yaml'"),
     "a study with a long name": ({}, "reproduce " + "x" * 300 + ".yaml", "File name too long"),
     "a study in a circle": ({}, "reproduce left/mine.yaml", "its links lead in a circle"),
+    "a folder of images": ({}, f"{IMAGES} --set folder={{here}}/locked/x", "/locked/x': Permission denied"),
+    "a folder of images in a circle": ({}, f"{IMAGES} --set folder={{here}}/left", "its links lead in a circle"),
+    "a locked folder of images": ({}, f"{IMAGES} --set folder={{here}}/locked", "Permission denied"),
     "a plugin with a long name": ({}, "new-plugin " + "x" * 300 + " --task", "File name too long"),
     "a plugin in a locked directory": ({}, "new-plugin mine --task --output locked/mine", "cannot use 'locked/mine'"),
 }
 
 
 def test_what_a_command_meets_deeper_down_is_one_sentence_too(obstacles: Path) -> None:
-    lines = [(environment, line.split()) for environment, line, _ in DEEPER.values()]
+    lines = [(environment, line.format(here=obstacles).split()) for environment, line, _ in DEEPER.values()]
     for case, answer in zip(DEEPER, answers_without_rights(obstacles, lines), strict=True):
         code, out, err = answer
         assert (code, out) == (2, ""), (case, answer)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -118,9 +119,16 @@ def test_bars_stack_to_the_mean_step(comparison):
     assert ends == pytest.approx([1e3 * arm.step.value for arm in arms])
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_figure_for_which_there_is_no_room_is_one_sentence(comparison, tmp_path):
+    (tmp_path / "loss_by_epoch.png").symlink_to("/dev/full")
+    with pytest.raises(OutputError, match=r"cannot write to '.*loss_by_epoch.png': No space left on device"):
+        draw_curves(comparison, tmp_path)
+
+
 def test_a_directory_that_cannot_be_made_is_one_sentence(comparison, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot write figures into"):
+    with pytest.raises(OutputError, match="cannot make the directory"):
         draw_curves(comparison, tmp_path / "file" / "figures")
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ngbench.errors import OutputError
 from ngbench.escaping import figure as figure_text
-from ngbench.report.figures import line_style, new_figure
+from ngbench.report.figures import line_style, new_figure, save_figure
 from ngbench.report.page.extras import FisherError
 
 if TYPE_CHECKING:
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_fisher_error"]
 
-_DPI = 150
 _MARKED = 20
 _DECADES = 1000
 
@@ -61,9 +59,4 @@ def draw_fisher_error(error: FisherError, title: str, path: Path) -> Path:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=min(5, max(1, len(labels))), frameon=False)
     figure.supxlabel(figure_text(title), x=0.01, ha="left", fontsize=7.5, color="#444444")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=_DPI)
-    except OSError as failure:
-        raise OutputError(f"cannot write the figure {str(path)!r}: {failure.strerror or failure}") from failure
-    return path
+    return save_figure(figure, path)

@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ngbench.arms import file_slug
-from ngbench.errors import OutputError
 from ngbench.escaping import markdown
+from ngbench.files import make_directory, write_bytes
 from ngbench.report.exports import format_markdown, format_table
 from ngbench.report.figures import draw_curves
 from ngbench.report.page.columns import (
@@ -100,11 +100,8 @@ def _samples(row: SampleRow, file: Path, directory: Path) -> str:
             lines.append(f"- epoch {sample.epoch}: there is no image {missing} below the directory of its record")
             continue
         path = directory / f"samples-{file_slug(row.label)}-seed{row.seed}-epoch{sample.epoch}.png"
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(sample.png)
-        except OSError as error:
-            raise OutputError(f"cannot write the figure {str(path)!r}: {error.strerror or error}") from error
+        make_directory(directory)
+        write_bytes(sample.png, path)
         lines.append(f"- epoch {sample.epoch}: {_link(file, path, f'samples after epoch {sample.epoch}')}")
     return "\n".join(lines)
 

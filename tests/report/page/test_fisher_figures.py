@@ -42,5 +42,5 @@ def test_errors_of_zero_stay_linear(drawn, fisher_error):
 
 def test_a_file_that_cannot_be_written_is_one_sentence(fisher_error, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="cannot write the figure"):
+    with pytest.raises(OutputError, match="cannot make the directory"):
         draw_fisher_error(FisherError.model_validate(fisher_error()), "", tmp_path / "file" / "error.png")

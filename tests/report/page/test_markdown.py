@@ -68,5 +68,5 @@ def test_fisher_errors_alone_are_a_section(write, render, make_document, fisher_
 def test_figures_that_cannot_be_written_are_one_sentence(write, render, make_document, fisher_error, tmp_path):
     write("records/a.json", make_document(), fisher_error=fisher_error())
     figures_directory(tmp_path / "my report.md").write_text("in the way")
-    with pytest.raises(OutputError, match="cannot write the figure"):
+    with pytest.raises(OutputError, match="cannot make the directory"):
         render()
