@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from ngbench.errors import ParameterError, PluginError
+from ngbench.errors import ParameterError, PluginError, one_line
 from ngbench.values import Alternative, Range, Refused, alternatives, first_match, format_value, is_plain
 
 __all__ = [
@@ -178,7 +178,7 @@ def _annotation(function: Callable[..., Any], parameter: inspect.Parameter, leni
             if not lenient:
                 raise PluginError(
                     f"{function.__qualname__}: the annotation {parameter.annotation!r} of parameter "
-                    f"{parameter.name!r} cannot be resolved ({error})"
+                    f"{parameter.name!r} cannot be resolved ({one_line(error)})"
                 ) from error
             annotation = parameter.empty
         if annotation is not parameter.empty and alternatives(annotation):

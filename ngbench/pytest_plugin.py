@@ -82,7 +82,7 @@ class NgbenchStep:
             The costs; see :class:`ngbench.training.step_costs.StepCosts`. What cannot be measured fails the test with
             one sentence.
         """
-        from ngbench.errors import NgbenchError
+        from ngbench.errors import NgbenchError, one_line
         from ngbench.training.plan import Request
 
         dry = bool(self._benchmark.disabled)
@@ -103,7 +103,7 @@ class NgbenchStep:
             )
             return self._measure(settings)
         except NgbenchError as error:
-            sentence = str(error)
+            sentence = one_line(error)
         # Not in the handler, or the error would be shown a second time as what came before.
         pytest.fail(sentence, pytrace=False)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -40,7 +42,7 @@ def check_plugin(
 
     from ngbench import conformance
     from ngbench.arms import parse_arms
-    from ngbench.cli.reporting import console_for_results
+    from ngbench.cli.reporting import console_for_results, do_each, raise_last
     from ngbench.errors import ParameterError
     from ngbench.escaping import terminal
     from ngbench.files import STANDARD_OUTPUT, check_destination, write_text
@@ -55,19 +57,34 @@ def check_plugin(
     asked = plugin_kind.chosen_kind(optimizer=optimizer, task=task, curvature=curvature)
     kinds: list[conformance.Kind] = [asked] if asked else conformance.kinds_of(arm.optimizer)
     console = console_for_results(on_stderr=export_json == STANDARD_OUTPUT)
-    reports = []
+    reports: list[conformance.Report] = []
+    problems: list[Exception] = []
+
+    def show(step: Callable[[], object]) -> None:
+        # What is shown as it comes is not worth the checks after it, nor the export.
+        if not problems:
+            try:
+                step()
+            except Exception as error:
+                problems.append(error)
+
+    def show_row(row: conformance.Row) -> None:
+        show(lambda: print_conformance_row(row, console=console))
+
+    def print_line(text: str, style: str = "") -> None:
+        console.print(Text(terminal(text), style=style), soft_wrap=True)
+
     for kind in kinds:
         if len(kinds) > 1:
-            console.print(Text(terminal(f"{arm.optimizer} as {kind}"), style="bold"))
+            show(partial(print_line, f"{arm.optimizer} as {kind}", "bold"))
         report = conformance.check_plugin_apart(
-            arm.optimizer,
-            kind,
-            arm.hyperparameters,
-            data_dir=data_dir,
-            told=lambda row: print_conformance_row(row, console=console),
+            arm.optimizer, kind, arm.hyperparameters, data_dir=data_dir, told=show_row
         )
-        console.print(Text(terminal(format_summary(report))), soft_wrap=True)
         reports.append(report)
+        show(lambda: print_line(format_summary(reports[-1])))
+    ending: list[Callable[[], object]] = [partial(raise_last, problems)]
     if export_json is not None:
-        write_text(format_conformance_json(reports), export_json)
+        destination = export_json
+        ending.insert(0, lambda: write_text(format_conformance_json(reports), destination))
+    do_each(*ending)
     raise typer.Exit(1 if any(report.failed for report in reports) else 0)

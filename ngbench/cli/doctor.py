@@ -138,8 +138,8 @@ def doctor(
             findings += _measure(plan, comparisons, allowed, None if quiet else messages)
     ending: list[Callable[[], object]] = []
     if export_json is not None:
-        text = findings_json(findings, describe_environment().model_dump())
-        ending.append(partial(write_text, text, export_json))
+        destination = export_json
+        ending.append(lambda: write_text(findings_json(findings, describe_environment().model_dump()), destination))
     if export_json != STANDARD_OUTPUT:
         ending.append(partial(print_findings, findings, console=console_for_results()))
     do_each(*ending)

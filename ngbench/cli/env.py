@@ -114,7 +114,7 @@ def _data(data_dir: Path | None) -> dict[str, Any]:
 def _plugins(group: str) -> list[dict[str, Any]]:
     """Every plugin, imported: what is wrong with it shows only then."""
     from ngbench import plugins
-    from ngbench.errors import PluginError
+    from ngbench.errors import PluginError, one_line
 
     load = plugins.optimizer if group == plugins.OPTIMIZERS else plugins.task_plugin
     found = []
@@ -123,6 +123,6 @@ def _plugins(group: str) -> list[dict[str, Any]]:
         try:
             load(row.name)
         except PluginError as error:
-            problem = str(error)
+            problem = one_line(error)
         found.append({"name": row.name, "distribution": f"{row.distribution} {row.version}", "problem": problem})
     return found

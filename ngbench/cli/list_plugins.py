@@ -81,12 +81,12 @@ def format_columns(rows: Sequence[Sequence[str]]) -> str:
 def describe_optimizer(row: PluginRow) -> dict[str, Any]:
     """The row with its hyper-parameters and, by task, the published values; or with what is wrong."""
     from ngbench import plugins
-    from ngbench.errors import PluginError
+    from ngbench.errors import PluginError, one_line
 
     try:
         plugin = plugins.optimizer(row.name)
     except PluginError as error:
-        return {**asdict(row), "problem": str(error)}
+        return {**asdict(row), "problem": one_line(error)}
     published: dict[str, dict[str, Any]] = {}
     problems: dict[str, str] = {}
     for task_row in plugins.rows(plugins.TASKS):
@@ -97,7 +97,7 @@ def describe_optimizer(row: PluginRow) -> dict[str, Any]:
                 for called, view in _views(task_row.name, task).items()
             }
         except PluginError as error:
-            problems[task_row.name] = str(error)
+            problems[task_row.name] = one_line(error)
             continue
         published |= {called: values for called, values in read.items() if values}
     described = {**asdict(row), "summary": row.summary or plugin.summary}
@@ -119,7 +119,7 @@ def describe_task(row: PluginRow) -> dict[str, Any]:
     """The row with the task's options, batch sizes, budget and published values; or with what is wrong."""
     from ngbench import plugins
     from ngbench.adversarial_task import AdversarialTask
-    from ngbench.errors import ParameterError, PluginError
+    from ngbench.errors import ParameterError, PluginError, one_line
 
     described: dict[str, Any] = asdict(row)
     try:
@@ -128,7 +128,7 @@ def describe_task(row: PluginRow) -> dict[str, Any]:
         described["parameters"] = [_describe_parameter(parameter) for parameter in plugin.parameters]
         task = plugins.any_task(row.name, {})
     except PluginError as error:
-        return {**described, "problem": str(error)}
+        return {**described, "problem": one_line(error)}
     except ParameterError:  # an option without default: what follows depends on it
         return described
     described["batch_size"] = task.batch_size
@@ -149,12 +149,12 @@ def describe_task(row: PluginRow) -> dict[str, Any]:
 def describe_approximation(row: PluginRow) -> dict[str, Any]:
     """The row with the approximation's options; or with what is wrong."""
     from ngbench import plugins
-    from ngbench.errors import PluginError
+    from ngbench.errors import PluginError, one_line
 
     try:
         plugin = plugins.approximation_plugin(row.name)
     except PluginError as error:
-        return {**asdict(row), "problem": str(error)}
+        return {**asdict(row), "problem": one_line(error)}
     described = {**asdict(row), "summary": row.summary or plugin.summary}
     return {**described, "parameters": [_describe_parameter(parameter) for parameter in plugin.parameters]}
 

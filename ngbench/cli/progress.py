@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from ngbench.cli.reporting import explain
 from ngbench.escaping import terminal
 from ngbench.results.endings import describe_ending
 from ngbench.results.record import RunRecord
@@ -153,11 +155,50 @@ class _Bars(Reporter):
         self._progress.refresh()
 
 
+class _Dispensable(Reporter):
+    """Passes everything on, until that fails once: what shows runs is not worth a run."""
+
+    def __init__(self, console: Console, reporter: Reporter) -> None:
+        super().__init__(console)
+        self._reporter = reporter
+
+    def __enter__(self) -> Reporter:
+        self._try(lambda: self._reporter.__enter__())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._try(lambda: self._reporter.__exit__(kind, error, trace))
+
+    def note(self, line: str) -> None:
+        self._try(lambda: self._reporter.note(line))
+
+    def group(self, records: Sequence[RunRecord]) -> None:
+        self._try(lambda: self._reporter.group(records))
+
+    def update(self, record: RunRecord) -> None:
+        self._try(lambda: self._reporter.update(record))
+
+    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
+        self._try(lambda: self._reporter.step(record, step, steps, loss))
+
+    def _try(self, show: Callable[[], object]) -> None:
+        try:
+            show()
+        except Exception as error:
+            self._reporter = _Silent(self._console)
+            print(f"Warning: progress is no longer shown: {terminal(explain(error)[0])}", file=sys.stderr)
+
+
 def reporter_for(console: Console, *, quiet: bool) -> Reporter:
-    """The reporter that suits where ``console`` writes to."""
+    """The reporter that suits where ``console`` writes to; if it fails it says so, and the runs go on."""
     if quiet:
         return _Silent(console)
-    return _Bars(console) if console.is_terminal else _Lines(console)
+    return _Dispensable(console, _Bars(console) if console.is_terminal else _Lines(console))
 
 
 def _name(record: RunRecord) -> str:

@@ -63,12 +63,12 @@ def raise_last(errors: Iterable[Exception]) -> None:
         raise ordered[-1]
 
 
-def say_error(error: BaseException) -> int:
-    """Say what is wrong on standard error, and return the exit code for it."""
+def say_error(error: BaseException, about: str = "") -> int:
+    """Say what is wrong, and with what, on standard error, and return the exit code for it."""
     if os.environ.get(TRACEBACK_VARIABLE):
         traceback.print_exception(error)
     message, code = explain(error)
-    print(f"Error: {terminal(message)}", file=sys.stderr)
+    print(f"Error: {terminal(f'{about}: {message}' if about else message)}", file=sys.stderr)
     return code
 
 

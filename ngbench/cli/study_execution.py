@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from ngbench.cli.reporting import console_for_results, do_each, say_error
 from ngbench.cli.study_cells import Conditions, RanCell, batch_size_of, run_cell
-from ngbench.errors import OUR_ERROR, NgbenchError, ParameterError, RecordError
+from ngbench.errors import OUR_ERROR, ParameterError, RecordError
 from ngbench.escaping import markdown, terminal
 from ngbench.files import (
     STANDARD_OUTPUT,
@@ -158,16 +157,15 @@ def _run_or_explain(study: Study, request: Reproduction, console: Console) -> _O
             _run(study, request, directory, outcome)
     except KeyboardInterrupt:
         outcome.interrupted, outcome.exit_code = True, 1
-    except NgbenchError as error:
-        print(f"Error: {terminal(f'{study.study}: {error}')}", file=sys.stderr)
-        outcome.exit_code = error.exit_code
+    except Exception as error:
+        # Whatever it is, it is not worth the next study, nor the exports.
+        outcome.exit_code = say_error(error, study.study)
     outcome.seconds = time.perf_counter() - started
     if outcome.claims:
         try:
             _print_study(outcome, request, console)
         except Exception as error:
-            # What is printed of one study is not worth the next one.
-            outcome.exit_code = say_error(error)
+            outcome.exit_code = say_error(error, study.study)
     return outcome
 
 
@@ -292,9 +290,14 @@ def _exports(request: Reproduction, outcomes: Sequence[_Outcome]) -> list[Callab
         )
         steps.append(partial(export_json, document, request.json))
     if request.markdown is not None:
-        parts = ["# Studies"]
-        for outcome in outcomes:
-            title = markdown(f"{outcome.study.study}: {outcome.study.title}")
-            parts += [f"## {title}", format_table(format_verdicts(outcome.claims))]
-        steps.append(partial(write_text, "\n\n".join(parts) + "\n", request.markdown))
+        destination = request.markdown
+        steps.append(lambda: write_text(_format_markdown(outcomes), destination))
     return steps
+
+
+def _format_markdown(outcomes: Sequence[_Outcome]) -> str:
+    parts = ["# Studies"]
+    for outcome in outcomes:
+        title = markdown(f"{outcome.study.study}: {outcome.study.title}")
+        parts += [f"## {title}", format_table(format_verdicts(outcome.claims))]
+    return "\n\n".join(parts) + "\n"

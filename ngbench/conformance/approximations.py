@@ -16,7 +16,7 @@ from ngbench.conformance.signature import check_signature
 from ngbench.conformance.state import check_state_dict
 from ngbench.curvature.approximations import Estimate, kfac
 from ngbench.curvature.kronecker import KroneckerSum
-from ngbench.errors import NgbenchError
+from ngbench.errors import NgbenchError, one_line
 
 __all__ = ["APPROXIMATION_CHECKS"]
 
@@ -29,7 +29,7 @@ def _check_signature(subject: ApproximationSubject) -> Passed:
         plugin = subject.plugin
         subject.approximate  # noqa: B018 - whether the given options are allowed
     except NgbenchError as error:
-        raise CheckFailed(str(error), fatal=True) from error
+        raise CheckFailed(one_line(error), fatal=True) from error
     return check_signature(plugin.function, plugin.parameters, accepts_any=plugin.accepts_any)
 
 

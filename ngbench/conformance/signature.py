@@ -8,7 +8,7 @@ from typing import Any
 
 from ngbench.conformance.outcome import CheckFailed, NotApplicable, Passed
 from ngbench.conformance.trial import OptimizerSubject
-from ngbench.errors import NgbenchError, ParameterError
+from ngbench.errors import NgbenchError, ParameterError, one_line
 from ngbench.parameters import Parameter
 from ngbench.values import is_plain
 
@@ -21,7 +21,7 @@ def check_optimizer_signature(subject: OptimizerSubject) -> Passed:
         plugin = subject.plugin
         values = subject.hyperparameters
     except NgbenchError as error:
-        raise CheckFailed(_corrected(str(error)), fatal=True) from error
+        raise CheckFailed(_corrected(one_line(error)), fatal=True) from error
     if plugin.distribution is None:
         raise NotApplicable(f"{len(values)} hyper-parameters of a class that was not written for this tool")
     return check_signature(plugin.build, plugin.parameters, accepts_any=plugin.accepts_any)

@@ -11,7 +11,7 @@ import torch
 
 from ngbench.conformance.outcome import CheckFailed, Passed
 from ngbench.conformance.trial import OptimizerSubject, Trial, differ
-from ngbench.errors import RecordError
+from ngbench.errors import RecordError, one_line
 from ngbench.results.record import RunRecord
 from ngbench.training.checkpoint import load_checkpoint
 from ngbench.training.config import Budget, RunConfig
@@ -97,5 +97,5 @@ def _epoch(run: Run, record: RunRecord) -> RunRecord:
 
 
 def _without_path(error: RecordError) -> str:
-    text = str(error)
+    text = one_line(error)
     return "the checkpoint" + text[text.rindex("'") + 1 :] if text.startswith("the checkpoint '") else text

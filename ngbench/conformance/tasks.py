@@ -14,7 +14,7 @@ from ngbench.conformance.published import check_batch_sizes, check_grids, check_
 from ngbench.conformance.signature import check_signature
 from ngbench.conformance.task_subject import TaskSubject, built
 from ngbench.conformance.trial import differ
-from ngbench.errors import DataError, NgbenchError, UsageError
+from ngbench.errors import DataError, NgbenchError, UsageError, one_line
 from ngbench.task import Data
 from ngbench.training.randomness import epoch_generator
 
@@ -28,7 +28,7 @@ def _check_signature(subject: TaskSubject) -> Passed:
         plugin = subject.plugin
         plugin.resolve(subject.given)
     except NgbenchError as error:
-        raise CheckFailed(str(error), fatal=True) from error
+        raise CheckFailed(one_line(error), fatal=True) from error
     return check_signature(plugin.build, plugin.parameters, accepts_any=plugin.accepts_any)
 
 
@@ -36,7 +36,7 @@ def _check_task(subject: TaskSubject) -> Passed:
     try:
         task = subject.task
     except UsageError as error:
-        raise CheckFailed(str(error), fatal=True) from error
+        raise CheckFailed(one_line(error), fatal=True) from error
     kind = "generator and critic" if isinstance(task, AdversarialTask) else type(task.likelihood).__name__
     return Passed(f"{kind}, batches of {task.batch_size}, {task.epochs} epochs")
 
@@ -48,7 +48,7 @@ def _check_data(subject: TaskSubject) -> Passed:
     except DataError as error:
         raise NotApplicable(f"its data cannot be had here: {error}", fatal=True) from error
     except NgbenchError as error:
-        raise CheckFailed(str(error), fatal=True) from error
+        raise CheckFailed(one_line(error), fatal=True) from error
     train, validation = _row(data.train_inputs), _row(data.validation_inputs)
     if validation is not None and train is not None and train.shape != validation.shape:
         raise CheckFailed(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from ngbench import plugins
 from ngbench.data.presence import Presence
 from ngbench.diagnosis.findings import NOTHING, Finding, State
-from ngbench.errors import NgbenchError
+from ngbench.errors import NgbenchError, one_line
 
 __all__ = ["examine_data", "examine_plugins"]
 
@@ -60,7 +60,7 @@ def examine_plugins() -> list[Finding]:
             try:
                 load(row.name)
             except NgbenchError as error:
-                problem = str(error)
+                problem = one_line(error)
             found.append(row.distribution)
             if problem is not None:
                 values = {"name": row.name, "group": group, "distribution": row.distribution, "version": row.version}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ngbench import locks
-from ngbench.errors import NgbenchError, OutputError, ParameterError, RecordError
+from ngbench.errors import NgbenchError, OutputError, ParameterError, RecordError, describe
 from ngbench.files import check_destination
 from ngbench.reading import MEBIBYTE, open_regular
 from ngbench.tuning.journal import mend
@@ -95,10 +95,8 @@ class SharedStorage:
             raise
         except Exception as error:
             # Optuna checks nothing of what it reads, so that this is whatever the content leads it to.
-            text = " ".join(str(error).split())
             raise RecordError(
-                f"the storage {str(self.path)!r} is corrupt or of another version of Optuna "
-                f"({type(error).__name__}: {text})"
+                f"the storage {str(self.path)!r} is corrupt or of another version of Optuna ({describe(error)})"
             ) from error
 
     def hurry(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ngbench import cli
+from ngbench.locks import LOCK_FILE, directory_taken
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -114,6 +115,17 @@ def test_a_run_whose_process_was_killed_resumes_to_the_same_record(
     assert resumed["samples"] == whole["samples"]
     for sample in whole["samples"]:
         assert Path("out", sample["path"]).read_bytes() == Path("whole", sample["path"]).read_bytes()
+
+
+def test_a_second_process_keeps_out_of_the_output_directory(ngbench: Run) -> None:
+    out = Path("out")
+    out.mkdir()
+    with directory_taken(out):
+        for resume in ("", " --resume"):
+            code, _, err = ngbench(f"gan rows -p adam --epochs 1 --fid-samples 20 --quiet --output out{resume}")
+            assert code == 2
+            assert "another process is writing into the output directory 'out'" in err
+        assert [path.name for path in out.iterdir()] == [LOCK_FILE]
 
 
 def test_another_penalty_is_another_run(ngbench: Run) -> None:

@@ -67,6 +67,26 @@ def test_an_unexpected_error_is_ours_and_says_what_to_report(run: Run, monkeypat
     assert "Traceback" not in errors
 
 
+UNSPEAKABLE = {
+    "raises": "{'__str__': lambda error: 1 / 0}",
+    "exits": "{'__str__': lambda error: sys.exit()}",
+    "is no text": "{'__str__': lambda error: 3}",
+}
+
+
+@pytest.mark.parametrize("traced", ["", "1"])
+@pytest.mark.parametrize("base", ["Exception", "BaseException", "errors.DataError"])
+@pytest.mark.parametrize("message", UNSPEAKABLE)
+def test_an_error_that_cannot_say_what_it_is_has_a_name(
+    run: Run, monkeypatch: pytest.MonkeyPatch, message: str, base: str, traced: str
+) -> None:
+    monkeypatch.setenv(cli.TRACEBACK_VARIABLE, traced)
+    code, _, errors = run(f"import sys; raise type('Mute', ({base},), {UNSPEAKABLE[message]})")
+    assert code == (2 if base == "errors.DataError" else errors_of_ngbench.OUR_ERROR)
+    assert "Mute" in errors.splitlines()[-1]
+    assert ("Traceback" in errors) == bool(traced)
+
+
 def test_the_traceback_is_printed_on_request(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(cli.TRACEBACK_VARIABLE, "1")
     code, _, errors = run("raise errors.DataError('gone')")
