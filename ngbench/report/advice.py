@@ -11,6 +11,8 @@ from ngbench.results.statistics import FAILED
 __all__ = ["find_warnings"]
 
 _FEW_REFRESHES = 6
+_WITHOUT = "without_curvature/"
+_MOST_NAMES = 6
 
 
 def find_warnings(document: Document, *, reference: str | None = None, target_loss: float | None = None) -> list[str]:
@@ -21,6 +23,7 @@ def find_warnings(document: Document, *, reference: str | None = None, target_lo
         *_about_data(runs),
         *_about_fairness(document),
         *(warning for arm in arms for warning in _about_outcome(arm)),
+        *(warning for arm in arms for warning in _about_curvature(arm)),
         *_about_precision(arms),
     ]
 
@@ -88,6 +91,15 @@ _HINTS = {
     "interrupted": "Continue it with --resume.",
     "running": "Continue it with --resume.",
 }
+
+
+def _about_curvature(arm: Arm) -> Iterator[str]:
+    found = (key.partition(_WITHOUT) for run in arm.runs for key in run.diagnostics if _WITHOUT in key)
+    names = list(dict.fromkeys(f"{player}{name}" for player, _, name in found))
+    if names:
+        shown = ", ".join(names[:_MOST_NAMES])
+        more = f" and {len(names) - _MOST_NAMES} more, which the record names" if len(names) > _MOST_NAMES else ""
+        yield f"Parameters of {arm.label} went without curvature, along their plain gradient: {shown}{more}."
 
 
 def _about_precision(arms: Sequence[Arm]) -> Iterator[str]:

@@ -7,11 +7,13 @@ a run is in the record that comes back; it never ends the others.
 from __future__ import annotations
 
 import multiprocessing
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
+from ngbench.optimizers.coverage import CurvatureWarning
 from ngbench.results.record import RunRecord
 from ngbench.training.children import Child, Ended
 from ngbench.training.config import RunConfig
@@ -187,6 +189,8 @@ class OwnProcess(Executor):
 
 def _serve(connection: Connection[Any, Any], make_host: Callable[[], Host]) -> None:
     """Execute orders until the other side is gone."""
+    # Records name these parameters, and so does every view of them.
+    warnings.filterwarnings("ignore", category=CurvatureWarning)
     host = make_host()
 
     def on_step(step: int, steps: int, loss: float) -> None:

@@ -83,3 +83,16 @@ def test_an_uncertain_ratio_is_said(make_document, make_run):
 def test_few_refreshes_are_said(make_document, make_run):
     (warning,) = find_warnings(make_document(make_run("kfac", refresh_every=1000)))
     assert warning.startswith("Fewer than 6 refresh steps")
+
+
+@pytest.mark.parametrize(("names", "more"), [(("1.weight", "1.bias"), ""), (tuple(map(str, range(9))), " and 3 more")])
+def test_parameters_without_curvature_are_named(make_document, make_run, names, more):
+    diagnostics = {f"without_curvature/{name}": [[1, 1.0]] for name in names}
+    runs = [
+        make_run("kfac", seed=seed, refresh_every=10).model_copy(update={"diagnostics": diagnostics}) for seed in (0, 1)
+    ]
+    (warning,) = find_warnings(make_document(*runs))
+    assert warning.startswith(
+        f"Parameters of kfac went without curvature, along their plain gradient: {names[0]}, {names[1]}"
+    )
+    assert more in warning
