@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from ngbench.curvature.approximations import kfac
 from ngbench.curvature.capture.passes import Pass
@@ -107,6 +108,14 @@ def _looking_for_adversaries(model, optimizer):
         _train(model, optimizer, seed)
 
 
+def _saving_memory(model, optimizer):
+    for seed in range(3):
+        x, y = _batch(seed)
+        optimizer.zero_grad()
+        LIKELIHOOD.loss(checkpoint(model, x, use_reentrant=False), y).backward()
+        optimizer.step()
+
+
 def _zeroing_between(model, optimizer):
     for seed in range(3):
         x, y = _batch(seed)
@@ -121,6 +130,25 @@ def _raising(model, optimizer):
         with pytest.raises(RuntimeError):
             model(torch.zeros(3, 5, dtype=torch.float64))
         _train(model, optimizer, seed)
+
+
+@pytest.mark.parametrize("fisher", FISHERS)
+def test_a_model_that_a_checkpoint_computes_again_is_recorded_once(fisher):
+    _same(_saving_memory, fisher)
+
+
+@pytest.mark.parametrize("fisher", FISHERS)
+def test_passes_for_other_derivatives_do_not_pile_up(fisher):
+    model = _model()
+    optimizer = _optimizer(model, fisher)
+    gc.collect()
+    before = sum(isinstance(one, Pass) for one in gc.get_objects())
+    for seed in range(5):
+        inputs = _batch(seed)[0].requires_grad_()
+        torch.autograd.grad(model(inputs).sum(), inputs)
+    gc.collect()
+    assert sum(isinstance(one, Pass) for one in gc.get_objects()) <= before + 1
+    assert optimizer.layers
 
 
 @pytest.mark.parametrize("fisher", FISHERS)

@@ -83,7 +83,7 @@ class Capture:
         self._fisher = fisher
         self._seed = seed
         self.taken = 0
-        self._calls: list[str] = []
+        self._last_call = ""
         self._current: Pass | None = None
         self._reached: list[Pass] = []
         self._number = 0
@@ -155,7 +155,8 @@ class Capture:
 
     def _start(self, module: nn.Module, arguments: Any) -> None:
         self._abandon()
-        if not self.due:
+        # What a checkpoint computes again in a backward pass is part of a forward pass that has been.
+        if not self.due or _in_backward_pass():
             return
         if any(p.counted for p in self._reached):
             if not self._gradients_dropped():
@@ -163,7 +164,7 @@ class Capture:
             self.forget()
         reason = _unfit(module)
         if reason:
-            self._calls.append(reason)
+            self._last_call = reason
         else:
             if (prepare := self.before_recording()) is not None:
                 prepare()
@@ -218,17 +219,17 @@ class Capture:
         if current is None or output is None:
             return None
         if not current.visits:
-            self._calls.append("uncalled")
+            self._last_call = "uncalled"
             return None
-        self._calls.append("recorded")
+        self._last_call = "recorded"
         output = _own(output) if isinstance(output, Tensor) else output
         current.finish(output)
         return output
 
     def _reach(self, reached: Pass) -> None:
         """A backward pass went through a forward pass; one from before the last step is of no use any more."""
-        if reached.number >= self._oldest and reached not in self._reached:
-            self._reached.append(reached)
+        if reached.number >= self._oldest:
+            self._reached = [one for one in self._reached if one.counted and one is not reached] + [reached]
 
     def take(self) -> dict[Layer, FisherBlock]:
         """The blocks of the pass that counts, and none if there is none; they are handed out once.
@@ -247,7 +248,7 @@ class Capture:
         for reached in self._reached:
             reached.clear()
         self.forget()
-        self._calls.clear()
+        self._last_call = ""
         self._oldest = self._number + 1
         self.loss_scale = 1.0
         return blocks
@@ -282,7 +283,7 @@ class Capture:
     def explain(self) -> str:
         """Why :meth:`take` has nothing."""
         names = ", ".join(repr(layer.name) for layer in self.layers.values())
-        if not self._calls:
+        if not self._last_call:
             return (
                 "no forward pass of the model was seen: call the model itself before step(); one that torch.compile"
                 " compiled and that ran before the optimizer was made needs torch.compiler.reset()"
@@ -295,7 +296,7 @@ class Capture:
             " weights; a weight that torch.nn.functional is given is not seen",
             "recorded": "no backward pass through a forward pass of the model that was recorded reached a layer"
             f" ({names}): call backward() before step()",
-        }[self._calls[-1]]
+        }[self._last_call]
 
     def state_dict(self) -> dict[str, Any]:
         """The seed, and how many batches were taken: what the next targets follow from."""
@@ -335,6 +336,11 @@ def _unfit(model: nn.Module) -> str:
     if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return "traced"
     return "" if model.training else "evaluation"
+
+
+def _in_backward_pass() -> bool:
+    """There is no public way to ask; torch's own hooks on several gradients ask the same."""
+    return torch._C._current_graph_task_id() >= 0
 
 
 def _is_transformed(tensor: Tensor) -> bool:
