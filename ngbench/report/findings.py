@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -17,7 +18,9 @@ __all__ = ["findings_json", "format_findings", "print_findings"]
 
 _STYLES = {State.GOOD: "green", State.NOTE: "yellow", State.BAD: "bold red"}
 
-_TABLE_WIDTH = 80
+_LEAST_TEXT = 36
+"""Columns that a table must leave for what was found and what to do."""
+_GAP = 2
 
 
 def print_findings(findings: Sequence[Finding], *, console: Console) -> None:
@@ -27,15 +30,18 @@ def print_findings(findings: Sequence[Finding], *, console: Console) -> None:
 
 def format_findings(findings: Sequence[Finding], *, width: int) -> RenderableType:
     """The table, or a paragraph for each finding where that is too narrow, and the line under it."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("what", no_wrap=True)
     table.add_column("", no_wrap=True)
     table.add_column("found", overflow="fold", ratio=3)
     table.add_column("what to do next", overflow="fold", ratio=2)
     for finding in findings:
         state = Text(finding.state.value, _STYLES[finding.state])
-        table.add_row(Text(finding.topic), state, Text(terminal(finding.fact)), Text(terminal(finding.advice)))
-    if width < _TABLE_WIDTH:
+        table.add_row(
+            Text(terminal(finding.topic)), state, Text(terminal(finding.fact)), Text(terminal(finding.advice))
+        )
+    topics = max((cell_len(terminal(finding.topic)) for finding in findings), default=0)
+    if width - topics - max(len(state.value) for state in State) - 3 * _GAP < _LEAST_TEXT:
         shown: RenderableType = Group(*map(_paragraph, findings))
     else:
         shown = table
@@ -47,7 +53,7 @@ def format_findings(findings: Sequence[Finding], *, width: int) -> RenderableTyp
 def _paragraph(finding: Finding) -> Text:
     lines = [terminal(finding.fact), f"→ {terminal(finding.advice)}" if finding.advice else ""]
     state = (finding.state.value, _STYLES[finding.state])
-    return Text.assemble(finding.topic, "  ", state, *(f"\n  {line}" for line in lines if line))
+    return Text.assemble(terminal(finding.topic), "  ", state, *(f"\n  {line}" for line in lines if line))
 
 
 def findings_json(findings: Sequence[Finding], environment: Mapping[str, Any]) -> str:

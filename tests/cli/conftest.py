@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 
 from ngbench import cli
+from tests.cli.quick_commands import quick
+
+__all__ = ["quick"]
 
 LABORATORY = '''
     import os

@@ -10,8 +10,20 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from ngbench.conformance import Row
+from ngbench.diagnosis.findings import Finding, State
+from ngbench.report.check_tables import print_report
 from ngbench.report.columns import Column
+from ngbench.report.conformance import print_conformance_row
+from ngbench.report.findings import print_findings
+from ngbench.report.gan_tables import print_gan
+from ngbench.report.page.extras import Claim
 from ngbench.report.tables import print_columns, print_comparison, print_run
+from ngbench.results.comparability import Problem
+from ngbench.results.gate import Comparison, Report
+from ngbench.results.verdict import Change, Verdict
+from ngbench.studies.verdicts import format_verdicts
+from tests.report.test_gan_report import document, gan_run
 
 WIDTHS = (40, 60, 80, 120)
 
@@ -67,6 +79,76 @@ def test_long_labels_break_where_their_parts_do(make_document: Any, make_run: An
     text = "\n".join(lines)
     assert "kfac:damping=0.001," in text
     assert "lr=0.3,momentum=0.9" in text
+
+
+ARM = "kfac:damping=0.001,lr=0.3,momentum=0.9"
+METRIC = "phase.precondition.ratio"
+FINDINGS = [
+    Finding("timer", State.GOOD, "a reading takes 0.0512 µs, the finest step is 0.0001 µs", "nothing to do"),
+    Finding(f"noise: {METRIC}", State.BAD, "6.251 % of 1.792 in 12 comparisons", "take 1,024 steps, or 16 repeats"),
+    Finding("optimizer of-a-plugin-with-a-very-long-name-in-all-its-parts", State.NOTE, "1,024 of 2,048", "see 12.25"),
+    Finding("data: SVHN", State.NOTE, "missing in /a/directory/with/a/path/to/it/that/no/width/holds", "put 2 there"),
+]
+ROWS = [
+    Row("determinism", "passed", "1,024 steps differ by 0.0001234, at most 0.0005 is allowed; 12.25 ms a step"),
+    Row("a name of many words that says what is checked", "failed", f"{METRIC} is 431.6 M; it must be 1.792"),
+    Row("hooks", "not applicable", ""),
+]
+CLAIMS = [
+    Claim(
+        study="figure-3.2",
+        claim="says",
+        name="deflation-is-at-least-as-near-as-kfac",
+        verdict="reproduced",
+        interval=(-0.00012345, 12345.6),
+        observed="0.07134 against 0.08123 at the 1,024th step of 12 seeds (∞: diverged)",
+        tolerance="12.5 %",
+    ),
+    Claim(study="figure-3.2", claim="faster: is faster", verdict="not comparable"),
+]
+
+
+def print_check(*, console: Console) -> None:
+    change = Change(2.0, 2.2, 0.16, 0.24, 12, 1e-3)
+    found = [
+        Comparison(metric, label, verdict, change, f"{metric}:12.5%", 0.1, unit, note="refresh changed most: +31 %")
+        for label in (ARM, "sgd")
+        for metric, verdict, unit in (
+            (METRIC, Verdict.WORSE, "ratio"),
+            ("phase.curvature_backward.seconds", Verdict.INCONCLUSIVE, "seconds"),
+            ("fisher_error.deflation", Verdict.SAME, "number"),
+            ("peak_memory", Verdict.BETTER, "bytes"),
+        )
+    ]
+    print_report(Report(found, [Problem("adam", "the arm has vanished")], ["sgd is new."]), console=console)
+
+
+def print_runs_of_gans(*, console: Console) -> None:
+    runs = [gan_run(label, [12.5 + seed, 3.25], seed=seed) for label in (ARM, "adam+kfac") for seed in (0, 1)]
+    print_gan(document(*runs), console=console)
+
+
+def print_rows(*, console: Console) -> None:
+    for row in ROWS:
+        print_conformance_row(row, console=console)
+
+
+VIEWS: dict[str, Callable[..., Any]] = {
+    "check": print_check,
+    "gan": print_runs_of_gans,
+    "doctor": lambda console: print_findings(FINDINGS, console=console),
+    "check-plugin": print_rows,
+    "claims": lambda console: print_columns("Claims", format_verdicts(CLAIMS), console),
+}
+WHOLE = re.compile(r"[+−-]?\d[\d.,]*(?:%|\b)|phase\.\w+\.\w+|fisher_error\.\w+|peak_memory")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_view_has_its_names_and_numbers_at_every_width(name: str, width: int) -> None:
+    wide, narrow = ("\n".join(drawn(columns, VIEWS[name])) for columns in (1000, width))
+    assert set(WHOLE.findall(wide)) <= set(WHOLE.findall(narrow))
+    assert len(wide.split()) > 20
 
 
 HOSTILE = ["[/]", "[red]x[/red]", ":smile:", "[link=file:///x]y[/link]", "\\[bold]"]

@@ -1,0 +1,179 @@
+"""All commands with all that they can write, cheaply: in this process, on the smallest inputs, with empty figures.
+
+What was run once is run again in no time by adding ``--resume``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from ngbench.cli import (
+    doctor,
+    execution,
+    fisher_error_execution,
+    gan_execution,
+    gate,
+    study_execution,
+    tune_execution,
+)
+from ngbench.conformance import optimizers
+from ngbench.diagnosis.findings import Finding, State
+from ngbench.report import conformance as conformance_tables
+from ngbench.report import findings as finding_tables
+from ngbench.results.documents import dump
+from tests.cli.test_check_plugin import CHECKS
+from tests.cli.test_reproduce import MINE
+from tests.results.gate_documents import build_comparison
+
+Run = Callable[..., Any]
+HOSTILE = "[/]"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line that writes all that it can, where its steps are named, and the file that each makes."""
+
+    line: str
+    module: ModuleType
+    steps: dict[str, str | None]
+    code: int = 0
+    resumes: bool = False
+
+    @property
+    def again(self) -> str:
+        """The line for what was run before."""
+        return f"{self.line} --resume" if self.resumes else self.line
+
+
+def exports(extra: str = "") -> str:
+    return f"--export-json a.json --export-csv a.csv --export-markdown a.md --quiet {extra}"
+
+
+WRITTEN = {"export_json": "a.json", "export_csv": "a.csv"}
+FIGURES = {"draw_curves": "figures/draw_curves", "draw_diagnostics": "figures/draw_diagnostics"}
+COMMANDS = {
+    "train": Command(
+        f"train pond -o {HOSTILE}@sgd --steps 2 --threads 1 --output out {exports('--figures figures')}",
+        execution,
+        {**WRITTEN, "export_markdown": "a.md", **FIGURES, "print_run": None},
+        resumes=True,
+    ),
+    "compare": Command(
+        f"compare pond -o {HOSTILE}@sgd,[red]x[/red]@adam --steps 2 --threads 1 --output out "
+        f"{exports('--figures figures')}",
+        execution,
+        {**WRITTEN, "export_markdown": "a.md", **FIGURES, "print_comparison": None},
+        resumes=True,
+    ),
+    "gan": Command(
+        f"gan rows -p {HOSTILE}@sgd+sgd --epochs 1 --fid-samples 10 --threads 1 --output out "
+        f"{exports('--figures figures')}",
+        gan_execution,
+        {**WRITTEN, "format_gan_markdown": "a.md", "draw_gan": "figures/draw_gan", "print_gan": None},
+        resumes=True,
+    ),
+    "tune": Command(
+        f"tune pond -o {HOSTILE}@sgd --search lr=0.01,0.1 --epochs 1 --threads 1 --output out --quiet "
+        "--export-json a.json --export-markdown a.md",
+        tune_execution,
+        {
+            "export_json": "a.json",
+            "format_search_markdown": "a.md",
+            "write_best": "out/hyperparameters.yaml",
+            "print_search": None,
+        },
+    ),
+    "fisher-error": Command(
+        f"fisher-error pond -a {HOSTILE}@kfac --layer 1 --steps 1 --threads 1 {exports('--figures figures')}",
+        fisher_error_execution,
+        {
+            "dump": "a.json",
+            "_format_csv": "a.csv",
+            "_format_markdown": "a.md",
+            "draw_fisher_error": "figures/fisher-error-pond-layer-1.png",
+            "print_columns": None,
+        },
+    ),
+    "reproduce": Command(
+        "reproduce mine.yaml other.yaml --scale smoke --seeds 1 --device cpu --threads 1 --quiet --output out "
+        "--export-json a.json --export-markdown a.md",
+        study_execution,
+        {
+            "draw_study": None,
+            "_print_study": None,
+            "_print_summary": None,
+            "print_columns": None,
+            "format_table": "a.md",
+        },
+        resumes=True,
+    ),
+    "check": Command(
+        "check x.json --baseline y.json --update-baseline --json a.json --markdown a.md",
+        gate,
+        {"format_report_json": "a.json", "format_report_markdown": "a.md", "dump": None, "print_report": None},
+    ),
+    "check of what is worse": Command(
+        "check worse.json --baseline x.json --fail-if step_time.ratio:5% --json a.json --markdown a.md --github",
+        gate,
+        {
+            "format_report_json": "a.json",
+            "format_report_markdown": "a.md",
+            "print_report": None,
+            "format_annotations": None,
+        },
+        code=3,
+    ),
+    "doctor": Command(
+        "doctor --export-json a.json", finding_tables, {"findings_json": "a.json", "print_findings": None}
+    ),
+    "check-plugin": Command(
+        "check-plugin sgd --optimizer --export-json a.json",
+        conformance_tables,
+        {"format_conformance_json": "a.json", "print_conformance_row": None, "format_summary": None},
+        code=1,
+    ),
+}
+
+
+@pytest.fixture
+def quick(tune: Run, arcade: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """The command line, in this process alone, with little to do and figures that are drawn at once."""
+    monkeypatch.setenv("NGBENCH_DATA_DIR", str(tmp_path / "data"))
+
+    def here(prepare: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda request, *, own_processes: prepare(request, own_processes=False)
+
+    def touch(name: str) -> Callable[..., None]:
+        def draw(*given: Any, **options: Any) -> None:
+            (path,) = [one for one in given if isinstance(one, Path)][:1]
+            path = path if path.suffix else path / name
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+
+        return draw
+
+    monkeypatch.setattr(execution, "prepare", here(execution.prepare))
+    monkeypatch.setattr(gan_execution, "prepare_gan", here(gan_execution.prepare_gan))
+    monkeypatch.setattr(optimizers, "OPTIMIZER_CHECKS", CHECKS)
+    monkeypatch.setattr(doctor, "_examine", lambda *given: [Finding("timer", State.GOOD, "fine", "nothing to do")])
+    for module, name in (
+        (execution, "draw_curves"),
+        (execution, "draw_diagnostics"),
+        (gan_execution, "draw_gan"),
+        (fisher_error_execution, "draw_fisher_error"),
+        (study_execution, "draw_study"),
+    ):
+        monkeypatch.setattr(module, name, touch(name))
+    for name in ("mine", "other"):
+        Path(f"{name}.yaml").write_text(dedent(MINE).replace("study: mine", f"study: {name}"))
+    for name in ("x", "y"):
+        Path(f"{name}.json").write_text(dump(build_comparison()))
+    Path("worse.json").write_text(dump(build_comparison(mood=1, slower={"precondition": 1.4})))
+    return tune
