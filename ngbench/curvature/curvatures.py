@@ -23,7 +23,7 @@ from ngbench.curvature.inverses import Damping, DampingKind, invert, pack_invers
 from ngbench.curvature.kronecker import KroneckerInverse, KroneckerSum
 from ngbench.curvature.layers import Layer
 from ngbench.curvature.parallel import map_layers
-from ngbench.curvature.precision import in_dtype
+from ngbench.curvature.precision import in_dtype, statistics_dtype
 from ngbench.curvature.two_term import SecondTerm
 
 __all__ = ["Curvature", "KroneckerCurvature"]
@@ -184,6 +184,10 @@ class KroneckerCurvature(Curvature):
         for layer in blocks:
             if self.layers.get(layer.name) is not layer:
                 self._begin(layer)
+            for sums in (self.factors, self.starts):
+                if layer.name in sums:
+                    # The model may have become one of another type since.
+                    sums[layer.name] = sums[layer.name].in_dtype(statistics_dtype(layer.weight.dtype))
         estimates = {layer: self.approximation(block, self.starts.get(layer.name)) for layer, block in blocks.items()}
         self._check_finite({layer.name: estimate.value for layer, estimate in estimates.items()})
         for layer, estimate in estimates.items():

@@ -46,6 +46,12 @@ class KroneckerSum:
             product += g @ matrix @ a
         return product
 
+    def in_dtype(self, dtype: torch.dtype) -> KroneckerSum:
+        """The same sum in another type."""
+        if all(factor.dtype == dtype for term in self.terms for factor in term):
+            return self
+        return KroneckerSum(tuple((a.to(dtype), g.to(dtype)) for a, g in self.terms))
+
     def dense(self) -> Tensor:
         """The matrix itself, ``(d_in · d_out)²`` numbers: for tests."""
         return torch.stack([torch.kron(a, g) for a, g in self.terms]).sum(0)

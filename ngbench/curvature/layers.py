@@ -31,6 +31,7 @@ __all__ = [
     "LinearLayer",
     "Survey",
     "find_layers",
+    "still_is",
     "survey",
 ]
 
@@ -264,6 +265,28 @@ def find_layers(model: nn.Module, parameters: Iterable[nn.Parameter] | None = No
     return survey(model, parameters).layers
 
 
+def still_is(layer: Layer, module: nn.Module) -> bool:
+    """Whether a module that was a layer still computes what torch's own does, from the parameters that it had.
+
+    Pruning, parametrisation, another ``forward`` and :func:`torch.func.functional_call` change that.
+    """
+    own, base = module._parameters, _base(module)
+    return (
+        own.get("weight") is layer.weight
+        and (layer.bias is None or own.get("bias") is layer.bias)
+        and base is not None
+        and _own_method(module, base) is None
+    )
+
+
+def _own_method(module: nn.Module, base: type[nn.Module]) -> str | None:
+    """The method by which a module computes something else than torch's own of its type, if there is one."""
+    for method in ("forward", "_conv_forward"):
+        if getattr(type(module), method, None) is not getattr(base, method, None) or method in vars(module):
+            return method
+    return None
+
+
 def _base(module: nn.Module) -> type[nn.Module] | None:
     return next((base for base in _KINDS if isinstance(module, base)), None)
 
@@ -297,9 +320,10 @@ def _obstacle(
         return "the weight of its layer is computed from other parameters"
     if is_lazy(weight):
         raise ValueError(f"layer {path!r} is lazy and has no shape yet: call the model once, then make the optimizer")
-    for method in ("forward", "_conv_forward"):
-        if getattr(type(module), method, None) is not getattr(base, method, None) or method in vars(module):
-            return f"{type(module).__name__} has a {method} of its own"
+    if weight.is_complex():
+        return "its weight is complex"
+    if (method := _own_method(module, base)) is not None:
+        return f"{type(module).__name__} has a {method} of its own"
     if "weight" not in trained:
         return "the weight of its layer is not trained"
     for parameter in trained.values():

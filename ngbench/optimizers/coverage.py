@@ -15,7 +15,7 @@ _MOST_NAMES = 8
 
 
 class CurvatureWarning(UserWarning):
-    """Trained parameters take their plain gradient."""
+    """Trained parameters take their plain gradient, or that of a curvature that is not renewed."""
 
 
 class Coverage:
@@ -38,6 +38,7 @@ class Coverage:
         self._surveyed: list[int] = []
         self.named: set[str] = set()
         self._last: list[int] | None = None
+        self._missed = False
 
     def find(self, trained: Sequence[nn.Parameter]) -> dict[nn.Module, Layer]:
         """The layers of which a weight is among ``trained``.
@@ -63,13 +64,23 @@ class Coverage:
         self._reasons, self._surveyed = found.without, key
         return {module: layer for module, layer in found.layers.items() if not _covers(known.get(module), layer)}
 
-    def note(self, plain: Sequence[Tensor], layers: Iterable[Layer], unseen: Collection[Layer]) -> None:
+    def note_missed(self, why: str) -> None:
+        """No forward pass counted at a step at which the curvature was to be estimated: said once."""
+        if not self._missed:
+            self._missed = True
+            sentence = f"no curvature was estimated at a step that is due for it, so that the last one stays: {why}"
+            warnings.warn(sentence, CurvatureWarning, stacklevel=6)
+
+    def note(
+        self, plain: Sequence[Tensor], layers: Iterable[Layer], unseen: Collection[Layer], changed: Collection[Layer]
+    ) -> None:
         """A step has moved ``plain`` along their gradients.
 
         Args:
             plain: parameters.
             layers: the layers with a Fisher block.
             unseen: those whose weights the model uses elsewhere too.
+            changed: those whose modules compute something else by now.
         """
         self.fresh = []
         numbers = [id(parameter) for parameter in plain]
@@ -79,7 +90,10 @@ class Coverage:
         found = {number: f"a parameter of shape {tuple(p.shape)}" for number, p in zip(numbers, plain, strict=True)}
         found |= {id(p): name for name, p in self._model.named_parameters() if id(p) in found}
         why = {
-            id(parameter): "the model uses its weight in another way than by calling the layer too"
+            id(parameter): "its layer has been changed since, and computes something else than torch's own or has"
+            " another weight"
+            if layer in changed
+            else "the model uses its weight in another way than by calling the layer too"
             if layer in unseen
             else "its layer was in no forward pass, with gradients, of which the curvature was estimated and inverted"
             for layer in layers

@@ -318,13 +318,15 @@ class NaturalGradient(SharedGroups):
         self._capture.due = _is_due(self._steps, self.curvature_interval)
 
     def _estimate(self, inverse_due: bool) -> None:
-        why = "" if self._steps else self._capture.explain()
+        why = self._capture.explain() if self._capture.due else ""
         blocks = self._capture.take()
         if blocks:
             with self._phase("accumulate"):
                 self.curvature.accumulate(blocks)
-        elif why:
+        elif not self._steps:
             raise RuntimeError(f"no curvature yet: {why}")
+        elif why:
+            self._coverage.note_missed(why)
         if inverse_due:
             with self._phase("refresh"):
                 self.curvature.refresh()
@@ -340,14 +342,15 @@ class NaturalGradient(SharedGroups):
 
     def _note_coverage(self, directions: Mapping[Tensor, Tensor]) -> None:
         plain = [p for p in self._trained() if p.grad is not None and p not in directions]
-        self._coverage.note(plain, self._capture.layers.values(), self._capture.unseen)
+        self._coverage.note(plain, self.layers, self._capture.unseen, self._capture.changed())
 
     def _directions(self) -> dict[Tensor, Tensor]:
+        changed = self._capture.changed()
         # Curvature is held in at least float32, whatever the type of the weights.
         gradients = {
             layer: gradient.to(statistics_dtype(gradient.dtype))
             for layer in self.layers
-            if (gradient := layer.gradient()) is not None
+            if (gradient := layer.gradient()) is not None and layer not in changed
         }
         natural = self.curvature.precondition(gradients)
         kl_clip = self.kl_clip

@@ -165,6 +165,50 @@ def test_every_curvature_and_deferral_leave_such_layers_their_gradient(name, cur
         torch.testing.assert_close(model.get_parameter(path).detach(), before[path] - 0.05 * gradient)
 
 
+def _patch(layer):
+    layer.forward = lambda x: F.linear(x, layer.weight * (torch.arange(8) % 2), layer.bias)
+
+
+def _become_masked(layer):
+    layer.__class__ = _Masked
+
+
+CHANGES = {
+    "pruning": lambda layer: prune.l1_unstructured(layer, "weight", 0.5),
+    "spectral norm": parametrizations.spectral_norm,
+    "patched forward": _patch,
+    "class": _become_masked,
+}
+
+
+@pytest.mark.parametrize("fisher", FISHERS)
+@pytest.mark.parametrize("interval", [1, 3])
+@pytest.mark.parametrize("defer", [False, True])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_layer_that_is_changed_later_takes_its_gradient_from_then_on(change, defer, interval, fisher):
+    torch.manual_seed(0)
+    model = _Net(nn.Linear(8, 6), nn.Linear(6, 3))
+    curvature = partial(ExactCurvature, damping=0.1) if defer else None
+    options = {"defer_gradients": defer, "curvature_interval": interval, "inverse_interval": interval}
+    optimizer = _optimizer(model, curvature, fisher=fisher, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _step(model, optimizer, X)
+    CHANGES[change](model.trunk)
+    with pytest.warns(CurvatureWarning, match=r"trunk\..*its layer has been changed since"):
+        before = _step(model, optimizer, X)
+    for path, parameter in model.trunk.named_parameters():
+        torch.testing.assert_close(parameter.detach(), before[f"trunk.{path}"] - 0.05 * parameter.grad)
+    if change != "spectral norm":
+        assert (model.trunk.get_parameter("weight_orig" if change == "pruning" else "weight").grad == 0).any()
+    assert not any(path.startswith("twig") for path in optimizer.without_curvature)
+
+
+def test_complex_weights_are_no_layers():
+    with pytest.raises(ValueError, match=r"no trained layer .*0\.weight: its weight is complex"):
+        _optimizer(nn.Sequential(nn.Linear(8, 4, dtype=torch.complex64)))
+
+
 class _Tied(nn.Module):
     def __init__(self, other, layer):
         super().__init__()

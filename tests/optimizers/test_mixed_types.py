@@ -110,3 +110,20 @@ def test_a_state_of_other_mixed_types_is_refused():
     state = _make("kfac", _Mixed(torch.float64, torch.float32)).state_dict()
     with pytest.raises(ValueError, match="layers of other types than this model"):
         _make("kfac", _Mixed(torch.float32, torch.float64)).load_state_dict(state)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_model_may_become_one_of_another_type(name):
+    ends = []
+    for late in (torch.float32, torch.float64):
+        model = _Mixed(torch.float32, torch.float32)
+        optimizer = _make(name, model)
+        for number in range(4):
+            if number == 2:
+                model.body.to(late)
+                model.head.to(late)
+            end = _step(model, optimizer, number)
+        assert {parameter.dtype for parameter in model.parameters()} == {late}
+        ends.append(end)
+    for one, other in zip(*ends, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)

@@ -18,6 +18,7 @@ from ngbench.curvature.capture.passes import Pass
 from ngbench.curvature.curvatures import KroneckerCurvature
 from ngbench.curvature.exact import ExactCurvature
 from ngbench.curvature.likelihoods import Categorical
+from ngbench.optimizers.coverage import CurvatureWarning
 from ngbench.optimizers.natural_gradient import NaturalGradient
 
 FISHERS = ["sampled", "empirical", "exact"]
@@ -125,6 +126,20 @@ def _zeroing_between(model, optimizer):
         optimizer.step()
 
 
+def _checkpointing_the_model(model, optimizer):
+    for seed in range(3):
+        x, y = _batch(seed)
+        optimizer.zero_grad()
+        LIKELIHOOD.loss(checkpoint(model, x, use_reentrant=False), y).backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("fisher", FISHERS)
+@pytest.mark.parametrize("options", [{}, {"curvature": "exact"}], ids=["kfac", "exact"])
+def test_a_pass_that_a_checkpoint_makes_again_is_no_pass(fisher, options):
+    _same(_checkpointing_the_model, fisher, **options)
+
+
 def _raising(model, optimizer):
     for seed in range(3):
         with pytest.raises(RuntimeError):
@@ -205,6 +220,71 @@ def test_a_batch_that_is_skipped_leaves_no_trace(fisher, backward, bad, zero):
     _same(loop, fisher)
     if zero == "optimizer":
         _same(loop, fisher, "exact", defer_gradients=True)
+
+
+@pytest.mark.parametrize("fisher", FISHERS)
+@pytest.mark.parametrize("bad", [_nan, lambda x: 1000 * x], ids=["nan", "outlier"])
+@pytest.mark.parametrize("zero", ZEROS)
+def test_a_step_may_be_left_out_where_gradients_are_zeroed_between_the_passes(fisher, bad, zero):
+    def loop(model, optimizer):
+        # What the model drops before the first step, before which there are no gradients, nobody sees.
+        skipped = [False, True] if zero == "model" else [True, False, True]
+        seeds = iter(range(3))
+        for skip in [*skipped, True, False, False]:
+            x, y = _batch(9) if skip else _batch(next(seeds))
+            loss = LIKELIHOOD.loss(model(bad(x) if skip else x), y)
+            ZEROS[zero](model, optimizer)
+            loss.backward()
+            if not skip:
+                optimizer.step()
+
+    _same(loop, fisher)
+    if zero == "optimizer":
+        _same(loop, fisher, "exact", defer_gradients=True)
+
+
+@pytest.mark.parametrize("fisher", FISHERS)
+def test_gradients_zeroed_between_the_passes_still_add_up_over_several_batches(fisher):
+    ends = []
+    for late in (False, True):
+        model = _model()
+        optimizer = _optimizer(model, fisher)
+        for seed in range(0, 6, 2):
+            for part in (0, 1):
+                x, y = _batch(seed + part)
+                if not late and not part:
+                    optimizer.zero_grad()
+                loss = LIKELIHOOD.loss(model(x), y)
+                if late and not part:
+                    optimizer.zero_grad()
+                loss.backward()
+            optimizer.step()
+        ends.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    torch.testing.assert_close(*ends, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "why"),
+    [
+        (lambda model, x: model.eval()(x), "in evaluation mode"),
+        (lambda model, x: model[3](model[1](model[0](x))), "no forward pass of the model was seen"),
+        (lambda model, x: model(x[:0]), "without examples"),
+    ],
+)
+def test_an_estimate_that_is_due_and_not_made_is_said_once(call, why):
+    model = _model()
+    optimizer = _optimizer(model, curvature_interval=2)
+    x, y = _batch()
+    _train(model, optimizer)
+    for step in range(1, 6):
+        optimizer.zero_grad()
+        outputs = call(model, x)
+        LIKELIHOOD.loss(outputs, y[: len(outputs)]).backward()
+        if step == 2:
+            with pytest.warns(CurvatureWarning, match=f"no curvature was estimated at a step that is due.*{why}"):
+                optimizer.step()
+        else:
+            optimizer.step()
 
 
 @pytest.mark.parametrize("zeros", [False, True])
@@ -325,6 +405,7 @@ def test_an_input_may_be_overwritten_where_no_estimate_needs_it():
         (lambda model, x: None, "no forward pass of the model was seen.* torch.compiler.reset"),
         (lambda model, x: model.eval()(x).sum().backward(), "in evaluation mode, which does not count"),
         (lambda model, x: torch.no_grad()(model)(x), "without gradients"),
+        (lambda model, x: model(x[:0]), "on a batch without examples"),
         (lambda model, x: model(x), "no backward pass through a forward pass"),
         (lambda model, x: torch.jit.trace(model, x, check_trace=False), "by a tracer"),
     ],

@@ -15,7 +15,7 @@ from ngbench.curvature.capture.passes import EmpiricalPass, ExactPass, FisherKin
 from ngbench.curvature.capture.watch import Watch, suspend
 from ngbench.curvature.deferred import DeferredGradient
 from ngbench.curvature.fisher import FisherBlock
-from ngbench.curvature.layers import Layer
+from ngbench.curvature.layers import Layer, still_is
 from ngbench.curvature.likelihoods import Likelihood
 
 __all__ = ["Capture"]
@@ -30,8 +30,9 @@ class Capture:
     While :attr:`due` is true, every forward pass of the model in training mode with gradients is a candidate. The one
     that counts is the first through which a backward pass went that added to the gradient of a layer's parameter;
     where there is none, the last through which any went (``torch.autograd.grad`` adds to no gradient). Once there is
-    one that counts, further passes are not recorded until :meth:`take` or :meth:`forget`. A pass without a backward
-    pass leaves nothing behind: it goes with its graph.
+    one that counts, further passes are not recorded until :meth:`take` or :meth:`forget`, but in a loop that drops
+    gradients between the forward and the backward pass: there nobody knows yet whether it will count. A pass without a
+    backward pass leaves nothing behind: it goes with its graph. One that a checkpoint makes again is no pass.
 
     Args:
         model: the model; it must return one tensor, the outputs of the likelihood.
@@ -88,11 +89,15 @@ class Capture:
         self._reached: list[Pass] = []
         self._number = 0
         self._oldest = 1
+        self._latest: Callable[[], Pass | None] = lambda: None
+        self._zeroed_late = False
+        self._backward = -1
+        self._began_with_gradients = False
         self._watch = Watch([])
         self._suspends = False
         self._suspended: dict[nn.Module, list[Tensor]] = {}
         self._handles: list[Any] = [
-            model.register_forward_pre_hook(ModuleHook(self, model, "_start")),
+            model.register_forward_pre_hook(ModuleHook(self, model, "_start"), with_kwargs=True),
             model.register_forward_hook(ModuleHook(self, model, "_finish"), always_call=True),
         ]
         self._finalizer = weakref.finalize(self, _remove, self._handles)
@@ -153,22 +158,24 @@ class Capture:
         self.layers.update(layers)
         self._watch = Watch([parameter for layer in self.layers.values() for parameter in layer.parameters])
 
-    def _start(self, module: nn.Module, arguments: Any) -> None:
+    def _start(self, module: nn.Module, arguments: Any, keywords: Mapping[str, Any]) -> None:
         self._abandon()
         # What a checkpoint computes again in a backward pass is part of a forward pass that has been.
-        if not self.due or _in_backward_pass():
+        if not self.due or _backward_pass() >= 0:
             return
         if any(p.counted for p in self._reached):
-            if not self._gradients_dropped():
+            if self._gradients_dropped():
+                self.forget()
+            elif not self._zeroed_late:
                 return
-            self.forget()
-        reason = _unfit(module)
+        reason = _unfit(module, (*arguments, *keywords.values()))
         if reason:
             self._last_call = reason
         else:
             if (prepare := self.before_recording()) is not None:
                 prepare()
             self._current = self._pass()
+            self._began_with_gradients = self._has_gradients()
 
     def _pass(self) -> Pass:
         self._number += 1
@@ -179,6 +186,9 @@ class Capture:
             return ExactPass(self._settings, reached, self._number)
         return SampledPass(self._settings, reached, self._number, (self._seed + self.taken * _STRIDE) % 2**63)
 
+    def _has_gradients(self) -> bool:
+        return any(p.grad is not None for layer in self.layers.values() for p in layer.parameters)
+
     def _gradients_dropped(self) -> bool:
         """Whether somebody else than the optimizer has set to None or zero what the recorded pass added."""
         if self._defer:
@@ -187,7 +197,7 @@ class Capture:
         return not any(bool(gradient.any()) for gradient in gradients)
 
     def _enter(self, module: nn.Module, arguments: Any) -> None:
-        if self._defer and self._current is not None and self._is_itself(module):
+        if self._defer and self._current is not None and still_is(self.layers[module], module):
             self._suspended[module] = suspend(self.layers[module])
 
     def _visit(self, module: nn.Module, arguments: Any, keywords: Mapping[str, Any], output: Any) -> Tensor | None:
@@ -198,7 +208,7 @@ class Capture:
             parameter.requires_grad_(True)
         inputs = arguments[0] if arguments else keywords.get("input")
         # There is no output if the layer raised.
-        if self._current is None or not isinstance(output, Tensor) or not self._is_itself(module):
+        if self._current is None or not isinstance(output, Tensor) or not still_is(self.layers[module], module):
             return None
         if not isinstance(inputs, Tensor) or _is_transformed(inputs):
             return None
@@ -207,11 +217,9 @@ class Capture:
         self._current.visit(self.layers[module], inputs, own, watch)
         return own
 
-    def _is_itself(self, module: nn.Module) -> bool:
-        """Whether the module's parameters are those that are trained, not those of ``torch.func.functional_call``."""
-        layer = self.layers[module]
-        own = module._parameters
-        return own.get("weight") is layer.weight and (layer.bias is None or own.get("bias") is layer.bias)
+    def changed(self) -> set[Layer]:
+        """Layers whose modules compute something else by now, so that what their calls saw before is of no use."""
+        return {layer for module, layer in self.layers.items() if not still_is(layer, module)}
 
     def _finish(self, module: nn.Module, arguments: Any, output: Any) -> Any:
         current, self._current = self._current, None
@@ -222,14 +230,24 @@ class Capture:
             self._last_call = "uncalled"
             return None
         self._last_call = "recorded"
+        self._latest = weakref.ref(current)
         output = _own(output) if isinstance(output, Tensor) else output
         current.finish(output)
         return output
 
     def _reach(self, reached: Pass) -> None:
         """A backward pass went through a forward pass; one from before the last step is of no use any more."""
-        if reached.number >= self._oldest:
-            self._reached = [one for one in self._reached if one.counted and one is not reached] + [reached]
+        if reached.number < self._oldest:
+            return
+        backward = _backward_pass()
+        if backward != self._backward and reached.counted and not self._defer:
+            # What was dropped between the forward and the backward pass, by somebody else than the optimizer.
+            self._zeroed_late |= self._began_with_gradients and not self._has_gradients()
+            others = [one for one in self._reached if one is not reached]
+            if others and self._gradients_dropped():
+                self._drop(others)
+        self._backward = backward
+        self._reached = [one for one in self._reached if one.counted and one is not reached] + [reached]
 
     def take(self) -> dict[Layer, FisherBlock]:
         """The blocks of the pass that counts, and none if there is none; they are handed out once.
@@ -250,6 +268,7 @@ class Capture:
         self.forget()
         self._last_call = ""
         self._oldest = self._number + 1
+        self._latest = lambda: None
         self.loss_scale = 1.0
         return blocks
 
@@ -271,9 +290,16 @@ class Capture:
     def forget(self) -> None:
         """What ``zero_grad`` means: no backward pass has been. A later one through the same forward pass counts."""
         self._abandon()
-        for reached in self._reached:
-            reached.drop_gradients()
+        waiting = self._latest()
+        # A loop that has gradients dropped between the forward and the backward pass may leave a step out. Then the
+        # next forward pass comes while those of the one before are still there.
+        self._zeroed_late |= waiting is not None and waiting not in self._reached
+        self._drop(self._reached)
         self._reached.clear()
+
+    def _drop(self, passes: Iterable[Pass]) -> None:
+        for one in passes:
+            one.drop_gradients()
 
     def _abandon(self) -> None:
         """The forward pass that is going on has raised, or has none that waits for it."""
@@ -291,6 +317,7 @@ class Capture:
         return {
             "evaluation": "the model was called in evaluation mode, which does not count: call model.train() first",
             "no gradients": "the model was called without gradients: call the model itself, with gradients enabled",
+            "empty": "the model was called on a batch without examples",
             "traced": "the model was called by a tracer or a compiler alone: call the model itself",
             "uncalled": f"the model called none of its layers ({names}) as a module, with gradients and with its own"
             " weights; a weight that torch.nn.functional is given is not seen",
@@ -329,18 +356,20 @@ def _own(output: Tensor) -> Tensor:
     return output.clone() if output._is_view() else output
 
 
-def _unfit(model: nn.Module) -> str:
+def _unfit(model: nn.Module, arguments: Iterable[Any]) -> str:
     """Why a forward pass that begins now does not count, if it does not."""
     if not torch.is_grad_enabled():
         return "no gradients"
     if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return "traced"
+    if any(isinstance(one, Tensor) and one.ndim and not len(one) for one in arguments):
+        return "empty"
     return "" if model.training else "evaluation"
 
 
-def _in_backward_pass() -> bool:
-    """There is no public way to ask; torch's own hooks on several gradients ask the same."""
-    return torch._C._current_graph_task_id() >= 0
+def _backward_pass() -> int:
+    """The number of the backward pass that is running, or -1; torch's own hooks on several gradients ask the same."""
+    return int(torch._C._current_graph_task_id())
 
 
 def _is_transformed(tensor: Tensor) -> bool:
