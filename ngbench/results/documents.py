@@ -16,7 +16,7 @@ from ngbench import files
 from ngbench.errors import RecordError
 from ngbench.results.record import LARGEST_COUNT, LARGEST_NUMBER, LONGEST_NAME, SCHEMA_VERSION, Document, RunRecord
 
-__all__ = ["contradictions", "dump", "load_document", "merge", "without_non_finite"]
+__all__ = ["dump", "load_document", "merge", "parse_run", "without_non_finite"]
 
 
 _SEAL = re.compile(r'\{\n "checksum": "([0-9a-f]{64})",')
@@ -80,9 +80,25 @@ def load_document(path: Path, *, sealed: bool = False) -> Document:
         key = ".".join(str(part) for part in first["loc"])
         raise RecordError(f"the record {str(path)!r} is invalid at {key}: {first['msg']}") from error
     for at, run in enumerate(document.runs):
-        for key, reason in contradictions(run):
+        for key, reason in _contradictions(run):
             raise RecordError(f"the record {str(path)!r} is invalid at runs.{at}.{key}: {reason}")
     return document
+
+
+def parse_run(text: str) -> RunRecord:
+    """The record of one run from JSON text; what could not be read back from a file is refused here, too.
+
+    Raises:
+        ValueError: the text is no such record.
+        RecursionError: it is nested without end.
+    """
+    try:
+        run = RunRecord.model_validate(_bounded(json.loads(text, object_pairs_hook=_once), "runs", 0))
+    except _InvalidError as error:
+        raise ValueError(f"it is invalid{error}") from error
+    for key, reason in _contradictions(run):
+        raise ValueError(f"{key}: {reason}")
+    return run
 
 
 def merge(documents: Sequence[Document]) -> Document:
@@ -167,7 +183,7 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def contradictions(run: RunRecord) -> Iterator[tuple[str, str]]:
+def _contradictions(run: RunRecord) -> Iterator[tuple[str, str]]:
     """Keys whose values contradict those beside them, and why."""
     history, steps = run.history, run.steps
     beside = {name: getattr(history, name) for name in ("step", "train_loss", "validation_loss", "elapsed_seconds")}

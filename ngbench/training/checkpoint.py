@@ -13,7 +13,7 @@ from typing import Any
 
 from ngbench.archives import load_archive, save_archive
 from ngbench.errors import OutputError, RecordError
-from ngbench.results.documents import contradictions
+from ngbench.results.documents import parse_run
 from ngbench.results.record import RunRecord
 from ngbench.training.randomness import RandomState
 
@@ -71,9 +71,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
                 f"the checkpoint {str(path)!r} has version {content['version']!r}; "
                 f"this version of ngbench reads version {VERSION}"
             )
-        record = RunRecord.model_validate_json(content["record"])
-        for key, reason in contradictions(record):
-            raise ValueError(f"{key}: {reason}")
+        record = parse_run(content["record"])
         states = {name: content[name] for name in ("model", "optimizer", "random")}
         if not all(isinstance(state, dict) for state in states.values()):
             raise TypeError("a state is no dictionary")

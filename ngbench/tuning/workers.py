@@ -47,11 +47,12 @@ def is_alive(worker: Mapping[str, Any], last_sign: float, now: float | None = No
 
     Args:
         worker: what :func:`this_worker` said in it.
-        last_sign: when it was last heard of, in seconds since 1970.
+        last_sign: when it was last heard of, in seconds since 1970, by a clock that may be off by up to
+            :data:`STALE_SECONDS`; a sign from further in the future is none.
         now: the present time, likewise; the clock's by default.
     """
     if worker["host"] != _host():
-        return (time.time() if now is None else now) - last_sign < STALE_SECONDS
+        return abs((time.time() if now is None else now) - last_sign) < STALE_SECONDS
     try:
         process = psutil.Process(worker["pid"])
         started, status = process.create_time(), process.status()

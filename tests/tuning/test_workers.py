@@ -35,3 +35,6 @@ def test_a_worker_elsewhere_is_judged_by_its_last_sign() -> None:
     worker = {**this_worker(), "host": "elsewhere", "pid": 1}
     assert is_alive(worker, 1000.0, now=1000.0 + STALE_SECONDS - 1)
     assert not is_alive(worker, 1000.0, now=1000.0 + STALE_SECONDS + 1)
+    # Clocks differ a little; a sign that is not given yet would be waited for without end.
+    assert is_alive(worker, 1000.0, now=1000.0 - STALE_SECONDS + 1)
+    assert not is_alive(worker, 1.7e308, now=1000.0)
