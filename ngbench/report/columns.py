@@ -19,7 +19,7 @@ from ngbench.report.units import (
     format_share,
 )
 from ngbench.results.endings import EarlyStop, early_stop
-from ngbench.results.statistics import Estimate
+from ngbench.results.statistics import CONFIDENCE, Estimate
 
 __all__ = [
     "Column",
@@ -31,6 +31,9 @@ __all__ = [
     "format_progress",
     "format_status",
 ]
+
+
+_PER_CENT = f"{100 * CONFIDENCE:g} %"
 
 
 @dataclass(frozen=True)
@@ -195,14 +198,13 @@ def format_notes(arms: Sequence[Arm]) -> list[str]:
     """What the numbers of the tables mean, and how far the arms got that stopped early."""
     notes = []
     if any(len(arm.runs) > 1 for arm in arms):
-        notes.append("Losses: mean over seeds ± 95 % interval (Student's t); — where one seed supports none.")
+        notes.append(f"Losses: mean over seeds ± {_PER_CENT} interval (Student's t); — where one seed supports none.")
     if any(arm.step is not None for arm in arms):
-        subject = "Mean step and its ratio" if len(arms) > 1 else "Mean step"
         notes.append(
-            f"{subject}: amortised over plain and refresh steps, ± 95 % interval over n rounds "
-            "(epochs; blocks of steps where there is one epoch)."
+            f"Times of steps and phases: means over n rounds (turns of the arms) ± {_PER_CENT} interval, without "
+            "interrupted steps, nor the fastest and the slowest fifth of the rounds. Mean step: plain and refresh "
+            "steps as often as they occurred."
         )
-        notes.append("Plain and refresh steps: median ± half its distribution-free 95 % interval over steps.")
     if any("; " in _rounds(arm) for arm in arms):
         notes.append("Where two numbers of rounds are given, the second is the ratio's.")
     if any(arm.reached and len(arm.runs) > 1 for arm in arms):

@@ -27,6 +27,7 @@ from ngbench.report.update_costs import format_update_costs
 from ngbench.results.documents import dump
 from ngbench.results.endings import early_stop
 from ngbench.results.record import Document, RunRecord
+from ngbench.results.timing import busy_machine
 
 __all__ = [
     "export_csv",
@@ -79,7 +80,8 @@ def format_csv(document: Document) -> str:
     A run that finished no epoch has one row, empty from ``epoch`` on. A number that does not exist is an
     empty field. Hyper-parameters are a JSON object; a metric's column is ``metric.NAME``, that of a task's metric
     on training data ``training_metric.NAME``. ``stopped_early`` is ``true`` in a run that early stopping ended, whose
-    ``status`` is ``done``.
+    ``status`` is ``done``; ``busy_machine`` in one that was measured on a busy machine, where more than half of the
+    steps were interrupted.
     """
     metrics = list(dict.fromkeys(name for run in document.runs for name in _metrics(run)))
     metrics.sort(key=lambda name: name.startswith("training_"))
@@ -106,6 +108,7 @@ _RUN_FIELDS = (
     "batch_size",
     "status",
     "stopped_early",
+    "busy_machine",
 )
 _EPOCH_FIELDS = ("epoch", "step", "train_loss", "validation_loss", "elapsed_seconds")
 
@@ -125,6 +128,7 @@ def _describe(run: RunRecord) -> dict[str, Any]:
         "batch_size": run.batch_size,
         "status": run.status,
         "stopped_early": "true" if early_stop(run) is not None else "false",
+        "busy_machine": "true" if busy_machine([run]) else "false",
     }
 
 

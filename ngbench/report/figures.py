@@ -17,6 +17,7 @@ from ngbench.report.heading import data_descriptions, describe_conditions
 from ngbench.report.summary import OTHER, Arm, phase_order, summarise
 from ngbench.results.record import Document, RunRecord
 from ngbench.results.statistics import FAILED
+from ngbench.results.timing import busy_machine
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -305,7 +306,7 @@ def _phase_colour(name: str) -> str:
 def _caption(figure: Figure, document: Document, *, seeds: bool, remarks: Sequence[str] = ()) -> None:
     lines = [f"{document.runs[0].task} · {describe_conditions(document)}"]
     lines += [f"data: {described}" for _, described in data_descriptions(document)]
-    lines += remarks
+    lines += [*remarks, *busy_machine(document.runs)]
     if seeds:
         lines.append("line: mean over seeds; band: lowest to highest seed; cross: the run failed or diverged")
     wrapped = "\n".join(textwrap.fill(figure_text(line), int(14 * figure.get_figwidth())) for line in lines)

@@ -2,8 +2,8 @@
 
 A round of pytest-benchmark is a round of ours, in which the arms take turns; its iterations are the steps of that turn,
 or the calls of the phase in it. Each part of a step is a group, so that the arms stand side by side in one table.
-Statistics are pytest-benchmark's own, of all rounds; what :mod:`ngbench.results.timing` makes of the same numbers, and
-the ratios to the reference arm with their intervals, are the ``extra_info``.
+Statistics are pytest-benchmark's own, of all rounds, without interrupted steps; what :mod:`ngbench.results.timing`
+makes of the same numbers, and the ratios to the reference arm with their intervals, are the ``extra_info``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ngbench.results.documents import without_non_finite
 from ngbench.results.record import Document, EnvironmentRecord, RunRecord
 from ngbench.results.statistics import Estimate
 from ngbench.results.step_costs import Cost, costs_of
+from ngbench.results.timing import busy_machine
 
 __all__ = ["entry", "extra_info", "format_pytest_benchmark", "group_name", "statistics_of"]
 
@@ -108,6 +109,7 @@ def extra_info(cost: Cost, reference: str, runs: Sequence[RunRecord]) -> dict[st
         "threads": run.threads,
         "seeds": [one.seed for one in runs],
         "statuses": [one.status for one in runs],
+        "warnings": busy_machine(runs),
         "reference": reference,
         "ratio": _interval(cost.ratio),
         "seconds": _interval(cost.seconds),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ngbench.errors import NotComparableError, UnknownNameError
 from ngbench.measurement.phases import PHASES
-from ngbench.results import statistics
+from ngbench.results import statistics, timing
 from ngbench.results.endings import describe_ending
 from ngbench.results.record import Document, RunRecord
 from ngbench.results.statistics import Estimate
@@ -73,8 +73,8 @@ class Arm:
         seconds_per_epoch: over seeds.
         step: seconds of a step, amortised, over rounds.
         ratio: of the step to the reference arm's; ``None`` for the reference arm itself.
-        plain: seconds of a plain step (median).
-        refresh: seconds of a step that refreshes the curvature (median).
+        plain: seconds of a plain step, over rounds.
+        refresh: seconds of a step that refreshes the curvature, over the rounds that have one.
         peak_bytes: the largest of the seeds.
         added_bytes: the peak above what was in use before the optimizer was built, the largest of the seeds.
         optimizer_state_bytes: the largest of the seeds.
@@ -184,10 +184,10 @@ def _arm(
         ),
         reached=epochs.n if epochs else 0,
         seconds_per_epoch=_over(runs, statistics.seconds_per_epoch),
-        step=statistics.mean_step(runs),
-        ratio=None if reference is None else statistics.step_ratio(runs, reference),
-        plain=statistics.step_time(runs, "plain"),
-        refresh=statistics.step_time(runs, "refresh"),
+        step=timing.estimate(timing.mean_step(runs)),
+        ratio=None if reference is None else timing.estimate(timing.step_ratio(runs, reference)),
+        plain=timing.estimate(timing.step_of_kind(runs, "plain")),
+        refresh=timing.estimate(timing.step_of_kind(runs, "refresh")),
         peak_bytes=_largest(run.memory.peak_bytes for run in runs),
         added_bytes=_largest(
             max(0, run.memory.peak_bytes - run.memory.baseline_bytes)
@@ -219,21 +219,20 @@ def phase_costs(runs: Sequence[RunRecord]) -> list[PhaseSummary]:
     found = {name for run in runs for name in run.phases}
     if not found:
         return []
-    order = phase_order(found)
-    steps = sum(len(run.steps.seconds) for run in runs)
-    stepping = math.fsum(seconds for run in runs for seconds in run.steps.seconds)
-    phased = math.fsum(phase.seconds_total for run in runs for phase in run.phases.values())
-    total = max(stepping, phased)
-    costs = [_phase_cost(name, runs, steps, total) for name in order]
-    if stepping > phased:
-        rest = stepping - phased
-        costs.append(PhaseSummary(OTHER, None, rest / steps, rest / total, None, None, None))
+    step = timing.mean_step(runs)
+    per_step = {name: timing.phase_per_step(runs, name) for name in phase_order(found)}
+    phased = math.fsum(part.value for part in per_step.values() if part is not None)
+    total = max(phased, 0.0 if step is None else step.value)
+    costs = [_phase_cost(name, runs, part, total) for name, part in per_step.items()]
+    if total > phased:
+        rest = total - phased
+        costs.append(PhaseSummary(OTHER, None, rest, rest / total, None, None, None))
     return costs
 
 
-def _phase_cost(name: str, runs: Sequence[RunRecord], steps: int, total: float) -> PhaseSummary:
+def _phase_cost(name: str, runs: Sequence[RunRecord], per_step: timing.Timing | None, total: float) -> PhaseSummary:
     records = [run.phases[name] for run in runs if name in run.phases]
-    seconds = math.fsum(record.seconds_total for record in records)
+    seconds = timing.phase_seconds(runs, name)
     calls = sum(record.calls for record in records)
 
     def per_call(values: list[tuple[int | None, int]]) -> float | None:
@@ -243,9 +242,9 @@ def _phase_cost(name: str, runs: Sequence[RunRecord], steps: int, total: float) 
 
     return PhaseSummary(
         name=name,
-        seconds_per_call=seconds / calls if calls else None,
-        seconds_per_step=seconds / steps if steps else None,
-        share=seconds / total if total else None,
+        seconds_per_call=None if seconds is None else seconds.value,
+        seconds_per_step=None if per_step is None else per_step.value,
+        share=None if per_step is None or not total else per_step.value / total,
         flops=per_call([(record.flops, record.calls) for record in records]),
         bytes=per_call([(record.bytes, record.calls) for record in records]),
         calls=calls,

@@ -55,20 +55,13 @@ def _per_step(
 ) -> dict[str, float] | None:
     """The time of a step in each phase, and outside of them."""
     names = list(dict.fromkeys(name for run in runs for name in run.phases))
-    steps = sum(len(run.steps.seconds) for run in runs)
-    if not names or not steps:
-        return None
     if reference is None:
         total = timing.mean_step(runs)
-        found = {name: (timing.phase_seconds(runs, name), _calls(runs, name) / steps) for name in names}
+        found = {name: timing.phase_per_step(runs, name) for name in names}
     else:
         total = timing.step_ratio(runs, reference[side])
-        found = {name: (timing.phase_ratio(runs, reference[side], name), 1.0) for name in names}
+        found = {name: timing.phase_ratio(runs, reference[side], name) for name in names}
     if total is None:
         return None
-    parts = {name: value.value * calls for name, (value, calls) in found.items() if value is not None}
+    parts = {name: value.value for name, value in found.items() if value is not None}
     return {**parts, _OTHER: max(0.0, total.value - math.fsum(parts.values()))} if parts else None
-
-
-def _calls(runs: Sequence[RunRecord], name: str) -> int:
-    return sum(run.phases[name].calls for run in runs if name in run.phases)

@@ -13,6 +13,7 @@ from ngbench.results.metrics import NotApplicable, Outcome, expand, measure, rec
 from ngbench.results.record import Document
 from ngbench.results.statistics import FAILED
 from ngbench.results.thresholds import Metric, Threshold
+from ngbench.results.timing import busy_machine
 from ngbench.results.verdict import Change, Verdict, judge, limit_of
 
 __all__ = ["STATUS", "Comparison", "Report", "check"]
@@ -182,6 +183,8 @@ class _Gate:
         self._machines = f"the machine is {before} in the baseline and {now} now" if before != now else ""
         if self._machines:
             self.notes.append(f"{self._machines[0].upper()}{self._machines[1:]}: ratios, counts and losses compare.")
+        for side, document in (("In the baseline, ", self.baseline), ("", self.current)):
+            self.notes += [f"{side}{sentence}" for sentence in busy_machine(document.runs)]
 
     def apply(self, threshold: Threshold) -> None:
         metric = threshold.metric

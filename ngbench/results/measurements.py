@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Literal
 
-import numpy as np
-
 from ngbench.errors import UnknownNameError
-from ngbench.results import statistics
+from ngbench.results import statistics, timing
 from ngbench.results.predicted_costs import predict
 from ngbench.results.record import RunRecord
+from ngbench.results.timing import Timing
 
 __all__ = [
     "ArmRun",
@@ -73,6 +72,11 @@ class Measurement:
     higher_is_better: bool = False
     exact: bool = False
     metric: str | None = None
+
+    @property
+    def is_time(self) -> bool:
+        """Whether it is measured in seconds."""
+        return self.name.startswith("step_time") or "seconds" in self.name
 
 
 def measurement_of(name: str, measure: Literal["compare", "gan", "fisher-error"]) -> Measurement:
@@ -206,12 +210,9 @@ def number_of(run: ArmRun, name: str) -> float | None:
     if head == "phase":
         return _phase_number(record, *rest.rsplit(".", 1))
     if head == "step_time" and rest:
-        times = zip(record.steps.seconds, record.steps.kind, strict=False)
-        chosen = [seconds for seconds, kind in times if kind == rest]
-        return float(np.median(chosen)) if chosen else None
+        return _value(timing.step_of_kind([record], rest))  # type: ignore[arg-type]
     if name == "step_time":
-        seconds = record.steps.seconds
-        return math.fsum(seconds) / len(seconds) if seconds else None
+        return _value(timing.mean_step([record]))
     if name.endswith("_to_target"):
         if record.target_loss is None:
             return None
@@ -227,7 +228,7 @@ def number_of(run: ArmRun, name: str) -> float | None:
 
 
 def _phase_number(record: RunRecord, phase: str, what: str) -> float | None:
-    """Of a phase: seconds for each step of the run, the others for each call."""
+    """Of a phase: of one call, but for the number of calls."""
     if what == "predicted":
         prediction = predict(record).get(phase)
         return None if prediction is None else prediction.operations
@@ -235,9 +236,13 @@ def _phase_number(record: RunRecord, phase: str, what: str) -> float | None:
     if cost is None:
         return None
     if what == "seconds":
-        return cost.seconds_total / len(record.steps.seconds) if record.steps.seconds else None
+        return _value(timing.phase_seconds([record], phase))
     counts: dict[str, int | None] = {"flops": cost.flops, "bytes": cost.bytes, "calls": cost.calls}
     return counts[what]
+
+
+def _value(measured: Timing | None) -> float | None:
+    return None if measured is None else measured.value
 
 
 def interpolate(points: Sequence[Point], seconds: float) -> float | None:

@@ -105,7 +105,7 @@ def paired_change(values: Sequence[tuple[int, float | None, float | None]]) -> C
             return None
         note = f"a number now with seed {', '.join(map(str, gained))}"
         return Change(None, _mean([now for _, _, now in values]), None, None, len(values), note=note)
-    difference = statistics.mean_interval([now - before for before, now in both], timing.CONFIDENCE)
+    difference = statistics.mean_interval([now - before for before, now in both], statistics.GATE_CONFIDENCE)
     assert difference is not None
     low, high = (difference.value, difference.value) if len(both) == 1 else (difference.low, difference.high)
     note = f"left out, without a number in the baseline: seed {', '.join(map(str, gained))}" if gained else ""

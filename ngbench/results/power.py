@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from ngbench.results.timing import CONFIDENCE, Timing
+from ngbench.results.statistics import GATE_CONFIDENCE
+from ngbench.results.timing import Timing
 
 __all__ = ["POWER", "Noise", "noise_of", "repeats_needed", "smallest_regression"]
 
@@ -104,6 +105,6 @@ def repeats_needed(noise: Noise, threshold: float) -> int | None:
 
 
 def _margin(noise: Noise, repeats: int) -> float:
-    quantile = float(stdtrit(2 * noise.degrees * repeats, (1 + CONFIDENCE) / 2))
+    quantile = float(stdtrit(2 * noise.degrees * repeats, (1 + GATE_CONFIDENCE) / 2))
     seen = quantile * math.sqrt(2) * noise.within
     return (seen + float(ndtri(POWER)) * noise.deviation) / math.sqrt(repeats)

@@ -1,14 +1,11 @@
 """Statistics of runs, computed from records alone by pure functions.
 
-An interval is two-sided, of 95 % confidence unless told otherwise, and exists only when the data support it:
-a single value has none. Step times of one run are correlated and drift with the machine, so the unit of their
-intervals is not the step but the round of one seed: the steps of one turn, which the arms of a comparison take in
-turn.
+An interval is two-sided and exists only when the data support it: a single value has none. There are two
+confidences, one for each purpose. Times of steps have an estimator of their own, :mod:`ngbench.results.timing`.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,27 +18,25 @@ from ngbench.results.record import RunRecord
 __all__ = [
     "CONFIDENCE",
     "FAILED",
+    "GATE_CONFIDENCE",
     "Estimate",
     "best_loss",
     "epochs_to_target",
     "final_loss",
     "loss_at_time",
     "mean_interval",
-    "mean_step",
     "median_interval",
-    "ratio_interval",
-    "rounds",
     "seconds_per_epoch",
     "seconds_to_target",
-    "step_ratio",
-    "step_time",
 ]
 
 CONFIDENCE = 0.95
+"""Of the intervals that are shown, in tables, figures and exports, and that a study's claims are judged by."""
+GATE_CONFIDENCE = 0.98
+"""Of the changes that ``ngbench check`` judges. One end is then wrong once in a hundred times, so a threshold of 0
+would raise false alarms at that rate, and any other fewer, as far as the rounds vary independently."""
 FAILED = frozenset({"diverged", "out_of_memory", "killed", "failed"})
 """Statuses whose runs have no final loss."""
-
-_BLOCKS = 10
 
 
 @dataclass(frozen=True)
@@ -126,93 +121,6 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
     return Estimate(median, float(ordered[k - 1]), float(ordered[n - k]), n)
 
 
-def ratio_interval(
-    numerators: Sequence[float], denominators: Sequence[float], confidence: float = CONFIDENCE
-) -> Estimate | None:
-    """The ratio ``R = sum y / sum x`` over paired rounds and its interval; ``None`` of no pairs.
-
-    The variance of ``R`` is that of the residuals ``y_i - R x_i`` over ``n (mean x)^2`` (Cochran, *Sampling
-    Techniques*, 3rd ed., chapter 6), with Student's t. What slows both members of a pair alike, such as a
-    machine that throttles, leaves no residual.
-
-    >>> ratio_interval([2.0, 4.0, 8.0], [1.0, 2.0, 4.0])
-    Estimate(value=2.0, low=2.0, high=2.0, n=3)
-    >>> ratio_interval([3.0], [2.0])
-    Estimate(value=1.5, low=None, high=None, n=1)
-
-    Raises:
-        ValueError: the two lengths differ.
-    """
-    if len(numerators) != len(denominators):
-        raise ValueError(f"{len(numerators)} numerators cannot be paired with {len(denominators)} denominators")
-    y, x = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
-    n = len(y)
-    if n == 0 or x.sum() <= 0:
-        return None
-    ratio = float(y.sum() / x.sum())
-    if n == 1:
-        return Estimate(ratio, None, None, 1)
-    residual = math.sqrt(float(((y - ratio * x) ** 2).sum()) / (n - 1))
-    half = _student(n - 1, confidence) * residual / (float(x.mean()) * math.sqrt(n))
-    return Estimate(ratio, ratio - half, ratio + half, n)
-
-
-def rounds(run: RunRecord) -> list[list[float]]:
-    """The run's step times in seconds, cut at the ends of its turns, or of its epochs where the record does not say
-    how turns were cut; what is left comes last."""
-    seconds = run.steps.seconds
-    ends = run.steps.turns or run.history.step
-    cuts = sorted({0, len(seconds), *(step for step in ends if step <= len(seconds))})
-    return [seconds[start:stop] for start, stop in itertools.pairwise(cuts)]
-
-
-def mean_step(runs: Sequence[RunRecord]) -> Estimate | None:
-    """Seconds of a step, plain and refresh steps together in the proportion in which they occurred.
-
-    The interval is over the rounds of all runs, or over blocks of consecutive steps if there is one round.
-    """
-    parts = [part for run in runs for part in rounds(run)]
-    if len(parts) == 1:
-        parts = _blocks(parts[0])
-    return ratio_interval([math.fsum(part) for part in parts], [len(part) for part in parts])
-
-
-def step_time(runs: Sequence[RunRecord], kind: Literal["plain", "refresh"]) -> Estimate | None:
-    """The median time in seconds of the steps of one kind, over all runs."""
-    return median_interval(
-        [
-            seconds
-            for run in runs
-            for seconds, is_kind in zip(run.steps.seconds, run.steps.kind, strict=False)
-            if is_kind == kind
-        ]
-    )
-
-
-def step_ratio(runs: Sequence[RunRecord], reference: Sequence[RunRecord]) -> Estimate | None:
-    """How many times longer a step takes than the reference arm's, amortised, over the rounds that both ran.
-
-    Rounds pair by seed and position and count when both arms took the same number of steps in them. With
-    fewer than two such rounds, blocks of the consecutive steps that both took stand in for them. ``None``
-    where the arms share no seed or no step.
-    """
-    others = {run.seed: run for run in reference}
-    shared = [(run, others[run.seed]) for run in runs if run.seed in others]
-    pairs = [
-        (ours, theirs)
-        for run, other in shared
-        for ours, theirs in zip(rounds(run), rounds(other), strict=False)
-        if len(ours) == len(theirs)
-    ]
-    if len(pairs) < 2:
-        pairs = []
-        for run, other in shared:
-            common = min(len(run.steps.seconds), len(other.steps.seconds))
-            blocks = (_blocks(one.steps.seconds[:common]) for one in (run, other))
-            pairs += zip(*blocks, strict=True)
-    return ratio_interval([math.fsum(ours) for ours, _ in pairs], [math.fsum(theirs) for _, theirs in pairs])
-
-
 def seconds_per_epoch(run: RunRecord) -> float | None:
     """Training seconds of a finished epoch, on average; ``None`` if none was finished."""
     elapsed = run.history.elapsed_seconds
@@ -265,13 +173,6 @@ def _losses(run: RunRecord, which: Literal["train", "validation"]) -> list[float
 def _reached(run: RunRecord, target: float) -> int | None:
     losses = enumerate(run.history.train_loss)
     return next((at for at, loss in losses if loss is not None and loss <= target), None)
-
-
-def _blocks(seconds: Sequence[float]) -> list[list[float]]:
-    """At most ten blocks of consecutive steps, of two steps or more unless there is one step."""
-    count = max(1, min(_BLOCKS, len(seconds) // 2))
-    cuts = [len(seconds) * at // count for at in range(count + 1)]
-    return [list(seconds[start:stop]) for start, stop in itertools.pairwise(cuts) if stop > start]
 
 
 def _student(degrees: int, confidence: float) -> float:

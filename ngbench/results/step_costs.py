@@ -11,19 +11,15 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-from scipy.special import stdtrit
 
 from ngbench.results import timing
 from ngbench.results.record import PhaseRecord, RunRecord
-from ngbench.results.statistics import CONFIDENCE, Estimate, rounds
+from ngbench.results.statistics import Estimate
 from ngbench.results.timing import Timing
 
 __all__ = ["STEP", "Cost", "costs_of", "phase_part"]
 
 STEP = "step_time"
-_KINDS: tuple[Literal["plain", "refresh"], ...] = ("plain", "refresh")
 
 
 @dataclass(frozen=True)
@@ -34,10 +30,11 @@ class Cost:
         part: ``step_time``, ``step_time.plain``, ``step_time.refresh`` or ``phase.NAME``.
         arm: the label.
         samples: seconds of the part, one entry for each round in which it occurred: the mean over the steps, or the
-            calls of the phase, in that round. Of plain and of refresh steps, those of each step.
+            calls of the phase, in that round. Of plain and of refresh steps, those of each step. Interrupted steps do
+            not count (:mod:`ngbench.results.timing`).
         iterations: over how many steps or calls most of the samples are means.
         calls: how often the part occurred in all.
-        seconds: of a step or a call, trimmed and without interrupted steps (:mod:`ngbench.results.timing`).
+        seconds: of a step or a call, trimmed.
         ratio: seconds that a step spends in the part, in units of the reference arm's step, measured in the same round;
             ``None`` for ``step_time.plain`` and ``step_time.refresh``, and where the arms share no round.
         flops: floating-point operations of a call, of a phase whose operations were counted.
@@ -77,22 +74,22 @@ def costs_of(runs: Sequence[RunRecord], reference: str) -> list[Cost]:
 
 
 def _costs_of_arm(arm: str, runs: Sequence[RunRecord], reference: Sequence[RunRecord]) -> Iterator[Cost]:
-    parts = [part for run in runs for part in rounds(run) if part]
+    parts = timing.counted_rounds(runs)
     yield _cost(
         STEP,
         arm,
-        [math.fsum(part) / len(part) for part in parts],
+        [math.fsum(seconds for seconds, _ in part) / len(part) for part in parts],
         [len(part) for part in parts],
         timing.mean_step(runs),
         timing.step_ratio(runs, reference),
     )
-    by_kind = {kind: [s for run in runs for s in _of_kind(run, kind)] for kind in _KINDS}
+    by_kind = {kind: [s for part in parts for s, of_kind in part if of_kind == kind] for kind in timing.KINDS}
     if all(by_kind.values()):
         for kind, seconds in by_kind.items():
-            yield _cost(f"{STEP}.{kind}", arm, seconds, [1] * len(seconds), timing.robust_mean(seconds))
+            yield _cost(f"{STEP}.{kind}", arm, seconds, [1] * len(seconds), timing.step_of_kind(runs, kind))
     for name in dict.fromkeys(name for run in runs for name in run.phases):
         phases = [run.phases[name] for run in runs if name in run.phases]
-        samples = [sample for phase in phases for sample in _by_round(phase)]
+        samples = timing.phase_samples(runs, name)
         if samples:
             yield _cost(
                 phase_part(name),
@@ -106,17 +103,6 @@ def _costs_of_arm(arm: str, runs: Sequence[RunRecord], reference: Sequence[RunRe
             )
 
 
-def _of_kind(run: RunRecord, kind: str) -> list[float]:
-    return [seconds for seconds, is_kind in zip(run.steps.seconds, run.steps.kind, strict=True) if is_kind == kind]
-
-
-def _by_round(phase: PhaseRecord) -> list[tuple[float, int]]:
-    """Seconds and calls of each round in which the phase was called; records may only have the whole run's."""
-    each = zip(phase.seconds_by_round, phase.calls_by_round, strict=True)
-    found = [(seconds, calls) for seconds, calls in each if calls]
-    return found or [(phase.seconds_total, phase.calls)] * (phase.calls > 0)
-
-
 def _cost(
     part: str,
     arm: str,
@@ -128,29 +114,19 @@ def _cost(
     flops: int | None = None,
     counted_bytes: int | None = None,
 ) -> Cost:
-    assert seconds is not None, "what has samples has a time"
+    estimate = timing.estimate(seconds)
+    assert estimate is not None, "what has samples has a time"
     return Cost(
         part=part,
         arm=arm,
         samples=samples,
         iterations=Counter(counts).most_common(1)[0][0],
         calls=sum(counts),
-        seconds=_estimate(seconds),
-        ratio=None if ratio is None else _estimate(ratio),
+        seconds=estimate,
+        ratio=timing.estimate(ratio),
         flops=flops,
         bytes=counted_bytes,
     )
-
-
-def _estimate(measured: Timing) -> Estimate:
-    """The value with its 95 % interval, Student's on the logarithm, as that of a relative change."""
-    value = measured.value
-    if measured.variance is None or measured.degrees <= 0:
-        return Estimate(value, None, None, measured.n)
-    half = float(stdtrit(measured.degrees, (1 + CONFIDENCE) / 2)) * math.sqrt(measured.variance)
-    # The exponential of an interval that means nothing would overflow.
-    factor = math.exp(min(half, 700.0))
-    return Estimate(value, value / factor, value * factor, measured.n)
 
 
 def _if_equal(phases: Sequence[PhaseRecord], count: Callable[[PhaseRecord], int | None]) -> int | None:

@@ -1,52 +1,61 @@
-"""Times that survive a noisy machine, with the variance that a comparison between two documents needs.
+"""How long steps and phases took: the one estimator of times, whatever asks for them.
 
 The arms of a comparison take turns in rounds. Steps in which the operating system took the processor away are left out
-where the records name them and they are fewer than half: such a step took as long as other programs pleased. Within a
-round a step's time is the plain mean of the others, so that work done on every tenth step counts in full; over the
-rounds it is the trimmed mean, so that a round in which the machine was busy with something else does not count at all.
-Plain and refresh steps are averaged apart and put together in the proportion in which they occurred, because a round
-may hold no refresh. Where a reference arm is given, each round is measured in units of that arm's plain step in the
-same round: what slows the whole machine cancels.
+where the records name them and they are no more than half: such a step took as long as other programs pleased. Beyond
+half of them all steps count, and :func:`busy_machine` says so. Within a round a step's time is the plain mean of the
+others, so that work done on every tenth step counts in full; over the rounds it is the trimmed mean, so that a round in
+which the machine was busy with something else does not count at all. Plain and refresh steps are averaged apart and put
+together in the proportion in which they occurred, because a round may hold no refresh. Where a reference arm is given,
+each round is measured in units of that arm's plain step in the same round: what slows the whole machine cancels.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from scipy.special import stdtrit
 
 from ngbench.results.record import RunRecord
-from ngbench.results.statistics import rounds
+from ngbench.results.statistics import CONFIDENCE, GATE_CONFIDENCE, Estimate
 
 __all__ = [
-    "CONFIDENCE",
+    "KINDS",
+    "MOST_INTERRUPTED",
+    "Kind",
     "Timing",
+    "busy_machine",
+    "counted_rounds",
+    "estimate",
     "mean_step",
     "median_step",
+    "phase_change",
+    "phase_per_step",
     "phase_ratio",
+    "phase_samples",
     "phase_seconds",
     "relative_change",
     "robust_mean",
+    "rounds",
+    "step_of_kind",
     "step_ratio",
 ]
 
 TRIM = 0.2
 """The part of the rounds left out at each end, as Wilcox (*Robust Estimation*, 3rd ed., section 3.3) advises."""
 
-CONFIDENCE = 0.98
-"""Of the two-sided intervals of changes. One end is then wrong once in a hundred times, so a threshold of nothing
-at all would raise false alarms at that rate, and any other fewer, as far as the rounds vary independently."""
-
 MOST_INTERRUPTED = 0.5
 """The part of a run's steps up to which those that were interrupted are left out. Beyond it steps are so long, or the
 machine so busy, that what is left would be a selection; each step then has its share of interruptions."""
 
-_Kind = Literal["plain", "refresh"]
-_KINDS: tuple[_Kind, ...] = ("plain", "refresh")
+_WIDEST = math.log(1000)
+
+Kind = Literal["plain", "refresh"]
+KINDS: tuple[Kind, ...] = ("plain", "refresh")
 
 
 @dataclass(frozen=True)
@@ -92,15 +101,64 @@ def robust_mean(values: Sequence[float]) -> Timing | None:
     return Timing(mean, variance / mean**2 if mean > 0 else 0.0, left - 1, n)
 
 
+def estimate(timing: Timing | None, confidence: float = CONFIDENCE) -> Estimate | None:
+    """The value with its interval, Student's on the logarithm, as that of a relative change.
+
+    An interval that reaches over more than three orders of magnitude either way is none.
+    """
+    if timing is None:
+        return None
+    half = math.inf
+    if timing.variance is not None and timing.degrees > 0:
+        half = float(stdtrit(timing.degrees, (1 + confidence) / 2)) * math.sqrt(timing.variance)
+    if half > _WIDEST:
+        return Estimate(timing.value, None, None, timing.n)
+    return Estimate(timing.value, timing.value / math.exp(half), timing.value * math.exp(half), timing.n)
+
+
+def rounds(run: RunRecord) -> list[list[float]]:
+    """The run's step times in seconds, cut at the ends of its turns, or of its epochs where the record does not say
+    how turns were cut; what is left comes last."""
+    seconds = run.steps.seconds
+    ends = run.steps.turns or run.history.step
+    cuts = sorted({0, len(seconds), *(step for step in ends if step <= len(seconds))})
+    return [seconds[start:stop] for start, stop in itertools.pairwise(cuts)]
+
+
+def counted_rounds(runs: Sequence[RunRecord]) -> list[list[tuple[float, Kind]]]:
+    """Seconds and kind of the steps of each round that count; rounds without one are left out."""
+    return [part for cut in _cut(runs) for part in cut.counted if part]
+
+
+def busy_machine(runs: Iterable[RunRecord]) -> list[str]:
+    """A sentence for each arm of which more than half of the steps of a run were interrupted."""
+    found: dict[str, list[RunRecord]] = {}
+    for run in runs:
+        if len(run.steps.interrupted or ()) > MOST_INTERRUPTED * len(run.steps.seconds):
+            found.setdefault(run.label, []).append(run)
+    return [
+        f"{label} was measured on a busy machine: {sum(len(run.steps.interrupted or ()) for run in of_arm)} of "
+        f"{sum(len(run.steps.seconds) for run in of_arm)} steps were interrupted, and all of them count. "
+        "Stop other programs; ngbench doctor says what can be told here."
+        for label, of_arm in found.items()
+    ]
+
+
 def mean_step(runs: Sequence[RunRecord]) -> Timing | None:
     """Seconds of a step, plain and refresh steps in the proportion in which they occurred."""
     cuts = _cut(runs)
     return _amortised(cuts, _seconds(cuts))
 
 
+def step_of_kind(runs: Sequence[RunRecord], kind: Kind) -> Timing | None:
+    """Seconds of a step of the kind: what :func:`mean_step` is put together from."""
+    cuts = _cut(runs)
+    return robust_mean(_by_kind(cuts, _seconds(cuts), kind))
+
+
 def median_step(runs: Sequence[RunRecord]) -> Timing | None:
     """Seconds of a typical step: the median within a round, which does not see rare steps, over the rounds."""
-    return robust_mean([float(np.median(part)) for run in runs for part in rounds(run) if part])
+    return robust_mean([float(np.median([seconds for seconds, _ in part])) for part in counted_rounds(runs)])
 
 
 def step_ratio(runs: Sequence[RunRecord], reference: Sequence[RunRecord]) -> Timing | None:
@@ -108,12 +166,23 @@ def step_ratio(runs: Sequence[RunRecord], reference: Sequence[RunRecord]) -> Tim
 
     Only seeds that both arms ran count; ``None`` where there is none, or no round that both ran.
     """
-    ours, theirs = _shared(runs, reference)
-    units = [_units(cut) for cut in theirs]
-    numerator, denominator = _amortised(ours, units), _amortised(theirs, units)
-    if numerator is None or denominator is None or denominator.value <= 0:
-        return None
-    return _quotient(numerator, denominator)
+    ours, theirs, units = _shared(runs, reference)
+    return _quotient(_amortised(ours, units), _amortised(theirs, units))
+
+
+def phase_samples(runs: Sequence[RunRecord], name: str) -> list[tuple[float, int]]:
+    """Seconds and calls of the phase in each round in which it was called, or in each run whose record has no
+    rounds."""
+    found: list[tuple[float, int]] = []
+    for cut in _cut(runs):
+        if (phase := cut.run.phases.get(name)) is None:
+            continue
+        by_round = [*zip(phase.seconds_by_round, phase.calls_by_round, strict=True)]
+        if cut.undisturbed and any(phase.undisturbed_calls_by_round):
+            by_round = [*zip(phase.undisturbed_seconds_by_round, phase.undisturbed_calls_by_round, strict=True)]
+        called = [sample for sample in by_round if sample[1]]
+        found += called or [(phase.seconds_total, phase.calls)] * (phase.calls > 0)
+    return found
 
 
 def phase_seconds(runs: Sequence[RunRecord], name: str) -> Timing | None:
@@ -125,24 +194,29 @@ def phase_seconds(runs: Sequence[RunRecord], name: str) -> Timing | None:
     return _phase_call(cuts, _seconds(cuts), name)
 
 
+def phase_per_step(runs: Sequence[RunRecord], name: str) -> Timing | None:
+    """Seconds that a step spends in the phase on average: :func:`phase_seconds` times its calls for each step."""
+    cuts = _cut(runs)
+    return _per_step(_phase_call(cuts, _seconds(cuts), name), cuts, name)
+
+
 def phase_ratio(runs: Sequence[RunRecord], reference: Sequence[RunRecord], name: str) -> Timing | None:
     """Seconds that a step spends in the phase, in units of the reference arm's step; ``None`` where unknown.
 
     Records that do not say what the phase took in each round give a value without variance.
     """
-    ours, theirs = _shared(runs, reference)
-    units = [_units(cut) for cut in theirs]
-    call, unit = _phase_call(ours, units, name), _amortised(theirs, units)
-    steps = sum(len(cut.run.steps.seconds) for cut in ours)
-    if call is None or unit is None or unit.value <= 0 or not steps:
-        return None
-    calls = sum(cut.run.phases[name].calls for cut in ours if name in cut.run.phases)
-    per_step = Timing(call.value * calls / steps, call.variance, call.degrees, call.n)
-    return _quotient(per_step, unit)
+    ours, theirs, units = _shared(runs, reference)
+    return _quotient(_per_step(_phase_call(ours, units, name), ours, name), _amortised(theirs, units))
+
+
+def phase_change(runs: Sequence[RunRecord], others: Sequence[RunRecord], name: str) -> Timing | None:
+    """How many times longer a call of the phase takes than in the other arm."""
+    ours, theirs, units = _shared(runs, others)
+    return _quotient(_phase_call(ours, units, name), _phase_call(theirs, units, name))
 
 
 def relative_change(
-    baseline: Timing, current: Timing, confidence: float = CONFIDENCE
+    baseline: Timing, current: Timing, confidence: float = GATE_CONFIDENCE
 ) -> tuple[float, float, float] | None:
     """``current / baseline - 1`` and its interval; ``None`` where either has no variance.
 
@@ -176,8 +250,8 @@ class _Cut:
     """
 
     run: RunRecord
-    whole: list[list[tuple[float, _Kind]]]
-    counted: list[list[tuple[float, _Kind]]]
+    whole: list[list[tuple[float, Kind]]]
+    counted: list[list[tuple[float, Kind]]]
     undisturbed: bool
 
 
@@ -192,8 +266,8 @@ def _cut(runs: Sequence[RunRecord]) -> list[_Cut]:
 
 def _cut_one(run: RunRecord, undisturbed: bool) -> _Cut:
     left_out = set(run.steps.interrupted or ()) if undisturbed else set()
-    whole: list[list[tuple[float, _Kind]]] = []
-    counted: list[list[tuple[float, _Kind]]] = []
+    whole: list[list[tuple[float, Kind]]] = []
+    counted: list[list[tuple[float, Kind]]] = []
     start = 0
     for part in rounds(run):
         steps = list(zip(part, run.steps.kind[start : start + len(part)], strict=True))
@@ -203,12 +277,13 @@ def _cut_one(run: RunRecord, undisturbed: bool) -> _Cut:
     return _Cut(run, whole, counted, undisturbed)
 
 
-def _shared(runs: Sequence[RunRecord], others: Sequence[RunRecord]) -> tuple[list[_Cut], list[_Cut]]:
-    """The runs of the seeds that both arms have, paired and cut into rounds."""
+def _shared(runs: Sequence[RunRecord], others: Sequence[RunRecord]) -> tuple[list[_Cut], list[_Cut], list[list[float]]]:
+    """The runs of the seeds that both arms have, paired and cut into rounds, and the units of the rounds."""
     by_seed = {run.seed: run for run in others}
     ours = [run for run in runs if run.seed in by_seed]
     cuts = _cut([*ours, *(by_seed[run.seed] for run in ours)])
-    return cuts[: len(ours)], cuts[len(ours) :]
+    theirs = cuts[len(ours) :]
+    return cuts[: len(ours)], theirs, [_units(cut) for cut in theirs]
 
 
 def _seconds(cuts: Sequence[_Cut]) -> list[list[float]]:
@@ -217,18 +292,22 @@ def _seconds(cuts: Sequence[_Cut]) -> list[list[float]]:
 
 
 def _units(cut: _Cut) -> list[float]:
-    """For each round the mean of the plain steps, the speed of the machine; 0 where there is none."""
+    """For each round the mean of the plain steps, the speed of the machine; 0 where there is none.
+
+    Of an arm that refreshes its curvature in every step all steps are alike, and any of them does.
+    """
+    alike = "plain" not in cut.run.steps.kind
     found = []
     for part in cut.counted:
-        plain = [second for second, kind in part if kind == "plain"]
-        found.append(math.fsum(plain) / len(plain) if plain else 0.0)
+        chosen = [second for second, kind in part if alike or kind == "plain"]
+        found.append(math.fsum(chosen) / len(chosen) if chosen else 0.0)
     return found
 
 
 def _amortised(cuts: Sequence[_Cut], units: Sequence[Sequence[float]]) -> Timing | None:
     """The time of a step of the runs in the units of their rounds, each kind averaged apart."""
     kinds = [kind for cut in cuts for kind in cut.run.steps.kind]
-    parts = [(robust_mean(_by_kind(cuts, units, kind)), kinds.count(kind)) for kind in _KINDS]
+    parts = [(robust_mean(_by_kind(cuts, units, kind)), kinds.count(kind)) for kind in KINDS]
     known = [(timing, count / len(kinds)) for timing, count in parts if timing is not None]
     if not known:
         return None
@@ -245,14 +324,14 @@ def _amortised(cuts: Sequence[_Cut], units: Sequence[Sequence[float]]) -> Timing
     return Timing(value, sum(variance for variance, _ in terms), _degrees(terms), n)
 
 
-def _by_kind(cuts: Sequence[_Cut], units: Sequence[Sequence[float]], kind: _Kind) -> list[float]:
+def _by_kind(cuts: Sequence[_Cut], units: Sequence[Sequence[float]], kind: Kind) -> list[float]:
     """For each round that has steps of the kind, their mean in the round's unit."""
     # A kind whose every step was interrupted (curvature estimated once) is better known so than not at all.
     return _means([cut.counted for cut in cuts], units, kind) or _means([cut.whole for cut in cuts], units, kind)
 
 
 def _means(
-    runs: Sequence[Sequence[Sequence[tuple[float, _Kind]]]], units: Sequence[Sequence[float]], kind: _Kind
+    runs: Sequence[Sequence[Sequence[tuple[float, Kind]]]], units: Sequence[Sequence[float]], kind: Kind
 ) -> list[float]:
     found = []
     for parts, run_units in zip(runs, units, strict=True):
@@ -292,7 +371,17 @@ def _calls(seconds: Sequence[float], calls: Sequence[int], units: Sequence[float
     return [amount / count / unit for amount, count, unit in by_round if count and unit > 0]
 
 
-def _quotient(numerator: Timing, denominator: Timing) -> Timing:
+def _per_step(call: Timing | None, cuts: Sequence[_Cut], name: str) -> Timing | None:
+    steps = sum(len(cut.run.steps.seconds) for cut in cuts)
+    if call is None or not steps:
+        return None
+    calls = sum(cut.run.phases[name].calls for cut in cuts if name in cut.run.phases)
+    return replace(call, value=call.value * calls / steps)
+
+
+def _quotient(numerator: Timing | None, denominator: Timing | None) -> Timing | None:
+    if numerator is None or denominator is None or denominator.value <= 0:
+        return None
     value, n = numerator.value / denominator.value, min(numerator.n, denominator.n)
     if numerator.variance is None or denominator.variance is None:
         return Timing(value, None, 0, n)

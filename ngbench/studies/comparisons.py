@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ngbench.results import statistics
+from ngbench.results import timing
 from ngbench.results.measurements import ArmRun, Measurement, Point, curve_of, interpolate, number_of
 from ngbench.results.record import RunRecord
 from ngbench.results.statistics import Estimate
+from ngbench.results.timing import Timing
 from ngbench.studies.claims import At, Moment, moment_text
 
 __all__ = ["NoValue", "View", "paired_points", "seed_values", "timed_difference"]
@@ -224,49 +225,55 @@ def timed_difference(left: View, right: View) -> tuple[Estimate, float, float] |
     """The difference of two arms' times with its interval over the rounds in which they took turns.
 
     What slows the machine hits both arms of a round alike, so that one seed is enough: the ratio of the two is
-    estimated over rounds, and the difference is given in seconds of the right arm's mean.
+    estimated over rounds, and the difference is given in seconds of the right arm's mean. Of a quotient of two arms'
+    times beside a number it is the ratio itself.
 
     Returns:
         The difference and both values; ``None`` for what is no time of two arms.
     """
     name = left.measurement.name
+    if left.divided_by is not None and left.minus is None and right.is_number:
+        ratio = timing.estimate(_ratio(name, _records(left.runs), _records(left.divided_by)))
+        if ratio is None:
+            return None
+        value = left.times * ratio.value
+        return _scaled(ratio, left.times, right.times), value, right.times
     if name != right.measurement.name or not left.is_plain or not right.is_plain:
         return None
+    ratio = timing.estimate(_ratio(name, _records(left.runs), _records(right.runs)))
+    ours, theirs = (_time(name, _records(view.runs)) for view in (left, right))
+    if ratio is None or ours is None or theirs is None:
+        return None
+    difference = _scaled(ratio, theirs.value * left.times, theirs.value * right.times)
+    return difference, ours.value * left.times, theirs.value * right.times
+
+
+def _scaled(ratio: Estimate, times: float, minus: float) -> Estimate:
+    low, high = (None if end is None else times * end - minus for end in (ratio.low, ratio.high))
+    if low is not None and high is not None and low > high:
+        low, high = high, low
+    return Estimate(times * ratio.value - minus, low, high, ratio.n)
+
+
+def _records(runs: Sequence[ArmRun]) -> list[RunRecord]:
+    return [run.record for run in runs]
+
+
+def _time(name: str, runs: Sequence[RunRecord]) -> Timing | None:
+    phase = _phase_of(name)
+    return timing.mean_step(runs) if phase is None else timing.phase_seconds(runs, phase)
+
+
+def _ratio(name: str, runs: Sequence[RunRecord], others: Sequence[RunRecord]) -> Timing | None:
+    """How many times longer the runs take; ``None`` for what is no time."""
     if name == "step_time":
-        ratio = statistics.step_ratio(_records(left), _records(right))
-        mean = statistics.mean_step(_records(right))
-        unit = None if mean is None else mean.value
-    elif name.startswith("phase.") and name.endswith(".seconds"):
-        ratio, unit = _phase_ratio(left, right, name.removeprefix("phase.").removesuffix(".seconds"))
-    else:
-        return None
-    if ratio is None or unit is None:
-        return None
-
-    def difference(value: float | None) -> float | None:
-        return None if value is None else unit * (left.times * value - right.times)
-
-    value = unit * (left.times * ratio.value - right.times)
-    estimate = Estimate(value, difference(ratio.low), difference(ratio.high), ratio.n)
-    return estimate, unit * left.times * ratio.value, unit * right.times
+        return timing.step_ratio(runs, others)
+    phase = _phase_of(name)
+    return None if phase is None else timing.phase_change(runs, others, phase)
 
 
-def _records(view: View) -> list[RunRecord]:
-    return [run.record for run in view.runs]
-
-
-def _phase_ratio(left: View, right: View, phase: str) -> tuple[Estimate | None, float | None]:
-    """How many times longer the left arm spends in the phase, and the right arm's seconds of it in a step."""
-    pairs: list[tuple[float, float]] = []
-    seconds, steps = 0.0, 0
-    others = {run.seed: run.record for run in right.runs}
-    for run in left.runs:
-        other = others.get(run.seed)
-        if other is None or phase not in run.record.phases or phase not in other.phases:
-            continue
-        ours, theirs = run.record.phases[phase], other.phases[phase]
-        pairs += zip(ours.seconds_by_round, theirs.seconds_by_round, strict=False)
-        seconds, steps = seconds + theirs.seconds_total, steps + len(other.steps.seconds)
-    if not pairs or not steps:
-        return None, None
-    return statistics.ratio_interval([a for a, _ in pairs], [b for _, b in pairs]), seconds / steps
+def _phase_of(name: str) -> str | None:
+    """Of whose seconds the measurement is."""
+    if name.startswith("phase.") and name.endswith(".seconds"):
+        return name.removeprefix("phase.").removesuffix(".seconds")
+    return None

@@ -11,6 +11,7 @@ from ngbench.results.claims import Relation, Tolerance, Verdict, combine, judge,
 from ngbench.results.claims import estimate_difference as estimate
 from ngbench.results.measurements import ArmRun, measurement_of
 from ngbench.results.statistics import Estimate
+from ngbench.results.timing import busy_machine
 from ngbench.studies.claims import At, Claim, ScaleName, Side, moment_of, moment_text
 from ngbench.studies.comparisons import NoValue, View, paired_points, seed_values, timed_difference
 from ngbench.studies.models import Study
@@ -51,6 +52,7 @@ class Part:
         tolerance: τ in the unit of the difference.
         share: of the points that lie in the region, for a claim about every point.
         note: why there is no verdict.
+        busy: whether it is about times that were measured on a busy machine.
     """
 
     subject: str
@@ -61,6 +63,7 @@ class Part:
     tolerance: float = 0.0
     share: float | None = None
     note: str = ""
+    busy: bool = False
 
 
 @dataclass(frozen=True)
@@ -254,8 +257,8 @@ def _measured(claim: Claim, study: Study, pair: _Pair, tolerance: Tolerance) -> 
     if isinstance(at, At) and at.every is not None:
         return _every(pair, at, left, right, tolerance)
     difference: Estimate | None
-    if (timed := timed_difference(left, right)) is not None:
-        difference, left_value, right_value = timed
+    if (paired := timed_difference(left, right)) is not None:
+        difference, left_value, right_value = paired
     else:
         lefts, rights = seed_values(left, right)
         seeds = [seed for seed in lefts if seed in rights]
@@ -265,7 +268,12 @@ def _measured(claim: Claim, study: Study, pair: _Pair, tolerance: Tolerance) -> 
         left_value, right_value = (math.fsum(side[seed] for seed in seeds) / len(seeds) for side in (lefts, rights))
     amount = tolerance.of(right_value) if math.isfinite(right_value) else 0.0
     verdict = judge(difference, pair.relation, amount)
-    return Part(pair.subject, verdict, difference, left_value, right_value, amount)
+    timed = left.measurement.is_time and any(
+        busy_machine([run.record])
+        for view in (left, right)
+        for run in (*view.runs, *(view.divided_by or ()), *(view.minus or ()))
+    )
+    return Part(pair.subject, verdict, difference, left_value, right_value, amount, busy=timed)
 
 
 def _view(term: _Term | float, claim: Claim, study: Study) -> View:

@@ -51,6 +51,7 @@ def _part_record(part: Part) -> dict[str, Any]:
         "tolerance": part.tolerance,
         "share": part.share,
         "note": part.note,
+        "busy_machine": part.busy,
     }
 
 
@@ -73,6 +74,8 @@ def _numbers(part: Part) -> str:
         text += f" on average, at {format_share(part.share)} of the points"
     if part.difference is not None and math.isinf(part.difference.value):
         text += " (∞: diverged)"
+    if part.busy:
+        text += " (measured on a busy machine)"
     return text
 
 

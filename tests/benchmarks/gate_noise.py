@@ -35,8 +35,8 @@ from ngbench.arms import parse_arms
 from ngbench.results.environment import describe_environment
 from ngbench.results.gate import Report, check
 from ngbench.results.record import Document, RunRecord
+from ngbench.results.statistics import GATE_CONFIDENCE
 from ngbench.results.thresholds import DEFAULT_ABSOLUTE_FLOOR, parse_seconds, parse_threshold
-from ngbench.results.timing import CONFIDENCE
 from ngbench.results.verdict import Verdict
 from ngbench.training.config import RunConfig
 from ngbench.training.executors import Executor
@@ -240,7 +240,7 @@ class Study:
             share = 100 * sum(self.covered) / len(self.covered)
             middle, ninth = (100 * half_widths[len(half_widths) * tenths // 10] for tenths in (5, 9))
             lines += [
-                f"{100 * CONFIDENCE:.0f} % intervals of equal pairs that hold 0: {share:.1f} %",
+                f"{100 * GATE_CONFIDENCE:.0f} % intervals of equal pairs that hold 0: {share:.1f} %",
                 f"slower phase, no other phase worse: {self.named['phase alone']}",
                 f"half-width of these intervals: median {middle:.2f} %, ninth decile {ninth:.2f} %",
             ]

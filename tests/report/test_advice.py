@@ -67,11 +67,11 @@ def test_one_seed_per_arm_is_said(make_document, make_run):
     assert "--seeds 3" in warning
 
 
-def test_too_few_steps_for_an_interval_are_said(make_document, make_run):
+def test_too_few_rounds_for_an_interval_are_said(make_document, make_run):
     run = make_run(epochs=1)
     run.steps.seconds, run.steps.kind, run.history.step = [0.1], ["plain"], [1]
     (warning,) = find_warnings(make_document(run))
-    assert warning == "Too few steps for an interval: sgd. Run more epochs (--epochs)."
+    assert warning == "Too few rounds for an interval: sgd. Run more epochs (--epochs)."
 
 
 def test_an_uncertain_ratio_is_said(make_document, make_run):
@@ -82,7 +82,7 @@ def test_an_uncertain_ratio_is_said(make_document, make_run):
 
 def test_few_refreshes_are_said(make_document, make_run):
     (warning,) = find_warnings(make_document(make_run("kfac", refresh_every=1000)))
-    assert warning.startswith("Fewer than 6 refresh steps")
+    assert warning.startswith("Refresh steps in one round alone, so their time has no interval: kfac.")
 
 
 @pytest.mark.parametrize(("names", "more"), [(("1.weight", "1.bias"), ""), (tuple(map(str, range(9))), " and 3 more")])
@@ -96,3 +96,10 @@ def test_parameters_without_curvature_are_named(make_document, make_run, names, 
         f"Parameters of kfac went without curvature, along their plain gradient: {names[0]}, {names[1]}"
     )
     assert more in warning
+
+
+def test_a_busy_machine_is_said(make_document, make_run):
+    run = make_run()
+    run.steps.interrupted = list(range(400))
+    (warning,) = find_warnings(make_document(run))
+    assert warning.startswith("sgd was measured on a busy machine: 400 of 630 steps were interrupted")

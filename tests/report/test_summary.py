@@ -38,12 +38,12 @@ def test_the_first_arm_is_the_reference_unless_another_is_named(comparison):
     assert arms["sgd"].ratio is None
     named = by_label(comparison, reference="kfac")
     assert named["kfac"].is_reference
-    assert named["sgd"].ratio.value == pytest.approx(1 / arms["kfac"].ratio.value)
+    assert named["sgd"].ratio.value == pytest.approx(1 / arms["kfac"].ratio.value, rel=0.01)
 
 
 def test_ratio_agrees_with_the_steps_that_it_divides(make_document, make_run):
     arms = by_label(make_document(make_run("sgd"), make_run("kfac", refresh_every=10)))
-    assert arms["kfac"].ratio.value == pytest.approx(arms["kfac"].step.value / arms["sgd"].step.value)
+    assert arms["kfac"].ratio.value == pytest.approx(arms["kfac"].step.value / arms["sgd"].step.value, rel=0.01)
     assert 0 < arms["kfac"].ratio.error < 0.1
 
 

@@ -111,7 +111,7 @@ def test_fisher_errors_are_those_of_the_approximation():
         ("seconds_per_epoch", 2.5),
         ("epochs_to_target", 2),
         ("seconds_to_target", 5.0),
-        ("phase.refresh.seconds", 0.25),
+        ("phase.refresh.seconds", 0.5),
         ("phase.refresh.flops", 300),
         ("phase.refresh.calls", 4),
         ("phase.update.seconds", None),

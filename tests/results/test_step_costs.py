@@ -73,3 +73,18 @@ def test_a_record_without_rounds_of_phases_has_one_sample_and_one_without_steps_
     found = costs(run, failed)
     assert found["phase.forward", "sgd"].samples == [phase.seconds_total / phase.calls]
     assert {arm for _, arm in found} == {"sgd"}
+
+
+def test_samples_leave_out_interrupted_steps():
+    run = build_run("kfac", rounds=4)
+    run.steps.seconds[3] += 5.0
+    run.steps.interrupted = [3, *range(20, 40)]
+    for phase in run.phases.values():
+        phase.undisturbed_seconds_by_round = list(phase.seconds_by_round)
+        phase.undisturbed_calls_by_round = list(phase.calls_by_round)
+    run.phases["update"].undisturbed_calls_by_round[1] = 0
+    found = costs(run, build_run("sgd", rounds=4))
+    step = found[STEP, "kfac"]
+    assert (len(step.samples), step.calls) == (3, 59)
+    assert max(step.samples) < 0.05
+    assert len(found["phase.update", "kfac"].samples) == 3

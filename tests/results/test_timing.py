@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import doctest
+import math
 import random
 
 import pytest
@@ -8,14 +9,21 @@ from gate_documents import EVERY, PLAIN, REFRESH, ROUNDS, STEPS, build_run
 from scipy import stats
 
 from ngbench.results import timing
+from ngbench.results.statistics import GATE_CONFIDENCE
 from ngbench.results.timing import (
     Timing,
+    busy_machine,
+    estimate,
     mean_step,
     median_step,
+    phase_change,
+    phase_per_step,
     phase_ratio,
     phase_seconds,
     relative_change,
     robust_mean,
+    rounds,
+    step_of_kind,
     step_ratio,
 )
 
@@ -41,6 +49,58 @@ def test_the_robust_mean_and_its_variance_are_yuens():
     assert found.value == pytest.approx(stats.trim_mean(values, 0.2))
     assert found.variance * found.value**2 == pytest.approx(expected)
     assert found.degrees == 11
+
+
+def test_rounds_are_epochs_and_the_unfinished_rest():
+    run = build_run("sgd", rounds=3)
+    run.history.step = [20, 40]
+    run.steps.seconds = run.steps.seconds[:45]
+    assert [len(part) for part in rounds(run)] == [20, 20, 5]
+    run.steps.seconds = []
+    assert rounds(run) == []
+
+
+def test_rounds_are_the_turns_that_the_record_tells_of():
+    run = build_run("sgd", rounds=1)
+    run.steps.turns = [1, 3, 4]
+    assert rounds(run) == [run.steps.seconds[:1], run.steps.seconds[1:3], run.steps.seconds[3:4], run.steps.seconds[4:]]
+
+
+@pytest.mark.parametrize("confidence", [0.95, 0.5])
+def test_an_interval_is_students_on_the_logarithm(confidence):
+    found = estimate(Timing(2.0, 0.01, 7, 8), confidence)
+    factor = math.exp(0.1 * stats.t.ppf((1 + confidence) / 2, 7))
+    assert (found.low, found.value, found.high, found.n) == pytest.approx((2 / factor, 2.0, 2 * factor, 8))
+    assert estimate(None) is None
+    assert estimate(Timing(2.0, None, 0, 1)).error is None
+
+
+def test_seeds_pair_whatever_their_order():
+    ours, theirs = ([build_run(label, seed=seed) for seed in (0, 1)] for label in ("kfac", "sgd"))
+    assert step_ratio(ours, theirs) == step_ratio(ours, theirs[::-1])
+
+
+def test_a_reference_that_refreshes_in_every_step_is_a_unit_too():
+    always = build_run("kfac", every=1)
+    assert step_ratio([always], [always]).value == pytest.approx(1)
+    assert step_ratio([build_run("sgd", noise=0)], [build_run("kfac", every=1, noise=0)]).value == pytest.approx(
+        REFERENCE / (PLAIN_STEP + sum(REFRESH.values()))
+    )
+
+
+def test_kinds_of_steps_and_phases_make_up_the_mean_step():
+    runs = [build_run("kfac", seed=seed) for seed in (0, 1)]
+    share = 2 * REFRESHES / sum(len(run.steps.seconds) for run in runs)
+    plain, refresh = (step_of_kind(runs, kind).value for kind in timing.KINDS)
+    assert mean_step(runs).value == pytest.approx((1 - share) * plain + share * refresh)
+    assert phase_per_step(runs, "refresh").value == pytest.approx(share * phase_seconds(runs, "refresh").value)
+    assert step_of_kind([build_run("sgd")], "refresh") is None
+
+
+def test_a_call_of_a_phase_is_compared_without_the_speed_of_the_machine():
+    slower = build_run("kfac", slower={"refresh": 3.0}, every=25)
+    assert phase_change([slower], [build_run("kfac")], "refresh").value == pytest.approx(3, rel=0.01)
+    assert phase_change([slower], [build_run("sgd")], "refresh") is None
 
 
 def test_a_ratio_amortises_refreshes_that_not_every_round_has():
@@ -134,7 +194,7 @@ def test_the_interval_of_a_change_is_welchs():
     point, low, high = relative_change(robust_mean(first), robust_mean(second))
     assert point == pytest.approx(sum(second) / 3 / (sum(first) / 4) - 1)
     # To first order in the noise the interval of the logarithms is that of the difference of the means.
-    welch = stats.ttest_ind(second, first, equal_var=False).confidence_interval(timing.CONFIDENCE)
+    welch = stats.ttest_ind(second, first, equal_var=False).confidence_interval(GATE_CONFIDENCE)
     assert high - low == pytest.approx(welch.high - welch.low, rel=0.15)
 
 
@@ -179,6 +239,20 @@ def test_work_on_every_tenth_step_counts_in_what_was_not_interrupted():
     rare = [s * (2 if at % 10 == 5 else 1) for at, s in enumerate(run.steps.seconds)]
     before, after = step_ratio([run], [reference]), step_ratio([with_seconds(run, rare)], [reference])
     assert after.value / before.value == pytest.approx(1.1, abs=0.03)
+
+
+def test_the_median_step_leaves_out_interrupted_steps():
+    assert median_step([with_interruptions(build_run("kfac"), 2)]).value == pytest.approx(
+        median_step([build_run("kfac")]).value, rel=0.02
+    )
+
+
+@pytest.mark.parametrize(("places", "busy"), [(None, False), (120, False), (121, True), (240, True)])
+def test_a_busy_machine_is_one_that_interrupted_more_than_half_of_the_steps(places, busy):
+    run = build_run("kfac")
+    run.steps.interrupted = None if places is None else list(range(places))
+    found = busy_machine([build_run("sgd"), run])
+    assert [f"kfac was measured on a busy machine: {places} of 240 steps" in text for text in found] == [True] * busy
 
 
 def test_where_most_steps_were_interrupted_all_count_in_both_arms():

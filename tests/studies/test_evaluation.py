@@ -221,18 +221,35 @@ def test_the_rounds_of_one_seed_give_times_an_interval(judge, cell):
     assert (part.left, part.right, part.difference.n) == (pytest.approx(0.3), pytest.approx(0.1), 4)
 
 
+def test_a_quotient_of_times_is_the_ratio_over_rounds(judge, cell):
+    cells = [cell(adam=[[1.0] * 4], kfac=[[1.0] * 4], epoch_seconds={"kfac": 3.0})]
+    change = ("measurement: training_loss", "measurement: step_time")
+    part = judge(cells, change, (CLAIM, "left: {arm: KFAC 0.1, divided_by: Adam}, relation: below, right: 4")).parts[0]
+    assert (part.verdict, part.left, part.right) == (R, pytest.approx(3.0), 4.0)
+    assert (part.difference.value, part.difference.n) == (pytest.approx(-1.0), 4)
+
+
+@pytest.mark.parametrize(("places", "busy"), [(20, False), (21, True)])
+def test_claims_about_times_of_a_busy_machine_say_so(judge, cell, places, busy):
+    steps = {"seconds": [0.1] * 40, "kind": ["plain"] * 40, "interrupted": list(range(places))}
+    cells = [cell(adam=[[1.0] * 4], kfac=[[0.9] * 4], fields={"kfac": {"steps": steps}})]
+    times = claim_record("mine", judge(cells, ("measurement: training_loss", "measurement: step_time")))
+    assert ("(measured on a busy machine)" in times.observed) is busy
+    assert times.model_extra["parts"][0]["busy_machine"] is busy
+    assert "busy" not in claim_record("mine", judge(cells)).observed
+
+
 def test_phases_are_compared_over_rounds_too(judge, cell):
     def phases(seconds):
-        return {
-            "phases": {"refresh": {"seconds_total": sum(seconds), "calls": 3, "seconds_by_round": seconds, "flops": 5}}
-        }
+        rounds = {"seconds_by_round": seconds, "calls_by_round": [1] * 3}
+        return {"phases": {"refresh": {"seconds_total": sum(seconds), "calls": 3, "flops": 5, **rounds}}}
 
-    fields = {"adam": phases([1.0, 2.0, 3.0]), "kfac": phases([2.1, 4.0, 5.9])}
+    fields = {"adam": phases([1.9, 2.0, 2.1]), "kfac": phases([3.9, 4.1, 4.0])}
     cells = [cell(adam=[[1.0] * 3], kfac=[[1.0] * 3], fields=fields)]
     seconds = ("measurement: training_loss", "measurement: phase.refresh.seconds")
     assert judge(cells, seconds, (CLAIM, "left: KFAC 0.1, relation: above, right: Adam")).verdict is R
     part = judge(cells, seconds).parts[0]
-    assert (part.left, part.right) == pytest.approx((0.4, 0.2))
+    assert (part.left, part.right) == pytest.approx((4.0, 2.0))
     flops = ("measurement: training_loss", "measurement: phase.refresh.flops")
     assert judge(cells, flops, (CLAIM, f"{CLAIM}, tolerance: 0")).verdict is C
     assert judge(cells, flops, (CLAIM, CLAIM.replace("below", "at_most"))).verdict is R
