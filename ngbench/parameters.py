@@ -22,7 +22,16 @@ from difflib import get_close_matches
 from typing import Any
 
 from ngbench.errors import ParameterError, PluginError, one_line
-from ngbench.values import Alternative, Range, Refused, alternatives, first_match, format_value, is_plain
+from ngbench.values import (
+    Alternative,
+    Range,
+    Refused,
+    alternatives,
+    first_match,
+    format_value,
+    is_plain,
+    why_unrecordable,
+)
 
 __all__ = [
     "Parameter",
@@ -59,11 +68,14 @@ class Parameter:
         Raises:
             ParameterError: if ``value`` is not among the allowed ones.
         """
+        shown = format_value(value)
         try:
-            return first_match(self._alternatives, value)
+            converted = first_match(self._alternatives, value)
         except Refused:
-            shown = format_value(value)
             raise ParameterError(f"{self.name}={shown} is not allowed, it must be {self.describe()}") from None
+        if (reason := why_unrecordable(converted)) is not None:
+            raise ParameterError(f"{self.name}={shown} is not allowed, {reason}")
+        return converted
 
     def describe(self) -> str:
         """The allowed set in words, for example ``"an integer >= 1 or 'once'"``."""

@@ -12,11 +12,13 @@ import types
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Final, Literal, Union
 
 from ngbench.curvature.bounds import Range
 
 __all__ = [
+    "LARGEST_COUNT",
+    "LARGEST_NUMBER",
     "TUPLE_SEPARATOR",
     "Alternative",
     "Range",
@@ -24,9 +26,17 @@ __all__ = [
     "alternatives",
     "first_match",
     "format_value",
+    "is_encodable",
     "is_plain",
     "read_literal",
+    "why_unrecordable",
 ]
+
+LARGEST_COUNT: Final = 2**63 - 1
+"""The largest integer that a record may hold, with either sign."""
+
+LARGEST_NUMBER: Final = 1e60
+"""Beyond float32, and so far below the largest float64 that squares and sums of such numbers are numbers still."""
 
 TUPLE_SEPARATOR = "/"
 _NONE_TEXTS = ("none", "null")
@@ -226,3 +236,27 @@ def is_plain(value: Any) -> bool:
     if isinstance(value, (tuple, list)):
         return all(is_plain(item) for item in value)
     return isinstance(value, _PLAIN_TYPES)
+
+
+def is_encodable(text: str) -> bool:
+    """Whether it is text that a file in UTF-8 can hold: without half of a surrogate pair."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def why_unrecordable(value: Any) -> str | None:
+    """Why the plain value could not be read back from a record; ``None`` if it could."""
+    if isinstance(value, int) and abs(value) > LARGEST_COUNT:
+        return "integers go up to 2**63 - 1"
+    if isinstance(value, float) and abs(value) > LARGEST_NUMBER:
+        return f"numbers go up to {LARGEST_NUMBER:g}"
+    if isinstance(value, str) and not is_encodable(value):
+        return "the text holds half of a surrogate pair"
+    if isinstance(value, (tuple, list)):
+        return next(filter(None, map(why_unrecordable, value)), None)
+    if isinstance(value, dict):
+        return why_unrecordable([*value, *value.values()])
+    return None

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ngbench.errors import ParameterError, PluginError
 from ngbench.parameters import Parameter, Range, format_value, parameters_of, resolve
+from ngbench.values import LARGEST_COUNT, LARGEST_NUMBER
 
 if TYPE_CHECKING:
     from nowhere import Model
@@ -48,7 +49,7 @@ KNOWN = {parameter.name: parameter for parameter in parameters_of(build, skip=2)
         ("lr", 1, 1.0),
         ("interval", "7", 7),
         ("interval", "once", "once"),
-        ("interval", "100000000000000000000", 100000000000000000000),
+        ("interval", "9000000000000000000", 9000000000000000000),
         ("clip", "none", None),
         ("clip", "NULL", None),
         ("clip", None, None),
@@ -94,6 +95,24 @@ def test_a_value_that_is_not_allowed_is_named_with_what_is(name: str, given: Any
     with pytest.raises(ParameterError) as caught:
         KNOWN[name].convert(given)
     assert str(caught.value) == f"{name}={format_value(given)} is not allowed, it must be {allowed}"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "given", "reason"),
+    [
+        (int, str(2**63), "integers go up to 2**63 - 1"),
+        (int | float, -(2**63), "integers go up to 2**63 - 1"),
+        (tuple[int, ...], f"1/{10**30}", "integers go up to 2**63 - 1"),
+        (Any, {"deep": [10**30]}, "integers go up to 2**63 - 1"),
+        (float, "1e61", "numbers go up to 1e+60"),
+        (float, -1e300, "numbers go up to 1e+60"),
+        (str, "\udc80", "the text holds half of a surrogate pair"),
+    ],
+)
+def test_a_value_that_no_record_could_hold_is_not_allowed(annotation: Any, given: Any, reason: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        Parameter("x", annotation).convert(given)
+    assert str(caught.value) == f"x={format_value(given)} is not allowed, {reason}"
 
 
 def test_a_literal_true_is_not_the_number_one() -> None:
@@ -183,8 +202,8 @@ def test_none_is_allowed_where_it_is_the_default() -> None:
 
 @given(
     st.one_of(
-        st.floats(allow_nan=False, allow_infinity=False),
-        st.integers(min_value=-(10**30), max_value=10**30),
+        st.floats(-LARGEST_NUMBER, LARGEST_NUMBER),
+        st.integers(-LARGEST_COUNT, LARGEST_COUNT),
         st.booleans(),
         st.none(),
         st.tuples(st.floats(-1e9, 1e9), st.floats(-1e9, 1e9)),

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from ngbench import files
 from ngbench.errors import RecordError
-from ngbench.results.record import LARGEST_COUNT, LARGEST_NUMBER, LONGEST_NAME, SCHEMA_VERSION, Document, RunRecord
+from ngbench.results.record import LONGEST_NAME, SCHEMA_VERSION, Document, RunRecord
+from ngbench.values import LARGEST_COUNT, LARGEST_NUMBER, is_encodable
 
 __all__ = ["dump", "load_document", "merge", "parse_run", "without_non_finite"]
 
@@ -156,7 +157,7 @@ def _bounded(value: Any, *path: str | int) -> Any:
             raise _InvalidError(f"{_at(path)}: integers go up to 2**63 - 1")
         return value
     if isinstance(value, str):
-        if not _encodable(value):
+        if not is_encodable(value):
             raise _InvalidError(f"{_at(path)}: the text holds half of a surrogate pair")
         return value
     if not isinstance(value, dict | list):
@@ -166,21 +167,13 @@ def _bounded(value: Any, *path: str | int) -> Any:
     if isinstance(value, list):
         return [_bounded(part, *path, at) for at, part in enumerate(value)]
     for key in value:
-        if len(key) > LONGEST_NAME or not _encodable(key):
+        if len(key) > LONGEST_NAME or not is_encodable(key):
             raise _InvalidError(f"{_at(path)}: a key has at most {LONGEST_NAME} characters and no half of a pair")
     return {key: _bounded(part, *path, key) for key, part in value.items()}
 
 
 def _at(path: Sequence[str | int]) -> str:
     return f" at {'.'.join(map(str, path))}" if path else ""
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _contradictions(run: RunRecord) -> Iterator[tuple[str, str]]:

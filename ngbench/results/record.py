@@ -12,6 +12,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from ngbench.values import LARGEST_COUNT, LARGEST_NUMBER
+
 __all__ = [
     "SCHEMA_VERSION",
     "AdversarialRecord",
@@ -46,9 +48,6 @@ status_help = {
 Status = Literal["running", "done", "diverged", "interrupted", "timeout", "out_of_memory", "killed", "failed"]
 
 
-LARGEST_COUNT: Final = 2**63 - 1
-LARGEST_NUMBER: Final = 1e60
-"""Beyond float32, and so far below the largest float64 that squares and sums of such numbers are numbers still."""
 LARGEST_SECONDS: Final = 1e12
 LONGEST_NAME: Final = 1000
 LONGEST_TEXT: Final = 10_000_000

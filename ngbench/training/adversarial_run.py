@@ -167,10 +167,8 @@ class AdversarialRun(MeasuredRun[AdversarialConfig, AdversarialProblem]):
             yield
 
     def _diagnose(self) -> None:
-        step = self._steps_taken()
         for player, optimizer in self._optimizers.items():
-            for name, value in getattr(optimizer, "diagnostics", dict)().items():
-                self._record.diagnostics.setdefault(f"{player}/{name}", []).append([step, value])
+            self._note_diagnostics(getattr(optimizer, "diagnostics", dict)(), f"{player}/")
 
     def _append(self, iterations: _Iterations, seconds: float) -> None:
         record, history = self._record, self._record.history

@@ -231,8 +231,7 @@ class Run(MeasuredRun[RunConfig, Problem]):
         numbers = {} if self._diagnostics is None else self._diagnostics()
         if compare and self._comparer is not None and self._step.batch is not None:
             numbers = {**numbers, **self._comparer.after(*self._step.batch)}
-        for name, value in numbers.items():
-            self._record.diagnostics.setdefault(name, []).append([self._steps_taken(), value])
+        self._note_diagnostics(numbers)
 
     def _append(self, steps: _Steps, validation: float | None, metrics: dict[str, float | None]) -> None:
         record, history = self._record, self._record.history

@@ -9,7 +9,7 @@ import pytest
 
 from ngbench.errors import RecordError
 from ngbench.results.documents import load_document
-from ngbench.results.record import LARGEST_COUNT, LARGEST_NUMBER
+from ngbench.values import LARGEST_COUNT, LARGEST_NUMBER
 from tests.results.gate_documents import build_document, build_run
 
 

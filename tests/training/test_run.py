@@ -449,32 +449,6 @@ def test_memory_and_operations_are_recorded(configure: Configure, run_to_end: Ru
     assert record.phases["step"].bytes > 4 * 4 * parameters  # type: ignore[operator]
 
 
-class Talkative(torch.optim.SGD):
-    """Reports something at every other step."""
-
-    def __init__(self, params: Any, lr: float = 0.1) -> None:
-        super().__init__(params, lr)
-        self.taken = 0
-        self.refreshed = False
-
-    def step(self, closure: Any = None) -> Any:
-        self.taken += 1
-        self.refreshed = self.taken % 2 == 0
-        return super().step(closure)
-
-    def diagnostics(self) -> dict[str, float]:
-        return {"taken": float(self.taken)} if self.refreshed else {}
-
-
-def test_kinds_and_diagnostics_come_from_the_optimizer(
-    configure: Configure, run_to_end: RunToEnd, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.optim, "Talkative", Talkative, raising=False)
-    record = run_to_end(configure(optimizer="torch.optim.Talkative", hyperparameters={}, budget=Budget(epochs=2)))
-    assert record.steps.kind == ["plain", "refresh"] * 4
-    assert record.diagnostics == {"taken": [[2, 2.0], [4, 4.0], [6, 6.0], [8, 8.0]]}
-
-
 def test_augmentation_changes_the_inputs_of_training_alone(
     problem: Problem, configure: Configure, record_of: RecordOf
 ) -> None:
