@@ -337,9 +337,12 @@ class KroneckerCurvature(Curvature):
         inverses = {name: unpack_inverse(packed, place(name)) for name, packed in state["inverses"].items()}
         for name, value in [*factors.items(), *starts.items()]:
             layer = self.layers[name]
-            if any(len(a) != layer.d_in or len(g) != layer.d_out for a, g in value.terms):
+            if not value.terms or any(len(a) != layer.d_in or len(g) != layer.d_out for a, g in value.terms):
                 raise ValueError(f"the state has factors of another shape for layer {name!r}")
         updates, positions = dict(state["updates"]), dict(state["positions"])
+        for counts in (updates, positions):
+            if counts.keys() != factors.keys() or any(type(n) is not int or n < 1 for n in counts.values()):
+                raise ValueError("the state does not count the updates and positions of its factors")
         self.damping, self.updates, self.positions = damping, updates, positions
         self.factors, self.starts, self.inverses = factors, starts, inverses
         self._estimates, self._refreshed, self._raised, self._told = {}, False, set(), ({}, False)

@@ -14,11 +14,22 @@ from torch.optim.sgd import sgd
 from ngbench.curvature.bounds import Fraction, Interval, NonNegative, Positive, check
 from ngbench.optimizers.kernels import fused_sgd_is_right
 
-__all__ = ["SHARED", "SharedGroups"]
+__all__ = ["SHARED", "SharedGroups", "check_group"]
 
 # Hyper-parameters that each group may have for itself, and those of the whole optimizer.
 _OF_A_GROUP = {"lr": NonNegative, "momentum": Fraction, "weight_decay": NonNegative}
 SHARED = {"kl_clip": Positive | None, "curvature_interval": Interval, "inverse_interval": Interval}
+
+
+def check_group(group: Mapping[str, Any]) -> None:
+    """Refuse a parameter group with hyper-parameters that are out of range.
+
+    Raises:
+        ValueError: it names the first.
+    """
+    for name, annotation in {**_OF_A_GROUP, **SHARED}.items():
+        if name in group:
+            check(name, group[name], annotation)
 
 
 class SharedGroups(Optimizer):
@@ -64,9 +75,7 @@ class SharedGroups(Optimizer):
         Raises:
             ValueError: a hyper-parameter of the group is out of range.
         """
-        for name, annotation in _OF_A_GROUP.items():
-            if name in param_group:
-                check(name, param_group[name], annotation)
+        check_group(param_group)
         if self.param_groups:
             first = self.param_groups[0]
             shared = {key: first[key] for key in self.defaults if key not in _OF_A_GROUP and key in first}

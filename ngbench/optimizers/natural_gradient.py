@@ -425,13 +425,11 @@ class NaturalGradient(SharedGroups):
         Raises:
             ValueError: the state is another optimizer's, or of another model; nothing is changed.
         """
-        plain, own = states.separated(state_dict)
-        states.check_parameters(plain, self.param_groups, self.defaults)
-        states.check_curvature(own, self.curvature.kind, self.layers, self._capture.state_dict())
-        try:
+        with states.whole():
+            plain, own = states.separated(state_dict)
+            states.check_parameters(plain, self.param_groups, self.defaults)
+            states.check_curvature(own, self.curvature.kind, self.layers, self._capture.state_dict())
             self.curvature.load_state_dict(states.in_types_of(self.layers, own))
-        except (AttributeError, LookupError, TypeError, RuntimeError, ValueError) as error:
-            raise ValueError(f"the state of the curvature does not fit: {type(error).__name__}: {error}") from error
         self._capture.load_state_dict(own["capture"])
         super().load_state_dict(plain)
         self._steps = own["steps"]

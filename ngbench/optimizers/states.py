@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,8 +11,9 @@ from torch import Tensor
 
 from ngbench.curvature.layers import Layer
 from ngbench.curvature.precision import converted, statistics_dtype
+from ngbench.optimizers.groups import check_group
 
-__all__ = ["VERSION", "check_curvature", "check_parameters", "described", "in_types_of", "joined", "separated"]
+__all__ = ["VERSION", "check_curvature", "check_parameters", "described", "in_types_of", "joined", "separated", "whole"]
 
 VERSION = 2
 """Of the form of a state; the first form had a key of its own beside torch's."""
@@ -57,6 +59,23 @@ def described(layer: Layer) -> list[Any]:
     return [layer.d_out, layer.d_in, str(layer.weight.dtype).removeprefix("torch.")]
 
 
+@contextmanager
+def whole() -> Iterator[None]:
+    """Have every refusal of a state say so, and call it damaged where its parts are not even of the right type.
+
+    Raises:
+        ValueError: in place of what looking raised.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if "the state" in str(error):
+            raise
+        raise ValueError(f"the state does not fit: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, RuntimeError) as error:
+        raise ValueError(f"the state is damaged: {type(error).__name__}: {error}") from error
+
+
 def check_parameters(
     plain: Mapping[str, Any], groups: Sequence[Mapping[str, Any]], hyperparameters: Iterable[str]
 ) -> None:
@@ -68,7 +87,8 @@ def check_parameters(
         hyperparameters: that each group must have; a scheduler may have added further ones.
 
     Raises:
-        ValueError: the groups differ in number, size or hyper-parameters, or tensors in their shape.
+        ValueError: the groups differ in number, size or hyper-parameters, or tensors in their shape, or a
+            hyper-parameter is out of range.
     """
     saved = plain.get("param_groups")
     if not isinstance(saved, list | tuple) or len(saved) != len(groups):
@@ -78,7 +98,10 @@ def check_parameters(
             raise ValueError(f"the state has not the {len(ours['params'])} parameters of a group of this optimizer")
         if missing := sorted(set(hyperparameters) - set(theirs)):
             raise ValueError(f"the state has no hyper-parameter {missing[0]!r} in its parameter groups")
+        check_group(theirs)
         for key, parameter in zip(theirs["params"], ours["params"], strict=True):
+            if not isinstance(key, int | str):
+                raise ValueError("the state is damaged: its parameters have neither positions nor names")
             for name, value in plain["state"].get(key, {}).items():
                 shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
                 if shape != tuple(parameter.shape):
@@ -132,7 +155,7 @@ def check_curvature(own: Mapping[str, Any], kind: str, layers: Sequence[Layer], 
 
 
 def _alike(theirs: Any, ours: Any) -> bool:
-    return theirs is None or ours is None or type(theirs) is type(ours)
+    return type(theirs) is type(ours)
 
 
 def in_types_of(layers: Sequence[Layer], own: Mapping[str, Any]) -> Any:

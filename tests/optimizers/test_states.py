@@ -183,6 +183,26 @@ def test_a_damaged_state_is_taken_whole_or_refused(name, action, states):
         assert _equal(before, optimizer.state_dict()), path
 
 
+@pytest.mark.parametrize("damage", [None, -1, "damage", [], {}, torch.full((2,), torch.nan)], ids=repr)
+def test_a_state_with_anything_in_any_place_is_taken_or_refused_whole(damage, states):
+    def damaged(value, path):
+        if not path:
+            return damage
+        items = dict(value) if isinstance(value, dict) else dict(enumerate(value))
+        items[path[0]] = damaged(items[path[0]], path[1:])
+        return items if isinstance(value, dict) else type(value)(items.values())
+
+    for path in _paths(states["kfac"]):
+        _, optimizer = _trained(MAKERS["kfac"])
+        before = copy.deepcopy(optimizer.state_dict())
+        try:
+            optimizer.load_state_dict(copy.deepcopy(damaged(states["kfac"], path)))
+        except ValueError:
+            assert _equal(before, optimizer.state_dict()), path
+        except Exception as error:
+            pytest.fail(f"{path}: {type(error).__name__}: {error}")
+
+
 def _equal(left, right):
     if isinstance(left, torch.Tensor):
         return isinstance(right, torch.Tensor) and torch.equal(left, right)
