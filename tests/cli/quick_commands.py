@@ -33,7 +33,7 @@ from tests.cli.test_reproduce import MINE
 from tests.results.gate_documents import build_comparison
 
 Run = Callable[..., Any]
-HOSTILE = "[/]"
+HOSTILE = "[/]é∞"
 
 
 @dataclass(frozen=True)

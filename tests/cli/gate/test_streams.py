@@ -1,4 +1,4 @@
-"""Every state that standard output and standard error can be in, for every kind of command."""
+"""Every state that standard output and standard error can be in, until the end of the interpreter."""
 
 from __future__ import annotations
 
@@ -57,12 +57,7 @@ print(json.dumps(answers))
 
 STATES = ["open", "closed", "full", "gone", "ascii"]
 SAID = {"closed": "it is closed", "full": "No space left on device"}
-PRINTING = {
-    "tasks": "list tasks",
-    "studies, with dots": "list studies figure-3.2",
-    "schema": "schema",
-    "help": "--help",
-}
+PRINTING = {"tasks": "list tasks", "schema": "schema"}
 VERDICTS = {
     "check x.json --baseline x.json": 0,
     "check worse.json --baseline x.json --fail-if step_time.ratio:5%": 3,
