@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import math
 import weakref
@@ -433,8 +434,9 @@ def test_a_model_that_calls_none_of_its_layers_is_told_so():
 
 
 @pytest.mark.parametrize("fisher", FISHERS)
-def test_per_example_gradients_of_torch_func_are_left_alone(fisher):
-    from torch.func import functional_call, grad, vmap
+@pytest.mark.parametrize("options", [{}, {"curvature": "exact", "defer_gradients": True}], ids=["formed", "deferred"])
+def test_per_example_gradients_of_torch_func_are_left_alone(fisher, options):
+    from torch.func import functional_call, grad, jacrev, vmap
 
     x, y = _batch()
 
@@ -452,9 +454,11 @@ def test_per_example_gradients_of_torch_func_are_left_alone(fisher):
                 for name, value in right.items():
                     torch.testing.assert_close(found[name], value)
             vmap(model)(x)
+            slopes = jacrev(model)(x[:1])
+            torch.testing.assert_close(slopes[0, :, 0], jacrev(copy.deepcopy(model))(x[:1])[0, :, 0])
             _train(model, optimizer, seed)
 
-    _same(loop, fisher)
+    _same(loop, fisher, **options)
 
 
 @pytest.mark.parametrize("fisher", FISHERS)

@@ -197,7 +197,9 @@ class Capture:
         return not any(bool(gradient.any()) for gradient in gradients)
 
     def _enter(self, module: nn.Module, arguments: Any) -> None:
-        if self._defer and self._current is not None and still_is(self.layers[module], module):
+        if not self._defer or self._current is None or not still_is(self.layers[module], module):
+            return
+        if not any(isinstance(one, Tensor) and _is_transformed(one) for one in arguments):
             self._suspended[module] = suspend(self.layers[module])
 
     def _visit(self, module: nn.Module, arguments: Any, keywords: Mapping[str, Any], output: Any) -> Tensor | None:
