@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ngbench.errors import UsageError
+from ngbench.values import is_encodable
 
-__all__ = ["ArmSpec", "file_slug", "format_arm", "parse_arms", "parse_settings", "refuse_identical"]
+__all__ = ["ArmSpec", "check_label", "file_slug", "format_arm", "parse_arms", "parse_settings", "refuse_identical"]
 
 _MAX_SLUG = 80
 _LONGEST_LABEL = 500
@@ -52,15 +53,26 @@ def parse_arms(options: Sequence[str]) -> list[ArmSpec]:
     seen: set[str] = set()
     refuse_identical((arm.label, arm.optimizer, arm.hyperparameters) for arm in arms)
     for arm in arms:
-        if len(arm.label) > _LONGEST_LABEL:
-            raise UsageError(
-                f"an arm is called {arm.label[:20]!r}… with {len(arm.label)} characters, a label has at most "
-                f"{_LONGEST_LABEL}: name it with LABEL@NAME:KEY=VALUE"
-            )
+        check_label(arm.label, "LABEL@NAME:KEY=VALUE")
         if arm.label in seen:
             raise UsageError(f"two arms are called {arm.label!r}, name them apart with LABEL@NAME:KEY=VALUE")
         seen.add(arm.label)
     return arms
+
+
+def check_label(label: str, grammar: str) -> None:
+    """Refuse a label that no record could hold.
+
+    Raises:
+        UsageError: it is too long, or no text; the message says how to give another, as ``grammar`` has it.
+    """
+    if len(label) > _LONGEST_LABEL:
+        raise UsageError(
+            f"an arm is called {label[:20]!r}… with {len(label)} characters, a label has at most "
+            f"{_LONGEST_LABEL}: name it with {grammar}"
+        )
+    if not is_encodable(label):
+        raise UsageError(f"an arm is called {label!r}, which holds bytes that are not UTF-8: name it with {grammar}")
 
 
 def parse_settings(settings: Sequence[str], option: str = "--set") -> dict[str, str]:

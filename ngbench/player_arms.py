@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ngbench.adversarial_task import PLAYERS, AdversarialTask, Player, PlayerPair
-from ngbench.arms import parse_settings
+from ngbench.arms import check_label, parse_settings
 from ngbench.errors import UnknownNameError, UsageError
 
 __all__ = ["PlayersArm", "parse_players", "resolve_pair"]
@@ -71,6 +71,7 @@ def parse_players(options: Sequence[str]) -> list[PlayersArm]:
     arms = [arm for option in options for arm in _parse_option(option)]
     seen: set[str] = set()
     for arm in arms:
+        check_label(arm.label, "LABEL@GENERATOR+CRITIC")
         if arm.label in seen:
             raise UsageError(
                 f"two arms are called {arm.label!r}: each needs its own optimizers, hyper-parameters or label "

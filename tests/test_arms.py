@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ngbench.arms import ArmSpec, file_slug, format_arm, parse_arms, parse_settings, refuse_identical
 from ngbench.errors import UsageError
+from ngbench.player_arms import parse_players
 
 
 def test_an_item_with_equals_and_without_colon_continues_the_arm_before_it() -> None:
@@ -118,3 +119,13 @@ def test_a_label_that_no_table_could_show_is_refused():
     with pytest.raises(UsageError, match=r"501 characters, a label has at most 500: name it with LABEL@NAME"):
         parse_arms([f"{'x' * 501}@sgd"])
     assert parse_arms([f"{'x' * 500}@sgd"])[0].label == "x" * 500
+
+
+@pytest.mark.parametrize("label", ["\udcff", "a\ud800b"])
+def test_a_label_that_no_file_could_hold_is_refused(label: str) -> None:
+    with pytest.raises(UsageError, match=r"bytes that are not UTF-8: name it with LABEL@NAME:KEY=VALUE"):
+        parse_arms([f"{label}@sgd"])
+    with pytest.raises(UsageError, match=r"bytes that are not UTF-8: name it with LABEL@GENERATOR\+CRITIC"):
+        parse_players([f"{label}@adam"])
+    with pytest.raises(UsageError, match=r"a label has at most 500: name it with LABEL@GENERATOR\+CRITIC"):
+        parse_players([f"{'x' * 501}@adam"])
