@@ -22,30 +22,16 @@ import pytest
 import yaml
 
 from ngbench.archives import load_archive, save_archive
-from ngbench.results.documents import dump, load_document
+from ngbench.results.documents import load_document
+from tests.cli.fuzz.contents import ALL_METRICS, comparison, players
 from tests.cli.fuzz.mutation import mutate_bytes, mutate_value
 from tests.cli.test_reproduce import MINE
-from tests.report.page.conftest import CLAIMS, build_fisher_error, build_png
-from tests.results.gate_documents import build_document, build_run
+from tests.report.page.conftest import build_png
 
 Run = Callable[..., Any]
 SECONDS = 10
 PATIENCE = 6 * SECONDS
 START = "2026-01-01T00:00:00.000000+00:00"
-ALL_METRICS = (
-    "step_time.ratio:5%",
-    "step_time.median:5%",
-    "phase.*.seconds:5%",
-    "phase.*.ratio:5%",
-    "phase.*.flops:0%",
-    "peak_memory:1MiB",
-    "final_loss:1%",
-    "best_loss:1%",
-    "validation_loss:1%",
-    "time_to_target:5%",
-    "epochs_to_target:1",
-    "fisher_error.*:1%",
-)
 
 
 class _TooLong(BaseException):
@@ -105,43 +91,6 @@ def with_faults(content: Any, chance: random.Random, write: Callable[[Any], str]
         return mutate_bytes(write(content).encode(), chance)
     changed = mutate_value(content, chance, most=chance.choice((1, 1, 3)))
     return write(changed).encode("utf-8", "surrogatepass")
-
-
-def comparison(*seeds: int) -> dict[str, Any]:
-    """Everything that a document may hold."""
-    diagnostics = {"energy_gap": [[1, 0.5], [2, None]], "iterations/0/term_1": [[1, 6.0], [3, 4.0]]}
-    layers = [{"name": "0", "d_in": 3, "d_out": 4}]
-    runs = [
-        build_run(label, seed=seed, rounds=3, every=5, diagnostics=diagnostics, layers=layers, target_loss=0.23)
-        for label in ("sgd", "kfac")
-        for seed in seeds
-    ]
-    content: dict[str, Any] = json.loads(dump(build_document(*runs, claims=CLAIMS)))
-    for run in content["runs"]:
-        steps, history = run["steps"], run["history"]
-        steps |= {"seconds": steps["seconds"][:8], "kind": steps["kind"][:8], "turns": [3, 6, 8], "interrupted": [1]}
-        history |= {"step": [3, 6, 8], "metrics": {"accuracy": [0.1, 0.2, 0.3]}}
-        history["training_metrics"] = {"accuracy": [0.1, 0.2, 0.3]}
-        run["samples"] = [{"epoch": 1, "path": "a.png"}]
-        run["fisher_error"] = build_fisher_error()
-    return content
-
-
-def players(*seeds: int) -> dict[str, Any]:
-    """The same of two players."""
-    content = comparison(*seeds)
-    player = {"name": "sgd", "hyperparameters": {"lr": 1.0}}
-    score = {"metric": "fid", "network": "n", "digest": "d", "features": 10, "every": 1, "samples": 9}
-    for run in content["runs"]:
-        run["adversarial"] = {
-            "players": {"generator": player, "critic": player},
-            "critic_steps": 5,
-            "penalty": 10.0,
-            "fid": {**score, "real_samples": 9},
-        }
-        run["history"]["metrics"] = {name: [3, 2, 1] for name in ("fid", "critic_loss", "gradient_penalty")}
-        run["phases"] = {f"critic/{name}": phase for name, phase in run["phases"].items()}
-    return content
 
 
 def prepare_records(*seeds: int) -> list[dict[str, Any]]:
