@@ -264,8 +264,9 @@ class NaturalGradient(SharedGroups):
             adam.step()
 
         Learning rate, momentum and weight decay are those of the other optimizer; KL clipping is this one's. Parameters
-        outside the layers keep their gradients. A gradient scaler does not tell its scale here: have it ``unscale_`` the
-        other optimizer's gradients first where there is KL clipping, and give an empirical Fisher matrix no scaled loss.
+        outside the layers keep their gradients. A gradient scaler does not tell its scale here: have it ``unscale_``
+        the other optimizer's gradients first where there is KL clipping, and give an empirical Fisher matrix no scaled
+        loss.
 
         Raises:
             RuntimeError, FloatingPointError, ArithmeticError, ValueError: as for :meth:`step`.

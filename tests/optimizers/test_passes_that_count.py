@@ -110,14 +110,6 @@ def _looking_for_adversaries(model, optimizer):
         _train(model, optimizer, seed)
 
 
-def _saving_memory(model, optimizer):
-    for seed in range(3):
-        x, y = _batch(seed)
-        optimizer.zero_grad()
-        LIKELIHOOD.loss(checkpoint(model, x, use_reentrant=False), y).backward()
-        optimizer.step()
-
-
 def _zeroing_between(model, optimizer):
     for seed in range(3):
         x, y = _batch(seed)
@@ -127,18 +119,19 @@ def _zeroing_between(model, optimizer):
         optimizer.step()
 
 
-def _checkpointing_the_model(model, optimizer):
+def _checkpointing_the_model(model, optimizer, reentrant):
     for seed in range(3):
         x, y = _batch(seed)
         optimizer.zero_grad()
-        LIKELIHOOD.loss(checkpoint(model, x, use_reentrant=False), y).backward()
+        LIKELIHOOD.loss(checkpoint(model, x.requires_grad_(), use_reentrant=reentrant), y).backward()
         optimizer.step()
 
 
 @pytest.mark.parametrize("fisher", FISHERS)
 @pytest.mark.parametrize("options", [{}, {"curvature": "exact"}], ids=["kfac", "exact"])
-def test_a_pass_that_a_checkpoint_makes_again_is_no_pass(fisher, options):
-    _same(_checkpointing_the_model, fisher, **options)
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_model_that_a_checkpoint_computes_again_is_recorded_once(fisher, options, reentrant):
+    _same(partial(_checkpointing_the_model, reentrant=reentrant), fisher, **options)
 
 
 def _raising(model, optimizer):
@@ -146,11 +139,6 @@ def _raising(model, optimizer):
         with pytest.raises(RuntimeError):
             model(torch.zeros(3, 5, dtype=torch.float64))
         _train(model, optimizer, seed)
-
-
-@pytest.mark.parametrize("fisher", FISHERS)
-def test_a_model_that_a_checkpoint_computes_again_is_recorded_once(fisher):
-    _same(_saving_memory, fisher)
 
 
 @pytest.mark.parametrize("fisher", FISHERS)

@@ -160,8 +160,9 @@ class Capture:
 
     def _start(self, module: nn.Module, arguments: Any, keywords: Mapping[str, Any]) -> None:
         self._abandon()
-        # What a checkpoint computes again in a backward pass is part of a forward pass that has been.
-        if not self.due or _backward_pass() >= 0:
+        # What a checkpoint computes again in a backward pass is part of a forward pass that was recorded, or, if the
+        # checkpoint is re-entrant, of one that could not be.
+        if not self.due or (_backward_pass() >= 0 and self._latest() is not None):
             return
         if any(p.counted for p in self._reached):
             if self._gradients_dropped():
