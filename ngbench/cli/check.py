@@ -76,7 +76,7 @@ def check(
         typer.Option(
             "--target-loss",
             parser=LIMITS["target-loss"].convert,
-            help="Loss of time_to_target and epochs_to_target. (default: the recorded one)",
+            help="Loss of seconds_to_target and epochs_to_target. (default: the recorded one)",
             rich_help_panel=_WHAT,
         ),
     ] = None,
@@ -132,14 +132,15 @@ def check(
     otherwise it is inconclusive, which is shown and does not fail. Exit code 3: something is worse. 4: something
     cannot be compared (another task, hyper-parameter, machine, ... or an arm that vanished). 0: neither.
 
-    Metrics: step_time.ratio (to the reference arm, portable between machines), step_time.mean, step_time.median,
-    phase.NAME.seconds, .ratio, .flops, .bytes and .calls (NAME may be *), peak_memory, optimizer_state, final_loss,
-    best_loss, validation_loss, time_to_target, epochs_to_target, fisher_error.NAME. All are better when lower.
+    Metrics: step_time.ratio (to the reference arm, portable between machines), step_time, step_time.median,
+    phase.NAME.seconds, .ratio, .flops, .bytes and .calls (NAME may be *), peak_memory, optimizer_state,
+    training_loss, best_training_loss, validation_loss, best_validation_loss, seconds_to_target, epochs_to_target,
+    fisher_error.NAME. All are better when lower.
 
     A project can keep its thresholds in pyproject.toml: fail-if = ["step_time.ratio:5%"] in the table
     tool.ngbench.check.
 
-    Example: ngbench check now.json --baseline main.json --fail-if step_time.ratio:5% --fail-if final_loss:1%
+    Example: ngbench check now.json --baseline main.json --fail-if step_time.ratio:5% --fail-if training_loss:1%
     """
     from ngbench.cli.gate import GateRequest, run_gate
 

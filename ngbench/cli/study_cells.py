@@ -20,7 +20,7 @@ from ngbench.cli.progress import reporter_for
 from ngbench.errors import RecordError
 from ngbench.escaping import terminal
 from ngbench.report.samples import DIRECTORY
-from ngbench.results.measurements import ArmRun
+from ngbench.results.quantities import ArmRun
 from ngbench.results.record import RunRecord
 from ngbench.results.statistics import FAILED
 from ngbench.results.store import Store
@@ -329,7 +329,7 @@ def _tuned(cell: PlannedCell, tune: Tune, storage: Path, conditions: Conditions)
         spaces={name: space for name, space in spaces.items() if space},
         sampler=tune.sampler,
         trials=tune.trials,
-        metric=tune.metric or "final_loss",
+        metric=tune.metric or "training_loss",
         sampler_seed=tune.seed or 0,
     )
     files.make_directory(storage.parent)

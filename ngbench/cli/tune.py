@@ -84,11 +84,11 @@ def tune(
         typer.Option(
             "--metric",
             metavar="NAME[:min|max]",
-            help="What decides: final_loss, best_loss, validation_loss, best_validation_loss, time_to_target, "
-            "epochs_to_target, or a metric of the task such as accuracy.",
+            help="What decides: training_loss, best_training_loss, validation_loss, best_validation_loss, "
+            "seconds_to_target, epochs_to_target, or a metric of the task such as metric.accuracy.",
             rich_help_panel=_SEARCH,
         ),
-    ] = "final_loss",
+    ] = "training_loss",
     storage: Annotated[
         Path | None,
         typer.Option(

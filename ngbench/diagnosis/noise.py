@@ -109,7 +109,7 @@ def _interrupted(equal: Equal) -> Finding:
 def _timings(equal: Equal) -> Iterator[tuple[str, str, list[Timing]]]:
     pairs = equal.documents
     yield "step_time.ratio", "ratio", _known(timing.step_ratio(*pair) for pair in pairs)
-    yield "step_time.mean", "seconds", _known(timing.mean_step(ours) for ours, _ in pairs)
+    yield "step_time", "seconds", _known(timing.mean_step(ours) for ours, _ in pairs)
     names = dict.fromkeys(name for ours, _ in pairs for run in ours for name in run.phases)
     for name in names:
         yield f"phase.{name}.ratio", "ratio", _known(timing.phase_ratio(*pair, name) for pair in pairs)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ngbench.report.columns import Column
 from ngbench.report.units import DASH, format_bytes, format_count, format_number, format_seconds
 from ngbench.results.gate import STATUS, Comparison, Report
-from ngbench.results.thresholds import ANY
+from ngbench.results.quantities import ANY
 from ngbench.results.verdict import Verdict
 
 __all__ = ["Row", "describe_change", "format_check", "format_outcome", "format_remarks", "format_value", "rows"]

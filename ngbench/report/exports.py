@@ -26,6 +26,7 @@ from ngbench.report.summary import recorded_target, shared_seconds, summarise
 from ngbench.report.update_costs import format_update_costs
 from ngbench.results.documents import dump
 from ngbench.results.endings import early_stop
+from ngbench.results.quantities import ArmRun, quantity_of
 from ngbench.results.record import Document, RunRecord
 from ngbench.results.timing import busy_machine
 
@@ -110,7 +111,8 @@ _RUN_FIELDS = (
     "stopped_early",
     "busy_machine",
 )
-_EPOCH_FIELDS = ("epoch", "step", "train_loss", "validation_loss", "elapsed_seconds")
+_EPOCH_QUANTITIES = ("training_loss", "validation_loss", "elapsed_seconds")
+_EPOCH_FIELDS = ("epoch", "step", *_EPOCH_QUANTITIES)
 
 
 def _describe(run: RunRecord) -> dict[str, Any]:
@@ -133,16 +135,15 @@ def _describe(run: RunRecord) -> dict[str, Any]:
 
 
 def _epochs(run: RunRecord) -> list[dict[str, Any]]:
-    columns: dict[str, Sequence[Any]] = {name: getattr(run.history, name) for name in _EPOCH_FIELDS}
-    columns |= _metrics(run)
+    names = [*_EPOCH_QUANTITIES, *_metrics(run)]
+    columns: dict[str, Sequence[Any]] = {"epoch": run.history.epoch, "step": run.history.step}
+    columns |= {name: [point.value for point in quantity_of(name).points(ArmRun(run))] for name in names}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _metrics(run: RunRecord) -> dict[str, Sequence[Any]]:
-    return {
-        **{f"metric.{name}": values for name, values in run.history.metrics.items()},
-        **{f"training_metric.{name}": values for name, values in run.history.training_metrics.items()},
-    }
+def _metrics(run: RunRecord) -> list[str]:
+    measured = {"metric": run.history.metrics, "training_metric": run.history.training_metrics}
+    return [f"{kind}.{name}" for kind, values in measured.items() for name in values]
 
 
 def format_markdown(document: Document, *, reference: str | None = None, target_loss: float | None = None) -> str:

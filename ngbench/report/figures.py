@@ -15,6 +15,7 @@ from ngbench.measurement.phases import PHASES
 from ngbench.report.columns import break_label
 from ngbench.report.heading import data_descriptions, describe_conditions
 from ngbench.report.summary import OTHER, Arm, phase_order, summarise
+from ngbench.results.quantities import ArmRun, quantity_of
 from ngbench.results.record import Document, RunRecord
 from ngbench.results.statistics import FAILED
 from ngbench.results.timing import busy_machine
@@ -71,8 +72,7 @@ def band_of(runs: Sequence[RunRecord], which: str) -> Curve:
 
     Args:
         runs: of one arm.
-        which: ``"train"`` or ``"validation"`` for the loss, the name of a metric in the histories, or
-            ``"training_metric."`` and its name for the metric on training data.
+        which: quantity (:mod:`ngbench.results.quantities`), by epoch.
     """
     by_run = [_points(run, which) for run in runs]
     shared = sorted(set.intersection(*(set(points) for points in by_run))) if by_run else []
@@ -105,7 +105,7 @@ def draw_curves(document: Document, directory: str | Path, *, axes: Sequence[Axi
     arms = summarise(document)
     directory = Path(directory)
     written = []
-    if any(_points(run, "train") for run in document.runs):
+    if any(_points(run, "training_loss") for run in document.runs):
         for axis in axes:
             figure = _draw_losses(document, arms, axis)
             written.append(save_figure(figure, directory / f"loss_by_{axis}.png"))
@@ -122,16 +122,11 @@ class _Point(NamedTuple):
 
 def _points(run: RunRecord, which: str) -> dict[int, _Point]:
     """What is known of each epoch whose value is finite."""
-    history = run.history
-    columns = {
-        **history.metrics,
-        **{f"training_metric.{name}": values for name, values in history.training_metrics.items()},
-        "train": history.train_loss,
-        "validation": history.validation_loss,
+    return {
+        int(point.epoch): _Point(point.step, point.seconds, point.value)
+        for point in quantity_of(which).points(ArmRun(run))
+        if point.epoch is not None and point.step is not None and point.seconds is not None and point.value is not None
     }
-    values = columns.get(which, [None] * len(history.epoch))
-    rows = zip(history.epoch, history.step, history.elapsed_seconds, values, strict=True)
-    return {epoch: _Point(step, seconds, value) for epoch, step, seconds, value in rows if value is not None}
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -159,8 +154,8 @@ def save_figure(figure: Figure, path: Path) -> Path:
 
 
 def _draw_losses(document: Document, arms: Sequence[Arm], axis: Axis) -> Figure:
-    validated = any(_points(run, "validation") for run in document.runs)
-    panels = {"train": "training", "validation": "validation"} if validated else {"train": "training"}
+    validated = any(_points(run, "validation_loss") for run in document.runs)
+    panels = {"training_loss": "training", **({"validation_loss": "validation"} if validated else {})}
     return draw_panels(document, arms, axis, panels, label="loss")
 
 

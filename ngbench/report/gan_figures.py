@@ -68,11 +68,13 @@ def draw_gan(document: Document, directory: str | Path, origin: Path | None) -> 
 def _draw_scores(document: Document, arms: Sequence[GanArm], metric: str, axis: Axis) -> Figure:
     title = TITLES.get(metric, metric)
     remarks = [f"{title}: {record.network}" for record in fid_records(document) if record.metric == metric]
-    return draw_panels(document, [one.arm for one in arms], axis, {metric: ""}, label=title, remarks=remarks)
+    return draw_panels(
+        document, [one.arm for one in arms], axis, {f"metric.{metric}": ""}, label=title, remarks=remarks
+    )
 
 
 def _draw_losses(document: Document, arms: Sequence[GanArm]) -> Figure:
-    panels = {"train": "generator", "critic_loss": "critic", "gradient_penalty": "gradient penalty"}
+    panels = {"training_loss": "generator", "critic_loss": "critic", "gradient_penalty": "gradient penalty"}
     return draw_panels(document, [one.arm for one in arms], "step", panels, label="loss", shared_scale=False)
 
 

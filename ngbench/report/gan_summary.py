@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ngbench.adversarial_task import PLAYERS, Player
 from ngbench.measurement.phases import PHASES
 from ngbench.report.summary import Arm, PhaseSummary, summarise
+from ngbench.results.quantities import QUANTITIES, ArmRun, Point, interpolate
 from ngbench.results.record import Document, FidRecord, RunRecord
 from ngbench.results.statistics import FAILED, Estimate, mean_interval
 
@@ -65,25 +66,15 @@ class GanArm:
     shares: dict[Player, float | None]
 
 
-@dataclass(frozen=True)
-class _Point:
-    step: int
-    seconds: float
-    score: float
-
-
 def fid_records(document: Document) -> list[FidRecord]:
     """How the runs were scored, each way once."""
     found = [run.adversarial.fid for run in document.runs if run.adversarial is not None]
     return list({record.digest: record for record in found}.values())
 
 
-def score_points(run: RunRecord) -> list[_Point]:
+def score_points(run: RunRecord) -> list[Point]:
     """Iterations, training seconds and score of each epoch that was scored."""
-    history = run.history
-    scores = history.metrics.get(run.adversarial.fid.metric, []) if run.adversarial is not None else []
-    rows = zip(history.step, history.elapsed_seconds, scores, strict=False)
-    return [_Point(step, seconds, score) for step, seconds, score in rows if score is not None]
+    return [point for point in QUANTITIES["fid"].points(ArmRun(run)) if point.value is not None]
 
 
 def shared_budget(document: Document) -> Shared | None:
@@ -91,7 +82,7 @@ def shared_budget(document: Document) -> Shared | None:
     ends = [score_points(run)[-1:] for run in document.runs if run.status not in FAILED]
     if not ends or not all(ends):
         return None
-    return Shared(min(end.seconds for (end,) in ends), min(end.step for (end,) in ends))
+    return Shared(min(end.seconds or 0.0 for (end,) in ends), min(end.step or 0 for (end,) in ends))
 
 
 def summarise_gan(document: Document, *, reference: str | None = None) -> list[GanArm]:
@@ -115,14 +106,14 @@ def _gan_arm(arm: Arm, shared: Shared | None) -> GanArm:
     total = arm.step.value if arm.step is not None else None
     return GanArm(
         arm=replace(arm, phases=sorted(arm.phases, key=_turn_order)),
-        best=over(lambda run: min((point.score for point in score_points(run)), default=None)),
-        best_step=over(_best_step),
-        final=over(lambda run: next((point.score for point in reversed(score_points(run))), None)),
-        at_seconds=None if shared is None else over(lambda run: _score_at(run, "seconds", shared.seconds)),
-        at_step=None if shared is None else over(lambda run: _score_at(run, "step", shared.step)),
-        generator_loss=over(lambda run: _last(run.history.train_loss)),
-        critic_loss=over(lambda run: _last(run.history.metrics.get("critic_loss", []))),
-        penalty=over(lambda run: _last(run.history.metrics.get("gradient_penalty", []))),
+        best=over(lambda run: _best(run).value),
+        best_step=over(lambda run: _best(run).step),
+        final=over(lambda run: next((point.value for point in reversed(score_points(run))), None)),
+        at_seconds=None if shared is None else over(lambda run: interpolate(score_points(run), shared.seconds)),
+        at_step=None if shared is None else over(lambda run: interpolate(score_points(run), shared.step, "step")),
+        generator_loss=over(lambda run: _value(run, "training_loss")),
+        critic_loss=over(lambda run: _value(run, "critic_loss")),
+        penalty=over(lambda run: _value(run, "gradient_penalty")),
         seconds=per_step,
         shares={
             player: seconds / total if seconds is not None and total else None for player, seconds in per_step.items()
@@ -144,21 +135,11 @@ def _player_seconds(arm: Arm, player: Player) -> float | None:
     return math.fsum(known) if known else None
 
 
-def _best_step(run: RunRecord) -> float | None:
-    points = score_points(run)
-    return min(points, key=lambda point: point.score).step if points else None
+def _best(run: RunRecord) -> Point:
+    """The epoch with the lowest score; nothing is known of a run without one."""
+    nowhere = Point(None, None, None, None)
+    return min(score_points(run), key=lambda point: math.inf if point.value is None else point.value, default=nowhere)
 
 
-def _score_at(run: RunRecord, axis: str, at: float) -> float | None:
-    """The score after so many seconds or iterations, linear between the epochs that were scored."""
-    points = score_points(run)
-    for before, after in zip([*points[:1], *points], points, strict=False):
-        left, right = float(getattr(before, axis)), float(getattr(after, axis))
-        if left <= at <= right:
-            part = (at - left) / (right - left) if right > left else 1.0
-            return before.score + part * (after.score - before.score)
-    return None
-
-
-def _last(values: Sequence[float | None]) -> float | None:
-    return values[-1] if values else None
+def _value(run: RunRecord, quantity: str) -> float | None:
+    return QUANTITIES[quantity].value(ArmRun(run))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ngbench.errors import NotComparableError, UnknownNameError
 from ngbench.measurement.phases import PHASES
 from ngbench.results import statistics, timing
 from ngbench.results.endings import describe_ending
+from ngbench.results.quantities import QUANTITIES, ArmRun, interpolate
 from ngbench.results.record import Document, RunRecord
 from ngbench.results.statistics import Estimate
 
@@ -169,21 +170,20 @@ def _arm(
     shared: float | None,
 ) -> Arm:
     sound = [run for run in runs if run.status not in statistics.FAILED]
-    epochs = _over(runs, lambda run: None if target is None else statistics.epochs_to_target(run, target))
+    aimed = [run.model_copy(update={"target_loss": target}) for run in runs]
+    epochs = _over(aimed, "epochs_to_target")
     return Arm(
         label=label,
         is_reference=reference is None,
         runs=runs,
-        final=_over(sound, statistics.final_loss),
-        best=_over(sound, statistics.best_loss),
-        validation=_over(sound, lambda run: statistics.final_loss(run, "validation")),
-        at_shared_seconds=_over(sound, lambda run: None if shared is None else statistics.loss_at_time(run, shared)),
+        final=_over(sound, "training_loss"),
+        best=_over(sound, "best_training_loss"),
+        validation=_over(sound, "validation_loss"),
+        at_shared_seconds=None if shared is None else _estimate([_loss_at(run, shared) for run in sound]),
         epochs_to_target=epochs,
-        seconds_to_target=_over(
-            runs, lambda run: None if target is None else statistics.seconds_to_target(run, target)
-        ),
+        seconds_to_target=_over(aimed, "seconds_to_target"),
         reached=epochs.n if epochs else 0,
-        seconds_per_epoch=_over(runs, statistics.seconds_per_epoch),
+        seconds_per_epoch=_over(runs, "seconds_per_epoch"),
         step=timing.estimate(timing.mean_step(runs)),
         ratio=None if reference is None else timing.estimate(timing.step_ratio(runs, reference)),
         plain=timing.estimate(timing.step_of_kind(runs, "plain")),
@@ -200,8 +200,16 @@ def _arm(
     )
 
 
-def _over(runs: Sequence[RunRecord], function: Callable[[RunRecord], float | None]) -> Estimate | None:
-    return statistics.mean_interval([value for value in map(function, runs) if value is not None])
+def _over(runs: Sequence[RunRecord], quantity: str) -> Estimate | None:
+    return _estimate([QUANTITIES[quantity].value(ArmRun(run)) for run in runs])
+
+
+def _estimate(values: Sequence[float | None]) -> Estimate | None:
+    return statistics.mean_interval([value for value in values if value is not None])
+
+
+def _loss_at(run: RunRecord, seconds: float) -> float | None:
+    return interpolate(QUANTITIES["training_loss"].points(ArmRun(run)), seconds)
 
 
 def _largest(values: Iterable[int | None]) -> int | None:

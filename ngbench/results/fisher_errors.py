@@ -11,8 +11,8 @@ from typing import Any
 from ngbench.errors import RecordError
 from ngbench.results.comparability import Pair, Problem
 from ngbench.results.metrics import NotApplicable, Outcome
+from ngbench.results.quantities import ANY, Quantity
 from ngbench.results.record import Document
-from ngbench.results.thresholds import ANY, Metric
 from ngbench.results.verdict import Change
 
 __all__ = ["holds_fisher_errors", "measure_fisher_errors"]
@@ -26,8 +26,8 @@ def holds_fisher_errors(document: Document) -> bool:
 
 
 def measure_fisher_errors(
-    metric: Metric, baseline: Document, current: Document, pairs: Sequence[Pair]
-) -> Iterator[tuple[Metric, str, Outcome]]:
+    metric: Quantity, baseline: Document, current: Document, pairs: Sequence[Pair]
+) -> Iterator[tuple[Quantity, str, Outcome]]:
     """For each measured layer and approximation that the metric names: metric, layer in words, and the change.
 
     They are those of the documents and those of the runs that can be compared. The number is the mean of Error 1
@@ -48,8 +48,8 @@ def measure_fisher_errors(
 
 
 def _measure_layer(
-    metric: Metric, layer: str, before: dict[str, Any], now: dict[str, Any] | None
-) -> Iterator[tuple[Metric, str, Outcome]]:
+    metric: Quantity, layer: str, before: dict[str, Any], now: dict[str, Any] | None
+) -> Iterator[tuple[Quantity, str, Outcome]]:
     subject = f"{metric} of {layer}"
     if now is None:
         yield metric, layer, Problem(subject, "the layer has vanished, the baseline has it")

@@ -10,9 +10,10 @@ from ngbench.results.attribution import attribute
 from ngbench.results.comparability import Pair, Problem, machine_of, match_arms
 from ngbench.results.fisher_errors import holds_fisher_errors, measure_fisher_errors
 from ngbench.results.metrics import NotApplicable, Outcome, expand, measure, recorded_target
+from ngbench.results.quantities import Quantity
 from ngbench.results.record import Document
 from ngbench.results.statistics import FAILED
-from ngbench.results.thresholds import Metric, Threshold
+from ngbench.results.thresholds import Threshold
 from ngbench.results.timing import busy_machine
 from ngbench.results.verdict import Change, Verdict, judge, limit_of
 
@@ -208,14 +209,14 @@ class _Gate:
         else:
             self._not_applied(metric, missing)
 
-    def _not_applied(self, metric: Metric, missing: Sequence[tuple[str, NotApplicable]]) -> None:
+    def _not_applied(self, metric: Quantity, missing: Sequence[tuple[str, NotApplicable]]) -> None:
         why = "; ".join(f"{arm}: {reason.reason}" for arm, reason in missing)
         if not self.asked_for:
             self.notes += [f"{metric} was not compared ({why})."] if why else []
         elif self.pairs or not self.problems:
             self.problems.append(Problem(str(metric), f"nothing has it{f' ({why})' if why else ''}"))
 
-    def _outcomes(self, metric: Metric) -> Iterator[tuple[Metric, Pair | str, Outcome]]:
+    def _outcomes(self, metric: Quantity) -> Iterator[tuple[Quantity, Pair | str, Outcome]]:
         if metric.form == "fisher_error.NAME":
             yield from measure_fisher_errors(metric, self.baseline, self.current, self.pairs)
             return
@@ -223,10 +224,10 @@ class _Gate:
             for named in expand(metric, pair):
                 yield named, pair, measure(named, pair, target=self.target)
 
-    def _judged(self, metric: Metric, where: Pair | str, change: Change, threshold: Threshold) -> Comparison:
+    def _judged(self, metric: Quantity, where: Pair | str, change: Change, threshold: Threshold) -> Comparison:
         verdict = judge(change, threshold, self.floor)
         note = change.note
-        if isinstance(where, Pair) and metric.form.startswith("step_time.") and verdict in _CLEAR:
+        if isinstance(where, Pair) and metric.form.startswith("step_time") and verdict in _CLEAR:
             note = "; ".join(part for part in (attribute(where), note) if part)
         return Comparison(
             metric=str(metric),

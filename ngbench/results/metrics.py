@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from ngbench.results import statistics, timing
 from ngbench.results.comparability import Pair, Problem
-from ngbench.results.record import PhaseRecord, RunRecord
-from ngbench.results.thresholds import ANY, Metric
+from ngbench.results.quantities import ANY, ArmRun, Quantity
+from ngbench.results.record import RunRecord
 from ngbench.results.timing import Timing
 from ngbench.results.verdict import Change
 
@@ -38,7 +38,7 @@ def recorded_target(pairs: Sequence[Pair]) -> float | None:
     return targets.pop() if len(targets) == 1 else None
 
 
-def expand(metric: Metric, pair: Pair) -> list[Metric]:
+def expand(metric: Quantity, pair: Pair) -> list[Quantity]:
     """The metric for each phase of the arm, where its name is :data:`ANY`; else the metric itself."""
     if metric.name != ANY:
         return [metric]
@@ -46,27 +46,27 @@ def expand(metric: Metric, pair: Pair) -> list[Metric]:
     return [replace(metric, name=name) for name in names]
 
 
-def measure(metric: Metric, pair: Pair, *, target: float | None = None) -> Outcome:
+def measure(metric: Quantity, pair: Pair, *, target: float | None = None) -> Outcome:
     """The change of a metric of an arm, or why there is none.
 
     Args:
         metric: any but those of Fisher errors, which no arm has.
         pair: the arm's runs.
-        target: the loss of ``time_to_target`` and ``epochs_to_target``.
+        target: the loss of ``seconds_to_target`` and ``epochs_to_target``.
     """
-    if metric.form.startswith("step_time."):
+    if metric.form.startswith("step_time"):
         return _step_time(metric, pair)
     if metric.form.startswith("phase."):
         return _phase(metric, pair)
-    if metric.form in _MEMORY:
-        return _memory(metric, pair)
-    if metric.form in _LOSSES:
-        return _loss(metric, pair)
-    return _target(metric, pair, target)
+    if metric.form.endswith("_to_target"):
+        return _target(metric, pair, target)
+    if metric.unit == "bytes":
+        return _exact(metric, pair)
+    return _loss(metric, pair)
 
 
 def timed_change(
-    baseline: Timing | None, current: Timing | None, seconds_per_unit: float | None, metric: Metric
+    baseline: Timing | None, current: Timing | None, seconds_per_unit: float | None, metric: Quantity
 ) -> Outcome:
     """The change between two timings, or the problem that one of them is missing."""
     if baseline is None or current is None:
@@ -118,15 +118,15 @@ def _mean(values: Sequence[float | None]) -> float:
     return math.fsum(known) / len(known)
 
 
-def _step_time(metric: Metric, pair: Pair) -> Outcome:
+def _step_time(metric: Quantity, pair: Pair) -> Outcome:
     if metric.form == "step_time.ratio":
         return _ratio(metric, pair, timing.step_ratio)
-    estimate = timing.mean_step if metric.form == "step_time.mean" else timing.median_step
+    estimate = timing.mean_step if metric.form == "step_time" else timing.median_step
     return timed_change(estimate(pair.baseline), estimate(pair.current), 1.0, metric)
 
 
 def _ratio(
-    metric: Metric,
+    metric: Quantity,
     pair: Pair,
     estimate: Callable[[Sequence[RunRecord], Sequence[RunRecord]], Timing | None],
 ) -> Outcome:
@@ -141,7 +141,7 @@ def _ratio(
     )
 
 
-def _phase(metric: Metric, pair: Pair) -> Outcome:
+def _phase(metric: Quantity, pair: Pair) -> Outcome:
     name, subject = metric.name, f"{metric} of {pair.label}"
     before, now = (any(name in run.phases for run in runs) for runs in (pair.baseline, pair.current))
     if not before and not now:
@@ -156,59 +156,33 @@ def _phase(metric: Metric, pair: Pair) -> Outcome:
         )
     if metric.form == "phase.NAME.ratio":
         return _ratio(metric, pair, lambda runs, reference: timing.phase_ratio(runs, reference, name))
-    count = _COUNTS[metric.form]
-    counts = (
-        _largest([count(run.phases[name]) for run in runs if name in run.phases])
+    return _exact(metric, pair)
+
+
+def _exact(metric: Quantity, pair: Pair) -> Outcome:
+    """The change of the largest of the seeds, compared as it is."""
+    before, now = (
+        max((value for run in runs if (value := metric.value(ArmRun(run))) is not None), default=None)
         for runs in (pair.baseline, pair.current)
     )
-    return _exact(subject, *counts)
-
-
-_COUNTS: dict[str, Callable[[PhaseRecord], int | None]] = {
-    "phase.NAME.flops": lambda phase: phase.flops,
-    "phase.NAME.bytes": lambda phase: phase.bytes,
-    "phase.NAME.calls": lambda phase: phase.calls,
-}
-_MEMORY: dict[str, Callable[[RunRecord], int | None]] = {
-    "peak_memory": lambda run: run.memory.peak_bytes,
-    "optimizer_state": lambda run: run.memory.optimizer_state_bytes,
-}
-_LOSSES: dict[str, Callable[[RunRecord], float | None]] = {
-    "final_loss": statistics.final_loss,
-    "best_loss": statistics.best_loss,
-    "validation_loss": lambda run: statistics.final_loss(run, "validation"),
-}
-
-
-def _largest(values: Sequence[int | None]) -> int | None:
-    return max((value for value in values if value is not None), default=None)
-
-
-def _exact(subject: str, before: int | None, now: int | None) -> Outcome:
     if before is None and now is None:
         return NotApplicable("it was not counted")
     if before is None or now is None:
-        return Problem(subject, f"it was not counted {'in the baseline' if before is None else 'this time'}")
+        side = "in the baseline" if before is None else "this time"
+        return Problem(f"{metric} of {pair.label}", f"it was not counted {side}")
     return Change(float(before), float(now), float(now - before), float(now - before))
 
 
-def _memory(metric: Metric, pair: Pair) -> Outcome:
-    value = _MEMORY[metric.form]
-    before, now = (_largest([value(run) for run in runs]) for runs in (pair.baseline, pair.current))
-    return _exact(f"{metric} of {pair.label}", before, now)
-
-
-def _loss(metric: Metric, pair: Pair) -> Outcome:
-    value = _LOSSES[metric.form]
-    change = paired_change(
-        [(before.seed, value(before), value(now)) for before, now in zip(pair.baseline, pair.current, strict=True)]
-    )
+def _loss(metric: Quantity, pair: Pair) -> Outcome:
+    both = zip(pair.baseline, pair.current, strict=True)
+    values = [(before.seed, metric.value(ArmRun(before)), metric.value(ArmRun(now))) for before, now in both]
+    change = paired_change(values)
     if change is None:
         return Problem(f"{metric} of {pair.label}", "it is no number in the baseline nor now")
     return change
 
 
-def _target(metric: Metric, pair: Pair, target: float | None) -> Outcome:
+def _target(metric: Quantity, pair: Pair, target: float | None) -> Outcome:
     subject = f"{metric} of {pair.label}"
     if target is None:
         return Problem(subject, "the records have no common target loss; give --target-loss")

@@ -23,7 +23,6 @@ __all__ = [
     "best_loss",
     "epochs_to_target",
     "final_loss",
-    "loss_at_time",
     "mean_interval",
     "median_interval",
     "seconds_per_epoch",
@@ -150,20 +149,6 @@ def seconds_to_target(run: RunRecord, target: float) -> float | None:
     """Training seconds until the end of the first epoch whose training loss is at most the target."""
     at = _reached(run, target)
     return None if at is None else run.history.elapsed_seconds[at]
-
-
-def loss_at_time(run: RunRecord, seconds: float) -> float | None:
-    """The training loss after so many training seconds, linear between the ends of epochs.
-
-    ``None`` before the end of the first epoch, after that of the last, and next to a loss that is not finite.
-    """
-    history = run.history
-    points = list(zip(history.elapsed_seconds, history.train_loss, strict=False))
-    for (before, left), (after, right) in zip([*points[:1], *points], points, strict=False):
-        if before <= seconds <= after and left is not None and right is not None:
-            part = (seconds - before) / (after - before) if after > before else 1.0
-            return left + part * (right - left)
-    return None
 
 
 def _losses(run: RunRecord, which: Literal["train", "validation"]) -> list[float | None]:

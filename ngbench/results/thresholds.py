@@ -9,31 +9,24 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Literal
 
-from ngbench.errors import ParameterError, UnknownNameError
+from ngbench.errors import ParameterError
+from ngbench.results.quantities import Quantity, Unit, quantity_of
 
 __all__ = [
-    "ANY",
     "DEFAULT_ABSOLUTE_FLOOR",
     "DEFAULT_THRESHOLDS",
-    "METRICS",
-    "Metric",
     "Threshold",
-    "parse_metric",
     "parse_seconds",
     "parse_threshold",
 ]
-
-ANY = "*"
-"""In the place of a name: every phase, or every approximation."""
 
 DEFAULT_THRESHOLDS = (
     "step_time.ratio:5%",
     "phase.*.flops:0%",
     "peak_memory:10%",
     "optimizer_state:0%",
-    "final_loss:2%",
+    "training_loss:2%",
     "fisher_error.*:1%",
 )
 """What is checked where nothing is asked for: quantities that mean the same on every machine."""
@@ -41,66 +34,19 @@ DEFAULT_THRESHOLDS = (
 DEFAULT_ABSOLUTE_FLOOR = "20us"
 """A difference of time under this is never a regression: it is what the interpreter varies by."""
 
-Unit = Literal["seconds", "bytes", "number", "ratio"]
-
-METRICS: dict[str, tuple[Unit, str]] = {
-    "step_time.ratio": ("ratio", "step in units of the reference arm's step, amortised over refreshes"),
-    "step_time.mean": ("seconds", "step, amortised over refreshes"),
-    "step_time.median": ("seconds", "typical step; does not see rare refreshes"),
-    "phase.NAME.seconds": ("seconds", "call of the phase"),
-    "phase.NAME.ratio": ("ratio", "time of the phase per step in units of the reference arm's step"),
-    "phase.NAME.flops": ("number", "operations of a call of the phase"),
-    "phase.NAME.bytes": ("bytes", "bytes that a call of the phase reads and writes"),
-    "phase.NAME.calls": ("number", "calls of the phase"),
-    "peak_memory": ("bytes", "largest peak of any seed"),
-    "optimizer_state": ("bytes", "largest optimizer state of any seed"),
-    "final_loss": ("number", "training loss after the last epoch"),
-    "best_loss": ("number", "lowest training loss of any epoch"),
-    "validation_loss": ("number", "validation loss after the last epoch"),
-    "time_to_target": ("seconds", "training time until the target loss"),
-    "epochs_to_target": ("number", "epochs until the target loss"),
-    "fisher_error.NAME": ("number", "mean Error 1 of the approximation"),
-}
-"""Every metric: its unit and what it is. All are better when they are lower."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric: its form in :data:`METRICS` and the name in it, empty where the form has none.
-
-    >>> str(Metric("phase.NAME.flops", "accumulate"))
-    'phase.accumulate.flops'
-    """
-
-    form: str
-    name: str = ""
-
-    def __str__(self) -> str:
-        return self.form.replace("NAME", self.name)
-
-    @property
-    def unit(self) -> Unit:
-        """What its numbers are."""
-        return METRICS[self.form][0]
-
-    @property
-    def compares_absolute_times(self) -> bool:
-        """Whether it means something only on one and the same machine."""
-        return self.unit == "seconds"
-
 
 @dataclass(frozen=True)
 class Threshold:
     """How much larger than in the baseline a metric may be.
 
     Attributes:
-        metric: of which; its name may be :data:`ANY`.
+        metric: of which quantity; its name may be :data:`~ngbench.results.quantities.ANY`.
         amount: a part of the baseline's value if ``relative``, else in the metric's unit; not negative.
         relative: whether it was given in per cent.
         text: as it was given.
     """
 
-    metric: Metric
+    metric: Quantity
     amount: float
     relative: bool
     text: str
@@ -124,30 +70,15 @@ def parse_threshold(text: str) -> Threshold:
     False
 
     Raises:
-        UnknownNameError: there is no such metric.
+        UnknownNameError: there is no such quantity, or none that a check compares.
         ParameterError: the threshold is no number that is 0 or more, or in a unit that the metric does not have.
     """
     name, colon, given = text.strip().rpartition(":")
     if not colon:
         raise ParameterError(f"fail-if {text!r} is not allowed, it must be METRIC:THRESHOLD, e.g. step_time.ratio:5%")
-    metric = parse_metric(name.strip())
+    metric = quantity_of(name.strip(), "check")
     amount, relative = _parse_amount(given.strip(), metric.unit, text)
     return Threshold(metric, amount, relative, text.strip())
-
-
-def parse_metric(text: str) -> Metric:
-    """The metric called ``text``.
-
-    Raises:
-        UnknownNameError: there is none.
-    """
-    for form in METRICS:
-        before, hole, after = form.partition("NAME")
-        if not hole and text == form:
-            return Metric(form)
-        if hole and text.startswith(before) and text.endswith(after) and len(text) > len(before) + len(after):
-            return Metric(form, text[len(before) : len(text) - len(after)])
-    raise UnknownNameError("metric", text, METRICS)
 
 
 def parse_seconds(option: str, text: str) -> float:

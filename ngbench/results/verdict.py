@@ -82,7 +82,7 @@ def judge(change: Change, threshold: Threshold, floor: float = 0.0) -> Verdict:
     A step of 10 ms became 0.8 to 1.2 ms slower, 5 % (0.5 ms) were allowed:
 
     >>> from ngbench.results.thresholds import parse_threshold
-    >>> allowed = parse_threshold("step_time.mean:5%")
+    >>> allowed = parse_threshold("step_time:5%")
     >>> print(judge(Change(0.010, 0.011, 0.8e-3, 1.2e-3, seconds_per_unit=1.0), allowed).value)
     worse
 
@@ -108,7 +108,7 @@ def judge(change: Change, threshold: Threshold, floor: float = 0.0) -> Verdict:
 
     A number that exists no longer (the run diverged, the target is not reached any more) is a regression:
 
-    >>> loss = parse_threshold("final_loss:0.5%")
+    >>> loss = parse_threshold("training_loss:0.5%")
     >>> print(judge(Change(0.1, None, None, None), loss).value, judge(Change(None, 0.1, None, None), loss).value)
     worse better
 

@@ -10,7 +10,7 @@ from ngbench.adversarial_task import PLAYERS, AdversarialTask
 from ngbench.errors import NgbenchError, ParameterError, UnknownNameError, UsageError
 from ngbench.parameters import convert_given
 from ngbench.player_arms import PlayersArm, resolve_pair
-from ngbench.results.measurements import measurement_of
+from ngbench.results.quantities import quantity_of
 from ngbench.studies.claims import ScaleName, Side
 from ngbench.studies.loader import LoadedStudy
 from ngbench.studies.models import Range, Study
@@ -158,7 +158,7 @@ def _check_metrics(loaded: LoadedStudy, metrics: set[str]) -> None:
     study = loaded.study
 
     def check(name: str, *path: str | int) -> None:
-        metric = measurement_of(name, study.measure).metric
+        metric = quantity_of(name, study.measure).metric
         if metric is not None and metric not in metrics:
             raise loaded.error(path, str(UnknownNameError("metric", metric, metrics)))
 

@@ -120,7 +120,7 @@ class Claim(Part):
     Attributes:
         name: unique in the study.
         says: the sentence that it stands for.
-        measurement: see :mod:`ngbench.results.measurements`.
+        measurement: see :mod:`ngbench.results.quantities`.
         at: when.
         left: an arm, several (each of them), or a side.
         relation: the region, see :class:`ngbench.results.claims.Relation`; or a trend over batch sizes.

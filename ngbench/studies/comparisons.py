@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ngbench.results import timing
-from ngbench.results.measurements import ArmRun, Measurement, Point, curve_of, interpolate, number_of
+from ngbench.results.quantities import ArmRun, Point, Quantity, interpolate
 from ngbench.results.record import RunRecord
 from ngbench.results.statistics import Estimate
 from ngbench.results.timing import Timing
@@ -42,7 +42,7 @@ class View:
         times: the factor; the number itself where there are no runs.
     """
 
-    measurement: Measurement
+    measurement: Quantity
     at: Moment | At
     runs: Sequence[ArmRun] = ()
     divided_by: Sequence[ArmRun] | None = None
@@ -137,25 +137,25 @@ def _of_run(run: ArmRun, view: View, end: float | None) -> float:
     """
     measurement = view.measurement
     if not measurement.is_curve:
-        number = number_of(run, measurement.name)
+        number = measurement.value(run)
         if number is None:
-            raise NoValue(f"{run.record.label} has no {measurement.name}")
+            raise NoValue(f"{run.record.label} has no {measurement}")
         return float(number)
-    points = curve_of(run, measurement.name)
+    points = measurement.points(run)
     value, reached = _at(points, view.at, end, measurement)
     if value is not None:
         return value
     if run.diverged:
         return -math.inf if measurement.higher_is_better else math.inf
     if not points:
-        raise NoValue(f"{run.record.label} has no {measurement.name}")
+        raise NoValue(f"{run.record.label} has no {measurement}")
     if not reached:
         raise NoValue(f"{run.record.label} ended before {moment_text(view.at)}", untested=True)
-    raise NoValue(f"{measurement.name} of {run.record.label} is no number at {moment_text(view.at)}")
+    raise NoValue(f"{measurement} of {run.record.label} is no number at {moment_text(view.at)}")
 
 
 def _at(
-    points: Sequence[Point], at: Moment | At, end: float | None, measurement: Measurement
+    points: Sequence[Point], at: Moment | At, end: float | None, measurement: Quantity
 ) -> tuple[float | None, bool]:
     """The value at that moment, and whether the run got there."""
     values = [point.value for point in points if point.value is not None]
@@ -211,7 +211,7 @@ def _curve(view: View, seed: int) -> Mapping[int, float] | None:
         return None
     curves = []
     for run in view.with_seed(seed):
-        points = curve_of(run, view.measurement.name)
+        points = view.measurement.points(run)
         curves.append(
             {point.step: point.value for point in points if point.step is not None and point.value is not None}
         )
@@ -231,17 +231,17 @@ def timed_difference(left: View, right: View) -> tuple[Estimate, float, float] |
     Returns:
         The difference and both values; ``None`` for what is no time of two arms.
     """
-    name = left.measurement.name
+    quantity = left.measurement
     if left.divided_by is not None and left.minus is None and right.is_number:
-        ratio = timing.estimate(_ratio(name, _records(left.runs), _records(left.divided_by)))
+        ratio = timing.estimate(_ratio(quantity, _records(left.runs), _records(left.divided_by)))
         if ratio is None:
             return None
         value = left.times * ratio.value
         return _scaled(ratio, left.times, right.times), value, right.times
-    if name != right.measurement.name or not left.is_plain or not right.is_plain:
+    if quantity != right.measurement or not left.is_plain or not right.is_plain:
         return None
-    ratio = timing.estimate(_ratio(name, _records(left.runs), _records(right.runs)))
-    ours, theirs = (_time(name, _records(view.runs)) for view in (left, right))
+    ratio = timing.estimate(_ratio(quantity, _records(left.runs), _records(right.runs)))
+    ours, theirs = (_time(quantity, _records(view.runs)) for view in (left, right))
     if ratio is None or ours is None or theirs is None:
         return None
     difference = _scaled(ratio, theirs.value * left.times, theirs.value * right.times)
@@ -259,21 +259,14 @@ def _records(runs: Sequence[ArmRun]) -> list[RunRecord]:
     return [run.record for run in runs]
 
 
-def _time(name: str, runs: Sequence[RunRecord]) -> Timing | None:
-    phase = _phase_of(name)
-    return timing.mean_step(runs) if phase is None else timing.phase_seconds(runs, phase)
+def _time(quantity: Quantity, runs: Sequence[RunRecord]) -> Timing | None:
+    return timing.phase_seconds(runs, quantity.name) if quantity.name else timing.mean_step(runs)
 
 
-def _ratio(name: str, runs: Sequence[RunRecord], others: Sequence[RunRecord]) -> Timing | None:
+def _ratio(quantity: Quantity, runs: Sequence[RunRecord], others: Sequence[RunRecord]) -> Timing | None:
     """How many times longer the runs take; ``None`` for what is no time."""
-    if name == "step_time":
+    if quantity.form == "step_time":
         return timing.step_ratio(runs, others)
-    phase = _phase_of(name)
-    return None if phase is None else timing.phase_change(runs, others, phase)
-
-
-def _phase_of(name: str) -> str | None:
-    """Of whose seconds the measurement is."""
-    if name.startswith("phase.") and name.endswith(".seconds"):
-        return name.removeprefix("phase.").removesuffix(".seconds")
+    if quantity.form == "phase.NAME.seconds":
+        return timing.phase_change(runs, others, quantity.name)
     return None

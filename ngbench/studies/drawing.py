@@ -15,7 +15,7 @@ from ngbench.escaping import figure as figure_text
 from ngbench.report.columns import break_label
 from ngbench.report.figures import line_style, new_figure, save_figure
 from ngbench.report.samples import read_image, sample_paths
-from ngbench.results.measurements import ArmRun, Point, curve_of, measurement_of
+from ngbench.results.quantities import ArmRun, Point, quantity_of
 from ngbench.studies.claims import ScaleName, moment_of
 from ngbench.studies.comparisons import NoValue, View, seed_values
 from ngbench.studies.evaluation import CellRuns
@@ -218,7 +218,11 @@ def _draw_curves(
 def _band(runs: Sequence[ArmRun], x: str, y: str) -> tuple[list[float], list[float], list[float], list[float]] | None:
     """Mean, lowest and highest over the runs at each step that all of them measured."""
     by_run = [
-        {point.step: point for point in curve_of(run, y) if point.value is not None and _place(point, x) is not None}
+        {
+            point.step: point
+            for point in quantity_of(y).points(run)
+            if point.value is not None and _place(point, x) is not None
+        }
         for run in runs
     ]
     shared = [step for step in (by_run[0] if by_run else {}) if all(step in points for points in by_run)]
@@ -271,7 +275,7 @@ def _published(
 
 def _values(study: Study, cell: Cell, runs: Sequence[ArmRun], y: str) -> list[float]:
     """The measurement of each seed, at the moment that the cell says."""
-    measurement = measurement_of(y, study.measure)
+    measurement = quantity_of(y, study.measure)
     view = View(measurement, moment_of(cell.at or "final"), runs)
     try:
         found, _ = seed_values(view, View(measurement, view.at))

@@ -9,7 +9,7 @@ from itertools import pairwise, product
 
 from ngbench.results.claims import Relation, Tolerance, Verdict, combine, judge, judge_points, parse_tolerance
 from ngbench.results.claims import estimate_difference as estimate
-from ngbench.results.measurements import ArmRun, measurement_of
+from ngbench.results.quantities import ArmRun, quantity_of
 from ngbench.results.statistics import Estimate
 from ngbench.results.timing import busy_machine
 from ngbench.studies.claims import At, Claim, ScaleName, Side, moment_of, moment_text
@@ -268,7 +268,7 @@ def _measured(claim: Claim, study: Study, pair: _Pair, tolerance: Tolerance) -> 
         left_value, right_value = (math.fsum(side[seed] for seed in seeds) / len(seeds) for side in (lefts, rights))
     amount = tolerance.of(right_value) if math.isfinite(right_value) else 0.0
     verdict = judge(difference, pair.relation, amount)
-    timed = left.measurement.is_time and any(
+    timed = left.measurement.compares_absolute_times and any(
         busy_machine([run.record])
         for view in (left, right)
         for run in (*view.runs, *(view.divided_by or ()), *(view.minus or ()))
@@ -280,7 +280,7 @@ def _view(term: _Term | float, claim: Claim, study: Study) -> View:
     side = term.side if isinstance(term, _Term) else None
     name = (side.measurement if side else None) or claim.measurement
     at = moment_of((side.at if side else None) or claim.at)
-    measurement = measurement_of(name, study.measure)
+    measurement = quantity_of(name, study.measure)
     if not isinstance(term, _Term) or side is None:
         return View(measurement, at, times=float(term))  # type: ignore[arg-type]
     divisor = None if side.divided_by is None else term.runs(side.divided_by)

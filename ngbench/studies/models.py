@@ -78,7 +78,7 @@ class Tune(Part):
         trials: for each arm; the whole grid if not given.
         epochs: of a trial.
         steps: of a trial.
-        metric: what is made small, such as ``final_loss`` or ``best_loss``.
+        metric: what is made small, such as ``training_loss`` or ``best_training_loss``.
     """
 
     space: Space | None = None

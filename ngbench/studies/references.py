@@ -10,7 +10,7 @@ from typing import Any
 
 from ngbench.errors import NgbenchError, UnknownNameError
 from ngbench.results.claims import Relation
-from ngbench.results.measurements import Measurement, measurement_of
+from ngbench.results.quantities import Quantity, quantity_of
 from ngbench.studies.claims import At, Claim, Side, When
 from ngbench.studies.models import RUNNERS, Arm, Cell, Scale, Study
 from ngbench.studies.plan import axes_of, expand_arm, expand_arms, plan_cells
@@ -162,9 +162,9 @@ def _known_batch_size(study: Study, panel: str | None, size: int, path: Path) ->
         yield from _unknown("batch size", size, sorted(known), path)
 
 
-def _measurement(study: Study, name: str, path: Path) -> Iterator[Problem | Measurement]:
+def _measurement(study: Study, name: str, path: Path) -> Iterator[Problem | Quantity]:
     try:
-        yield measurement_of(name, study.measure)
+        yield quantity_of(name, study.measure)
     except NgbenchError as error:
         yield Problem(path, str(error))
 
@@ -178,7 +178,7 @@ def _figure(study: Study, names: list[str], panels: list[str]) -> Iterator[Probl
                 yield from _cell(study, cell, ("figure", "rows", row, column), names, panels)
 
 
-def _problems(found: Iterable[Problem | Measurement]) -> Iterator[Problem]:
+def _problems(found: Iterable[Problem | Quantity]) -> Iterator[Problem]:
     return (one for one in found if isinstance(one, Problem))
 
 
@@ -247,9 +247,9 @@ def _side(study: Study, claim: Claim, side: Side, path: Path, names: list[str], 
             yield from [found] if isinstance(found, Problem) else _moment(side.at or claim.at, found, own)
 
 
-def _moment(at: When, measurement: Measurement, path: Path) -> Iterator[Problem]:
+def _moment(at: When, measurement: Quantity, path: Path) -> Iterator[Problem]:
     if not measurement.is_curve and at != "final":
-        yield Problem(path, f"{measurement.name} is one number for a run: leave out when it is taken")
+        yield Problem(path, f"{measurement} is one number for a run: leave out when it is taken")
     by_time = isinstance(at, At) and (at.seconds is not None or at.epoch is not None)
-    if by_time and measurement.name in ("error_1", "error_2"):
-        yield Problem(path, f"{measurement.name} is measured by step: take it at a step, or final, best, mean or every")
+    if by_time and str(measurement) in ("error_1", "error_2"):
+        yield Problem(path, f"{measurement} is measured by step: take it at a step, or final, best, mean or every")

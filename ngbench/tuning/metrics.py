@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from ngbench.errors import ParameterError, UnknownNameError
 from ngbench.results import statistics
+from ngbench.results.quantities import QUANTITIES, ArmRun, quantity_of
 from ngbench.results.record import RunRecord
 from ngbench.tuning.ledger import Outcome
 from ngbench.tuning.samplers import Direction
 
-__all__ = ["METRICS", "SearchMetric", "parse_metric", "trial_outcome"]
+__all__ = ["SearchMetric", "parse_metric", "trial_outcome"]
 
-METRICS = {
-    "final_loss": "training loss after the last epoch",
-    "best_loss": "lowest training loss of any epoch",
-    "validation_loss": "validation loss after the last epoch",
-    "best_validation_loss": "lowest validation loss of any epoch",
-    "time_to_target": "training time until the target loss, in seconds",
-    "epochs_to_target": "epochs until the target loss",
-}
-"""What any task has: better when lower. A task's own metrics are better when higher, unless the user says else."""
-
-_TO_TARGET: dict[str, Callable[[RunRecord, float], float | None]] = {
-    "time_to_target": statistics.seconds_to_target,
-    "epochs_to_target": statistics.epochs_to_target,
-}
 _ENDS: dict[str, Direction] = {"min": "minimize", "max": "maximize"}
 
 
@@ -36,7 +23,7 @@ class SearchMetric:
     """A metric of runs.
 
     Attributes:
-        name: of :data:`METRICS`, or a metric of the task.
+        name: of a quantity that searches may ask for.
         direction: whether small or large values are good.
         target: the training loss to reach, where the metric is about that.
     """
@@ -48,29 +35,19 @@ class SearchMetric:
     @property
     def needs_target(self) -> bool:
         """Whether a run may have no value without having failed."""
-        return self.name in _TO_TARGET
+        return self.name.endswith("_to_target")
 
     def value(self, run: RunRecord) -> float | None:
         """The number of one run that neither failed nor diverged; ``None`` if there is none."""
-        if self.name in _TO_TARGET:
-            assert self.target is not None
-            return _TO_TARGET[self.name](run, self.target)
-        if self.name == "final_loss":
-            return statistics.final_loss(run)
-        if self.name == "best_loss":
-            return statistics.best_loss(run)
-        if self.name == "validation_loss":
-            return statistics.final_loss(run, "validation")
-        if self.name == "best_validation_loss":
-            return statistics.best_loss(run, "validation")
-        values = run.history.metrics.get(self.name)
-        return values[-1] if values else None
+        if self.needs_target:
+            run = run.model_copy(update={"target_loss": self.target})
+        return quantity_of(self.name, "tune").value(ArmRun(run))
 
     def __str__(self) -> str:
-        return self.name.replace("_", " ")
+        return self.name.removeprefix("metric.").replace("_", " ")
 
 
-def parse_metric(text: str, own: Iterable[str], target: float | None) -> SearchMetric:
+def parse_metric(text: str, own: Collection[str], target: float | None) -> SearchMetric:
     """The metric that ``NAME``, ``NAME:min`` or ``NAME:max`` means.
 
     Args:
@@ -79,21 +56,27 @@ def parse_metric(text: str, own: Iterable[str], target: float | None) -> SearchM
         target: the training loss to reach, if there is one.
 
     Raises:
-        UnknownNameError: there is no such metric.
+        UnknownNameError: there is no such quantity, or none that a search asks for.
         ParameterError: it needs a target, or is to be made large though only small makes sense.
     """
     name, colon, end = text.partition(":")
-    known = [*METRICS, *own]
-    if name not in known:
-        raise UnknownNameError("metric", name, known)
+    quantities = {
+        str(found): found
+        for one in QUANTITIES.values()
+        if "tune" in one.asked
+        for found in ([replace(one, name=name) for name in own] if "NAME" in one.form else [one])
+    }
+    if name not in quantities:
+        raise UnknownNameError("quantity", name, quantities)
     if colon and end not in _ENDS:
         raise ParameterError(f"metric {text!r} is not allowed, what follows the colon must be min or max")
-    if name in METRICS:
+    if quantities[name].metric is None:
         if end == "max":
             raise ParameterError(f"metric {text!r} is not allowed, {name} is better when it is lower")
-        if name in _TO_TARGET and target is None:
+        metric = SearchMetric(name, "minimize")
+        if metric.needs_target and target is None:
             raise ParameterError(f"metric {name!r} needs --target-loss, the training loss to reach")
-        return SearchMetric(name, "minimize", target if name in _TO_TARGET else None)
+        return replace(metric, target=target) if metric.needs_target else metric
     return SearchMetric(name, _ENDS[end] if colon else "maximize")
 
 

@@ -45,7 +45,7 @@ class SearchRequest:
     spaces: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sampler: str | None = None
     trials: int | None = None
-    metric: str = "final_loss"
+    metric: str = "training_loss"
     sampler_seed: int = 0
 
 

@@ -44,7 +44,7 @@ def test_a_grid_is_searched_once_and_every_outcome_is_a_result(tune: Run) -> Non
     found = yaml.safe_load(Path("out/hyperparameters.yaml").read_text())
     assert {key: found[key] for key in ("task", "metric", "direction", "budget", "seeds", "sampler", "batch_size")} == {
         "task": "pond",
-        "metric": "final_loss",
+        "metric": "training_loss",
         "direction": "minimize",
         "budget": {"epochs": 1},
         "seeds": [0],
@@ -118,7 +118,9 @@ def test_the_grid_of_the_task_is_the_default_and_the_best_settings_are_read_by_t
 
 
 def test_what_is_fixed_is_left_out_of_the_published_grid_and_a_search_replaces_it(lake: None, tune: Run) -> None:
-    done = tune("tune lake -o adam:lr=0.1,wide@adam --search wide:lr=0.3,0.2,0.1 --steps 1 --metric size --threads 1")
+    done = tune(
+        "tune lake -o adam:lr=0.1,wide@adam --search wide:lr=0.3,0.2,0.1 --steps 1 --threads 1 --metric metric.size"
+    )
     assert done.code == 0, done.err
     assert "adam:lr=0.1: 2 trials over beta1=0.9,0.5" in done.err
     assert "wide: 3 trials over lr=0.3,0.2,0.1" in done.err
@@ -166,8 +168,8 @@ def test_markdown_holds_the_tables(tune: Run) -> None:
         ("tune pond -o sgd --search lr=0.1..1 --sampler grid", "'grid' cannot search the range lr=0.1..1"),
         ("tune pond -o sgd --search lr=0.1..1", "sampler 'tpe' needs --trials"),
         ("tune pond -o sgd:lr=1 --search lr=1,2", "lr is given as 1.0 and searched as well"),
-        ("tune pond -o sgd --search lr=1,2 --metric acuracy", "unknown metric 'acuracy'"),
-        ("tune pond -o sgd --search lr=1,2 --metric time_to_target", "needs --target-loss"),
+        ("tune pond -o sgd --search lr=1,2 --metric acuracy", "unknown quantity 'acuracy'"),
+        ("tune pond -o sgd --search lr=1,2 --metric seconds_to_target", "needs --target-loss"),
         ("tune pond -o sgd --search lr=1,2 --storage s.txt", "none of the known suffixes"),
         ("tune pond -o sgd --search lr=1,2 --trials 0", "trials=0 is not allowed"),
         ("tune pond -o sgd --search lr=1,2 --workers 0", "workers=0 is not allowed"),

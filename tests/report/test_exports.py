@@ -31,19 +31,19 @@ def test_csv_has_one_row_per_run_and_epoch(comparison):
     assert len(rows) == 10 + 10 + 10 + 4
     first = rows[0]
     assert (first["label"], first["seed"], first["epoch"], first["step"]) == ("sgd", "0", "1", "63")
-    assert float(first["train_loss"]) == comparison.runs[0].history.train_loss[0]
+    assert float(first["training_loss"]) == comparison.runs[0].history.train_loss[0]
     assert json.loads(first["hyperparameters"]) == {"lr": 0.3, "momentum": 0.9}
     assert (first["data"], first["data_origin"]) == ("CURVES", "generated")
 
 
 def test_csv_leaves_a_number_that_does_not_exist_empty(comparison):
     last = rows_of(format_csv(comparison))[-1]
-    assert (last["status"], last["epoch"], last["train_loss"]) == ("diverged", "4", "")
+    assert (last["status"], last["epoch"], last["training_loss"]) == ("diverged", "4", "")
 
 
 def test_csv_keeps_a_run_without_epochs(make_document, make_run):
     (row,) = rows_of(format_csv(make_document(make_run(epochs=0))))
-    assert (row["label"], row["status"], row["epoch"], row["train_loss"]) == ("sgd", "done", "", "")
+    assert (row["label"], row["status"], row["epoch"], row["training_loss"]) == ("sgd", "done", "", "")
 
 
 def test_exports_tell_a_run_that_stopped_early(make_document, make_run):

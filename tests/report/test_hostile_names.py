@@ -45,7 +45,7 @@ def shown(renderable: object) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_acts_on_a_terminal_or_in_a_log(name: str) -> None:
     before, now = document_of(name), document_of(name, slower=3.0)
-    report = check(now, before, [parse_threshold("final_loss:1%"), parse_threshold("phase.*.seconds:5%")], floor=0.0)
+    report = check(now, before, [parse_threshold("training_loss:1%"), parse_threshold("phase.*.seconds:5%")], floor=0.0)
     assert report.regressions
     for text in (shown(format_comparison(now, width=100)), shown(format_report(report, width=100))):
         assert text.replace("\n", "").isprintable()
@@ -81,7 +81,7 @@ def test_a_page_has_the_elements_that_it_has_for_any_name(name: str, tmp_path) -
 @pytest.mark.parametrize("name", NAMES)
 def test_markdown_has_no_markup_of_a_name(name: str) -> None:
     before, now = document_of(name), document_of(name, slower=3.0)
-    report = check(now, before, [parse_threshold("final_loss:1%")], floor=0.0)
+    report = check(now, before, [parse_threshold("training_loss:1%")], floor=0.0)
     for text in (format_markdown(now), format_report_markdown(report)):
         outside = re.sub(r"(`+).*?[^`]\1(?!`)", "", text).replace("&#8203;", "\0")
         assert parts_of(outside) == []

@@ -38,7 +38,7 @@ def drawn(width: int, show: Callable[..., Any], *given: Any, **options: Any) -> 
     return lines
 
 
-METRICS = ["phase.precondition.ratio", "phase.accumulate.flops", "step_time.ratio", "final_loss"]
+METRICS = ["phase.precondition.ratio", "phase.accumulate.flops", "step_time.ratio", "training_loss"]
 COLUMNS = [
     Column("metric", METRICS, left=True),
     Column("baseline", ["1.792", "431.6 M", "12.25 ms", "0.0001234"]),

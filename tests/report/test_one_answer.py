@@ -22,7 +22,7 @@ from ngbench.report.summary import OTHER, summarise
 from ngbench.report.tables import print_comparison
 from ngbench.report.units import format_estimate, format_number, format_seconds, format_seconds_estimate
 from ngbench.results.gate import check
-from ngbench.results.measurements import ArmRun, measurement_of, number_of
+from ngbench.results.quantities import ArmRun, quantity_of
 from ngbench.results.record import Document, EnvironmentRecord, RunRecord
 from ngbench.results.thresholds import parse_threshold
 from ngbench.studies.comparisons import View, seed_values, timed_difference
@@ -111,7 +111,7 @@ def shown_in_tables(document: Document) -> dict[str, str]:
 
 
 def view_of(run: RunRecord, name: str) -> View:
-    return View(measurement_of(name, "compare"), "final", [ArmRun(run)])
+    return View(quantity_of(name, "compare"), "final", [ArmRun(run)])
 
 
 @settings(max_examples=60, deadline=None)
@@ -120,7 +120,14 @@ def test_every_output_gives_the_same_numbers(document):
     arms = {arm.label: arm for arm in summarise(document)}
     sgd, kfac = document.runs
     texts = shown_in_tables(document)
-    thresholds = ("step_time.mean", "step_time.ratio", "phase.*.seconds", "final_loss", "best_loss", "validation_loss")
+    thresholds = (
+        "step_time",
+        "step_time.ratio",
+        "phase.*.seconds",
+        "training_loss",
+        "best_training_loss",
+        "validation_loss",
+    )
     report = check(document, document, [parse_threshold(f"{name}:5%") for name in thresholds], floor=0.0)
     checked = {(row.arm, row.metric): row.change.current for row in report.comparisons if row.change is not None}
     exported = {
@@ -134,9 +141,9 @@ def test_every_output_gives_the_same_numbers(document):
         arm = arms[run.label]
         step = arm.step.value
         assert {
-            checked[run.label, "step_time.mean"],
+            checked[run.label, "step_time"],
             exported[run.label, "step_time"]["seconds"]["value"],
-            number_of(ArmRun(run), "step_time"),
+            quantity_of("step_time").value(ArmRun(run)),
         } == {step}
         cells = [format_seconds_estimate(step, arm.step.error)]
         for phase in arm.phases:
@@ -145,11 +152,11 @@ def test_every_output_gives_the_same_numbers(document):
             answers = {
                 checked[run.label, f"phase.{phase.name}.seconds"],
                 exported[run.label, f"phase.{phase.name}"]["seconds"]["value"],
-                number_of(ArmRun(run), f"phase.{phase.name}.seconds"),
+                quantity_of(f"phase.{phase.name}.seconds").value(ArmRun(run)),
             }
             assert answers == {phase.seconds_per_call}
             cells += [format_seconds(phase.seconds_per_call), format_seconds(phase.seconds_per_step)]
-        losses = {"final_loss": arm.final, "best_loss": arm.best, "validation_loss": arm.validation}
+        losses = {"training_loss": arm.final, "best_training_loss": arm.best, "validation_loss": arm.validation}
         for name, loss in losses.items():
             assert checked[run.label, name] == loss.value
             cells.append(format_number(loss.value, 4))
@@ -157,7 +164,7 @@ def test_every_output_gives_the_same_numbers(document):
             name: seed_values(view_of(run, name), view_of(run, name))[0][0]
             for name in ("training_loss", "validation_loss")
         }
-        assert float(last[run.label]["train_loss"]) == claimed["training_loss"] == arm.final.value
+        assert float(last[run.label]["training_loss"]) == claimed["training_loss"] == arm.final.value
         assert float(last[run.label]["validation_loss"]) == claimed["validation_loss"] == arm.validation.value
         for output, text in texts.items():
             assert [cell for cell in cells if f" {cell} " not in text and f" {cell}\n" not in text] == [], output
@@ -168,8 +175,8 @@ def test_every_output_gives_the_same_numbers(document):
     if ratio is not None:
         _, left, right = claim
         assert (left, right) == (arms["kfac"].step.value, arms["sgd"].step.value)
-        quotient = View(measurement_of("step_time", "compare"), "final", [ArmRun(kfac)], [ArmRun(sgd)])
-        number = View(measurement_of("step_time", "compare"), "final", times=1.0)
+        quotient = View(quantity_of("step_time", "compare"), "final", [ArmRun(kfac)], [ArmRun(sgd)])
+        number = View(quantity_of("step_time", "compare"), "final", times=1.0)
         answers = {
             checked["kfac", "step_time.ratio"],
             exported["kfac", "step_time"]["ratio"]["value"],

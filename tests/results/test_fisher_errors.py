@@ -7,7 +7,7 @@ from ngbench.errors import RecordError
 from ngbench.results.comparability import match_arms
 from ngbench.results.fisher_errors import holds_fisher_errors, measure_fisher_errors
 from ngbench.results.metrics import NotApplicable
-from ngbench.results.thresholds import parse_metric
+from ngbench.results.quantities import quantity_of
 
 
 def measured(layer=5, steps=(1, 2), **errors):
@@ -27,7 +27,7 @@ def outcomes(metric, before, now):
     pairs, _, _ = match_arms(before, now)
     return [
         (str(named), layer, outcome)
-        for named, layer, outcome in measure_fisher_errors(parse_metric(metric), before, now, pairs)
+        for named, layer, outcome in measure_fisher_errors(quantity_of(metric, "check"), before, now, pairs)
     ]
 
 

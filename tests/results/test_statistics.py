@@ -98,13 +98,3 @@ def test_a_run_without_epochs_has_neither_losses_nor_epoch_time():
 
 def test_seconds_per_epoch_is_the_mean_over_finished_epochs():
     assert statistics.seconds_per_epoch(run_with(losses=[1, 1, 1], elapsed=[1, 4, 6])) == 2
-
-
-def test_loss_at_time_is_linear_between_epochs_and_null_outside():
-    run = run_with(losses=[0.4, 0.2, None, 0.1], elapsed=[1, 3, 4, 5])
-    assert statistics.loss_at_time(run, 1) == 0.4
-    assert statistics.loss_at_time(run, 2) == pytest.approx(0.3)
-    assert statistics.loss_at_time(run, 3) == pytest.approx(0.2)
-    assert statistics.loss_at_time(run, 0.5) is None
-    assert statistics.loss_at_time(run, 3.5) is None
-    assert statistics.loss_at_time(run, 6) is None

@@ -47,8 +47,8 @@ def test_the_floor_leaves_what_is_no_time_alone():
 
 def test_per_cents_of_a_negative_number_are_of_its_size():
     change = Change(-2.0, -1.8, 0.2, 0.2)
-    assert judge(change, parse_threshold("final_loss:5%")) is Verdict.WORSE
-    assert judge(change, parse_threshold("final_loss:20%")) is Verdict.SAME
+    assert judge(change, parse_threshold("training_loss:5%")) is Verdict.WORSE
+    assert judge(change, parse_threshold("training_loss:20%")) is Verdict.SAME
 
 
 def test_nothing_on_both_sides_has_no_verdict():

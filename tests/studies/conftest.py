@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ngbench.located_yaml import parse_yaml
-from ngbench.results.measurements import ArmRun
+from ngbench.results.quantities import ArmRun
 from ngbench.results.record import RunRecord
 from ngbench.studies.loader import LoadedStudy, parse_study
 

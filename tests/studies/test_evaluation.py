@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ngbench.results.claims import Verdict
-from ngbench.results.measurements import ArmRun
+from ngbench.results.quantities import ArmRun
 from ngbench.results.record import RunRecord
 from ngbench.studies.evaluation import CellRuns, evaluate
 from ngbench.studies.verdicts import claim_record, count_verdicts, format_verdicts

@@ -43,14 +43,14 @@ def run(*losses: float | None, seed: int = 0, status: Any = "done", message: str
 @pytest.mark.parametrize(
     ("text", "value", "direction"),
     [
-        ("final_loss", 4.0, "minimize"),
-        ("best_loss", 2.0, "minimize"),
+        ("training_loss", 4.0, "minimize"),
+        ("best_training_loss", 2.0, "minimize"),
         ("validation_loss", 5.0, "minimize"),
         ("best_validation_loss", 3.0, "minimize"),
-        ("time_to_target", 4.0, "minimize"),
+        ("seconds_to_target", 4.0, "minimize"),
         ("epochs_to_target", 2.0, "minimize"),
-        ("accuracy", 0.25, "maximize"),
-        ("accuracy:min", 0.25, "minimize"),
+        ("metric.accuracy", 0.25, "maximize"),
+        ("metric.accuracy:min", 0.25, "minimize"),
     ],
 )
 def test_each_metric(text: str, value: float, direction: str) -> None:
@@ -61,38 +61,38 @@ def test_each_metric(text: str, value: float, direction: str) -> None:
 
 
 def test_the_value_is_the_mean_over_seeds_and_the_cost_their_sum() -> None:
-    outcome = trial_outcome([run(1.0), run(2.0, 4.0, seed=1)], SearchMetric("final_loss", "minimize"))
+    outcome = trial_outcome([run(1.0), run(2.0, 4.0, seed=1)], SearchMetric("training_loss", "minimize"))
     assert (outcome.value, outcome.seconds, outcome.steps) == (2.5, 6.0, 30)
 
 
 @pytest.mark.parametrize("status", ["diverged", "failed", "out_of_memory", "killed"])
 def test_one_seed_that_fails_makes_the_trial_fail(status: str) -> None:
     runs = [run(1.0), run(2.0, None, seed=1, status=status, message="the loss became nan")]
-    outcome = trial_outcome(runs, SearchMetric("final_loss", "minimize"))
+    outcome = trial_outcome(runs, SearchMetric("training_loss", "minimize"))
     assert (outcome.name, outcome.value, outcome.message) == (status, None, "seed 1: the loss became nan")
 
 
 def test_a_target_that_is_not_reached_is_an_outcome_of_its_own() -> None:
-    outcome = trial_outcome([run(3.0, 2.0)], SearchMetric("time_to_target", "minimize", 1.0))
+    outcome = trial_outcome([run(3.0, 2.0)], SearchMetric("seconds_to_target", "minimize", 1.0))
     assert (outcome.name, outcome.value) == ("target_not_reached", None)
     assert outcome.message == "the training loss did not reach 1"
 
 
 def test_a_metric_that_does_not_exist_for_the_run() -> None:
-    assert trial_outcome([run(3.0, None)], SearchMetric("accuracy", "maximize")).name == "no_value"
+    assert trial_outcome([run(3.0, None)], SearchMetric("metric.accuracy", "maximize")).name == "no_value"
 
 
 def test_the_end_of_the_time_is_no_failure() -> None:
-    assert trial_outcome([run(3.0, status="timeout")], SearchMetric("final_loss", "minimize")).value == 3.0
+    assert trial_outcome([run(3.0, status="timeout")], SearchMetric("training_loss", "minimize")).value == 3.0
 
 
 @pytest.mark.parametrize(
     ("text", "target", "error", "said"),
     [
-        ("final_los", None, UnknownNameError, "unknown metric 'final_los'; did you mean 'final_loss'"),
-        ("accuracy:up", None, ParameterError, "what follows the colon must be min or max"),
-        ("best_loss:max", None, ParameterError, "best_loss is better when it is lower"),
-        ("time_to_target", None, ParameterError, "needs --target-loss"),
+        ("training_los", None, UnknownNameError, "unknown quantity 'training_los'; did you mean 'training_loss'"),
+        ("metric.accuracy:up", None, ParameterError, "what follows the colon must be min or max"),
+        ("best_training_loss:max", None, ParameterError, "best_training_loss is better when it is lower"),
+        ("seconds_to_target", None, ParameterError, "needs --target-loss"),
     ],
 )
 def test_what_is_refused(text: str, target: float | None, error: type[Exception], said: str) -> None:

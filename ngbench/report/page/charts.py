@@ -28,9 +28,9 @@ def loss_chart(arms: Sequence[Arm]) -> Chart | None:
     histories = [run.history for arm in arms for run in arm.runs]
     trained = dict.fromkeys(name for history in histories for name in history.training_metrics)
     metrics = dict.fromkeys(name for history in histories for name in history.metrics)
-    names = {"train": "training loss", "validation": "validation loss"}
+    names = {"training_loss": "training loss", "validation_loss": "validation loss"}
     names |= {f"training_metric.{name}": f"training {name}" for name in trained}
-    names |= {name: f"validation {name}" if name in trained else name for name in metrics}
+    names |= {f"metric.{name}": f"validation {name}" if name in trained else name for name in metrics}
     series = [_arm_series(arm, list(names)) for arm in arms]
     known = {measure for one in series for views in (one["views"], *_views(one["ended"])) for measure in views}
     if not known:

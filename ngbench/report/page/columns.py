@@ -60,7 +60,7 @@ def _lowest(section: Section) -> str:
 def format_epochs(arms: Sequence[Arm]) -> list[Column]:
     """The training loss at some epochs that are spread over all: mean over the seeds that did not fail."""
     sound = {arm.label: [run for run in arm.runs if run.status not in FAILED] for arm in arms}
-    curves = {label: band_of(runs, "train") for label, runs in sound.items()}
+    curves = {label: band_of(runs, "training_loss") for label, runs in sound.items()}
     epochs = spread(sorted({epoch for curve in curves.values() for epoch in curve.epochs}), _MOST_EPOCHS)
 
     def cell(label: str, epoch: int) -> str:

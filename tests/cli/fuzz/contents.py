@@ -18,10 +18,10 @@ ALL_METRICS = (
     "phase.*.ratio:5%",
     "phase.*.flops:0%",
     "peak_memory:1MiB",
-    "final_loss:1%",
-    "best_loss:1%",
+    "training_loss:1%",
+    "best_training_loss:1%",
     "validation_loss:1%",
-    "time_to_target:5%",
+    "seconds_to_target:5%",
     "epochs_to_target:1",
     "fisher_error.*:1%",
 )

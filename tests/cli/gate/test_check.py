@@ -71,7 +71,7 @@ def test_each_threshold_is_applied(gate: Gate) -> None:
     run = build_run("kfac", mood=1)
     hungry = run.model_copy(update={"memory": run.memory.model_copy(update={"peak_bytes": 500 * 2**20})})
     now = build_document(build_run("sgd", mood=1), hungry)
-    code, _, errors = gate(now, build_comparison(), "--fail-if", "peak_memory:64MiB", "--fail-if", "final_loss:1%")
+    code, _, errors = gate(now, build_comparison(), "--fail-if", "peak_memory:64MiB", "--fail-if", "training_loss:1%")
     assert (code, errors) == (3, "Error: worse: peak_memory of kfac")
     assert gate(now, build_comparison(), "--fail-if", "peak_memory:128MiB")[0] == 0
 
@@ -147,7 +147,7 @@ def test_a_newer_schema_exits_with_2(gate: Gate, newer: str) -> None:
 
 def test_a_loss_that_became_nan_exits_with_3(gate: Gate) -> None:
     code, shown, errors = gate(build_comparison(losses=[0.2] * 11 + [float("nan")]), build_comparison())
-    assert (code, errors) == (3, "Error: worse: final_loss of kfac")
+    assert (code, errors) == (3, "Error: worse: training_loss of kfac")
     assert "no number any more with seed 0" in shown
 
 
@@ -164,13 +164,13 @@ def test_a_loss_that_is_nan_on_both_sides_exits_with_4(gate: Gate) -> None:
     broken = build_comparison(losses=[0.2] * 11 + [float("nan")])
     code, _, errors = gate(broken, broken)
     assert code == 4
-    assert "final_loss of kfac: it is no number in the baseline nor now" in errors
+    assert "training_loss of kfac: it is no number in the baseline nor now" in errors
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--fail-if", "speed:5%"], "unknown metric 'speed'"),
+        (["--fail-if", "speed:5%"], "unknown quantity 'speed'"),
         (["--fail-if", "peak_memory:5s"], "'5s' must be per cent or a number in B, kB"),
         (["--absolute-floor", "much"], "'much' must be"),
         (["--arm", "adam"], "unknown arm 'adam' (known: kfac, sgd)"),
@@ -204,7 +204,7 @@ def test_inconclusive_fails_on_request(gate: Gate) -> None:
 
 def test_an_arm_can_be_chosen(gate: Gate) -> None:
     now = build_comparison(mood=1, slower=SLOWER)
-    code, shown, _ = gate(now, build_comparison(), "--arm", "sgd", "--fail-if", "final_loss:1%")
+    code, shown, _ = gate(now, build_comparison(), "--arm", "sgd", "--fail-if", "training_loss:1%")
     assert code == 0
     assert "kfac" not in shown
 
@@ -234,8 +234,8 @@ def test_thresholds_of_the_project_are_used_and_the_command_line_replaces_them(g
     code, shown, _ = gate(now, build_comparison())
     assert code == 3
     assert "thresholds of" in shown
-    assert "final_loss" not in shown
-    assert gate(now, build_comparison(), "--fail-if", "final_loss:1%")[0] == 0
+    assert "training_loss" not in shown
+    assert gate(now, build_comparison(), "--fail-if", "training_loss:1%")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -243,8 +243,8 @@ def test_thresholds_of_the_project_are_used_and_the_command_line_replaces_them(g
     [
         ("fail-if = [", "is not TOML"),
         ("[tool.ngbench.check]\nfail_if = []", "has the key 'fail_if', it may have only 'fail-if'"),
-        ("[tool.ngbench.check]\nfail-if = 'final_loss:1%'", "fail-if must be a list of texts"),
-        ("[tool.ngbench.check]\nfail-if = ['loss:1%']", "unknown metric 'loss'"),
+        ("[tool.ngbench.check]\nfail-if = 'training_loss:1%'", "fail-if must be a list of texts"),
+        ("[tool.ngbench.check]\nfail-if = ['loss:1%']", "unknown quantity 'loss'"),
         ("[tool.ngbench]\ncheck = 1", "must be a table"),
     ],
 )
@@ -268,7 +268,7 @@ def test_the_baseline_is_updated_only_if_the_check_passes(gate: Gate) -> None:
     assert Path("main.json").read_text() == dump(before)
     assert gate(now, before, "--update-baseline", "--accept")[0] == 3
     assert Path("main.json").read_text() == dump(now)
-    assert gate(before, now, "--update-baseline", "--fail-if", "final_loss:1%")[0] == 0
+    assert gate(before, now, "--update-baseline", "--fail-if", "training_loss:1%")[0] == 0
     assert Path("main.json").read_text() == dump(before)
     assert sorted(path.name for path in Path().iterdir()) == ["main.json", "now.json"]
 

@@ -75,7 +75,7 @@ def test_the_pointer_reads_the_values_of_the_records(browser, page, comparison):
     browser.move(f"{LOSSES} .plot > svg", 0.5)
     shown = browser.value(f"document.querySelector('{LOSSES} .readout').innerText")
     epoch = int(shown.split("\n")[0].removeprefix("epoch "))
-    band = band_of(comparison.runs[:2], "train")
+    band = band_of(comparison.runs[:2], "training_loss")
     at = band.epochs.index(epoch)
     for value in (band.mean[at], band.low[at], band.high[at]):
         assert f"{value:.4f}" in shown
@@ -119,7 +119,7 @@ def test_axes_scales_and_measures_can_be_chosen(browser, page):
     for value, expected in (
         ("step", "train step linear"),
         ("time", "train time linear"),
-        ("validation", "validation time linear"),
+        ("validation_loss", "validation time linear"),
         ("log", "validation time log"),
         ("linear", "validation time linear"),
     ):

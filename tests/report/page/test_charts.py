@@ -11,18 +11,18 @@ from ngbench.report.summary import OTHER, summarise
 def test_curves_are_the_bands_of_the_seeds_that_did_not_fail(comparison):
     chart = loss_chart(summarise(comparison))
     assert [axis["key"] for axis in chart["axes"]] == ["epoch", "step", "time"]
-    assert [measure["key"] for measure in chart["measures"]] == ["train", "validation"]
+    assert [measure["key"] for measure in chart["measures"]] == ["training_loss", "validation_loss"]
     sgd, kfac = chart["series"]
-    band = band_of(comparison.runs[:2], "validation")
-    view = sgd["views"]["validation"]
+    band = band_of(comparison.runs[:2], "validation_loss")
+    view = sgd["views"]["validation_loss"]
     assert view["x"]["epoch"] == band.epochs
     assert view["x"]["step"] == band.steps
     for key, values in (("mean", band.mean), ("low", band.low), ("high", band.high)):
         assert view[key] == pytest.approx(values, rel=1e-6)
     assert view["x"]["time"] == pytest.approx(band.seconds, rel=1e-6)
     assert (kfac["runs"], kfac["ended"][0]["label"]) == (1, "seed 1 diverged")
-    assert "low" not in kfac["views"]["train"]
-    assert kfac["ended"][0]["views"]["train"]["x"]["epoch"] == [1, 2, 3]
+    assert "low" not in kfac["views"]["training_loss"]
+    assert kfac["ended"][0]["views"]["training_loss"]["x"]["epoch"] == [1, 2, 3]
 
 
 def test_metrics_are_measures_and_a_measure_that_nobody_has_is_none(make_document, make_run):
@@ -30,8 +30,8 @@ def test_metrics_are_measures_and_a_measure_that_nobody_has_is_none(make_documen
     run.history.metrics = {"accuracy": [0.5, 0.6], "empty": [None, None]}
     run.history.validation_loss = [None, None]
     chart = loss_chart(summarise(make_document(run)))
-    assert [measure["key"] for measure in chart["measures"]] == ["train", "accuracy"]
-    assert chart["series"][0]["views"]["accuracy"]["mean"] == [0.5, 0.6]
+    assert [measure["key"] for measure in chart["measures"]] == ["training_loss", "metric.accuracy"]
+    assert chart["series"][0]["views"]["metric.accuracy"]["mean"] == [0.5, 0.6]
 
 
 def test_metrics_on_training_data_are_told_from_those_on_validation_data(make_document, make_run):
@@ -42,8 +42,8 @@ def test_metrics_on_training_data_are_told_from_those_on_validation_data(make_do
     labels = {measure["key"]: measure["label"] for measure in chart["measures"][2:]}
     assert labels == {
         "training_metric.accuracy": "training accuracy",
-        "accuracy": "validation accuracy",
-        "fid": "fid",
+        "metric.accuracy": "validation accuracy",
+        "metric.fid": "fid",
     }
     assert chart["series"][0]["views"]["training_metric.accuracy"]["mean"] == [0.25, 0.75]
 
