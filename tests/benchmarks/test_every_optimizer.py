@@ -71,7 +71,9 @@ def test_every_phase_in_units_of_an_sgd_step(arm, benchmark, ngbench_step):
     assert list(costs.phases) == _expected(arm)
     assert all(cost.ratio.value > 0 for cost in costs.phases.values())
     if "refresh" in costs.phases:
-        assert costs.phases["refresh"].calls < costs.phases["precondition"].calls
+        refreshed, preconditioned = costs.phases["refresh"].calls, costs.phases["precondition"].calls
+        # Of the two steps of a dry run, one may have been interrupted.
+        assert refreshed < preconditioned or (benchmark.disabled and refreshed == preconditioned == 1)
 
 
 def test_no_registered_optimizer_is_missing():

@@ -14,7 +14,7 @@ from ngbench.errors import RecordError
 from ngbench.measurement.recorder import StepRecorder
 from ngbench.results.endings import EarlyStop, early_stop
 from ngbench.results.record import RunRecord
-from ngbench.results.statistics import rounds
+from ngbench.results.timing import rounds
 from ngbench.task import Data
 from ngbench.training.checkpoint import load_checkpoint, save_checkpoint
 from ngbench.training.config import Budget, RunConfig
