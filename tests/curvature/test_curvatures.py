@@ -262,3 +262,18 @@ def test_a_factor_that_is_far_from_semi_definite_is_refused():
     curvature.positions[layer.name] = 1
     with pytest.raises(ArithmeticError, match="layer '' is not positive definite in its precision with damping 1e-20"):
         curvature.refresh()
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize("weight", [0.0, 0.3, 0.95])
+def test_an_average_weighs_every_factor_of_both_sums_and_shares_no_memory_with_them(rank, weight):
+    torch.manual_seed(0)
+    old, new = (
+        KroneckerSum(tuple((torch.rand(4, 4).double(), torch.rand(3, 3).double()) for _ in range(rank)))
+        for _ in range(2)
+    )
+    average = old.averaged(new, weight)
+    for term, before, batch in zip(average.terms, old.terms, new.terms, strict=True):
+        for factor, mine, theirs in zip(term, before, batch, strict=True):
+            torch.testing.assert_close(factor, weight * mine + (1 - weight) * theirs)
+            assert factor.data_ptr() not in (mine.data_ptr(), theirs.data_ptr())
