@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ngbench.curvature.likelihoods import Bernoulli, Categorical, Gaussian, Likelihood
     from ngbench.errors import NgbenchError, UsageError
     from ngbench.optimizers.natural_gradient import NaturalGradient
-    from ngbench.parameters import Range
+    from ngbench.plugins.parameters import Range
     from ngbench.task import Data, DataSource, Task
 
 __version__ = "0.1.0"
@@ -30,7 +30,7 @@ _HOMES = {
     "NaturalGradient": "ngbench.optimizers.natural_gradient",
     "NgbenchError": "ngbench.errors",
     "PlayerPair": "ngbench.adversarial_task",
-    "Range": "ngbench.parameters",
+    "Range": "ngbench.plugins.parameters",
     "Task": "ngbench.task",
     "UsageError": "ngbench.errors",
 }

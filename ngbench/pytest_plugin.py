@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from ngbench.training.problem import Problem
-    from ngbench.training.step_costs import StepCosts
+    from ngbench.running.problem import Problem
+    from ngbench.running.step_costs import StepCosts
 
 __all__ = ["NgbenchStep"]
 
@@ -79,11 +79,11 @@ class NgbenchStep:
             data_dir: where data sets live.
 
         Returns:
-            The costs; see :class:`ngbench.training.step_costs.StepCosts`. What cannot be measured fails the test with
+            The costs; see :class:`ngbench.running.step_costs.StepCosts`. What cannot be measured fails the test with
             one sentence.
         """
         from ngbench.errors import NgbenchError, one_line
-        from ngbench.training.plan import Request
+        from ngbench.running.plan import Request
 
         dry = bool(self._benchmark.disabled)
         try:
@@ -108,15 +108,15 @@ class NgbenchStep:
         pytest.fail(sentence, pytrace=False)
 
     def _measure(self, settings: Any) -> StepCosts:
-        from ngbench import plugins
         from ngbench.data.directory import data_directory
+        from ngbench.plugins import registry
         from ngbench.report.pytest_benchmark import group_name
-        from ngbench.training.problem import load_problem
-        from ngbench.training.step_costs import measure_step
+        from ngbench.running.problem import load_problem
+        from ngbench.running.step_costs import measure_step
 
         key = (settings.task, tuple(sorted(settings.task_options.items())), settings.data_dir)
         if key not in self._problems:
-            values = plugins.task_options(settings.task, settings.task_options)
+            values = registry.task_options(settings.task, settings.task_options)
             self._problems[key] = load_problem(settings.task, values, data_directory(settings.data_dir))
         measured: list[StepCosts] = []
 

@@ -21,9 +21,9 @@ from ngbench.data.download import DownloadError
 from ngbench.data.image_folder import FolderImages, ImageFolders, list_images
 from ngbench.data.images import standardized
 from ngbench.data.svhn import svhn
+from ngbench.disk.files import is_directory
 from ngbench.errors import DataError
-from ngbench.files import is_directory
-from ngbench.parameters import Range
+from ngbench.plugins.parameters import Range
 from ngbench.task import Data, DataSource, Task
 
 from .metrics import accuracy, top5_accuracy

@@ -13,7 +13,7 @@ from ngbench.data.choice import Choice
 from ngbench.data.cifar import cifar10
 from ngbench.data.images import unit_interval
 from ngbench.data.mnist import mnist
-from ngbench.parameters import Range
+from ngbench.plugins.parameters import Range
 from ngbench.task import Data
 
 from .networks import dcgan, resnet_gan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from ngbench.data.arrays import ArrayDataSet
-from ngbench.parameters import Range
+from ngbench.plugins.parameters import Range
 
 __all__ = ["Examples", "chosen"]
 

@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from ngbench import cli, plugins
-from ngbench.parameters import parameters_of
+from ngbench import cli
+from ngbench.plugins import registry
+from ngbench.plugins.parameters import parameters_of
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
@@ -35,10 +36,10 @@ def test_the_loop_trains():
 
 def test_the_plugin_is_one(distribute):
     distribute("mine", modules={"my_package": _blocks("python")[1]}, optimizers={"mine": "my_package:my_optimizer"})
-    plugin = plugins.optimizer("mine")
+    plugin = registry.optimizer("mine")
     assert plugin.summary == "One line that `ngbench list optimizers` shows."
     assert [parameter.name for parameter in plugin.parameters] == ["lr"]
-    built = plugins.build_optimizer(plugin, nn.Linear(2, 2), None, {"lr": "0.5"})
+    built = registry.build_optimizer(plugin, nn.Linear(2, 2), None, {"lr": "0.5"})
     assert isinstance(built, torch.optim.Rprop)
 
 
@@ -52,8 +53,8 @@ def test_commands_and_their_options_exist(line):
 
 
 def test_named_optimizers_have_the_hyperparameters_that_are_shown():
-    assert {"curvature_interval", "inverse_interval"} <= {p.name for p in plugins.optimizer("kfac").parameters}
-    assert "coarse_space" in {p.name for p in parameters_of(plugins.optimizer("two-level").build, skip=2)}
+    assert {"curvature_interval", "inverse_interval"} <= {p.name for p in registry.optimizer("kfac").parameters}
+    assert "coarse_space" in {p.name for p in parameters_of(registry.optimizer("two-level").build, skip=2)}
 
 
 def test_the_script_of_continuous_integration_runs_the_test_command():

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from ngbench.files import given_destination, given_path
-from ngbench.results.thresholds import DEFAULT_ABSOLUTE_FLOOR, DEFAULT_THRESHOLDS
-from ngbench.training.limits import LIMITS
+from ngbench.disk.files import given_destination, given_path
+from ngbench.records.thresholds import DEFAULT_ABSOLUTE_FLOOR, DEFAULT_THRESHOLDS
+from ngbench.running.limits import LIMITS
 
 __all__ = ["check"]
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ngbench.cli import options, plugin_kind
-from ngbench.files import given_destination
+from ngbench.disk.files import given_destination
 
 __all__ = ["check_plugin"]
 
@@ -40,12 +40,12 @@ def check_plugin(
     """
     from rich.text import Text
 
-    from ngbench import conformance
     from ngbench.arms import parse_arms
     from ngbench.cli.reporting import console_for_results, do_each, raise_last
+    from ngbench.disk.files import STANDARD_OUTPUT, check_destination, write_text
     from ngbench.errors import ParameterError
     from ngbench.escaping import terminal
-    from ngbench.files import STANDARD_OUTPUT, check_destination, write_text
+    from ngbench.experiments import conformance
     from ngbench.report.conformance import format_conformance_json, format_summary, print_conformance_row
 
     arms = parse_arms([name])

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ngbench import files
+from ngbench.disk import files
 from ngbench.errors import ParameterError
 
 if sys.version_info >= (3, 11):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ngbench.cli import options
-from ngbench.training.limits import LIMITS
+from ngbench.running.limits import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ngbench.arms import ArmSpec
-    from ngbench.diagnosis.findings import Finding
-    from ngbench.results.thresholds import Threshold
-    from ngbench.training.plan import Plan
+    from ngbench.experiments.doctor.findings import Finding
+    from ngbench.records.thresholds import Threshold
+    from ngbench.running.plan import Plan
 
 __all__ = ["doctor"]
 
@@ -112,10 +112,10 @@ def doctor(
 
     from ngbench.cli.reporting import console_for_results, do_each
     from ngbench.data.directory import data_directory
+    from ngbench.disk.files import STANDARD_OUTPUT, check_destination, write_text
     from ngbench.errors import ParameterError
-    from ngbench.files import STANDARD_OUTPUT, check_destination, write_text
+    from ngbench.records.environment import describe_environment
     from ngbench.report.findings import findings_json, print_findings
-    from ngbench.results.environment import describe_environment
 
     if export_json is not None:
         check_destination(export_json)
@@ -147,7 +147,7 @@ def doctor(
 
 def _relative(text: str) -> Threshold:
     from ngbench.errors import ParameterError
-    from ngbench.results.thresholds import parse_threshold
+    from ngbench.records.thresholds import parse_threshold
 
     try:
         threshold = parse_threshold(f"step_time.ratio:{text}")
@@ -182,7 +182,7 @@ def _plan(
     threads: int | None,
     data_dir: Path | None,
 ) -> Plan:
-    from ngbench.training.plan import Request, make_plan
+    from ngbench.running.plan import Request, make_plan
 
     return make_plan(
         Request(
@@ -201,8 +201,8 @@ def _plan(
 
 def _examine(threads: int | None, directory: Path) -> list[Finding]:
     # The machine is looked at first: what follows puts a load on it.
-    from ngbench.diagnosis import machine, timer
-    from ngbench.results.environment import usable_cores
+    from ngbench.experiments.doctor import machine, timer
+    from ngbench.records.environment import usable_cores
 
     cores = usable_cores()
     findings = [
@@ -214,8 +214,8 @@ def _examine(threads: int | None, directory: Path) -> list[Finding]:
     import torch
 
     from ngbench.data.presence import data_sets_present
-    from ngbench.diagnosis.accelerator import examine_cuda
-    from ngbench.diagnosis.installed import examine_data, examine_plugins
+    from ngbench.experiments.doctor.accelerator import examine_cuda
+    from ngbench.experiments.doctor.installed import examine_data, examine_plugins
 
     return [
         *findings,
@@ -227,8 +227,8 @@ def _examine(threads: int | None, directory: Path) -> list[Finding]:
 
 
 def _measure(plan: Plan, comparisons: int, threshold: Threshold, messages: Console | None) -> list[Finding]:
-    from ngbench.diagnosis.noise import examine_noise, make_equal
-    from ngbench.training.executors import OwnProcess
+    from ngbench.experiments.doctor.noise import examine_noise, make_equal
+    from ngbench.running.executors import OwnProcess
 
     def note(line: str) -> None:
         if messages is not None:
@@ -242,7 +242,7 @@ def _measure(plan: Plan, comparisons: int, threshold: Threshold, messages: Conso
 
 
 def _not_measured() -> Finding:
-    from ngbench.diagnosis.findings import Finding, State
+    from ngbench.experiments.doctor.findings import Finding, State
 
     return Finding(
         "noise",

@@ -25,7 +25,7 @@ def env(
 
 def collect(data_dir: Path | None) -> dict[str, Any]:
     """Everything that ``ngbench env`` prints; sizes in bytes."""
-    from ngbench.results.environment import describe_environment
+    from ngbench.records.environment import describe_environment
 
     return {
         **describe_environment().model_dump(),
@@ -103,8 +103,8 @@ def _cudnn() -> int | None:
 
 
 def _data(data_dir: Path | None) -> dict[str, Any]:
-    from ngbench import files
     from ngbench.data.directory import data_directory
+    from ngbench.disk import files
 
     directory = data_directory(data_dir)
     present = [path.name for path in files.entries(directory)] if files.is_directory(directory) else []
@@ -113,12 +113,12 @@ def _data(data_dir: Path | None) -> dict[str, Any]:
 
 def _plugins(group: str) -> list[dict[str, Any]]:
     """Every plugin, imported: what is wrong with it shows only then."""
-    from ngbench import plugins
     from ngbench.errors import PluginError, one_line
+    from ngbench.plugins import registry
 
-    load = plugins.optimizer if group == plugins.OPTIMIZERS else plugins.task_plugin
+    load = registry.optimizer if group == registry.OPTIMIZERS else registry.task_plugin
     found = []
-    for row in plugins.rows(group):
+    for row in registry.rows(group):
         problem = row.problem
         try:
             load(row.name)

@@ -18,22 +18,22 @@ from rich.console import Console
 
 from ngbench.cli.progress import Reporter, reporter_for
 from ngbench.cli.reporting import console_for_results, do_each, raise_last
+from ngbench.disk.files import STANDARD_OUTPUT, check_destination, check_directory
 from ngbench.errors import OutputError, ParameterError
-from ngbench.files import STANDARD_OUTPUT, check_destination, check_directory
+from ngbench.records.environment import describe_environment
+from ngbench.records.record import Document, EnvironmentRecord, RunRecord
+from ngbench.records.statistics import FAILED
+from ngbench.records.store import Store, check_unused
 from ngbench.report.diagnostics import draw_diagnostics
 from ngbench.report.exports import export_csv, export_json, export_markdown
 from ngbench.report.figures import draw_curves
 from ngbench.report.tables import print_comparison, print_run
-from ngbench.results.environment import describe_environment
-from ngbench.results.record import Document, EnvironmentRecord, RunRecord
-from ngbench.results.statistics import FAILED
-from ngbench.results.store import Store, check_unused
+from ngbench.running.devices import explain_device
+from ngbench.running.executors import Executor, InProcess, OwnProcess, TaskHost
+from ngbench.running.plan import Request, make_plan
+from ngbench.running.resume import with_output
+from ngbench.running.schedule import PlannedRun, execute
 from ngbench.task import Data
-from ngbench.training.devices import explain_device
-from ngbench.training.executors import Executor, InProcess, OwnProcess, TaskHost
-from ngbench.training.plan import Request, make_plan
-from ngbench.training.resume import with_output
-from ngbench.training.schedule import PlannedRun, execute
 
 __all__ = ["Outputs", "Prepared", "execute_and_report", "introduce", "prepare", "run_and_report"]
 

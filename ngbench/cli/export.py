@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ngbench.files import given_destination, given_path
+from ngbench.disk.files import given_destination, given_path
 
 __all__ = ["export"]
 
@@ -50,9 +50,9 @@ def export(
     main-pytest.json results-pytest.json
     """
     from ngbench.cli.reporting import raise_last
+    from ngbench.disk.files import check_destination, write_text
     from ngbench.errors import RecordError, UnknownNameError
     from ngbench.escaping import terminal
-    from ngbench.files import check_destination, write_text
     from ngbench.report.page.sections import gather
     from ngbench.report.page.sources import read_sources
     from ngbench.report.pytest_benchmark import format_pytest_benchmark

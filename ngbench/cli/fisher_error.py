@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ngbench.cli import options
-from ngbench.training.limits import FISHER_LIMITS, LIMITS
+from ngbench.running.limits import FISHER_LIMITS, LIMITS
 
 __all__ = ["fisher_error"]
 

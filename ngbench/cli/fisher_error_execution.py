@@ -16,31 +16,16 @@ import torch
 from rich.console import Console
 from rich.text import Text
 
-from ngbench import plugins
 from ngbench.arms import ArmSpec, file_slug
 from ngbench.cli.execution import Outputs, one_interrupt
 from ngbench.cli.progress import Reporter, reporter_for
 from ngbench.cli.reporting import console_for_results, do_each
-from ngbench.curvature.linear import LinearBlock
+from ngbench.curvature.blocks.linear import LinearBlock
 from ngbench.data.directory import data_directory
+from ngbench.disk.files import write_text
 from ngbench.errors import NgbenchError, ParameterError, PluginError, describe, one_line
 from ngbench.escaping import markdown, terminal
-from ngbench.files import write_text
-from ngbench.measurement.memory import parameter_bytes
-from ngbench.report.exports import format_table
-from ngbench.report.heading import data_descriptions, describe_conditions
-from ngbench.report.page.columns import format_fisher_error
-from ngbench.report.page.extras import FisherError
-from ngbench.report.page.fisher_figures import draw_fisher_error
-from ngbench.report.tables import print_columns
-from ngbench.results.documents import dump
-from ngbench.results.endings import describe_ending
-from ngbench.results.environment import describe_environment
-from ngbench.results.record import Document, RunRecord
-from ngbench.training.config import Budget
-from ngbench.training.devices import explain_device, resolve_device, resolve_dtype
-from ngbench.training.executors import InProcess, OwnProcess
-from ngbench.training.fisher_error import (
+from ngbench.experiments.fisher_error import (
     Curve,
     FisherErrorConfig,
     FisherErrorHost,
@@ -48,10 +33,25 @@ from ngbench.training.fisher_error import (
     fisher_errors,
     numbers_of,
 )
-from ngbench.training.limits import FISHER_LIMITS, LIMITS
-from ngbench.training.plan import check_batch_size, first_record
-from ngbench.training.problem import Problem, initial_model, load_problem
-from ngbench.training.schedule import PlannedRun, execute
+from ngbench.measurement.memory import parameter_bytes
+from ngbench.plugins import registry
+from ngbench.records.documents import dump
+from ngbench.records.endings import describe_ending
+from ngbench.records.environment import describe_environment
+from ngbench.records.record import Document, RunRecord
+from ngbench.report.exports import format_table
+from ngbench.report.heading import data_descriptions, describe_conditions
+from ngbench.report.page.columns import format_fisher_error
+from ngbench.report.page.extras import FisherError
+from ngbench.report.page.fisher_figures import draw_fisher_error
+from ngbench.report.tables import print_columns
+from ngbench.running.config import Budget
+from ngbench.running.devices import explain_device, resolve_device, resolve_dtype
+from ngbench.running.executors import InProcess, OwnProcess
+from ngbench.running.limits import FISHER_LIMITS, LIMITS
+from ngbench.running.plan import check_batch_size, first_record
+from ngbench.running.problem import Problem, initial_model, load_problem
+from ngbench.running.schedule import PlannedRun, execute
 
 __all__ = ["FisherErrorRequest", "measure", "measure_and_report"]
 
@@ -156,7 +156,7 @@ def _planned(request: FisherErrorRequest) -> tuple[PlannedRun, Problem]:
     device = resolve_device(request.device)
     dtype = resolve_dtype(request.dtype, device)
     directory = data_directory(request.data_dir and str(request.data_dir))
-    options = plugins.task_options(request.task, request.task_options)
+    options = registry.task_options(request.task, request.task_options)
     problem = load_problem(request.task, options, directory)
     config = FisherErrorConfig(
         task=request.task,
@@ -167,7 +167,7 @@ def _planned(request: FisherErrorRequest) -> tuple[PlannedRun, Problem]:
         budget=Budget(steps=request.steps),
         data_dir=directory,
         task_options=options,
-        hyperparameters=plugins.effective_hyperparameters(plugins.optimizer(request.driver), problem.task, {}),
+        hyperparameters=registry.effective_hyperparameters(registry.optimizer(request.driver), problem.task, {}),
         device=str(device),
         dtype=request.dtype,
         threads=request.threads if request.threads is not None else torch.get_num_threads(),
@@ -187,7 +187,7 @@ def _planned(request: FisherErrorRequest) -> tuple[PlannedRun, Problem]:
 
 def _try(arm: ArmSpec) -> None:
     """What an approximation refuses of its options, it refuses before anything runs."""
-    approximation = plugins.approximation(arm.optimizer, arm.hyperparameters)
+    approximation = registry.approximation(arm.optimizer, arm.hyperparameters)
     generator = torch.Generator().manual_seed(0)
     inputs, derivatives = torch.randn(4, 3, generator=generator), torch.randn(4, 3, generator=generator)
     try:

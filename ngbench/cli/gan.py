@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from ngbench.cli import options
-from ngbench.files import given_path
-from ngbench.training.limits import ADVERSARIAL_LIMITS, LIMITS
+from ngbench.disk.files import given_path
+from ngbench.running.limits import ADVERSARIAL_LIMITS, LIMITS
 
 __all__ = ["gan"]
 
@@ -165,7 +165,7 @@ def gan(
     from ngbench.cli.execution import Outputs
     from ngbench.cli.gan_execution import run_gan
     from ngbench.player_arms import parse_players
-    from ngbench.training.adversarial_plan import AdversarialRequest
+    from ngbench.running.adversarial_plan import AdversarialRequest
 
     request = AdversarialRequest(
         task=task,

@@ -11,17 +11,17 @@ from pathlib import Path
 
 from ngbench.cli.execution import Outputs, Prepared, execute_and_report, introduce
 from ngbench.cli.reporting import console_for_results, do_each
+from ngbench.disk.files import STANDARD_OUTPUT, write_text
 from ngbench.errors import UnknownNameError
-from ngbench.files import STANDARD_OUTPUT, write_text
+from ngbench.records.environment import describe_environment
+from ngbench.records.record import Document, EnvironmentRecord, RunRecord
 from ngbench.report.exports import export_csv, export_json
 from ngbench.report.gan_figures import draw_gan
 from ngbench.report.gan_tables import format_gan_markdown, print_gan
-from ngbench.report.samples import DIRECTORY, relocated
-from ngbench.results.environment import describe_environment
-from ngbench.results.record import Document, EnvironmentRecord, RunRecord
-from ngbench.training.adversarial_host import AdversarialHost
-from ngbench.training.adversarial_plan import AdversarialRequest, make_adversarial_plan
-from ngbench.training.executors import Executor, InProcess, OwnProcess
+from ngbench.running.adversarial_host import AdversarialHost
+from ngbench.running.adversarial_plan import AdversarialRequest, make_adversarial_plan
+from ngbench.running.executors import Executor, InProcess, OwnProcess
+from ngbench.running.samples import DIRECTORY, relocated
 
 __all__ = ["prepare_gan", "run_gan"]
 

@@ -10,19 +10,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from ngbench import files
 from ngbench.cli.check_settings import project_thresholds
 from ngbench.cli.reporting import console_for_results, do_each, say_error
+from ngbench.disk import files
+from ngbench.disk.files import STANDARD_OUTPUT, check_destination, write_text
 from ngbench.errors import NotComparableError, ParameterError, RecordError
 from ngbench.escaping import terminal
-from ngbench.files import STANDARD_OUTPUT, check_destination, write_text
+from ngbench.records.documents import dump
+from ngbench.records.gate import Report, check
+from ngbench.records.record import Document
+from ngbench.records.sources import load_records
+from ngbench.records.thresholds import DEFAULT_THRESHOLDS, Threshold, parse_seconds, parse_threshold
 from ngbench.report.check_exports import format_annotations, format_report_json
 from ngbench.report.check_tables import format_report_markdown, print_report
-from ngbench.results.documents import dump
-from ngbench.results.gate import Report, check
-from ngbench.results.record import Document
-from ngbench.results.sources import load_records
-from ngbench.results.thresholds import DEFAULT_THRESHOLDS, Threshold, parse_seconds, parse_threshold
 from ngbench.streams import write_commands
 
 __all__ = ["GateRequest", "run_gate"]

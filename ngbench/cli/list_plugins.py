@@ -14,8 +14,8 @@ from ngbench.escaping import terminal_lines
 
 if TYPE_CHECKING:
     from ngbench.adversarial_task import AdversarialTask, PlayerPair
-    from ngbench.parameters import Parameter
-    from ngbench.plugins import PluginRow
+    from ngbench.plugins.parameters import Parameter
+    from ngbench.plugins.registry import PluginRow
     from ngbench.task import Task
 
 
@@ -42,14 +42,14 @@ def list_plugins(
     In full: the hyper-parameters (of a task: its options) with what is allowed, their defaults, and the
     values that the tasks publish for an optimizer; the claims of a study. Only what is shown in full is imported.
     """
-    from ngbench import plugins
+    from ngbench.plugins import registry
 
     if kind is Kind.studies:
         from ngbench.cli.list_studies import show_studies
 
         show_studies(names or [], full=full, as_json=as_json)
         return
-    rows = plugins.rows(f"ngbench.{kind.value}")
+    rows = registry.rows(f"ngbench.{kind.value}")
     if not names and not full:
         print(json.dumps([asdict(row) for row in rows], indent=2) if as_json else terminal_lines(format_rows(rows)))
         return
@@ -80,20 +80,20 @@ def format_columns(rows: Sequence[Sequence[str]]) -> str:
 
 def describe_optimizer(row: PluginRow) -> dict[str, Any]:
     """The row with its hyper-parameters and, by task, the published values; or with what is wrong."""
-    from ngbench import plugins
     from ngbench.errors import PluginError, one_line
+    from ngbench.plugins import registry
 
     try:
-        plugin = plugins.optimizer(row.name)
+        plugin = registry.optimizer(row.name)
     except PluginError as error:
         return {**asdict(row), "problem": one_line(error)}
     published: dict[str, dict[str, Any]] = {}
     problems: dict[str, str] = {}
-    for task_row in plugins.rows(plugins.TASKS):
+    for task_row in registry.rows(registry.TASKS):
         try:
-            task = plugins.any_task(task_row.name, {})
+            task = registry.any_task(task_row.name, {})
             read = {
-                called: plugins.published_hyperparameters(plugin, view)
+                called: registry.published_hyperparameters(plugin, view)
                 for called, view in _views(task_row.name, task).items()
             }
         except PluginError as error:
@@ -108,7 +108,7 @@ def describe_optimizer(row: PluginRow) -> dict[str, Any]:
 def _views(name: str, task: Task | AdversarialTask) -> dict[str, Task]:
     """What an optimizer may be asked to train there: the task, or each of its players."""
     from ngbench.adversarial_task import PLAYERS, AdversarialTask
-    from ngbench.training.players import player_task
+    from ngbench.running.players import player_task
 
     if not isinstance(task, AdversarialTask):
         return {name: task}
@@ -117,16 +117,16 @@ def _views(name: str, task: Task | AdversarialTask) -> dict[str, Task]:
 
 def describe_task(row: PluginRow) -> dict[str, Any]:
     """The row with the task's options, batch sizes, budget and published values; or with what is wrong."""
-    from ngbench import plugins
     from ngbench.adversarial_task import AdversarialTask
     from ngbench.errors import ParameterError, PluginError, one_line
+    from ngbench.plugins import registry
 
     described: dict[str, Any] = asdict(row)
     try:
-        plugin = plugins.task_plugin(row.name)
+        plugin = registry.task_plugin(row.name)
         described["summary"] = row.summary or plugin.summary
         described["parameters"] = [_describe_parameter(parameter) for parameter in plugin.parameters]
-        task = plugins.any_task(row.name, {})
+        task = registry.any_task(row.name, {})
     except PluginError as error:
         return {**described, "problem": one_line(error)}
     except ParameterError:  # an option without default: what follows depends on it
@@ -148,11 +148,11 @@ def describe_task(row: PluginRow) -> dict[str, Any]:
 
 def describe_approximation(row: PluginRow) -> dict[str, Any]:
     """The row with the approximation's options; or with what is wrong."""
-    from ngbench import plugins
     from ngbench.errors import PluginError, one_line
+    from ngbench.plugins import registry
 
     try:
-        plugin = plugins.approximation_plugin(row.name)
+        plugin = registry.approximation_plugin(row.name)
     except PluginError as error:
         return {**asdict(row), "problem": one_line(error)}
     described = {**asdict(row), "summary": row.summary or plugin.summary}
@@ -167,7 +167,7 @@ def _describe_pair(pair: PlayerPair) -> dict[str, Any]:
 
 def format_described(described: dict[str, Any]) -> str:
     """One plugin in full."""
-    from ngbench.parameters import format_value
+    from ngbench.plugins.parameters import format_value
 
     origin = f" ({described['distribution']} {described['version']})".replace(" )", ")")
     lines = [f"{described['name']}{origin if described['distribution'] else ''}"]
@@ -206,7 +206,7 @@ def format_described(described: dict[str, Any]) -> str:
 def _chosen(kind: Kind, rows: Sequence[PluginRow], names: Sequence[str]) -> list[PluginRow]:
     """The rows called ``names``, all if there are none; a dotted class name makes a row of its own."""
     from ngbench.errors import UnknownNameError
-    from ngbench.plugins import PluginRow
+    from ngbench.plugins.registry import PluginRow
 
     chosen = [] if names else list(rows)
     for name in names:

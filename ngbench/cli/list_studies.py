@@ -9,10 +9,10 @@ from typing import Any, get_args
 from ngbench.cli.list_plugins import format_columns
 from ngbench.errors import UnknownNameError
 from ngbench.escaping import terminal_lines
-from ngbench.studies.claims import ScaleName
-from ngbench.studies.loader import find_study, load_study, study_names
-from ngbench.studies.models import Study
-from ngbench.studies.plan import expand_arms
+from ngbench.experiments.studies.claims import ScaleName
+from ngbench.experiments.studies.loader import find_study, load_study, study_names
+from ngbench.experiments.studies.models import Study
+from ngbench.experiments.studies.plan import expand_arms
 
 __all__ = ["describe_study", "format_studies", "format_study", "show_studies"]
 

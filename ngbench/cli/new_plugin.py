@@ -12,17 +12,18 @@ from typing import Annotated
 
 import typer
 
-from ngbench import files, plugins
 from ngbench.cli import plugin_kind
+from ngbench.disk import files
 from ngbench.errors import OutputError, ParameterError
+from ngbench.plugins import registry
 
 __all__ = ["new_plugin", "write_plugin"]
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _KINDS: dict[plugin_kind.Kind, tuple[str, str, str, str]] = {
-    "optimizer": ("optimizer", plugins.OPTIMIZERS, "An optimizer", "list optimizers"),
-    "task": ("task", plugins.TASKS, "A task", "list tasks"),
-    "approximation": ("curvature", plugins.APPROXIMATIONS, "A Kronecker approximation", "list approximations"),
+    "optimizer": ("optimizer", registry.OPTIMIZERS, "An optimizer", "list optimizers"),
+    "task": ("task", registry.TASKS, "A task", "list tasks"),
+    "approximation": ("curvature", registry.APPROXIMATIONS, "A Kronecker approximation", "list approximations"),
 }
 """Of each kind: the folder of its templates, its entry-point group, what it is, and the command that shows it."""
 
@@ -86,7 +87,7 @@ def write_plugin(name: str, kind: plugin_kind.Kind, directory: Path) -> list[Pat
         "group": group,
         "title": title,
     }
-    templates = resources.files("ngbench.templates")
+    templates = resources.files("ngbench.plugins.templates")
     targets = {
         "pyproject.toml": templates / "common" / "pyproject.toml.tmpl",
         "README.md": templates / folder / "README.md.tmpl",
@@ -113,7 +114,7 @@ def _check_name(name: str, kind: plugin_kind.Kind) -> str:
     module = name.replace("-", "_")
     if keyword.iskeyword(module) or keyword.issoftkeyword(module):
         raise ParameterError(f"name {name!r} is not allowed, it is a word of Python")
-    taken = [row for row in plugins.rows(_KINDS[kind][1]) if row.name == name]
+    taken = [row for row in registry.rows(_KINDS[kind][1]) if row.name == name]
     if taken:
         raise ParameterError(f"name {name!r} is taken: {taken[0].distribution} provides the {kind} {name!r}")
     if importlib.util.find_spec(module) is not None:

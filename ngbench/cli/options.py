@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from ngbench.arms import parse_settings
+from ngbench.disk.files import given_destination, given_path
 from ngbench.errors import ParameterError
-from ngbench.files import given_destination, given_path
-from ngbench.training.limits import LIMITS, LONGEST
+from ngbench.running.limits import LIMITS, LONGEST
 
 __all__ = ["parse_duration", "task_settings"]
 

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from ngbench.cli.reporting import explain
 from ngbench.escaping import terminal
-from ngbench.results.endings import describe_ending
-from ngbench.results.record import RunRecord
+from ngbench.records.endings import describe_ending
+from ngbench.records.record import RunRecord
 
 __all__ = ["Reporter", "reporter_for"]
 

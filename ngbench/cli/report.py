@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ngbench.files import given_path
-from ngbench.training.limits import LIMITS
+from ngbench.disk.files import given_path
+from ngbench.running.limits import LIMITS
 
 __all__ = ["report"]
 
@@ -58,9 +58,9 @@ def report(
     Example: ngbench report results --output report.html
     """
     from ngbench.cli.reporting import raise_last
+    from ngbench.disk.files import check_destination, check_directory, write_text
     from ngbench.errors import ParameterError, UnknownNameError
     from ngbench.escaping import terminal
-    from ngbench.files import check_destination, check_directory, write_text
     from ngbench.report.page.html import format_html
     from ngbench.report.page.markdown import figures_directory, format_markdown_report
     from ngbench.report.page.sections import gather

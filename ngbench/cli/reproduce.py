@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from ngbench.cli import options
-from ngbench.files import given_destination, given_path
-from ngbench.training.limits import LIMITS
+from ngbench.disk.files import given_destination, given_path
+from ngbench.running.limits import LIMITS
 
 __all__ = ["reproduce"]
 
@@ -98,7 +98,7 @@ def reproduce(
     from ngbench.cli.study_cells import Conditions
     from ngbench.cli.study_execution import Reproduction, reproduce_studies
     from ngbench.errors import ParameterError
-    from ngbench.studies.loader import study_names
+    from ngbench.experiments.studies.loader import study_names
 
     if everything == bool(studies):
         raise ParameterError("name the studies to run, or give --all, not both")

@@ -7,6 +7,6 @@ import json
 
 def schema() -> None:
     """Print the JSON Schema of the records, the shape of every JSON file that the tool writes."""
-    from ngbench.results.record import Document
+    from ngbench.records.record import Document
 
     print(json.dumps(Document.model_json_schema(), indent=2))

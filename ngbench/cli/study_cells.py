@@ -11,29 +11,30 @@ from typing import Any
 
 from rich.console import Console
 
-from ngbench import files, plugins
 from ngbench.arms import ArmSpec
 from ngbench.cli.execution import Outputs, execute_and_report, prepare
 from ngbench.cli.fisher_error_execution import FisherErrorRequest, measure
 from ngbench.cli.gan_execution import prepare_gan
 from ngbench.cli.progress import reporter_for
+from ngbench.disk import files
 from ngbench.errors import RecordError
 from ngbench.escaping import terminal
-from ngbench.report.samples import DIRECTORY
-from ngbench.results.quantities import ArmRun
-from ngbench.results.record import RunRecord
-from ngbench.results.statistics import FAILED
-from ngbench.results.store import Store
-from ngbench.studies.checking import players_arm
-from ngbench.studies.evaluation import CellRuns
-from ngbench.studies.models import Range, Study, Tune
-from ngbench.studies.plan import PlannedArm, PlannedCell
-from ngbench.training.adversarial_plan import AdversarialRequest
-from ngbench.training.executors import Executor, InProcess, TaskHost
-from ngbench.training.plan import Request
-from ngbench.tuning.search import SearchRequest, TrialNews, open_ledger, plan_search, run_search
-from ngbench.tuning.settings import Settings as Tuned
-from ngbench.tuning.trials import KeptProcess
+from ngbench.experiments.search.search import SearchRequest, TrialNews, open_ledger, plan_search, run_search
+from ngbench.experiments.search.trials import KeptProcess
+from ngbench.experiments.studies.checking import players_arm
+from ngbench.experiments.studies.evaluation import CellRuns
+from ngbench.experiments.studies.models import Range, Study, Tune
+from ngbench.experiments.studies.plan import PlannedArm, PlannedCell
+from ngbench.plugins import registry
+from ngbench.records.quantities import ArmRun
+from ngbench.records.record import RunRecord
+from ngbench.records.statistics import FAILED
+from ngbench.records.store import Store
+from ngbench.running.adversarial_plan import AdversarialRequest
+from ngbench.running.executors import Executor, InProcess, TaskHost
+from ngbench.running.plan import Request
+from ngbench.running.samples import DIRECTORY
+from ngbench.running.settings import Settings as Tuned
 
 __all__ = ["Conditions", "RanCell", "batch_size_of", "cell_name", "run_cell"]
 
@@ -102,7 +103,7 @@ def batch_size_of(cell: PlannedCell) -> int:
     if cell.batch_size is not None:
         return cell.batch_size
     task = cell.panel.task
-    return plugins.any_task(task, plugins.task_options(task, cell.options)).batch_size
+    return registry.any_task(task, registry.task_options(task, cell.options)).batch_size
 
 
 def cell_name(cell: PlannedCell) -> str:
@@ -263,7 +264,7 @@ def _measured(
 def _recorded(directory: Path, conditions: Conditions) -> list[RunRecord]:
     if not conditions.resume or not files.is_directory(directory):
         return []
-    from ngbench.results.environment import describe_environment
+    from ngbench.records.environment import describe_environment
 
     return Store(directory, describe_environment(), resume=True).recorded()
 
@@ -271,7 +272,7 @@ def _recorded(directory: Path, conditions: Conditions) -> list[RunRecord]:
 def _refuse_other(record: RunRecord, request: FisherErrorRequest, directory: Path) -> None:
     """Refuse to take a measurement for that of another study, or of another version of this one."""
     held = (record.model_extra or {}).get("fisher_error", {})
-    options = plugins.task_options(request.task, request.task_options)
+    options = registry.task_options(request.task, request.task_options)
     there = (record.task, record.task_options, record.batch_size, record.budget.get("steps"))
     here = (request.task, options, request.batch_size, request.steps)
     names = list(held.get("approximations", {})) if isinstance(held, dict) else []

@@ -13,9 +13,7 @@ from rich.text import Text
 
 from ngbench.cli.reporting import console_for_results, do_each, say_error
 from ngbench.cli.study_cells import Conditions, RanCell, batch_size_of, run_cell
-from ngbench.errors import OUR_ERROR, ParameterError, RecordError
-from ngbench.escaping import markdown, terminal
-from ngbench.files import (
+from ngbench.disk.files import (
     STANDARD_OUTPUT,
     check_destination,
     check_directory,
@@ -23,26 +21,28 @@ from ngbench.files import (
     make_directory,
     write_text,
 )
-from ngbench.located_yaml import load_yaml
-from ngbench.locks import directory_taken
+from ngbench.disk.located_yaml import load_yaml
+from ngbench.disk.locks import directory_taken
+from ngbench.errors import OUR_ERROR, ParameterError, RecordError
+from ngbench.escaping import markdown, terminal
+from ngbench.experiments.studies.checking import check_study
+from ngbench.experiments.studies.claims import ScaleName
+from ngbench.experiments.studies.drawing import draw_study
+from ngbench.experiments.studies.evaluation import CellRuns, evaluate
+from ngbench.experiments.studies.loader import LoadedStudy, dump_study, find_study, load_study
+from ngbench.experiments.studies.models import Study
+from ngbench.experiments.studies.plan import PlannedCell, plan_cells, search_of
+from ngbench.experiments.studies.verdicts import claim_record, count_verdicts, format_verdicts
+from ngbench.records.documents import load_document
+from ngbench.records.environment import describe_environment
+from ngbench.records.record import Document, EnvironmentRecord
+from ngbench.records.store import check_unused
 from ngbench.report.columns import Column
 from ngbench.report.exports import export_json, format_table
 from ngbench.report.page.extras import Claim
 from ngbench.report.tables import print_columns
-from ngbench.report.units import format_seconds
-from ngbench.results.documents import load_document
-from ngbench.results.environment import describe_environment
-from ngbench.results.record import Document, EnvironmentRecord
-from ngbench.results.store import check_unused
-from ngbench.studies.checking import check_study
-from ngbench.studies.claims import ScaleName
-from ngbench.studies.drawing import draw_study
-from ngbench.studies.evaluation import CellRuns, evaluate
-from ngbench.studies.loader import LoadedStudy, dump_study, find_study, load_study
-from ngbench.studies.models import Study
-from ngbench.studies.plan import PlannedCell, plan_cells, search_of
-from ngbench.studies.verdicts import claim_record, count_verdicts, format_verdicts
-from ngbench.tuning.settings import Settings, load_settings
+from ngbench.running.settings import Settings, load_settings
+from ngbench.units import format_seconds
 
 __all__ = ["Reproduction", "reproduce_studies"]
 

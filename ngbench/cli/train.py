@@ -54,8 +54,8 @@ def train(
     from ngbench.arms import parse_arms
     from ngbench.cli.execution import Outputs, run_and_report
     from ngbench.errors import ParameterError
-    from ngbench.training.plan import Request
-    from ngbench.tuning.settings import load_settings
+    from ngbench.running.plan import Request
+    from ngbench.running.settings import load_settings
 
     arms = parse_arms([optimizer])
     if len(arms) != 1:

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from ngbench.cli import options
-from ngbench.files import given_destination, given_path
-from ngbench.training.limits import LIMITS, SEARCH_LIMITS
+from ngbench.disk.files import given_destination, given_path
+from ngbench.running.limits import LIMITS, SEARCH_LIMITS
 
 __all__ = ["tune"]
 
@@ -160,9 +160,9 @@ def tune(
     """
     from ngbench.arms import parse_arms
     from ngbench.cli.tune_execution import TuneOutputs, run_tune
-    from ngbench.training.plan import Request
-    from ngbench.tuning.given_spaces import given_spaces
-    from ngbench.tuning.plan import SearchRequest
+    from ngbench.experiments.search.given_spaces import given_spaces
+    from ngbench.experiments.search.plan import SearchRequest
+    from ngbench.running.plan import Request
 
     arms = parse_arms(optimizer)
     request = SearchRequest(

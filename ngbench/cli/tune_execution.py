@@ -13,14 +13,20 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.text import Text
 
-from ngbench import files
 from ngbench.arms import file_slug
 from ngbench.cli.execution import introduce, one_interrupt
 from ngbench.cli.reporting import console_for_results, do_each, raise_last
 from ngbench.cli.tune_progress import progress_for
+from ngbench.disk import files
+from ngbench.disk.files import STANDARD_OUTPUT, check_destination, check_directory, write_text
 from ngbench.errors import NgbenchError, OutputError, ParameterError
 from ngbench.escaping import terminal
-from ngbench.files import STANDARD_OUTPUT, check_destination, check_directory, write_text
+from ngbench.experiments.search.plan import SearchPlan, SearchRequest, plan_search
+from ngbench.experiments.search.search import ArmResult, SearchResult, open_ledger, run_search
+from ngbench.experiments.search.trials import trial_label
+from ngbench.records.environment import describe_environment
+from ngbench.records.record import EnvironmentRecord, RunRecord
+from ngbench.records.store import Store
 from ngbench.report.exports import export_json
 from ngbench.report.searches import (
     describe_search,
@@ -29,12 +35,6 @@ from ngbench.report.searches import (
     search_document,
     write_best,
 )
-from ngbench.results.environment import describe_environment
-from ngbench.results.record import EnvironmentRecord, RunRecord
-from ngbench.results.store import Store
-from ngbench.tuning.plan import SearchPlan, SearchRequest, plan_search
-from ngbench.tuning.search import ArmResult, SearchResult, open_ledger, run_search
-from ngbench.tuning.trials import trial_label
 
 __all__ = ["BEST_FILE", "STORAGE_FILE", "TuneOutputs", "run_tune"]
 

@@ -10,9 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from ngbench.escaping import terminal
-from ngbench.report.units import format_number, format_seconds
-from ngbench.tuning.metrics import SearchMetric
-from ngbench.tuning.search import TrialNews
+from ngbench.experiments.search.metrics import SearchMetric
+from ngbench.experiments.search.search import TrialNews
+from ngbench.units import format_number, format_seconds
 
 __all__ = ["SearchProgress", "progress_for"]
 

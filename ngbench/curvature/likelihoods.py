@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ngbench.curvature.bounds import checked
-from ngbench.curvature.precision import in_dtype, statistics_dtype
+from ngbench.curvature.linalg.precision import in_dtype, statistics_dtype
 
 __all__ = ["Bernoulli", "Categorical", "Gaussian", "Likelihood"]
 

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
-from ngbench.reading import open_regular, read_whole
+from ngbench.disk.reading import open_regular, read_whole
 
 __all__ = ["cached_array"]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from ngbench import files
 from ngbench.data.download import DownloadError
+from ngbench.disk import files
 from ngbench.errors import DataError
 
 __all__ = ["Choice", "choose_as_before", "find_file", "official_or_stand_in", "stand_ins_taken"]

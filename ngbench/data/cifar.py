@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ngbench import files
 from ngbench.data.arrays import ArrayDataSet, Bytes, Labels, digest_of_arrays
 from ngbench.data.choice import Choice, find_file, official_or_stand_in
 from ngbench.data.crops import photograph_crops
 from ngbench.data.download import RemoteFile, download
 from ngbench.data.pickles import load_plain
+from ngbench.disk import files
 from ngbench.errors import DataError
 from ngbench.task import DataSource
 

@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
-from ngbench import files
 from ngbench.data.download import checksum_matches
+from ngbench.disk import files
 from ngbench.errors import DataError
 
 __all__ = ["find_digits", "stand_in_digits"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import platformdirs
 
-from ngbench import files
+from ngbench.disk import files
 from ngbench.errors import DataError
 
 __all__ = ["ENVIRONMENT_VARIABLE", "data_directory"]

@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ngbench import files
+from ngbench.disk import files
+from ngbench.disk.locks import PATIENCE, locked
+from ngbench.disk.reading import open_regular
 from ngbench.errors import DataError, OutputError
-from ngbench.locks import PATIENCE, locked
-from ngbench.reading import open_regular
 
 __all__ = ["DownloadError", "RemoteFile", "checksum_matches", "download"]
 

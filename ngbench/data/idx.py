@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ngbench.disk.files import read_bytes
 from ngbench.errors import DataError
-from ngbench.files import read_bytes
 
 __all__ = ["read_idx"]
 

@@ -18,9 +18,9 @@ from PIL import Image
 from torch import Tensor
 
 from ngbench.data.arrays import Bytes, spread
+from ngbench.disk.files import is_directory
+from ngbench.disk.reading import open_regular
 from ngbench.errors import DataError
-from ngbench.files import is_directory
-from ngbench.reading import open_regular
 
 __all__ = ["FolderImages", "ImageFolders", "Listing", "list_images"]
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import scipy.io
 
 from ngbench.data.arrays import Floats
+from ngbench.disk.files import reason
+from ngbench.disk.reading import open_regular
 from ngbench.errors import DataError
-from ngbench.files import reason
-from ngbench.reading import open_regular
 
 __all__ = ["read_arrays", "read_matrices"]
 

@@ -11,12 +11,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ngbench import files
 from ngbench.data.arrays import ArrayDataSet, digest_of_arrays
 from ngbench.data.choice import Choice, official_or_stand_in
 from ngbench.data.digits import stand_in_digits
 from ngbench.data.download import RemoteFile, download
 from ngbench.data.idx import read_idx
+from ngbench.disk import files
 from ngbench.errors import DataError
 from ngbench.task import DataSource
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ngbench.data import cifar, curves, digits, faces, mnist, svhn
 from ngbench.data.choice import find_file
-from ngbench.files import is_file
+from ngbench.disk.files import is_file
 
 __all__ = ["Presence", "data_sets_present"]
 

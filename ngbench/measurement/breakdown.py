@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from ngbench.measurement.operations import Operations
 from ngbench.measurement.phases import PHASES
 from ngbench.measurement.recorder import Collected, PhaseTotal, StepKind
-from ngbench.results.record import PhaseCost, PhaseRecord, StepsRecord
+from ngbench.records.record import PhaseCost, PhaseRecord, StepsRecord
 
 __all__ = ["Breakdown", "OperationCounts", "append_turn"]
 

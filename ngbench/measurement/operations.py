@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ngbench.curvature.parallel import one_thread
+from ngbench.curvature.linalg.parallel import one_thread
 from ngbench.measurement.formulas import flops_of, is_counted, is_known
 
 __all__ = ["OperationCounter", "Operations", "count_operations"]

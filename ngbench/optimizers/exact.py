@@ -9,11 +9,11 @@ from typing import Any, Literal
 from torch import nn
 
 from ngbench.curvature.bounds import Fraction, Interval, NonNegative, Positive, PositiveShare, Seed
-from ngbench.curvature.curvatures import Curvature
-from ngbench.curvature.exact import BlockDiagonalCurvature, ExactCurvature
+from ngbench.curvature.curvatures.base import Curvature
+from ngbench.curvature.curvatures.exact import BlockDiagonalCurvature, ExactCurvature
 from ngbench.errors import ParameterError
 from ngbench.optimizers.natural_gradient import NaturalGradient
-from ngbench.optimizers.signatures import shares_parameters
+from ngbench.signatures import shares_parameters
 from ngbench.task import Task
 
 __all__ = ["block_diagonal_ng", "exact_ng"]

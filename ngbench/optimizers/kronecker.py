@@ -8,8 +8,6 @@ from typing import Annotated, Any, Literal
 
 from torch import nn
 
-from ngbench.curvature import approximations
-from ngbench.curvature.approximations import Approximation, Estimate, at_radius
 from ngbench.curvature.bounds import (
     Count,
     Fraction,
@@ -23,10 +21,12 @@ from ngbench.curvature.bounds import (
     Seed,
     Share,
 )
-from ngbench.curvature.curvatures import KroneckerCurvature
+from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.kronecker import approximations
+from ngbench.curvature.kronecker.approximations import Approximation, Estimate, at_radius
 from ngbench.errors import ParameterError
 from ngbench.optimizers.natural_gradient import NaturalGradient
-from ngbench.optimizers.signatures import shares_parameters
+from ngbench.signatures import shares_parameters
 from ngbench.task import Task
 
 __all__ = ["deflation", "kfac", "kfac_corrected", "kpsvd", "lanczos"]

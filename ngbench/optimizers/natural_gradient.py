@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from ngbench.curvature.bounds import Fraction, Interval, NonNegative, Positive, PositiveShare, Seed, checked
 from ngbench.curvature.capture import Capture, FisherKind
-from ngbench.curvature.curvatures import Curvature
-from ngbench.curvature.deferred import DeferredGradient
-from ngbench.curvature.exact import refuse_workers
-from ngbench.curvature.layers import Layer
+from ngbench.curvature.capture.deferred import DeferredGradient
+from ngbench.curvature.curvatures.base import Curvature
+from ngbench.curvature.curvatures.exact import refuse_workers
+from ngbench.curvature.layers.layer import Layer
 from ngbench.curvature.likelihoods import Likelihood
-from ngbench.curvature.precision import statistics_dtype
+from ngbench.curvature.linalg.precision import statistics_dtype
 from ngbench.measurement.phases import PhaseContext, no_phase
 from ngbench.optimizers import states
 from ngbench.optimizers.coverage import Coverage
@@ -28,7 +28,7 @@ __all__ = ["NaturalGradient"]
 
 
 class NaturalGradient(SharedGroups):
-    """Natural-gradient descent with momentum, on top of any :class:`~ngbench.curvature.curvatures.Curvature`.
+    """Natural-gradient descent with momentum, on top of any :class:`~ngbench.curvature.curvatures.base.Curvature`.
 
     It is used like any optimizer::
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ngbench.curvature.precision import in_dtype, statistics_dtype
+from ngbench.curvature.linalg.precision import in_dtype, statistics_dtype
 
 __all__ = ["SinglePrecision", "in_single_precision"]
 

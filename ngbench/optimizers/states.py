@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ngbench.curvature.layers import Layer
-from ngbench.curvature.precision import converted, statistics_dtype
+from ngbench.curvature.layers.layer import Layer
+from ngbench.curvature.linalg.precision import converted, statistics_dtype
 from ngbench.optimizers.groups import check_group
 
 __all__ = ["VERSION", "check_curvature", "check_parameters", "described", "in_types_of", "joined", "separated", "whole"]

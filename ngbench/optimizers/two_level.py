@@ -7,15 +7,15 @@ from typing import Any, Literal
 
 from torch import nn
 
-from ngbench.curvature.additive import AdditiveTwoLevelCurvature
 from ngbench.curvature.bounds import Count, Fraction, Positive
-from ngbench.curvature.coarse import FIXED_SPACES
-from ngbench.curvature.curvatures import KroneckerCurvature
-from ngbench.curvature.two_level import TwoLevelCurvature
+from ngbench.curvature.curvatures.additive import AdditiveTwoLevelCurvature
+from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.curvatures.coarse import FIXED_SPACES
+from ngbench.curvature.curvatures.two_level import TwoLevelCurvature
 from ngbench.errors import ParameterError
 from ngbench.optimizers import kronecker
 from ngbench.optimizers.natural_gradient import NaturalGradient
-from ngbench.optimizers.signatures import shares_parameters
+from ngbench.signatures import shares_parameters
 from ngbench.task import Task
 
 __all__ = ["two_level"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ngbench.records.record import Document, RunRecord
+from ngbench.records.statistics import FAILED
+from ngbench.records.timing import busy_machine
 from ngbench.report.summary import Arm, arms_of, summarise
-from ngbench.results.record import Document, RunRecord
-from ngbench.results.statistics import FAILED
-from ngbench.results.timing import busy_machine
 
 __all__ = ["find_warnings"]
 

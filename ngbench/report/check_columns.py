@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ngbench.records.gate import STATUS, Comparison, Report
+from ngbench.records.quantities import ANY
+from ngbench.records.verdict import Verdict
 from ngbench.report.columns import Column
-from ngbench.report.units import DASH, format_bytes, format_count, format_number, format_seconds
-from ngbench.results.gate import STATUS, Comparison, Report
-from ngbench.results.quantities import ANY
-from ngbench.results.verdict import Verdict
+from ngbench.units import DASH, format_bytes, format_count, format_number, format_seconds
 
 __all__ = ["Row", "describe_change", "format_check", "format_outcome", "format_remarks", "format_value", "rows"]
 

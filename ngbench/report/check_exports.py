@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 from ngbench.escaping import workflow_command
+from ngbench.records.gate import Comparison, Report
+from ngbench.records.verdict import Verdict
 from ngbench.report.check_columns import Row, rows
-from ngbench.report.units import DASH
-from ngbench.results.gate import Comparison, Report
-from ngbench.results.verdict import Verdict
+from ngbench.units import DASH
 
 __all__ = ["format_annotations", "format_report_json"]
 

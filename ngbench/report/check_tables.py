@@ -9,12 +9,12 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from ngbench.escaping import markdown, terminal
+from ngbench.records.gate import Report
+from ngbench.records.verdict import Verdict
 from ngbench.report.check_columns import format_check, format_outcome, format_remarks
 from ngbench.report.columns import Column
 from ngbench.report.exports import format_table
 from ngbench.report.tables import packed
-from ngbench.results.gate import Report
-from ngbench.results.verdict import Verdict
 
 __all__ = ["format_report", "format_report_markdown", "print_report"]
 

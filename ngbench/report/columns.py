@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ngbench.records.endings import EarlyStop, early_stop
+from ngbench.records.statistics import CONFIDENCE, Estimate
 from ngbench.report.summary import Arm, PhaseSummary
-from ngbench.report.units import (
+from ngbench.units import (
     DASH,
     format_bytes,
     format_count,
@@ -18,8 +20,6 @@ from ngbench.report.units import (
     format_seconds_estimate,
     format_share,
 )
-from ngbench.results.endings import EarlyStop, early_stop
-from ngbench.results.statistics import CONFIDENCE, Estimate
 
 __all__ = [
     "Column",

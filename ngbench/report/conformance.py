@@ -15,7 +15,7 @@ from rich.text import Text
 from ngbench.escaping import terminal
 
 if TYPE_CHECKING:
-    from ngbench.conformance import Report, Row
+    from ngbench.experiments.conformance import Report, Row
 
 __all__ = ["format_conformance_json", "format_conformance_row", "format_summary", "print_conformance_row"]
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ngbench.escaping import figure as figure_text
+from ngbench.records.record import Document
 from ngbench.report.columns import Column
 from ngbench.report.figures import line_style, new_figure, save_figure
 from ngbench.report.heading import describe_conditions
 from ngbench.report.summary import Arm, arms_of
-from ngbench.report.units import DASH, format_number, format_share
-from ngbench.results.record import Document
+from ngbench.units import DASH, format_number, format_share
 
 __all__ = ["draw_diagnostics", "format_diagnostics"]
 

@@ -9,8 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ngbench.disk.files import write_text
 from ngbench.escaping import markdown, markdown_code
-from ngbench.files import write_text
+from ngbench.records.documents import dump
+from ngbench.records.endings import early_stop
+from ngbench.records.quantities import ArmRun, quantity_of
+from ngbench.records.record import Document, RunRecord
+from ngbench.records.timing import busy_machine
 from ngbench.report.advice import find_warnings
 from ngbench.report.columns import (
     Column,
@@ -24,11 +29,6 @@ from ngbench.report.diagnostics import format_diagnostics
 from ngbench.report.heading import arm_descriptions, data_descriptions, describe_conditions
 from ngbench.report.summary import recorded_target, shared_seconds, summarise
 from ngbench.report.update_costs import format_update_costs
-from ngbench.results.documents import dump
-from ngbench.results.endings import early_stop
-from ngbench.results.quantities import ArmRun, quantity_of
-from ngbench.results.record import Document, RunRecord
-from ngbench.results.timing import busy_machine
 
 __all__ = [
     "export_csv",

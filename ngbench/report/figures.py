@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from ngbench.disk.files import make_directory, write_bytes
 from ngbench.escaping import figure as figure_text
-from ngbench.files import make_directory, write_bytes
 from ngbench.measurement.phases import PHASES
+from ngbench.records.quantities import ArmRun, quantity_of
+from ngbench.records.record import Document, RunRecord
+from ngbench.records.statistics import FAILED
+from ngbench.records.timing import busy_machine
 from ngbench.report.columns import break_label
 from ngbench.report.heading import data_descriptions, describe_conditions
 from ngbench.report.summary import OTHER, Arm, phase_order, summarise
-from ngbench.results.quantities import ArmRun, quantity_of
-from ngbench.results.record import Document, RunRecord
-from ngbench.results.statistics import FAILED
-from ngbench.results.timing import busy_machine
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +72,7 @@ def band_of(runs: Sequence[RunRecord], which: str) -> Curve:
 
     Args:
         runs: of one arm.
-        which: quantity (:mod:`ngbench.results.quantities`), by epoch.
+        which: quantity (:mod:`ngbench.records.quantities`), by epoch.
     """
     by_run = [_points(run, which) for run in runs]
     shared = sorted(set.intersection(*(set(points) for points in by_run))) if by_run else []

@@ -11,8 +11,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ngbench.diagnosis.findings import Finding, State
 from ngbench.escaping import terminal
+from ngbench.experiments.doctor.findings import Finding, State
 
 __all__ = ["findings_json", "format_findings", "print_findings"]
 

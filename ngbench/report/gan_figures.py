@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from ngbench.adversarial_task import PLAYERS, Player
 from ngbench.arms import file_slug
 from ngbench.escaping import figure as figure_text
+from ngbench.records.record import Document, RunRecord
 from ngbench.report.columns import break_label
 from ngbench.report.figures import Axis, draw_panels, line_style, new_figure, save_figure
 from ngbench.report.gan_summary import TITLES, GanArm, fid_records, score_points, summarise_gan
-from ngbench.report.samples import read_image, sample_paths
-from ngbench.report.units import DASH
-from ngbench.results.record import Document, RunRecord
+from ngbench.running.samples import read_image, sample_paths
+from ngbench.units import DASH
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from ngbench.adversarial_task import PLAYERS, Player
 from ngbench.measurement.phases import PHASES
+from ngbench.records.quantities import QUANTITIES, ArmRun, Point, interpolate
+from ngbench.records.record import Document, FidRecord, RunRecord
+from ngbench.records.statistics import FAILED, Estimate, mean_interval
 from ngbench.report.summary import Arm, PhaseSummary, summarise
-from ngbench.results.quantities import QUANTITIES, ArmRun, Point, interpolate
-from ngbench.results.record import Document, FidRecord, RunRecord
-from ngbench.results.statistics import FAILED, Estimate, mean_interval
 
 __all__ = ["TITLES", "GanArm", "Shared", "fid_records", "score_points", "shared_budget", "summarise_gan"]
 

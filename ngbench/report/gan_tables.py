@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from ngbench.escaping import markdown, markdown_code, terminal
+from ngbench.records.record import Document
+from ngbench.records.statistics import Estimate
 from ngbench.report.advice import find_warnings
 from ngbench.report.columns import (
     Column,
@@ -21,9 +23,7 @@ from ngbench.report.exports import format_table
 from ngbench.report.gan_summary import TITLES, GanArm, Shared, fid_records, shared_budget, summarise_gan
 from ngbench.report.heading import arm_descriptions, data_descriptions, describe_conditions
 from ngbench.report.tables import format_heading, print_columns
-from ngbench.report.units import DASH, format_estimate, format_number, format_seconds, format_share
-from ngbench.results.record import Document
-from ngbench.results.statistics import Estimate
+from ngbench.units import DASH, format_estimate, format_number, format_seconds, format_share
 
 __all__ = ["format_gan_cost", "format_gan_markdown", "format_gan_notes", "format_scores", "print_gan"]
 

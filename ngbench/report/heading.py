@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ngbench.records.record import Document
 from ngbench.report.columns import format_hyperparameters
 from ngbench.report.summary import arms_of
-from ngbench.report.units import format_count
-from ngbench.results.record import Document
+from ngbench.units import format_count
 
 __all__ = ["ORIGINS", "arm_descriptions", "data_descriptions", "describe_conditions"]
 

@@ -2,7 +2,7 @@
 
 A round of pytest-benchmark is a round of ours, in which the arms take turns; its iterations are the steps of that turn,
 or the calls of the phase in it. Each part of a step is a group, so that the arms stand side by side in one table.
-Statistics are pytest-benchmark's own, of all rounds, without interrupted steps; what :mod:`ngbench.results.timing`
+Statistics are pytest-benchmark's own, of all rounds, without interrupted steps; what :mod:`ngbench.records.timing`
 makes of the same numbers, and the ratios to the reference arm with their intervals, are the ``extra_info``.
 """
 
@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ngbench.errors import UsageError
-from ngbench.results.documents import without_non_finite
-from ngbench.results.record import Document, EnvironmentRecord, RunRecord
-from ngbench.results.statistics import Estimate
-from ngbench.results.step_costs import Cost, costs_of
-from ngbench.results.timing import busy_machine
+from ngbench.records.documents import without_non_finite
+from ngbench.records.record import Document, EnvironmentRecord, RunRecord
+from ngbench.records.statistics import Estimate
+from ngbench.records.step_costs import Cost, costs_of
+from ngbench.records.timing import busy_machine
 
 __all__ = ["entry", "extra_info", "format_pytest_benchmark", "group_name", "statistics_of"]
 

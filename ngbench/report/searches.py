@@ -11,20 +11,20 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
+from ngbench.disk.files import write_text
 from ngbench.escaping import markdown, terminal
-from ngbench.files import write_text
-from ngbench.parameters import format_value
+from ngbench.experiments.search.plan import SearchPlan
+from ngbench.experiments.search.samplers import SAMPLERS, settings
+from ngbench.experiments.search.search import SearchResult
+from ngbench.experiments.search.space import describe, plain
+from ngbench.experiments.search.summary import LEAST_FOR_IMPORTANCE, ArmResult
+from ngbench.plugins.parameters import format_value
+from ngbench.records.record import Document, EnvironmentRecord, RunRecord
 from ngbench.report.columns import Column, format_hyperparameters
 from ngbench.report.exports import format_table
 from ngbench.report.tables import print_columns
-from ngbench.report.units import DASH, format_count, format_number, format_seconds, format_share
-from ngbench.results.record import Document, EnvironmentRecord, RunRecord
-from ngbench.tuning.plan import SearchPlan
-from ngbench.tuning.samplers import SAMPLERS, settings
-from ngbench.tuning.search import SearchResult
-from ngbench.tuning.settings import FORMAT, VERSION
-from ngbench.tuning.space import describe, plain
-from ngbench.tuning.summary import LEAST_FOR_IMPORTANCE, ArmResult
+from ngbench.running.settings import FORMAT, VERSION
+from ngbench.units import DASH, format_count, format_number, format_seconds, format_share
 
 __all__ = [
     "describe_search",

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from ngbench.errors import NotComparableError, UnknownNameError
 from ngbench.measurement.phases import PHASES
-from ngbench.results import statistics, timing
-from ngbench.results.endings import describe_ending
-from ngbench.results.quantities import QUANTITIES, ArmRun, interpolate
-from ngbench.results.record import Document, RunRecord
-from ngbench.results.statistics import Estimate
+from ngbench.records import statistics, timing
+from ngbench.records.endings import describe_ending
+from ngbench.records.quantities import QUANTITIES, ArmRun, interpolate
+from ngbench.records.record import Document, RunRecord
+from ngbench.records.statistics import Estimate
 
 __all__ = [
     "OTHER",

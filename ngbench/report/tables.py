@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ngbench.escaping import terminal, terminal_lines
+from ngbench.records.record import Document
 from ngbench.report.advice import find_warnings
 from ngbench.report.columns import (
     Column,
@@ -26,7 +27,6 @@ from ngbench.report.diagnostics import format_diagnostics
 from ngbench.report.heading import ORIGINS, arm_descriptions, data_descriptions, describe_conditions
 from ngbench.report.summary import Arm, recorded_target, shared_seconds, summarise
 from ngbench.report.update_costs import format_update_costs
-from ngbench.results.record import Document
 
 __all__ = [
     "format_comparison",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ngbench.records.predicted_costs import PREDICTED_PHASES, Prediction, mean_iterations, predict
 from ngbench.report.columns import Column
 from ngbench.report.summary import Arm, PhaseSummary
-from ngbench.report.units import DASH, format_count, format_number, format_seconds
-from ngbench.results.predicted_costs import PREDICTED_PHASES, Prediction, mean_iterations, predict
+from ngbench.units import DASH, format_count, format_number, format_seconds
 
 __all__ = ["format_update_costs"]
 

@@ -32,18 +32,18 @@ import torch
 from torch import nn
 
 from ngbench.arms import parse_arms
-from ngbench.results.environment import describe_environment
-from ngbench.results.gate import Report, check
-from ngbench.results.record import Document, RunRecord
-from ngbench.results.statistics import GATE_CONFIDENCE
-from ngbench.results.thresholds import DEFAULT_ABSOLUTE_FLOOR, parse_seconds, parse_threshold
-from ngbench.results.verdict import Verdict
-from ngbench.training.config import RunConfig
-from ngbench.training.executors import Executor
-from ngbench.training.plan import Plan, Request, make_plan
-from ngbench.training.problem import Problem
-from ngbench.training.run import OnStep, Run
-from ngbench.training.schedule import Silent, execute
+from ngbench.records.environment import describe_environment
+from ngbench.records.gate import Report, check
+from ngbench.records.record import Document, RunRecord
+from ngbench.records.statistics import GATE_CONFIDENCE
+from ngbench.records.thresholds import DEFAULT_ABSOLUTE_FLOOR, parse_seconds, parse_threshold
+from ngbench.records.verdict import Verdict
+from ngbench.running.config import RunConfig
+from ngbench.running.executors import Executor
+from ngbench.running.plan import Plan, Request, make_plan
+from ngbench.running.problem import Problem
+from ngbench.running.run import OnStep, Run
+from ngbench.running.schedule import Silent, execute
 
 REFERENCE, ARM = "sgd", "kfac"
 OPTIMIZERS = [REFERENCE, f"{ARM}@kfac:curvature_interval=10,inverse_interval=10"]

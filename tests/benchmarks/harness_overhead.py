@@ -19,11 +19,11 @@ from dataclasses import replace
 import torch
 
 from ngbench.arms import parse_arms
-from ngbench.results.statistics import median_interval
-from ngbench.training.plan import Plan, Request, make_plan
-from ngbench.training.problem import DeviceData, Problem, initial_model, initial_optimizer
-from ngbench.training.randomness import batches, epoch_order
-from ngbench.training.run import Run, _Steps
+from ngbench.records.statistics import median_interval
+from ngbench.running.plan import Plan, Request, make_plan
+from ngbench.running.problem import DeviceData, Problem, initial_model, initial_optimizer
+from ngbench.running.randomness import batches, epoch_order
+from ngbench.running.run import Run, _Steps
 
 WARM_UP = 10
 # Where a model happens to lie in memory moves its step by up to 1 %: so several pairs, made in alternating order.

@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from ngbench import plugins
+from ngbench.plugins import registry
 
 FIRST_ORDER = ["forward", "backward", "step"]
 CURVATURE = ["curvature_backward", "accumulate", "refresh", "precondition"]
@@ -92,7 +92,7 @@ def test_no_registered_optimizer_is_missing():
     ],
 )
 def test_no_choice_is_missing(name, choice_of):
-    (parameter,) = [one for one in plugins.optimizer(name).parameters if one.name == choice_of]
+    (parameter,) = [one for one in registry.optimizer(name).parameters if one.name == choice_of]
     measured = [text for text in ARMS.values() if text.partition(":")[0] == name]
     choices = typing.get_args(parameter.annotation)
     assert len(choices) > 1

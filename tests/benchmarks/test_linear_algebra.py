@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from ngbench.curvature.cholesky import cholesky
-from ngbench.curvature.norms import frobenius_norm
+from ngbench.curvature.linalg.cholesky import cholesky
+from ngbench.curvature.linalg.norms import frobenius_norm
 
 ROUNDS = 41
 

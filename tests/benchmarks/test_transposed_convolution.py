@@ -15,9 +15,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ngbench.curvature.approximations import kfac
-from ngbench.curvature.curvatures import KroneckerCurvature
-from ngbench.curvature.layers import Call, ConvTranspose2dLayer, find_layers
+from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.kronecker.approximations import kfac
+from ngbench.curvature.layers.layer import Call, ConvTranspose2dLayer, find_layers
 
 ROUNDS = 7
 LIMIT = 2.0

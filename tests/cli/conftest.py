@@ -219,9 +219,9 @@ def ngbench(
     laboratory: None, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[..., Outcome]:
     """Runs a command line, without the program's name, in an empty directory."""
-    from ngbench import conformance
     from ngbench.cli import execution, fisher_error_execution
-    from ngbench.training.executors import InProcess
+    from ngbench.experiments import conformance
+    from ngbench.running.executors import InProcess
 
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
@@ -249,8 +249,8 @@ def ngbench(
 def tune(ngbench: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
     """As ``ngbench``, where a search trains in this process, to save the start of another."""
     from ngbench.cli import tune_execution
-    from ngbench.training.executors import InProcess, TaskHost
-    from ngbench.tuning.search import run_search
+    from ngbench.experiments.search.search import run_search
+    from ngbench.running.executors import InProcess, TaskHost
 
     def here(plan: Any, ledger: Any, **settings: Any) -> Any:
         return run_search(plan, ledger, make_executor=lambda: InProcess(TaskHost(plan.problem)), **settings)

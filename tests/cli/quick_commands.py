@@ -23,14 +23,14 @@ from ngbench.cli import (
     study_execution,
     tune_execution,
 )
-from ngbench.conformance import optimizers
-from ngbench.diagnosis.findings import Finding, State
+from ngbench.experiments.conformance import optimizers
+from ngbench.experiments.doctor.findings import Finding, State
+from ngbench.records.documents import dump
 from ngbench.report import conformance as conformance_tables
 from ngbench.report import findings as finding_tables
-from ngbench.results.documents import dump
 from tests.cli.test_check_plugin import CHECKS
 from tests.cli.test_reproduce import MINE
-from tests.results.gate_documents import build_comparison
+from tests.records.gate_documents import build_comparison
 
 Run = Callable[..., Any]
 HOSTILE = "[/]é∞"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ngbench import conformance
-from ngbench.conformance import optimizers
-from ngbench.conformance.outcome import Check, CheckFailed, NotApplicable, Passed, run_checks
+from ngbench.experiments import conformance
+from ngbench.experiments.conformance import optimizers
+from ngbench.experiments.conformance.outcome import Check, CheckFailed, NotApplicable, Passed, run_checks
 
 Ngbench = Callable[..., Any]
 
@@ -79,7 +79,7 @@ def test_all_is_well_is_exit_code_zero(ngbench: Ngbench, monkeypatch: pytest.Mon
 
 @pytest.mark.usefixtures("few_checks")
 def test_a_name_of_several_kinds_is_tested_as_each(ngbench: Ngbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ngbench.conformance import approximations
+    from ngbench.experiments.conformance import approximations
 
     monkeypatch.setattr(approximations, "APPROXIMATION_CHECKS", CHECKS[:1])
     lines = ngbench("check-plugin kfac").out.splitlines()

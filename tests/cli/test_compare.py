@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ngbench.results.sources import load_records
+from ngbench.records.sources import load_records
 
 Run = Callable[..., Any]
 Read = Callable[[str | Path], dict[str, Any]]

@@ -117,7 +117,7 @@ def test_a_directory_without_write_permission(ngbench: Run, monkeypatch: pytest.
 
 def test_a_disk_that_fills_up_takes_no_result_away(ngbench: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from ngbench.errors import OutputError
-    from ngbench.results.store import Store
+    from ngbench.records.store import Store
 
     def full(self: Store, record: Any) -> None:
         raise OutputError("cannot write the record 'x': No space left on device")

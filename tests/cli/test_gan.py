@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ngbench import cli
-from ngbench.locks import LOCK_FILE, directory_taken
+from ngbench.disk.locks import LOCK_FILE, directory_taken
 
 Run = Callable[..., tuple[int, str, str]]
 

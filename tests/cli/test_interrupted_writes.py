@@ -12,9 +12,9 @@ import pytest
 
 from ngbench import cli
 from ngbench.cli import execution, gan_execution
-from ngbench.results.store import Store
-from ngbench.training import adversarial_run
-from ngbench.training import run as runs
+from ngbench.records.store import Store
+from ngbench.running import adversarial_run
+from ngbench.running import run as runs
 
 LINES = {
     "train": "train pond -o adam --epochs 3",

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from ngbench.results.documents import load_document
+from ngbench.records.documents import load_document
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="sends SIGKILL")]
 

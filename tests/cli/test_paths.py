@@ -17,7 +17,7 @@ import pytest
 from typer.models import ArgumentInfo
 
 from ngbench import cli
-from ngbench.files import given_destination, given_path
+from ngbench.disk.files import given_destination, given_path
 
 NOBODY = 65534
 

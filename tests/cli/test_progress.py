@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from ngbench.cli.progress import reporter_for
-from ngbench.results.record import DataRecord, History, OptimizerRecord, RunRecord
+from ngbench.records.record import DataRecord, History, OptimizerRecord, RunRecord
 
 
 def record(epochs: int = 0, **parts: Any) -> RunRecord:

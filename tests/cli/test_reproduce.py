@@ -6,8 +6,8 @@ from textwrap import dedent
 
 import pytest
 
-from ngbench.locks import directory_taken
-from ngbench.studies.loader import study_names
+from ngbench.disk.locks import directory_taken
+from ngbench.experiments.studies.loader import study_names
 
 MINE = """
     study: mine

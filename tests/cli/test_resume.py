@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ngbench.locks import LOCK_FILE, directory_taken
+from ngbench.disk.locks import LOCK_FILE, directory_taken
 
 Run = Callable[..., Any]
 Read = Callable[[str | Path], dict[str, Any]]

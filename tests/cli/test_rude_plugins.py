@@ -60,7 +60,7 @@ RUDE = '''
         """Ends its process where it is the run's own."""
         if multiprocessing.parent_process() is not None:
             os._exit(0)
-        from ngbench.curvature.approximations import kfac
+        from ngbench.curvature.kronecker.approximations import kfac
         return kfac(block, previous)
 '''
 

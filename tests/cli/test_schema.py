@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ngbench.cli import main
-from ngbench.results.record import Document
+from ngbench.records.record import Document
 
 
 def test_the_schema_is_that_of_the_document(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ngbench.cli.options import parse_duration
 from ngbench.errors import ParameterError
-from ngbench.results.record import Document
+from ngbench.records.record import Document
 
 Run = Callable[..., Any]
 Read = Callable[[str | Path], dict[str, Any]]

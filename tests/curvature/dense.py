@@ -9,9 +9,9 @@ import torch
 from oracle import derivative_covariance, per_example_gradients, vec, weight_gradients
 from torch import Tensor, nn
 
+from ngbench.curvature.blocks.block import FisherBlock
 from ngbench.curvature.capture import Capture
-from ngbench.curvature.fisher import FisherBlock
-from ngbench.curvature.layers import Layer, find_layers
+from ngbench.curvature.layers.layer import Layer, find_layers
 from ngbench.curvature.likelihoods import Bernoulli, Categorical, Likelihood
 
 SEED = 3

@@ -9,8 +9,8 @@ from oracle import fisher_block
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from ngbench.curvature.fisher import FisherBlock
-from ngbench.curvature.layers import Call, find_layers
+from ngbench.curvature.blocks.block import FisherBlock
+from ngbench.curvature.layers.layer import Call, find_layers
 
 
 @dataclass

@@ -9,10 +9,10 @@ from oracle import fisher_block, per_example_gradients, weight_gradients
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from ngbench.curvature.approximations import kfac
 from ngbench.curvature.capture import Capture
-from ngbench.curvature.curvatures import KroneckerCurvature
-from ngbench.curvature.layers import find_layers
+from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.kronecker.approximations import kfac
+from ngbench.curvature.layers.layer import find_layers
 from ngbench.curvature.likelihoods import Categorical
 from ngbench.optimizers.natural_gradient import NaturalGradient
 

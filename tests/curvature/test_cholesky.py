@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ngbench.curvature.cholesky import cholesky
+from ngbench.curvature.linalg.cholesky import cholesky
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -8,9 +8,10 @@ from dense import close, convolutions, perceptron, problem
 from oracle import vec
 from torch import nn
 
-from ngbench.curvature import coarse_operator, low_rank
-from ngbench.curvature.approximations import kfac
-from ngbench.curvature.coarse import (
+from ngbench.curvature.blocks.positions import SequenceBlock
+from ngbench.curvature.curvatures import coarse_operator
+from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.curvatures.coarse import (
     CoarseContext,
     DenseVector,
     OnesVector,
@@ -19,13 +20,13 @@ from ngbench.curvature.coarse import (
     nicolaides,
     spectral,
 )
-from ngbench.curvature.coarse_operator import CoarseOperator, PseudoInverse
-from ngbench.curvature.curvatures import KroneckerCurvature
-from ngbench.curvature.exact import ExactCurvature
-from ngbench.curvature.jacobian import Jacobian
-from ngbench.curvature.kronecker import KroneckerSum
-from ngbench.curvature.layers import Call, find_layers
-from ngbench.curvature.positions import SequenceBlock
+from ngbench.curvature.curvatures.coarse_operator import CoarseOperator, PseudoInverse
+from ngbench.curvature.curvatures.exact import ExactCurvature
+from ngbench.curvature.curvatures.jacobian import Jacobian
+from ngbench.curvature.kronecker import low_rank
+from ngbench.curvature.kronecker.approximations import kfac
+from ngbench.curvature.kronecker.sums import KroneckerSum
+from ngbench.curvature.layers.layer import Call, find_layers
 from ngbench.measurement.operations import count_operations
 
 

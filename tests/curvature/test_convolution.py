@@ -7,11 +7,12 @@ from torch import nn
 from torch.func import functional_call, grad, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ngbench.curvature import correlation, fisher, lower, pairs, patch_moments, positions
-from ngbench.curvature.fisher import FisherBlock
-from ngbench.curvature.kronecker import KroneckerSum
-from ngbench.curvature.layers import Call, find_layers
-from ngbench.curvature.pairs import PositionPairs
+from ngbench.curvature.blocks import block, correlation, pairs, patch_moments, positions
+from ngbench.curvature.blocks.block import FisherBlock
+from ngbench.curvature.blocks.pairs import PositionPairs
+from ngbench.curvature.kronecker.sums import KroneckerSum
+from ngbench.curvature.layers.layer import Call, find_layers
+from ngbench.curvature.linalg import lower
 
 GEOMETRIES = {
     "plain": {"kernel_size": 3},
@@ -224,7 +225,7 @@ def test_a_truncated_block_has_no_jacobian():
 
 def _small_pieces(monkeypatch, numbers):
     for module, bound in (
-        (fisher, "_CHUNK_NUMBERS"),
+        (block, "_CHUNK_NUMBERS"),
         (positions, "_PATCH_NUMBERS"),
         (patch_moments, "_UNFOLD_NUMBERS"),
         (correlation, "_PIECE_NUMBERS"),

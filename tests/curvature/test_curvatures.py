@@ -10,12 +10,12 @@ import torch.multiprocessing as multiprocessing
 from dense import convolutions, perceptron
 from torch import nn
 
-from ngbench.curvature.approximations import Estimate, deflation, kfac, kfac_corrected, kpsvd, lanczos
 from ngbench.curvature.capture import Capture
-from ngbench.curvature.curvatures import KroneckerCurvature
-from ngbench.curvature.inverses import Damping, invert
-from ngbench.curvature.kronecker import KroneckerSum
-from ngbench.curvature.layers import find_layers
+from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.inverses.inverse import Damping, invert
+from ngbench.curvature.kronecker.approximations import Estimate, deflation, kfac, kfac_corrected, kpsvd, lanczos
+from ngbench.curvature.kronecker.sums import KroneckerSum
+from ngbench.curvature.layers.layer import find_layers
 from ngbench.curvature.likelihoods import Categorical
 
 APPROXIMATIONS = {

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from ngbench.curvature import discrepancy
-from ngbench.curvature.approximations import deflation, kfac, kfac_corrected, kpsvd
-from ngbench.curvature.discrepancy import Reference, largest_eigenvalues
-from ngbench.curvature.kronecker import KroneckerSum
-from ngbench.curvature.linear import LinearBlock
+from ngbench.curvature.blocks.linear import LinearBlock
+from ngbench.curvature.kronecker import discrepancy
+from ngbench.curvature.kronecker.approximations import deflation, kfac, kfac_corrected, kpsvd
+from ngbench.curvature.kronecker.discrepancy import Reference, largest_eigenvalues
+from ngbench.curvature.kronecker.sums import KroneckerSum
 
 APPROXIMATIONS = {"kfac": kfac, "kpsvd": kpsvd, "deflation": deflation, "kfac-corrected": kfac_corrected}
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ngbench.curvature.eigen import symmetric_eigen
+from ngbench.curvature.linalg.eigen import symmetric_eigen
 
 GENUINE = torch.linalg.eigh
 

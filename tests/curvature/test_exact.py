@@ -8,14 +8,14 @@ from dense import LIKELIHOODS, close, convolutions, flat, perceptron, problem
 from oracle import unvec, vec
 from torch import nn
 
-from ngbench.curvature import exact
-from ngbench.curvature.damped import DenseInverse, GramInverse, factorise
-from ngbench.curvature.exact import BlockDiagonalCurvature, ExactCurvature
-from ngbench.curvature.heuristic import HeuristicGramInverse, cross_approximation
-from ngbench.curvature.jacobian import Jacobian
-from ngbench.curvature.layers import find_layers
+from ngbench.curvature.blocks.linear import LinearBlock
+from ngbench.curvature.curvatures import exact
+from ngbench.curvature.curvatures.exact import BlockDiagonalCurvature, ExactCurvature
+from ngbench.curvature.curvatures.jacobian import Jacobian
+from ngbench.curvature.inverses.damped import DenseInverse, GramInverse, factorise
+from ngbench.curvature.inverses.heuristic import HeuristicGramInverse, cross_approximation
+from ngbench.curvature.layers.layer import find_layers
 from ngbench.curvature.likelihoods import Gaussian
-from ngbench.curvature.linear import LinearBlock
 
 DAMPING = 0.03
 

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from ngbench.curvature import approximations as ap
-from ngbench.curvature import low_rank
-from ngbench.curvature.additive import AdditiveTwoLevelCurvature
-from ngbench.curvature.coarse import FIXED_SPACES, RESIDUAL_SPACES
-from ngbench.curvature.curvatures import KroneckerCurvature
-from ngbench.curvature.exact import BlockDiagonalCurvature, ExactCurvature
-from ngbench.curvature.layers import Call, find_layers
-from ngbench.curvature.two_level import TwoLevelCurvature
+from ngbench.curvature.curvatures.additive import AdditiveTwoLevelCurvature
+from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.curvatures.coarse import FIXED_SPACES, RESIDUAL_SPACES
+from ngbench.curvature.curvatures.exact import BlockDiagonalCurvature, ExactCurvature
+from ngbench.curvature.curvatures.two_level import TwoLevelCurvature
+from ngbench.curvature.kronecker import approximations as ap
+from ngbench.curvature.kronecker import low_rank
+from ngbench.curvature.layers.layer import Call, find_layers
 
 EXAMPLES = 12
 

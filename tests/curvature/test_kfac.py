@@ -5,13 +5,13 @@ import torch
 from oracle import expectation_over_targets, fisher_block, per_example_gradients, unvec, vec, weight_gradients
 from torch import nn
 
-from ngbench.curvature.approximations import kfac
+from ngbench.curvature.blocks.moments import homogeneous_second_moment
 from ngbench.curvature.capture import Capture
-from ngbench.curvature.curvatures import KroneckerCurvature
-from ngbench.curvature.kronecker import KroneckerSum, invert_factored
-from ngbench.curvature.layers import find_layers
+from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.kronecker.approximations import kfac
+from ngbench.curvature.kronecker.sums import KroneckerSum, invert_factored
+from ngbench.curvature.layers.layer import find_layers
 from ngbench.curvature.likelihoods import Bernoulli, Categorical, Gaussian
-from ngbench.curvature.moments import homogeneous_second_moment
 
 LIKELIHOODS = {"bernoulli": Bernoulli(), "gaussian": Gaussian(), "categorical": Categorical()}
 

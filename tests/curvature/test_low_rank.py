@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ngbench.curvature import low_rank
-from ngbench.curvature.low_rank import most_columns, null_vector, range_of
-from ngbench.curvature.moments import homogeneous_second_moment
-from ngbench.curvature.norms import frobenius_norm
+from ngbench.curvature.blocks.moments import homogeneous_second_moment
+from ngbench.curvature.kronecker import low_rank
+from ngbench.curvature.kronecker.low_rank import most_columns, null_vector, range_of
+from ngbench.curvature.linalg.norms import frobenius_norm
 
 N = 600
 

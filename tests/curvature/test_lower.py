@@ -5,9 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ngbench.curvature import linear
-from ngbench.curvature.linear import LinearBlock
-from ngbench.curvature.lower import diagonal_blocks, lower_blocks, mirror
+from ngbench.curvature.blocks import linear
+from ngbench.curvature.blocks.linear import LinearBlock
+from ngbench.curvature.linalg.lower import diagonal_blocks, lower_blocks, mirror
 
 
 @given(size=st.integers(1, 300), smallest=st.integers(1, 80))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ngbench.curvature.moments import homogeneous_second_moment, second_moment
+from ngbench.curvature.blocks.moments import homogeneous_second_moment, second_moment
 
 
 # The last is multiplied by blocks, the one before it would be with more rows.

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ngbench.curvature.norms import frobenius_cosine, frobenius_norm, frobenius_product
+from ngbench.curvature.linalg.norms import frobenius_cosine, frobenius_norm, frobenius_product
 
 # Squares of the first vanish in float32, those of the last overflow.
 SIZES = [1e-30, 1e-10, 1.0, 1e10, 1e25]

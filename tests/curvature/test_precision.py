@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from ngbench.curvature.precision import converted, statistics_dtype
+from ngbench.curvature.linalg.precision import converted, statistics_dtype
 
 
 def test_statistics_have_at_least_single_precision() -> None:

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from oracle import unvec, vec
 from torch import nn
 
-from ngbench.curvature import approximations, low_rank
-from ngbench.curvature.curvatures import KroneckerCurvature
-from ngbench.curvature.inverses import Damping, IterativeInverse, invert, pack_inverse, unpack_inverse
-from ngbench.curvature.kronecker import FactoredInverse, KroneckerSum, damped_factors
-from ngbench.curvature.layers import find_layers
-from ngbench.curvature.linear import LinearBlock
-from ngbench.curvature.projected import ProjectedInverse, ProjectedNormalInverse
-from ngbench.curvature.two_term import DiagonalisedInverse
+from ngbench.curvature.blocks.linear import LinearBlock
+from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.inverses.inverse import Damping, IterativeInverse, invert, pack_inverse, unpack_inverse
+from ngbench.curvature.inverses.projected import ProjectedInverse, ProjectedNormalInverse
+from ngbench.curvature.inverses.two_term import DiagonalisedInverse
+from ngbench.curvature.kronecker import approximations, low_rank
+from ngbench.curvature.kronecker.sums import FactoredInverse, KroneckerSum, damped_factors
+from ngbench.curvature.layers.layer import find_layers
 from ngbench.measurement.operations import count_operations
 
 WIDE = 64

@@ -6,12 +6,12 @@ from oracle import vec
 from rearranged import CASES, LINEAR, Case, case, linear
 from torch import nn
 
-from ngbench.curvature import gram_space
-from ngbench.curvature.approximations import deflation, kfac_corrected, kpsvd, lanczos, rearrange
-from ngbench.curvature.gram_space import GramRearrangement
-from ngbench.curvature.linear import LinearBlock
-from ngbench.curvature.rearrangement import DirectRearrangement
-from ngbench.curvature.singular import Deflated, Triplet, lanczos_bidiagonalisation, power_svd
+from ngbench.curvature.blocks.linear import LinearBlock
+from ngbench.curvature.kronecker import gram_space
+from ngbench.curvature.kronecker.approximations import deflation, kfac_corrected, kpsvd, lanczos, rearrange
+from ngbench.curvature.kronecker.gram_space import GramRearrangement
+from ngbench.curvature.kronecker.rearrangement import DirectRearrangement
+from ngbench.curvature.kronecker.singular import Deflated, Triplet, lanczos_bidiagonalisation, power_svd
 
 
 def _close(actual, expected, tolerance=1e-10):

@@ -11,16 +11,17 @@ from rearranged import CASES, Case
 from rounding import Rounding
 from torch import nn
 
-from ngbench.curvature import lower, moments
-from ngbench.curvature.additive import AdditiveTwoLevelCurvature
-from ngbench.curvature.approximations import at_radius, deflation, kfac, kfac_corrected, kpsvd, lanczos
-from ngbench.curvature.curvatures import KroneckerCurvature
-from ngbench.curvature.exact import BlockDiagonalCurvature, ExactCurvature
-from ngbench.curvature.layers import Call, find_layers
+from ngbench.curvature.blocks import moments
+from ngbench.curvature.blocks.moments import homogeneous_second_moment
+from ngbench.curvature.blocks.positions import SequenceBlock
+from ngbench.curvature.curvatures.additive import AdditiveTwoLevelCurvature
+from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.curvatures.exact import BlockDiagonalCurvature, ExactCurvature
+from ngbench.curvature.curvatures.two_level import TwoLevelCurvature
+from ngbench.curvature.kronecker.approximations import at_radius, deflation, kfac, kfac_corrected, kpsvd, lanczos
+from ngbench.curvature.layers.layer import Call, find_layers
 from ngbench.curvature.likelihoods import Categorical
-from ngbench.curvature.moments import homogeneous_second_moment
-from ngbench.curvature.positions import SequenceBlock
-from ngbench.curvature.two_level import TwoLevelCurvature
+from ngbench.curvature.linalg import lower
 
 EPS = torch.finfo(torch.float64).eps
 TIGHT = {"precision": 1e-10, "max_iterations": 5000}

@@ -11,13 +11,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ngbench.curvature import coarse
-from ngbench.curvature.additive import AdditiveTwoLevelCurvature
-from ngbench.curvature.approximations import kfac
-from ngbench.curvature.curvatures import KroneckerCurvature
-from ngbench.curvature.exact import ExactCurvature
+from ngbench.curvature.curvatures import coarse
+from ngbench.curvature.curvatures.additive import AdditiveTwoLevelCurvature
+from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.curvatures.exact import ExactCurvature
+from ngbench.curvature.curvatures.two_level import TwoLevelCurvature
+from ngbench.curvature.kronecker.approximations import kfac
 from ngbench.curvature.likelihoods import Gaussian
-from ngbench.curvature.two_level import TwoLevelCurvature
 from ngbench.measurement.operations import count_operations
 
 DAMPING = 0.03

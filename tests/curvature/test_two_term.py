@@ -5,9 +5,9 @@ import torch
 from oracle import unvec, vec
 from scipy.linalg import eigh
 
-from ngbench.curvature.inverses import Damping, IterativeInverse, invert, pack_inverse, unpack_inverse
-from ngbench.curvature.kronecker import FactoredInverse, KroneckerSum, damped_factors
-from ngbench.curvature.two_term import DiagonalisedInverse, invert_normal, invert_two_term
+from ngbench.curvature.inverses.inverse import Damping, IterativeInverse, invert, pack_inverse, unpack_inverse
+from ngbench.curvature.inverses.two_term import DiagonalisedInverse, invert_normal, invert_two_term
+from ngbench.curvature.kronecker.sums import FactoredInverse, KroneckerSum, damped_factors
 
 D_IN, D_OUT = 5, 4
 

@@ -19,8 +19,8 @@ import pytest
 import ngbench.data.download
 from ngbench.data import curves, faces
 from ngbench.data.download import DownloadError, RemoteFile, download
+from ngbench.disk.locks import locked
 from ngbench.errors import DataError, PathError
-from ngbench.locks import locked
 
 CONTENT = bytes(range(256)) * 4096
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()

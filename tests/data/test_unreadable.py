@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from ngbench import reading
 from ngbench.data.digits import stand_in_digits
 from ngbench.data.idx import read_idx
 from ngbench.data.image_folder import list_images
 from ngbench.data.matlab import read_arrays
+from ngbench.disk import reading
 from ngbench.errors import UsageError
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from ngbench.measurement.breakdown import Breakdown, append_turn
 from ngbench.measurement.recorder import Collected, PhaseTotal
-from ngbench.results.record import StepsRecord
+from ngbench.records.record import StepsRecord
 
 
 def collected(**phases: tuple[float, int]) -> Collected:

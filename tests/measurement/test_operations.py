@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
-from ngbench.curvature.parallel import map_layers
+from ngbench.curvature.linalg.parallel import map_layers
 from ngbench.measurement import formulas
 from ngbench.measurement.operations import Operations, count_operations
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from ngbench.curvature.approximations import kfac
-from ngbench.curvature.curvatures import KroneckerCurvature
-from ngbench.curvature.layers import find_layers
+from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.kronecker.approximations import kfac
+from ngbench.curvature.layers.layer import find_layers
 from ngbench.curvature.likelihoods import Gaussian
 from ngbench.measurement.operations import count_operations
-from ngbench.results.predicted_costs import predict
-from ngbench.results.record import LayerRecord, OptimizerRecord, RunRecord
+from ngbench.records.predicted_costs import predict
+from ngbench.records.record import LayerRecord, OptimizerRecord, RunRecord
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(30, 20), (7, 50)])

@@ -12,18 +12,18 @@ import pytest
 import torch
 from torch import nn
 
-from ngbench.curvature import approximations as ap
-from ngbench.curvature import inverses
-from ngbench.curvature.additive import AdditiveTwoLevelCurvature
 from ngbench.curvature.bounds import Positive, Range, allowed, check, checked
-from ngbench.curvature.curvatures import KroneckerCurvature
-from ngbench.curvature.exact import BlockDiagonalCurvature, ExactCurvature
-from ngbench.curvature.layers import Call, find_layers
+from ngbench.curvature.curvatures.additive import AdditiveTwoLevelCurvature
+from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.curvatures.exact import BlockDiagonalCurvature, ExactCurvature
+from ngbench.curvature.curvatures.two_level import TwoLevelCurvature
+from ngbench.curvature.inverses import inverse
+from ngbench.curvature.kronecker import approximations as ap
+from ngbench.curvature.layers.layer import Call, find_layers
 from ngbench.curvature.likelihoods import Bernoulli, Categorical, Gaussian
-from ngbench.curvature.two_level import TwoLevelCurvature
 from ngbench.errors import ParameterError
 from ngbench.optimizers.natural_gradient import NaturalGradient
-from ngbench.parameters import parameters_of
+from ngbench.plugins.parameters import parameters_of
 
 TASK = SimpleNamespace(likelihood=Categorical())
 PLUGINS = {
@@ -138,7 +138,7 @@ CALLS = {
     ),
     "TwoLevelCurvature": (_two_level, "coarse_space order lifetime"),
     "AdditiveTwoLevelCurvature": (lambda **o: AdditiveTwoLevelCurvature(_layers(), _kronecker(), **o), ""),
-    "Damping": (lambda **o: inverses.Damping(**{"value": 0.1, **o}), "use_pi second_term floor"),
+    "Damping": (lambda **o: inverse.Damping(**{"value": 0.1, **o}), "use_pi second_term floor"),
     "kpsvd": (lambda **o: ap.kpsvd(_block(), **o), "precision max_iterations route"),
     "deflation": (lambda **o: ap.deflation(_block(), **o), "precision max_iterations route"),
     "lanczos": (lambda **o: ap.lanczos(_block(), **o), "precision max_iterations route"),

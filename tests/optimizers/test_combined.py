@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from ngbench import plugins
 from ngbench.errors import ParameterError, PluginError
 from ngbench.optimizers.combined import CombinedOptimizer
+from ngbench.plugins import registry
 
 
 def network() -> nn.Sequential:
@@ -78,23 +78,23 @@ def test_a_parameter_has_one_owner():
 
 
 def test_muon_leaves_biases_to_adamw_and_says_so():
-    plugin = plugins.optimizer("torch.optim.Muon")
+    plugin = registry.optimizer("torch.optim.Muon")
     values = plugin.resolve({"lr": "0.02", "others_lr": "0.5"})
     assert values["others"] == "torch.optim.AdamW"
-    optimizer = plugins.build_optimizer(plugin, network(), None, values)
+    optimizer = registry.build_optimizer(plugin, network(), None, values)
     assert [type(part) for part in optimizer.parts] == [torch.optim.Muon, torch.optim.AdamW]
     assert [[p.ndim for p in group["params"]] for group in optimizer.param_groups] == [[2, 2], [1, 1]]
     assert [group["lr"] for group in optimizer.param_groups] == [0.02, 0.5]
 
 
 def test_any_class_leaves_to_another_what_is_no_matrix_if_told():
-    plugin = plugins.optimizer("torch.optim.Adam")
+    plugin = registry.optimizer("torch.optim.Adam")
     assert "others" not in plugin.resolve({})
-    assert type(plugins.build_optimizer(plugin, network(), None, {})) is torch.optim.Adam
-    built = plugins.build_optimizer(plugin, network(), None, {"others": "torch.optim.SGD"})
+    assert type(registry.build_optimizer(plugin, network(), None, {})) is torch.optim.Adam
+    built = registry.build_optimizer(plugin, network(), None, {"others": "torch.optim.SGD"})
     assert [type(part) for part in built.parts] == [torch.optim.Adam, torch.optim.SGD]
     matrices = nn.Linear(3, 2, bias=False)
-    assert type(plugins.build_optimizer(plugin, matrices, None, {"others": "torch.optim.SGD"})) is torch.optim.Adam
+    assert type(registry.build_optimizer(plugin, matrices, None, {"others": "torch.optim.SGD"})) is torch.optim.Adam
 
 
 @pytest.mark.parametrize(
@@ -107,10 +107,10 @@ def test_any_class_leaves_to_another_what_is_no_matrix_if_told():
 )
 def test_others_that_cannot_be_is_one_sentence(values, error, message):
     with pytest.raises(error, match=message):
-        plugins.build_optimizer(plugins.optimizer("torch.optim.Adam"), network(), None, values)
+        registry.build_optimizer(registry.optimizer("torch.optim.Adam"), network(), None, values)
 
 
 def test_a_model_without_matrices_is_refused():
-    plugin = plugins.optimizer("torch.optim.Muon")
+    plugin = registry.optimizer("torch.optim.Muon")
     with pytest.raises(ParameterError, match="no parameter that is a matrix"):
-        plugins.build_optimizer(plugin, nn.BatchNorm1d(3), None, {})
+        registry.build_optimizer(plugin, nn.BatchNorm1d(3), None, {})

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from ngbench.curvature.approximations import kfac
-from ngbench.curvature.curvatures import KroneckerCurvature
-from ngbench.curvature.damped import GramInverse
+from ngbench.curvature.blocks.linear import LinearBlock
+from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.inverses.damped import GramInverse
+from ngbench.curvature.kronecker.approximations import kfac
 from ngbench.curvature.likelihoods import Gaussian
-from ngbench.curvature.linear import LinearBlock
 from ngbench.optimizers import exact
 from ngbench.optimizers.natural_gradient import NaturalGradient
 

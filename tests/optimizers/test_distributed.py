@@ -10,8 +10,8 @@ import torch.multiprocessing as multiprocessing
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ngbench.curvature.approximations import kfac
-from ngbench.curvature.curvatures import KroneckerCurvature
+from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.kronecker.approximations import kfac
 from ngbench.curvature.likelihoods import Categorical
 from ngbench.optimizers.natural_gradient import NaturalGradient
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from ngbench import plugins
 from ngbench.curvature.likelihoods import Gaussian
 from ngbench.errors import ParameterError
+from ngbench.plugins import registry
 from ngbench.task import Task
 
 
@@ -16,7 +16,7 @@ def build(name: str, hyperparameters: dict[str, Any]) -> tuple[nn.Module, torch.
     torch.manual_seed(0)
     model = nn.Linear(3, 2)
     task = Task(lambda: model, lambda directory: None, Gaussian(), batch_size=1, epochs=1)  # type: ignore[arg-type, return-value]
-    return model, plugins.build_optimizer(plugins.optimizer(name), model, task, hyperparameters)
+    return model, registry.build_optimizer(registry.optimizer(name), model, task, hyperparameters)
 
 
 @pytest.mark.parametrize(

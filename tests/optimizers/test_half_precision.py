@@ -9,30 +9,30 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ngbench import plugins
-from ngbench.conformance.specimens import autoencoding
-from ngbench.conformance.trial import OptimizerSubject, Trial
 from ngbench.curvature.likelihoods import Categorical
+from ngbench.experiments.conformance.specimens import autoencoding
+from ngbench.experiments.conformance.trial import OptimizerSubject, Trial
 from ngbench.optimizers.first_order import adam
 from ngbench.optimizers.natural_gradient import NaturalGradient
 from ngbench.optimizers.single_precision import SinglePrecision
+from ngbench.plugins import registry
 from ngbench.task import Task
 
-OPTIMIZERS = [row.name for row in plugins.rows(plugins.OPTIMIZERS) if row.distribution == "ngbench"]
+OPTIMIZERS = [row.name for row in registry.rows(registry.OPTIMIZERS) if row.distribution == "ngbench"]
 HALF = (torch.bfloat16, torch.float16)
 RATES = {"sgd": 1.0, "adagrad": 0.02, "rmsprop": 0.01, "adam": 0.01}
 
 
 def build(name: str, model: nn.Module, **wanted: Any) -> torch.optim.Optimizer:
     """The optimizer with those of the wanted hyper-parameters that it has."""
-    plugin = plugins.optimizer(name)
+    plugin = registry.optimizer(name)
     values = plugin.resolve({key: value for key, value in wanted.items() if has(name, key)})
     task = Task(lambda: model, lambda directory: None, Categorical(), 64, 1)  # type: ignore[arg-type, return-value]
-    return plugins.build_optimizer(plugin, model, task, values)
+    return registry.build_optimizer(plugin, model, task, values)
 
 
 def has(name: str, hyperparameter: str) -> bool:
-    return any(parameter.name == hyperparameter for parameter in plugins.optimizer(name).parameters)
+    return any(parameter.name == hyperparameter for parameter in registry.optimizer(name).parameters)
 
 
 def flat(model: nn.Module) -> Tensor:

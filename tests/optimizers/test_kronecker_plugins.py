@@ -8,12 +8,12 @@ import torch
 from dense import convolutions
 from torch import nn
 
-from ngbench import plugins
 from ngbench.curvature.likelihoods import Categorical
 from ngbench.errors import ParameterError
 from ngbench.optimizers import kronecker
-from ngbench.optimizers.signatures import shares_parameters
-from ngbench.parameters import Range, parameters_of
+from ngbench.plugins import registry
+from ngbench.plugins.parameters import Range, parameters_of
+from ngbench.signatures import shares_parameters
 
 PLUGINS = {name: getattr(kronecker, name) for name in ("kfac", "kpsvd", "deflation", "lanczos", "kfac_corrected")}
 TASK = SimpleNamespace(likelihood=Categorical())
@@ -106,7 +106,7 @@ def test_options_that_exclude_each_other_are_refused(plugin, options, message):
 
 @pytest.mark.parametrize("name", ["kfac", "kpsvd", "deflation", "lanczos", "kfac-corrected"])
 def test_every_hyperparameter_of_a_plugin_has_its_default_and_description(name):
-    found = {parameter.name: parameter for parameter in plugins.optimizer(name).parameters}
+    found = {parameter.name: parameter for parameter in registry.optimizer(name).parameters}
     assert {"lr", "damping", "damping_kind", "kl_clip", "curvature_interval", "seed"} <= set(found)
     assert ("precision" in found) == (name != "kfac")
     assert ("floor" in found) == (name not in ("kfac", "kpsvd"))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from ngbench.curvature.coarse import FIXED_SPACES, RESIDUAL_SPACES
+from ngbench.curvature.curvatures.coarse import FIXED_SPACES, RESIDUAL_SPACES
 from ngbench.curvature.likelihoods import Categorical
 from ngbench.optimizers import exact, kronecker
 from ngbench.optimizers.two_level import two_level

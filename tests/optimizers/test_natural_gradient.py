@@ -10,8 +10,8 @@ import torch
 from oracle import per_example_gradients, unvec, vec, weight_gradients
 from torch import nn
 
-from ngbench.curvature.approximations import kfac
-from ngbench.curvature.curvatures import KroneckerCurvature
+from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.kronecker.approximations import kfac
 from ngbench.curvature.likelihoods import Categorical
 from ngbench.optimizers.natural_gradient import NaturalGradient
 

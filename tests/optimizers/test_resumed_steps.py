@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from ngbench.curvature.exact import BlockDiagonalCurvature, ExactCurvature
+from ngbench.curvature.curvatures.exact import BlockDiagonalCurvature, ExactCurvature
 from ngbench.curvature.likelihoods import Categorical
 from ngbench.optimizers import exact, kronecker
 from ngbench.optimizers.natural_gradient import NaturalGradient

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from ngbench.curvature.approximations import kfac
-from ngbench.curvature.curvatures import KroneckerCurvature
+from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.kronecker.approximations import kfac
 from ngbench.curvature.likelihoods import Categorical
 from ngbench.optimizers import exact, kronecker
 from ngbench.optimizers.natural_gradient import NaturalGradient

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ngbench.results.record import (
+from ngbench.records.record import (
     DataRecord,
     Document,
     EnvironmentRecord,

@@ -5,7 +5,7 @@ import doctest
 from ngbench.report import columns
 from ngbench.report.columns import break_label, format_breakdown, format_cost, format_notes, format_progress
 from ngbench.report.summary import shared_seconds, summarise
-from ngbench.report.units import format_seconds
+from ngbench.units import format_seconds
 
 
 def table(found):

@@ -6,8 +6,8 @@ import json
 import os
 import stat
 
+from ngbench.records.documents import load_document
 from ngbench.report.exports import export_csv, export_json, export_markdown, format_csv, format_markdown
-from ngbench.results.documents import load_document
 
 
 def rows_of(text):

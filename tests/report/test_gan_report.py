@@ -11,12 +11,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from ngbench.report.exports import format_csv
-from ngbench.report.gan_figures import draw_gan
-from ngbench.report.gan_summary import shared_budget, summarise_gan
-from ngbench.report.gan_tables import format_gan_markdown, print_gan
-from ngbench.report.samples import add_sample, grid_of, relocated, sample_paths, write_grid
-from ngbench.results.record import (
+from ngbench.records.record import (
     AdversarialRecord,
     DataRecord,
     Document,
@@ -26,6 +21,11 @@ from ngbench.results.record import (
     PhaseRecord,
     RunRecord,
 )
+from ngbench.report.exports import format_csv
+from ngbench.report.gan_figures import draw_gan
+from ngbench.report.gan_summary import shared_budget, summarise_gan
+from ngbench.report.gan_tables import format_gan_markdown, print_gan
+from ngbench.running.samples import add_sample, grid_of, relocated, sample_paths, write_grid
 
 ENVIRONMENT = EnvironmentRecord(ngbench="0", python="3", platform="here", processor="one", cores=2, memory_bytes=2**30)
 

@@ -10,6 +10,9 @@ import pytest
 from rich.console import Console
 
 from ngbench.escaping import WorkflowLog
+from ngbench.records.gate import check
+from ngbench.records.record import Document
+from ngbench.records.thresholds import parse_threshold
 from ngbench.report.check_exports import format_annotations
 from ngbench.report.check_tables import format_report, format_report_markdown
 from ngbench.report.exports import format_markdown
@@ -18,10 +21,7 @@ from ngbench.report.page.markdown import format_markdown_report
 from ngbench.report.page.sections import gather
 from ngbench.report.page.sources import Source
 from ngbench.report.tables import format_comparison
-from ngbench.results.gate import check
-from ngbench.results.record import Document
-from ngbench.results.thresholds import parse_threshold
-from tests.results.gate_documents import build_document, build_run
+from tests.records.gate_documents import build_document, build_run
 from tests.test_escaping import HOSTILE
 
 NAMES = [name for name in HOSTILE if name.strip() and len(name) < 1000 and name.isascii() | ("\ud800" not in name)]

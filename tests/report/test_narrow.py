@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ngbench.conformance import Row
-from ngbench.diagnosis.findings import Finding, State
+from ngbench.experiments.conformance import Row
+from ngbench.experiments.doctor.findings import Finding, State
+from ngbench.experiments.studies.verdicts import format_verdicts
+from ngbench.records.comparability import Problem
+from ngbench.records.gate import Comparison, Report
+from ngbench.records.verdict import Change, Verdict
 from ngbench.report.check_tables import print_report
 from ngbench.report.columns import Column
 from ngbench.report.conformance import print_conformance_row
@@ -19,10 +23,6 @@ from ngbench.report.findings import print_findings
 from ngbench.report.gan_tables import print_gan
 from ngbench.report.page.extras import Claim
 from ngbench.report.tables import print_columns, print_comparison, print_run
-from ngbench.results.comparability import Problem
-from ngbench.results.gate import Comparison, Report
-from ngbench.results.verdict import Change, Verdict
-from ngbench.studies.verdicts import format_verdicts
 from tests.report.test_gan_report import document, gan_run
 
 WIDTHS = (40, 60, 80, 120)

@@ -13,6 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from ngbench.experiments.studies.comparisons import View, seed_values, timed_difference
+from ngbench.records.gate import check
+from ngbench.records.quantities import ArmRun, quantity_of
+from ngbench.records.record import Document, EnvironmentRecord, RunRecord
+from ngbench.records.thresholds import parse_threshold
 from ngbench.report.exports import format_csv, format_markdown
 from ngbench.report.page.html import format_html
 from ngbench.report.page.sections import gather
@@ -20,12 +25,7 @@ from ngbench.report.page.sources import Source
 from ngbench.report.pytest_benchmark import format_pytest_benchmark
 from ngbench.report.summary import OTHER, summarise
 from ngbench.report.tables import print_comparison
-from ngbench.report.units import format_estimate, format_number, format_seconds, format_seconds_estimate
-from ngbench.results.gate import check
-from ngbench.results.quantities import ArmRun, quantity_of
-from ngbench.results.record import Document, EnvironmentRecord, RunRecord
-from ngbench.results.thresholds import parse_threshold
-from ngbench.studies.comparisons import View, seed_values, timed_difference
+from ngbench.units import format_estimate, format_number, format_seconds, format_seconds_estimate
 
 SECONDS = st.floats(1e-4, 1.0)
 PHASES = ("forward", "refresh")

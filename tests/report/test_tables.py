@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from ngbench.errors import UnknownNameError
+from ngbench.records.record import LayerRecord, OptimizerRecord, PhaseRecord
 from ngbench.report.tables import print_comparison, print_run
-from ngbench.results.record import LayerRecord, OptimizerRecord, PhaseRecord
 
 
 def shown(function, document, width=80, **options):

@@ -19,7 +19,7 @@ import ngbench.data.faces
 from ngbench.curvature.likelihoods import Bernoulli, Gaussian
 from ngbench.data.arrays import ArrayDataSet
 from ngbench.errors import DataError
-from ngbench.parameters import parameters_of
+from ngbench.plugins.parameters import parameters_of
 from ngbench.task import DataSource, Task
 
 TASKS = [curves_autoencoder, mnist_autoencoder, faces_autoencoder]

@@ -23,7 +23,7 @@ import ngbench.data.cifar
 import ngbench.data.svhn
 from ngbench.curvature.likelihoods import Categorical
 from ngbench.errors import DataError
-from ngbench.parameters import parameters_of
+from ngbench.plugins.parameters import parameters_of
 from ngbench.task import Task
 
 BATCHES = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ngbench import plugins
+from ngbench.plugins import registry
 
 OPTIMIZERS = ("kfac", "kpsvd", "deflation", "lanczos", "kfac-corrected", "two-level", "exact-ng", "block-diagonal-ng")
 LARGE = ("resnet18-cifar100", "resnet34-svhn", "vgg11-svhn", "resnet18-cifar10", "resnet50-imagenet")
@@ -26,13 +26,13 @@ def _steps(task_name: str, optimizer: str, directory: Path, device: str, *, exam
     options = {"data": "stand-in", "examples": str(examples)}
     if task_name in ("resnet18-cifar10", "resnet50-imagenet"):
         options |= SMALL_IMAGES
-    task = plugins.task(task_name, options)
+    task = registry.task(task_name, options)
     data = task.data(directory)
     torch.manual_seed(0)
     model = task.model().to(device)
-    plugin = plugins.optimizer(optimizer)
-    built = plugins.build_optimizer(
-        plugin, model, task, plugins.effective_hyperparameters(plugin, task, {"damping": "0.1", "lr": "1e-3"})
+    plugin = registry.optimizer(optimizer)
+    built = registry.build_optimizer(
+        plugin, model, task, registry.effective_hyperparameters(plugin, task, {"damping": "0.1", "lr": "1e-3"})
     )
     index = torch.arange(examples)
     inputs, targets = data.train_inputs[index], data.train_targets[index].to(device)

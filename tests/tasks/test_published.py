@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from ngbench_tasks.published import published_hyperparameters, thesis_grid
 
-from ngbench import plugins
 from ngbench.errors import UnknownNameError
+from ngbench.plugins import registry
 
 TABLES: dict[str, dict[str, Any]] = json.loads(files("ngbench_tasks").joinpath("published.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_value_is_allowed_by_its_optimizer(name: str) -> None:
-    task = plugins.task(name, {})
+    task = registry.task(name, {})
     published = TABLES[name]["hyperparameters"]
     assert set(task.hyperparameters) == set(published)
     # A task may add values that are not published, and changes none.
@@ -26,10 +26,10 @@ def test_every_value_is_allowed_by_its_optimizer(name: str) -> None:
     checked = 0
     for optimizer in task.hyperparameters:
         try:
-            plugin = plugins.optimizer(optimizer)
+            plugin = registry.optimizer(optimizer)
         except UnknownNameError:
             continue
-        effective = plugins.effective_hyperparameters(plugin, task, {})
+        effective = registry.effective_hyperparameters(plugin, task, {})
         for key, value in task.hyperparameters[optimizer].items():
             assert effective[key] == value
         checked += 1

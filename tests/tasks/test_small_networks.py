@@ -23,7 +23,7 @@ from torch import nn
 from ngbench.curvature.likelihoods import Bernoulli, Gaussian
 from ngbench.data.arrays import ArrayDataSet
 from ngbench.data.crops import photograph_crops
-from ngbench.parameters import parameters_of
+from ngbench.plugins.parameters import parameters_of
 from ngbench.task import DataSource, Task
 
 BATCHES = {

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
+from ngbench.curvature.blocks.block import FisherBlock
+from ngbench.curvature.capture.deferred import DeferredGradient
 from ngbench.curvature.capture.watch import Watch, ends_at
-from ngbench.curvature.deferred import DeferredGradient
-from ngbench.curvature.fisher import FisherBlock
-from ngbench.curvature.layers import Call, Layer
+from ngbench.curvature.layers.layer import Call, Layer
 from ngbench.curvature.likelihoods import Likelihood
-from ngbench.curvature.precision import in_dtype, statistics_dtype
+from ngbench.curvature.linalg.precision import in_dtype, statistics_dtype
 
 __all__ = ["EmpiricalPass", "ExactPass", "FisherKind", "Pass", "SampledPass", "Settings"]
 

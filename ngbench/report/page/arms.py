@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ngbench.records.record import RunRecord
 from ngbench.report.columns import format_hyperparameters
 from ngbench.report.page.extras import FisherError, Sample
 from ngbench.report.page.sources import Source
-from ngbench.results.record import RunRecord
 
 __all__ = ["Found", "label_arms", "without_repeats"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ngbench.records.record import RunRecord
+from ngbench.records.statistics import FAILED
 from ngbench.report.figures import band_of
 from ngbench.report.page.extras import FisherError
 from ngbench.report.summary import OTHER, Arm, phase_order
-from ngbench.report.units import format_seconds, format_share
-from ngbench.results.record import RunRecord
-from ngbench.results.statistics import FAILED
+from ngbench.units import format_seconds, format_share
 
 __all__ = ["cost_chart", "fisher_chart", "loss_chart"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from ngbench.records.record import EnvironmentRecord
+from ngbench.records.statistics import FAILED, mean_interval
 from ngbench.report.columns import Column
 from ngbench.report.figures import band_of
 from ngbench.report.page.extras import Claim, FisherCurve, FisherError, spread
 from ngbench.report.page.sections import Environment, Section
 from ngbench.report.summary import Arm, arms_of, summarise
-from ngbench.report.units import DASH, format_bytes, format_estimate, format_number, format_seconds
-from ngbench.results.record import EnvironmentRecord
-from ngbench.results.statistics import FAILED, mean_interval
+from ngbench.units import DASH, format_bytes, format_estimate, format_number, format_seconds
 
 __all__ = [
     "VERDICTS",

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from ngbench.errors import RecordError
-from ngbench.report.samples import read_image
-from ngbench.results.record import Count, Name, Number, RunRecord, Text
+from ngbench.records.record import Count, Name, Number, RunRecord, Text
+from ngbench.running.samples import read_image
 
 __all__ = [
     "Claim",

@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ngbench.arms import file_slug
+from ngbench.disk.files import make_directory, write_bytes
 from ngbench.escaping import markdown
-from ngbench.files import make_directory, write_bytes
 from ngbench.report.exports import format_markdown, format_table
 from ngbench.report.figures import draw_curves
 from ngbench.report.page.columns import (

@@ -11,7 +11,7 @@ from typing import Any
 
 from ngbench.report.columns import Column
 from ngbench.report.page.extras import Sample
-from ngbench.report.units import DASH
+from ngbench.units import DASH
 
 __all__ = ["chart", "counted", "embedded", "escape", "sample", "table", "unordered"]
 

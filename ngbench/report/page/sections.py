@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from ngbench.records.documents import merge
+from ngbench.records.record import Document, EnvironmentRecord
 from ngbench.report.columns import format_hyperparameters
 from ngbench.report.heading import describe_conditions
 from ngbench.report.page.arms import Found, label_arms, without_repeats
@@ -19,8 +21,6 @@ from ngbench.report.page.extras import (
     read_samples,
 )
 from ngbench.report.page.sources import Source
-from ngbench.results.documents import merge
-from ngbench.results.record import Document, EnvironmentRecord
 
 __all__ = ["Environment", "MeasuredLayer", "Report", "SampleRow", "Section", "gather"]
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ngbench import files
+from ngbench.disk import files
 from ngbench.errors import RecordError, UsageError
-from ngbench.results.documents import load_document
-from ngbench.results.record import Document
+from ngbench.records.documents import load_document
+from ngbench.records.record import Document
 
 __all__ = ["Source", "read_sources"]
 

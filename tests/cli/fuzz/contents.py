@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ngbench.results.documents import dump
+from ngbench.records.documents import dump
+from tests.records.gate_documents import build_document, build_run
 from tests.report.page.conftest import CLAIMS, build_fisher_error
-from tests.results.gate_documents import build_document, build_run
 
 __all__ = ["ALL_METRICS", "comparison", "players"]
 

@@ -20,6 +20,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from ngbench.errors import NotComparableError, RecordError, UsageError
+from ngbench.records.documents import dump, load_document
+from ngbench.records.gate import check
+from ngbench.records.record import Document
+from ngbench.records.thresholds import parse_threshold
 from ngbench.report.check_exports import format_annotations, format_report_json
 from ngbench.report.check_tables import format_report, format_report_markdown
 from ngbench.report.exports import format_csv, format_markdown
@@ -29,10 +33,6 @@ from ngbench.report.page.sections import Report, gather
 from ngbench.report.page.sources import Source
 from ngbench.report.pytest_benchmark import format_pytest_benchmark
 from ngbench.report.tables import format_comparison
-from ngbench.results.documents import dump, load_document
-from ngbench.results.gate import check
-from ngbench.results.record import Document
-from ngbench.results.thresholds import parse_threshold
 from tests.cli.fuzz.contents import ALL_METRICS, comparison, players
 from tests.cli.fuzz.mutation import HOSTILE, places
 

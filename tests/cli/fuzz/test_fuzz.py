@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ngbench.archives import load_archive, save_archive
-from ngbench.results.documents import load_document
+from ngbench.disk.archives import load_archive, save_archive
+from ngbench.records.documents import load_document
 from tests.cli.fuzz.contents import ALL_METRICS, comparison, players
 from tests.cli.fuzz.mutation import mutate_bytes, mutate_value
 from tests.cli.test_reproduce import MINE

@@ -10,8 +10,8 @@ import pytest
 from gate_documents import build_comparison, build_document, build_run
 
 from ngbench import cli
-from ngbench.results.documents import dump
-from ngbench.results.record import Document, OptimizerRecord
+from ngbench.records.documents import dump
+from ngbench.records.record import Document, OptimizerRecord
 
 Gate = Callable[..., tuple[int, str, str]]
 SLOWER = {"precondition": 1.4}

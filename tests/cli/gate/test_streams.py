@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from gate_documents import build_comparison
 
-from ngbench.results.documents import dump
+from ngbench.records.documents import dump
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs fork and /dev/full")
 

@@ -7,13 +7,13 @@ import json
 import pytest
 from rich.console import Console
 
+from ngbench.records.comparability import Problem
+from ngbench.records.gate import Comparison, Report
+from ngbench.records.verdict import Change, Verdict
 from ngbench.report import check_columns
 from ngbench.report.check_columns import format_check, format_outcome, format_remarks
 from ngbench.report.check_exports import format_annotations, format_report_json
 from ngbench.report.check_tables import format_report_markdown, print_report
-from ngbench.results.comparability import Problem
-from ngbench.results.gate import Comparison, Report
-from ngbench.results.verdict import Change, Verdict
 
 
 def comparison(metric="step_time.ratio", verdict=Verdict.WORSE, change=None, **fields):

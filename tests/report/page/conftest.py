@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from ngbench.results.record import Document
+from ngbench.records.record import Document
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _FLAGS = (

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from ngbench.records.statistics import mean_interval
 from ngbench.report.page.columns import (
     count_verdicts,
     format_claims,
@@ -11,8 +12,7 @@ from ngbench.report.page.columns import (
 from ngbench.report.page.extras import Claim, FisherError
 from ngbench.report.page.sections import Environment, MeasuredLayer, Section
 from ngbench.report.summary import summarise
-from ngbench.report.units import format_estimate, format_number
-from ngbench.results.statistics import mean_interval
+from ngbench.units import format_estimate, format_number
 
 
 def table(found):

@@ -1,0 +1,1 @@
+"""Damped blocks and how they are solved."""

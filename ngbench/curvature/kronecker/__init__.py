@@ -1,0 +1,1 @@
+"""Sums of Kronecker products, and the approximations that find them."""

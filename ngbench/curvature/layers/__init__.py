@@ -1,0 +1,1 @@
+"""How a layer is used in a forward pass, for each type of module that has curvature."""

@@ -1,0 +1,86 @@
+"""The state of CUDA and cuDNN as torch sees them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ngbench.experiments.doctor.findings import NOTHING, Finding, State
+from ngbench.units import format_bytes
+
+__all__ = ["examine_cuda"]
+
+_SPARE = 0.9
+"""The part of a device's memory that is free if nothing else uses it."""
+
+
+def examine_cuda(torch: Any) -> list[Finding]:
+    """A finding for CUDA, for cuDNN, and for each device.
+
+    Args:
+        torch: the module, or whatever answers in its place.
+    """
+    built = torch.version.cuda
+    if built is None:
+        fact, advice = f"torch {torch.__version__} is built without it", "to use a GPU, install a torch with CUDA"
+        return [Finding("CUDA", State.NOTE, f"{fact}: runs compute on the CPU", advice, {"built": None, "devices": 0})]
+    if not torch.cuda.is_available() or not torch.cuda.device_count():
+        return [
+            Finding(
+                "CUDA",
+                State.NOTE,
+                f"torch is built for CUDA {built}, and no device answers: runs compute on the CPU",
+                "if there is a GPU, see what nvidia-smi says, and CUDA_VISIBLE_DEVICES",
+                {"built": built, "devices": 0},
+            )
+        ]
+    count = torch.cuda.device_count()
+    found = [
+        Finding(
+            "CUDA",
+            State.GOOD,
+            f"{built}, {count} device{'s' if count != 1 else ''}",
+            NOTHING,
+            {"built": built, "devices": count},
+        ),
+        _cudnn(torch),
+    ]
+    return found + [_device(torch, index) for index in range(count)]
+
+
+def _cudnn(torch: Any) -> Finding:
+    cudnn = torch.backends.cudnn
+    values = {
+        "version": cudnn.version(),
+        "enabled": cudnn.enabled,
+        "benchmark": cudnn.benchmark,
+        "deterministic": cudnn.deterministic,
+    }
+    if not cudnn.is_available() or not cudnn.enabled:
+        advice = "install a torch with cuDNN, or set torch.backends.cudnn.enabled"
+        return Finding("cuDNN", State.BAD, "not used: convolutions are slower than they could be", advice, values)
+    fact = f"version {cudnn.version()}"
+    if cudnn.benchmark:
+        return Finding(
+            "cuDNN",
+            State.NOTE,
+            f"{fact}, which tries algorithms on new shapes: the first steps are slower, and runs may differ",
+            "leave torch.backends.cudnn.benchmark false for measurements",
+            values,
+        )
+    return Finding("cuDNN", State.GOOD, fact, NOTHING, values)
+
+
+def _device(torch: Any, index: int) -> Finding:
+    name = torch.cuda.get_device_name(index)
+    free, total = torch.cuda.mem_get_info(index)
+    values = {"name": name, "free_bytes": free, "total_bytes": total}
+    fact = f"{name}, {format_bytes(free)} of {format_bytes(total)} free"
+    if free < _SPARE * total:
+        return Finding(
+            f"cuda:{index}",
+            State.BAD,
+            f"{fact}: others use it",
+            "see nvidia-smi, or choose another with --device",
+            values,
+        )
+    return Finding(f"cuda:{index}", State.GOOD, fact, NOTHING, values)

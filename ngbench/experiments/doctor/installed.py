@@ -1,0 +1,82 @@
+"""The data sets and the plugins that are there, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ngbench.data.presence import Presence
+from ngbench.errors import NgbenchError, one_line
+from ngbench.experiments.doctor.findings import NOTHING, Finding, State
+from ngbench.plugins import registry
+
+__all__ = ["examine_data", "examine_plugins"]
+
+_LOADERS: dict[str, Callable[[str], object]] = {
+    registry.TASKS: registry.task_plugin,
+    registry.OPTIMIZERS: registry.optimizer,
+    registry.APPROXIMATIONS: lambda name: registry.approximation(name, {}),
+}
+
+
+def examine_data(found: Sequence[Presence]) -> list[Finding]:
+    """A finding for each data set: official, stand-in or missing."""
+    return [_data_set(presence) for presence in found]
+
+
+def _data_set(found: Presence) -> Finding:
+    use = "official" if found.complete else "stand-in" if found.stand_in_ready else "missing"
+    values = {
+        "used_without_network": use,
+        "official": [str(path) for path in found.official],
+        "missing": list(found.missing),
+        "stand_in": found.stand_in,
+        "generated": found.generated,
+    }
+    topic = f"data: {found.name}"
+    if found.complete:
+        where = found.official[0] if len(found.official) == 1 else found.official[0].parent
+        return Finding(topic, State.GOOD, f"official, in {where}", NOTHING, values)
+    some = f", only {len(found.official)} of the official files there" if found.official else ""
+    urls = f" ({found.urls[0]})" if found.urls else ""
+    put = f"put {', '.join(found.missing)}{urls} into {found.folder}; a run tries to download what is missing"
+    if found.generated:
+        return Finding(
+            topic, State.GOOD, f"generated: {found.stand_in}", f"nothing to do, or {put[: put.index(';')]}", values
+        )
+    if found.stand_in_ready:
+        return Finding(topic, State.NOTE, f"a stand-in{some}: {found.stand_in}", f"for the official data {put}", values)
+    if found.stand_in is not None:
+        return Finding(topic, State.BAD, f"missing{some}; its stand-in, {found.stand_in}, too", put, values)
+    return Finding(topic, State.BAD, f"missing{some}, and nothing stands in for it", put, values)
+
+
+def examine_plugins() -> list[Finding]:
+    """How many plugins there are, and a finding for each that cannot be used. All are imported."""
+    found, broken = [], []
+    for group, load in _LOADERS.items():
+        for row in registry.rows(group):
+            kind = group.rpartition(".")[2].removesuffix("s")
+            problem = row.problem
+            try:
+                load(row.name)
+            except NgbenchError as error:
+                problem = one_line(error)
+            found.append(row.distribution)
+            if problem is not None:
+                values = {"name": row.name, "group": group, "distribution": row.distribution, "version": row.version}
+                advice = f"tell the author of {row.distribution}, or pip uninstall {row.distribution}"
+                broken.append(Finding(f"{kind} {row.name}", State.BAD, problem, advice, values))
+    distributions = sorted(set(found))
+    fact = f"{len(found)}, from {', '.join(distributions)}"
+    if broken:
+        fact, advice = f"{fact}; {len(broken)} cannot be used", "see below"
+    else:
+        advice = NOTHING
+    summary = Finding(
+        "plugins",
+        State.BAD if broken else State.GOOD,
+        fact,
+        advice,
+        {"count": len(found), "broken": len(broken), "distributions": distributions},
+    )
+    return [summary, *broken]

@@ -1,0 +1,237 @@
+"""From what a search is asked to do to the trials it will make. Everything is checked here, before any is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from ngbench.adversarial_task import AdversarialTask
+from ngbench.arms import ArmSpec
+from ngbench.errors import ParameterError, UnknownNameError, UsageError
+from ngbench.experiments.search.ledger import SearchedArm
+from ngbench.experiments.search.metrics import SearchMetric, parse_metric
+from ngbench.experiments.search.samplers import SAMPLERS, proposer
+from ngbench.experiments.search.space import Choice, Dimension, Space, is_grid, plain, read_dimension, size
+from ngbench.experiments.search.trials import TrialTemplate
+from ngbench.plugins import registry
+from ngbench.plugins.parameters import Parameter, convert_given, format_value
+from ngbench.running.limits import SEARCH_LIMITS
+from ngbench.running.plan import Plan, Request, make_plan
+from ngbench.running.problem import Problem
+from ngbench.task import Task
+
+__all__ = ["SearchPlan", "SearchRequest", "plan_search"]
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """What is asked for.
+
+    Attributes:
+        run: a trial of each arm: task, budget, seeds, machine. The hyper-parameters given for an arm are fixed.
+        spaces: by arm, for each hyper-parameter what is tried
+            (:func:`~ngbench.experiments.search.space.read_dimension`, or what that returns); an arm without an entry is
+            searched on the task's grid, less what is fixed.
+        sampler: of :data:`~ngbench.experiments.search.samplers.SAMPLERS`; by default the grid's where all spaces are
+            lists of values, else TPE.
+        trials: for each arm; the whole grid by default.
+        metric: what decides (:func:`~ngbench.experiments.search.metrics.parse_metric`).
+        sampler_seed: of the sampler, and of the order of a grid.
+    """
+
+    run: Request
+    spaces: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sampler: str | None = None
+    trials: int | None = None
+    metric: str = "training_loss"
+    sampler_seed: int = 0
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """What will be searched.
+
+    Attributes:
+        arms: each with its trials.
+        templates: by arm.
+        metric: what decides.
+        sampler: its name.
+        common: what all arms have in common, as plain values: task, data, budget and so on.
+        problem: the task with its data.
+        data: name, origin and digest of the data.
+        device: where trials compute.
+        threads: of torch's operations on the CPU.
+        warnings: what the user should know.
+    """
+
+    arms: Sequence[SearchedArm]
+    templates: Mapping[str, TrialTemplate]
+    metric: SearchMetric
+    sampler: str
+    common: Mapping[str, Any]
+    problem: Problem
+    data: Mapping[str, str]
+    device: torch.device
+    threads: int
+    warnings: Sequence[str] = ()
+
+
+def plan_search(request: SearchRequest, *, workers: int = 1) -> SearchPlan:
+    """Check the request and fill in every default; the data are loaded, and each optimizer is built once.
+
+    Args:
+        request: what is asked for.
+        workers: how many trials run at the same time, which share the machine's threads.
+
+    Raises:
+        UsageError: whatever the user can put right, naming the value and what is allowed.
+    """
+    run = request.run
+    if not run.arms:
+        raise ParameterError("there is no arm to search, give at least one optimizer")
+    unknown = [label for label in request.spaces if label not in {arm.label for arm in run.arms}]
+    if unknown:
+        raise UnknownNameError("arm", unknown[0], [arm.label for arm in run.arms])
+    task = _task(run)
+    metric = parse_metric(request.metric, task.metrics, run.target_loss)
+    spaces = {arm.label: _space(arm, task, run.task, request.spaces.get(arm.label)) for arm in run.arms}
+    sampler = request.sampler or ("grid" if all(map(is_grid, spaces.values())) else "tpe")
+    if sampler not in SAMPLERS:
+        raise UnknownNameError("sampler", sampler, SAMPLERS)
+    if request.trials is None and sampler != "grid":
+        raise ParameterError(f"sampler {sampler!r} needs --trials, how many trials each arm gets")
+    if request.trials is not None:
+        SEARCH_LIMITS["trials"].convert(request.trials)
+    SEARCH_LIMITS["workers"].convert(workers)
+    proposers = {
+        label: proposer(sampler, space, request.sampler_seed, metric.direction) for label, space in spaces.items()
+    }
+    threads = run.threads if run.threads is not None else max(1, torch.get_num_threads() // workers)
+    plans = _plans(replace(run, threads=threads), spaces)
+    arms, templates = [], {}
+    for arm in run.arms:
+        plan, space = plans[arm.label], spaces[arm.label]
+        runs = [group[0] for group in plan.groups]
+        hyperparameters = runs[0].config.hyperparameters
+        templates[arm.label] = TrialTemplate(arm.label, arm.optimizer, space, hyperparameters, runs)
+        fixed = {name: _plain_value(value) for name, value in hyperparameters.items() if name not in space}
+        searched = {name: plain(dimension) for name, dimension in space.items()}
+        identity = {"optimizer": arm.optimizer, "hyperparameters": fixed, "space": searched}
+        arms.append(SearchedArm(arm.label, proposers[arm.label], _trials(request.trials, sampler, space), identity))
+    first = plans[run.arms[0].label]
+    return SearchPlan(
+        arms=arms,
+        templates=templates,
+        metric=metric,
+        sampler=sampler,
+        common=_common(first, request, metric, sampler),
+        problem=first.problem,
+        data={name: getattr(first.problem.data.source, name) for name in ("name", "origin", "digest")},
+        device=first.device,
+        threads=threads,
+        warnings=_warnings(arms, request.trials),
+    )
+
+
+def _task(run: Request) -> Task:
+    task = registry.any_task(run.task, registry.task_options(run.task, run.task_options))
+    if isinstance(task, AdversarialTask):
+        raise UsageError(
+            f"task {run.task!r} trains two players against each other, whose hyper-parameters no search covers: "
+            f"use ngbench gan {run.task} --players to compare values of your own"
+        )
+    return task
+
+
+def _space(arm: ArmSpec, task: Task, name: str, given: Mapping[str, Any] | None) -> Space:
+    """What is searched for the arm."""
+    plugin = registry.optimizer(arm.optimizer)
+    known = {parameter.name: parameter for parameter in plugin.parameters}
+    fixed = convert_given(
+        plugin.parameters, arm.hyperparameters, f"optimizer {plugin.name}", accepts_any=plugin.accepts_any
+    )
+    published = given is None
+    if given is None:
+        given = {key: list(values) for key, values in task.grid.get(arm.optimizer, {}).items() if key not in fixed}
+    if not given:
+        left = " that is left to search" if published and task.grid.get(arm.optimizer) else ""
+        raise ParameterError(
+            f"task {name} has no grid for {arm.optimizer}{left}: say what to search with --search or --space"
+        )
+    space: dict[str, Dimension] = {}
+    for key, wanted in given.items():
+        if key in fixed:
+            raise ParameterError(
+                f"arm {arm.label!r}: {key} is given as {format_value(fixed[key])} and searched as well; do one of both"
+            )
+        # For the message about a name that the optimizer does not have.
+        if key not in known and not plugin.accepts_any:
+            convert_given(plugin.parameters, {key: None}, f"optimizer {plugin.name}")
+        parameter = known.get(key, Parameter(key, Any))
+        try:
+            space[key] = wanted if isinstance(wanted, Dimension) else read_dimension(parameter, wanted)
+        except ParameterError as error:
+            raise ParameterError(f"optimizer {plugin.name}: {error}") from None
+    return space
+
+
+def _plans(run: Request, spaces: Mapping[str, Space]) -> dict[str, Plan]:
+    """A plan for each arm, with one value of what is searched: it checks all that does not depend on the trial."""
+    plans: dict[str, Plan] = {}
+    problem = None
+    for arm in run.arms:
+        some = {name: _some_value(dimension) for name, dimension in spaces[arm.label].items()}
+        filled = replace(arm, hyperparameters={**arm.hyperparameters, **some})
+        plans[arm.label] = make_plan(replace(run, arms=[filled]), problem)
+        problem = plans[arm.label].problem
+    return plans
+
+
+def _some_value(dimension: Dimension) -> str:
+    return format_value(dimension.values[0] if isinstance(dimension, Choice) else dimension.low)
+
+
+def _trials(asked: int | None, sampler: str, space: Space) -> int:
+    points = size(space)
+    if sampler == "grid" and points is not None:
+        return points if asked is None else min(asked, points)
+    assert asked is not None
+    return asked
+
+
+def _common(plan: Plan, request: SearchRequest, metric: SearchMetric, sampler: str) -> dict[str, Any]:
+    """What must be equal for trials to be of one search."""
+    config = plan.groups[0][0].config
+    return {
+        "version": 1,
+        "task": config.task,
+        "task_options": {name: _plain_value(value) for name, value in config.task_options.items()},
+        "data": plan.problem.data.source.digest,
+        "batch_size": config.batch_size,
+        "dtype": config.dtype,
+        "device": plan.device.type,
+        "budget": config.budget.as_dict(),
+        "target_loss": config.target_loss,
+        "seeds": [group[0].config.seed for group in plan.groups],
+        "metric": metric.name,
+        "direction": metric.direction,
+        "sampler": sampler,
+        "sampler_seed": request.sampler_seed,
+    }
+
+
+def _plain_value(value: Any) -> Any:
+    return [_plain_value(item) for item in value] if isinstance(value, (tuple, list)) else value
+
+
+def _warnings(arms: Sequence[SearchedArm], asked: int | None) -> list[str]:
+    if len({arm.trials for arm in arms}) == 1 and (asked is None or arms[0].trials == asked):
+        return []
+    counts = ", ".join(f"{arm.label} {arm.trials}" for arm in arms)
+    if asked is None:
+        return [f"the arms have different numbers of trials ({counts}); --trials gives all the same"]
+    small = ", ".join(arm.label for arm in arms if arm.trials < asked)
+    return [f"the grid of {small} has fewer than {asked} points, all of which are tried ({counts})"]

@@ -1,0 +1,1 @@
+"""Plugins: where they are found, what their parameters are, and how they are made."""

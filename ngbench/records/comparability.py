@@ -1,0 +1,203 @@
+"""Which runs of two documents may be compared, and what forbids it for the others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ngbench.errors import UnknownNameError
+from ngbench.records.record import Document, RunRecord
+
+__all__ = ["Arms", "Pair", "Problem", "group_arms", "machine_of", "match_arms"]
+
+Arms = dict[str, list[RunRecord]]
+
+_UNFINISHED = frozenset({"running", "interrupted"})
+
+_CONDITIONS = (
+    "task_options",
+    "data.name",
+    "data.origin",
+    "data.digest",
+    "optimizer.name",
+    "optimizer.hyperparameters",
+    "batch_size",
+    "dtype",
+    "threads",
+    "budget",
+    "target_loss",
+)
+"""What must be equal for two runs to be two measurements of the same thing, besides the task and the kind of device."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that could not be compared.
+
+    Attributes:
+        subject: the arm or the metric, as the user names it.
+        reason: why not, in words that go after the subject and a colon.
+    """
+
+    subject: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An arm in both documents: runs of the same seeds, in the same order.
+
+    Attributes:
+        label: of the arm.
+        baseline: its runs in the baseline.
+        current: its runs now.
+        reference: the reference arm's runs in the baseline and now; ``None`` for the reference arm itself and
+            where the reference arm cannot be compared.
+        is_reference: whether it is the reference arm.
+    """
+
+    label: str
+    baseline: Sequence[RunRecord]
+    current: Sequence[RunRecord]
+    reference: tuple[Sequence[RunRecord], Sequence[RunRecord]] | None = None
+    is_reference: bool = False
+
+
+@dataclass
+class _Found:
+    pairs: list[Pair] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def group_arms(document: Document) -> Arms:
+    """The runs of each arm by its label, in the order of the document."""
+    arms: Arms = {}
+    for run in document.runs:
+        arms.setdefault(run.label, []).append(run)
+    return arms
+
+
+def machine_of(document: Document, runs: Sequence[RunRecord]) -> str:
+    """The machines on which the runs computed: processor, and device where it has a name of its own."""
+    found = []
+    for run in runs:
+        # Runs that were merged from elsewhere carry their own environment.
+        elsewhere = (run.model_extra or {}).get("environment")
+        processor = elsewhere.get("processor") if isinstance(elsewhere, dict) else document.environment.processor
+        found.append(f"{run.device_name} with {processor}" if run.device_name else str(processor))
+    return ", ".join(dict.fromkeys(found))
+
+
+def match_arms(
+    baseline: Document, current: Document, *, labels: Sequence[str] = (), reference: str | None = None
+) -> tuple[list[Pair], list[Problem], list[str]]:
+    """The arms that can be compared, the problems with those that cannot, and remarks.
+
+    Args:
+        baseline: the document to compare with.
+        current: the document that is judged.
+        labels: arms to look at; all of the baseline's by default.
+        reference: the arm that ratios refer to; the baseline's first arm by default.
+
+    Raises:
+        UnknownNameError: a label, or the reference, is in neither document.
+    """
+    before, now = group_arms(baseline), group_arms(current)
+    known = dict.fromkeys([*before, *now])
+    for label in labels:
+        if label not in known:
+            raise UnknownNameError("arm", label, known)
+    if reference is not None and reference not in known:
+        raise UnknownNameError("reference arm", reference, known)
+    found = _Found()
+    for label in labels or known:
+        if label not in before:
+            found.notes.append(f"{label} is new: the baseline does not have it, so nothing says whether it got worse.")
+        elif label not in now:
+            found.problems.append(Problem(label, "the arm has vanished, the baseline has it"))
+        else:
+            _match_arm(label, before[label], now[label], found)
+    origin = reference if reference is not None else next(iter(before), None)
+    return _with_reference(found.pairs, before, now, origin), found.problems, found.notes
+
+
+def _match_arm(label: str, before: Sequence[RunRecord], now: Sequence[RunRecord], found: _Found) -> None:
+    by_seed = {run.seed: run for run in now}
+    missing = [run.seed for run in before if run.seed not in by_seed]
+    if missing:
+        found.problems.append(Problem(label, f"{_seeds(missing)} vanished, the baseline has {_has(missing)}"))
+        return
+    shared = [(run, by_seed[run.seed]) for run in before]
+    reasons = list(dict.fromkeys(reason for pair in shared for reason in _obstacles(*pair)))
+    if reasons:
+        found.problems.append(Problem(label, "; ".join(reasons)))
+        return
+    known = {run.seed for run in before}
+    extra = [run.seed for run in now if run.seed not in known]
+    if extra:
+        found.notes.append(f"{label}: {_seeds(extra)} left out, the baseline does not have {_has(extra)}.")
+    found.pairs.append(Pair(label, [run for run, _ in shared], [run for _, run in shared]))
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
+
+
+def _has(seeds: Sequence[int]) -> str:
+    return "it" if len(seeds) == 1 else "them"
+
+
+def _with_reference(pairs: Sequence[Pair], before: Arms, now: Arms, origin: str | None) -> list[Pair]:
+    # The reference arm may be left out of the arms to look at, but it must be comparable.
+    alone = _Found()
+    if origin is not None and origin in before and origin in now:
+        _match_arm(origin, before[origin], now[origin], alone)
+    both = (alone.pairs[0].baseline, alone.pairs[0].current) if alone.pairs else None
+    return [
+        replace(pair, is_reference=True) if pair.label == origin else replace(pair, reference=both) for pair in pairs
+    ]
+
+
+def _obstacles(before: RunRecord, now: RunRecord) -> Iterator[str]:
+    """What forbids comparing two runs, in words."""
+    for which, run in (("baseline", before), ("current", now)):
+        if run.status in _UNFINISHED:
+            yield f"the {which} run with seed {run.seed} is not finished ({run.status})"
+    if before.task != now.task:
+        # What else differs follows from that.
+        yield from _differences("task", before.task, now.task)
+        return
+    # Through JSON, because a tuple of one may be a list of the other.
+    fields = {path.partition(".")[0] for path in _CONDITIONS}
+    left, right = (json.loads(run.model_dump_json(include=fields)) for run in (before, now))
+    for path in _CONDITIONS:
+        yield from _differences(path, _get(left, path), _get(right, path))
+    yield from _differences("device", before.device.partition(":")[0], now.device.partition(":")[0])
+
+
+def _differences(name: str, before: Any, now: Any) -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in [*before, *(key for key in now if key not in before)]:
+            if key not in before or key not in now:
+                yield f"{name}.{key} is {_shown(before, key)} in the baseline and {_shown(now, key)} now"
+            else:
+                yield from _differences(f"{name}.{key}", before[key], now[key])
+    elif before != now:
+        yield f"{name} is {json.dumps(before)} in the baseline and {json.dumps(now)} now"
+
+
+def _shown(values: dict[str, Any], key: str) -> str:
+    return json.dumps(values[key]) if key in values else "absent"
+
+
+def _get(record: dict[str, Any], path: str) -> Any:
+    value: Any = record
+    for key in path.split("."):
+        value = value[key]
+    return value

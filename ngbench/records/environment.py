@@ -1,0 +1,77 @@
+"""Where runs are made: versions, machine, threads and commit."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from ngbench import __version__
+from ngbench.records.record import EnvironmentRecord
+
+__all__ = ["describe_environment", "git_commit", "usable_cores"]
+
+_GIT_SECONDS = 5
+
+
+def describe_environment(*, with_torch: bool = True) -> EnvironmentRecord:
+    """This process' environment.
+
+    Args:
+        with_torch: import torch for its version, CUDA version and number of threads; where false these are
+            given only if torch is loaded already.
+    """
+    record = EnvironmentRecord(
+        ngbench=__version__,
+        python=platform.python_version(),
+        platform=platform.platform(),
+        processor=_processor(),
+        cores=usable_cores(),
+        memory_bytes=psutil.virtual_memory().total,
+        git_commit=git_commit(Path.cwd()),
+    )
+    if with_torch or "torch" in sys.modules:
+        import torch
+
+        record.torch = str(torch.__version__)
+        record.cuda = torch.version.cuda
+        record.threads = torch.get_num_threads()
+    return record
+
+
+def git_commit(directory: Path) -> str | None:
+    """The commit checked out in the repository that holds ``directory``, ``None`` if there is none."""
+    command = ["git", "-C", str(directory), "rev-parse", "--verify", "--quiet", "HEAD"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None if answer.returncode == 0 else None
+
+
+def usable_cores() -> int:
+    """The logical cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _processor() -> str:
+    """The processor's model; its architecture where the system does not tell."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name" and value.strip():
+                return value.strip()
+    except OSError:
+        pass
+    if sys.platform == "darwin":
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        if answer.returncode == 0 and answer.stdout.strip():
+            return answer.stdout.strip()
+    return platform.processor() or platform.machine()

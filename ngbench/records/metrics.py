@@ -1,0 +1,232 @@
+"""What a metric is in two documents: taken from the records of an arm, with the interval of its difference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from ngbench.records import statistics, timing
+from ngbench.records.comparability import Pair, Problem
+from ngbench.records.quantities import ANY, ArmRun, Quantity
+from ngbench.records.record import RunRecord
+from ngbench.records.timing import Timing
+from ngbench.records.verdict import Change
+
+__all__ = ["NotApplicable", "Outcome", "expand", "measure", "paired_change", "recorded_target", "timed_change"]
+
+
+@dataclass(frozen=True)
+class NotApplicable:
+    """The arm does not have the metric, by its nature: there is nothing to compare and nothing is wrong.
+
+    Attributes:
+        reason: in words.
+        new: whether the arm has it now and the baseline does not, which is worth saying.
+    """
+
+    reason: str
+    new: bool = False
+
+
+Outcome = Change | Problem | NotApplicable
+
+
+def recorded_target(pairs: Sequence[Pair]) -> float | None:
+    """The target loss that all runs were given, or ``None``."""
+    targets = {run.target_loss for pair in pairs for run in pair.current}
+    return targets.pop() if len(targets) == 1 else None
+
+
+def expand(metric: Quantity, pair: Pair) -> list[Quantity]:
+    """The metric for each phase of the arm, where its name is :data:`ANY`; else the metric itself."""
+    if metric.name != ANY:
+        return [metric]
+    names = dict.fromkeys(name for run in (*pair.baseline, *pair.current) for name in run.phases)
+    return [replace(metric, name=name) for name in names]
+
+
+def measure(metric: Quantity, pair: Pair, *, target: float | None = None) -> Outcome:
+    """The change of a metric of an arm, or why there is none.
+
+    Args:
+        metric: any but those of Fisher errors, which no arm has.
+        pair: the arm's runs.
+        target: the loss of ``seconds_to_target`` and ``epochs_to_target``.
+    """
+    if metric.form.startswith("step_time"):
+        return _step_time(metric, pair)
+    if metric.form.startswith("phase."):
+        return _phase(metric, pair)
+    if metric.form.endswith("_to_target"):
+        return _target(metric, pair, target)
+    if metric.unit == "bytes":
+        return _exact(metric, pair)
+    return _loss(metric, pair)
+
+
+def timed_change(
+    baseline: Timing | None, current: Timing | None, seconds_per_unit: float | None, metric: Quantity
+) -> Outcome:
+    """The change between two timings, or the problem that one of them is missing."""
+    if baseline is None or current is None:
+        side = "in the baseline" if baseline is None else "this time"
+        return Problem(str(metric), f"it was not measured {side}")
+    n = min(baseline.n, current.n)
+    change = timing.relative_change(baseline, current)
+    if change is None:
+        note = "no interval: one round, or a record without times by round; run more epochs or seeds"
+        return Change(baseline.value, current.value, None, None, n, seconds_per_unit, note)
+    _, low, high = change
+    return Change(
+        baseline.value, current.value, baseline.value * low, baseline.value * high, n, seconds_per_unit=seconds_per_unit
+    )
+
+
+def paired_change(values: Sequence[tuple[int, float | None, float | None]]) -> Change | None:
+    """The change of the mean over seeds, from (seed, baseline, current); ``None`` where no number exists at all.
+
+    Seeds fix weights, data order and samples, so each pair differs by the code and by rounding alone. Several
+    pairs give Student's interval; a single one is compared as it is.
+
+    >>> paired_change([(0, 1.0, 1.5)])
+    Change(baseline=1.0, current=1.5, low=0.5, high=0.5, n=1, seconds_per_unit=None, note='')
+    >>> paired_change([(0, 1.0, None), (1, 1.0, 1.0)]).note
+    'no number any more with seed 0'
+    """
+    lost = [seed for seed, before, now in values if before is not None and now is None]
+    gained = [seed for seed, before, now in values if before is None and now is not None]
+    both = [(before, now) for _, before, now in values if before is not None and now is not None]
+    if lost:
+        note = f"no number any more with seed {', '.join(map(str, lost))}"
+        return Change(_mean([before for _, before, _ in values]), None, None, None, len(values), note=note)
+    if not both:
+        if not gained:
+            return None
+        note = f"a number now with seed {', '.join(map(str, gained))}"
+        return Change(None, _mean([now for _, _, now in values]), None, None, len(values), note=note)
+    difference = statistics.mean_interval([now - before for before, now in both], statistics.GATE_CONFIDENCE)
+    assert difference is not None
+    low, high = (difference.value, difference.value) if len(both) == 1 else (difference.low, difference.high)
+    note = f"left out, without a number in the baseline: seed {', '.join(map(str, gained))}" if gained else ""
+    baseline, current = (math.fsum(side) / len(both) for side in zip(*both, strict=True))
+    return Change(baseline, current, low, high, len(both), note=note)
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known)
+
+
+def _step_time(metric: Quantity, pair: Pair) -> Outcome:
+    if metric.form == "step_time.ratio":
+        return _ratio(metric, pair, timing.step_ratio)
+    estimate = timing.mean_step if metric.form == "step_time" else timing.median_step
+    return timed_change(estimate(pair.baseline), estimate(pair.current), 1.0, metric)
+
+
+def _ratio(
+    metric: Quantity,
+    pair: Pair,
+    estimate: Callable[[Sequence[RunRecord], Sequence[RunRecord]], Timing | None],
+) -> Outcome:
+    if pair.is_reference:
+        return NotApplicable("it is the reference arm itself")
+    if pair.reference is None:
+        return Problem(f"{metric} of {pair.label}", "the reference arm cannot be compared")
+    before, now = pair.reference
+    unit = timing.mean_step(now)
+    return timed_change(
+        estimate(pair.baseline, before), estimate(pair.current, now), unit.value if unit is not None else None, metric
+    )
+
+
+def _phase(metric: Quantity, pair: Pair) -> Outcome:
+    name, subject = metric.name, f"{metric} of {pair.label}"
+    before, now = (any(name in run.phases for run in runs) for runs in (pair.baseline, pair.current))
+    if not before and not now:
+        return NotApplicable(f"it has no phase {name}")
+    if not before:
+        return NotApplicable(f"its phase {name} is new, the baseline does not have it", new=True)
+    if not now:
+        return Problem(subject, f"the phase {name} has vanished, the baseline has it")
+    if metric.form == "phase.NAME.seconds":
+        return timed_change(
+            timing.phase_seconds(pair.baseline, name), timing.phase_seconds(pair.current, name), 1.0, metric
+        )
+    if metric.form == "phase.NAME.ratio":
+        return _ratio(metric, pair, lambda runs, reference: timing.phase_ratio(runs, reference, name))
+    return _exact(metric, pair)
+
+
+def _exact(metric: Quantity, pair: Pair) -> Outcome:
+    """The change of the largest of the seeds, compared as it is."""
+    before, now = (
+        max((value for run in runs if (value := metric.value(ArmRun(run))) is not None), default=None)
+        for runs in (pair.baseline, pair.current)
+    )
+    if before is None and now is None:
+        return NotApplicable("it was not counted")
+    if before is None or now is None:
+        side = "in the baseline" if before is None else "this time"
+        return Problem(f"{metric} of {pair.label}", f"it was not counted {side}")
+    return Change(float(before), float(now), float(now - before), float(now - before))
+
+
+def _loss(metric: Quantity, pair: Pair) -> Outcome:
+    both = zip(pair.baseline, pair.current, strict=True)
+    values = [(before.seed, metric.value(ArmRun(before)), metric.value(ArmRun(now))) for before, now in both]
+    change = paired_change(values)
+    if change is None:
+        return Problem(f"{metric} of {pair.label}", "it is no number in the baseline nor now")
+    return change
+
+
+def _target(metric: Quantity, pair: Pair, target: float | None) -> Outcome:
+    subject = f"{metric} of {pair.label}"
+    if target is None:
+        return Problem(subject, "the records have no common target loss; give --target-loss")
+    reached = [
+        (before.seed, statistics.epochs_to_target(before, target), statistics.epochs_to_target(now, target))
+        for before, now in zip(pair.baseline, pair.current, strict=True)
+    ]
+    change = paired_change(reached)
+    if change is None:
+        return NotApplicable(f"neither the baseline nor the current runs reach {target:g}")
+    if metric.form == "epochs_to_target":
+        return replace(change, low=_difference(change), high=_difference(change))
+    both = [seed for seed, before, now in reached if before is not None and now is not None]
+    if change.baseline is None or change.current is None:
+        return _seconds_or_none(pair, target, change)
+    before, now = (_seconds_to_target(runs, both, target) for runs in (pair.baseline, pair.current))
+    outcome = timed_change(before, now, 1.0, metric)
+    return replace(outcome, note=change.note or outcome.note) if isinstance(outcome, Change) else outcome
+
+
+def _difference(change: Change) -> float | None:
+    # Epochs are counted, and the seed fixes them: they have no interval beyond their own difference.
+    if change.baseline is None or change.current is None:
+        return None
+    return change.current - change.baseline
+
+
+def _seconds_or_none(pair: Pair, target: float, change: Change) -> Change:
+    """The target was reached on one side only: that side in seconds."""
+
+    def seconds(runs: Sequence[RunRecord], epochs: float | None) -> float | None:
+        return None if epochs is None else _mean([statistics.seconds_to_target(run, target) for run in runs])
+
+    return replace(
+        change,
+        baseline=seconds(pair.baseline, change.baseline),
+        current=seconds(pair.current, change.current),
+        seconds_per_unit=1.0,
+    )
+
+
+def _seconds_to_target(runs: Sequence[RunRecord], seeds: Sequence[int], target: float) -> Timing | None:
+    """The mean over the seeds, which varies as the steps do: the number of steps is fixed by the seed."""
+    step = timing.mean_step(runs)
+    if step is None:
+        return None
+    return replace(step, value=_mean([statistics.seconds_to_target(run, target) for run in runs if run.seed in seeds]))

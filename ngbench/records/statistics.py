@@ -1,0 +1,166 @@
+"""Statistics of runs, computed from records alone by pure functions.
+
+An interval is two-sided and exists only when the data support it: a single value has none. There are two
+confidences, one for each purpose. Times of steps have an estimator of their own, :mod:`ngbench.records.timing`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ngbench.records.record import RunRecord
+
+__all__ = [
+    "CONFIDENCE",
+    "FAILED",
+    "GATE_CONFIDENCE",
+    "Estimate",
+    "best_loss",
+    "epochs_to_target",
+    "final_loss",
+    "mean_interval",
+    "median_interval",
+    "seconds_per_epoch",
+    "seconds_to_target",
+]
+
+CONFIDENCE = 0.95
+"""Of the intervals that are shown, in tables, figures and exports, and that a study's claims are judged by."""
+GATE_CONFIDENCE = 0.98
+"""Of the changes that ``ngbench check`` judges. One end is then wrong once in a hundred times, so a threshold of 0
+would raise false alarms at that rate, and any other fewer, as far as the rounds vary independently."""
+FAILED = frozenset({"diverged", "out_of_memory", "killed", "failed"})
+"""Statuses whose runs have no final loss."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval.
+
+    Attributes:
+        value: the point estimate.
+        low: lower end of the interval, ``None`` where the data support no interval.
+        high: upper end.
+        n: how many values (runs, rounds or steps) it rests on.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+    @property
+    def error(self) -> float | None:
+        """Half the width of the interval, or ``None``.
+
+        >>> Estimate(2.0, 1.5, 3.5, 4).error
+        1.0
+        """
+        if self.low is None or self.high is None:
+            return None
+        return (self.high - self.low) / 2
+
+    def exceeds(self, limit: float) -> bool:
+        """Whether the whole interval lies beyond the limit; without an interval that cannot be said, and is false.
+
+        >>> Estimate(2.0, 1.5, 3.5, 4).exceeds(1.4), Estimate(2.0, 1.5, 3.5, 4).exceeds(1.6)
+        (True, False)
+        >>> Estimate(2.0, None, None, 1).exceeds(1.4)
+        False
+        """
+        return self.low is not None and self.low > limit
+
+
+def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate | None:
+    """The mean of independent values (one per seed) with Student's t interval; ``None`` of no values.
+
+    >>> estimate = mean_interval([1.0, 2.0, 3.0])
+    >>> round(estimate.value, 3), round(estimate.low, 3), round(estimate.high, 3), estimate.n
+    (2.0, -0.484, 4.484, 3)
+    >>> mean_interval([1.0])
+    Estimate(value=1.0, low=None, high=None, n=1)
+    """
+    n = len(values)
+    if n == 0:
+        return None
+    mean = float(np.mean(values))
+    if n == 1:
+        return Estimate(mean, None, None, 1)
+    half = _student(n - 1, confidence) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    return Estimate(mean, mean - half, mean + half, n)
+
+
+def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate | None:
+    """The median with the distribution-free interval between two order statistics; ``None`` of no values.
+
+    The interval ``[x_(k), x_(n+1-k)]`` takes the largest ``k`` whose coverage ``1 - 2 P(Bin(n, 1/2) < k)`` is
+    at least the confidence (David and Nagaraja, *Order Statistics*, 3rd ed., section 7.1). Fewer than six
+    values support none of 95 %.
+
+    >>> median_interval([1, 2, 3, 4, 5, 60])
+    Estimate(value=3.5, low=1.0, high=60.0, n=6)
+    >>> median_interval([1, 2, 3])
+    Estimate(value=2.0, low=None, high=None, n=3)
+    """
+    from scipy.special import bdtr
+
+    n = len(values)
+    if n == 0:
+        return None
+    ordered = np.sort(np.asarray(values, dtype=float))
+    median = float(np.median(ordered))
+    k = int(np.searchsorted(bdtr(np.arange(n + 1), n, 0.5), (1 - confidence) / 2))
+    if k < 1:
+        return Estimate(median, None, None, n)
+    return Estimate(median, float(ordered[k - 1]), float(ordered[n - k]), n)
+
+
+def seconds_per_epoch(run: RunRecord) -> float | None:
+    """Training seconds of a finished epoch, on average; ``None`` if none was finished."""
+    elapsed = run.history.elapsed_seconds
+    return elapsed[-1] / len(elapsed) if elapsed else None
+
+
+def final_loss(run: RunRecord, which: Literal["train", "validation"] = "train") -> float | None:
+    """The loss after the last epoch; ``None`` for a run that failed or diverged, or finished no epoch."""
+    losses = _losses(run, which)
+    return losses[-1] if losses and run.status not in FAILED else None
+
+
+def best_loss(run: RunRecord, which: Literal["train", "validation"] = "train") -> float | None:
+    """The lowest loss of any epoch; ``None`` for a run that failed or diverged, or finished no epoch."""
+    if run.status in FAILED:
+        return None
+    return min((loss for loss in _losses(run, which) if loss is not None), default=None)
+
+
+def epochs_to_target(run: RunRecord, target: float) -> int | None:
+    """The first epoch whose training loss is at most the target; ``None`` if there is none."""
+    at = _reached(run, target)
+    return None if at is None else run.history.epoch[at]
+
+
+def seconds_to_target(run: RunRecord, target: float) -> float | None:
+    """Training seconds until the end of the first epoch whose training loss is at most the target."""
+    at = _reached(run, target)
+    return None if at is None else run.history.elapsed_seconds[at]
+
+
+def _losses(run: RunRecord, which: Literal["train", "validation"]) -> list[float | None]:
+    return run.history.train_loss if which == "train" else run.history.validation_loss
+
+
+def _reached(run: RunRecord, target: float) -> int | None:
+    losses = enumerate(run.history.train_loss)
+    return next((at for at, loss in losses if loss is not None and loss <= target), None)
+
+
+def _student(degrees: int, confidence: float) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, (1 + confidence) / 2))

@@ -1,0 +1,145 @@
+"""Processes for code of others, which may end there in any way: the parent learns that it ended, and how."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from ngbench.data.choice import choose_as_before, stand_ins_taken
+from ngbench.errors import describe
+from ngbench.running.memory_kills import memory_kills
+
+__all__ = ["Child", "Ended"]
+
+_LONGEST = 2**30
+"""Bytes of a message; a larger length is none, and would be waited for."""
+
+
+class Ended(Exception):
+    """The process is gone.
+
+    Args:
+        exit_code: its own, or the negative number of the signal that ended it; ``None`` if it only stopped listening.
+        out_of_memory: whether the system killed processes for memory while it lived.
+    """
+
+    def __init__(self, exit_code: int | None, out_of_memory: bool) -> None:
+        super().__init__(f"the process ended with code {exit_code}")
+        self.exit_code = exit_code
+        self.out_of_memory = out_of_memory
+
+
+class Child:
+    """A process that executes ``serve(connection, *arguments)``, both of which are sent to it.
+
+    It ends with this process at the latest, and what it writes to standard output goes to standard error.
+
+    Args:
+        serve: a function that can be imported by its name.
+        arguments: of the function, after its end of the connection.
+    """
+
+    def __init__(self, serve: Callable[..., None], *arguments: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._kills = memory_kills()
+        self._process = context.Process(target=_settle, args=(theirs, serve, arguments, stand_ins_taken()), daemon=True)
+        with _interrupts_held():
+            self._process.start()
+        theirs.close()
+
+    def send(self, order: Any) -> None:
+        """Tell the process something; one that is gone is noticed by :meth:`receive`."""
+        with suppress(OSError):
+            self._connection.send(order)
+
+    def receive(self) -> Any:
+        """What the process tells next.
+
+        Raises:
+            Ended: it is gone, or tells what nobody understands.
+        """
+        try:
+            return pickle.loads(self._connection.recv_bytes(_LONGEST))
+        except Exception:
+            # Not only the end of the file: code that writes to descriptors which are not its own garbles messages.
+            raise self._end() from None
+
+    def kill(self) -> None:
+        """End the process; whoever waits in :meth:`receive` learns it."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """End the process and forget it."""
+        self._process.kill()
+        self._end()
+
+    def _end(self) -> Ended:
+        self._process.join(5)
+        exit_code = self._process.exitcode
+        self._process.kill()
+        self._process.join()
+        self._connection.close()
+        after = memory_kills()
+        killed = exit_code is not None and exit_code == -getattr(signal, "SIGKILL", 0)
+        return Ended(exit_code, killed and None not in (self._kills, after) and after != self._kills)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """A process that starts inherits that Ctrl-C waits, so that none meets it before it can say what it means."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _settle(
+    connection: Connection[Any, Any],
+    serve: Callable[..., None],
+    arguments: tuple[Any, ...],
+    stand_ins: Iterable[str],
+) -> None:
+    """The main function of the process."""
+    # Ctrl-C reaches the whole process group; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    # What a plugin prints must not get into an export that the parent writes to stdout.
+    with suppress(OSError):
+        os.dup2(2, 1)
+    # The parent has loaded the same data and said what there is to say of them.
+    choose_as_before(stand_ins)
+    logging.getLogger("ngbench.data").setLevel(logging.ERROR)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    try:
+        serve(connection, *arguments)
+    except (EOFError, OSError):
+        # The parent is gone.
+        pass
+    except BaseException as error:
+        print(f"Error: {describe(error)}", file=sys.stderr, flush=True)
+    finally:
+        # Not sys.exit, which would wait for the threads that a plugin left behind.
+        os._exit(1)
+
+
+def _die_with_parent() -> None:
+    # A parent that was killed closes nothing in time, and an orphan would go on to the end of its epoch.
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

@@ -1,0 +1,149 @@
+"""A task with its data loaded, and the model and optimizer that a run starts from."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ngbench.adversarial_task import AdversarialTask
+from ngbench.errors import DataError, NgbenchError, ParameterError, PluginError, describe
+from ngbench.plugins import registry
+from ngbench.running.randomness import isolated, seeded_state
+from ngbench.task import Data, Task, TensorSource
+
+__all__ = [
+    "DeviceData",
+    "LoadedTask",
+    "Problem",
+    "initial_model",
+    "initial_optimizer",
+    "load_data",
+    "load_problem",
+    "needs_closure",
+]
+
+
+class LoadedTask(Protocol):
+    """A task of any kind with its data loaded."""
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+
+    @property
+    def task(self) -> Task | AdversarialTask:
+        """The task."""
+
+    @property
+    def data(self) -> Data:
+        """Its data."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A task and its data, as loaded (on the CPU)."""
+
+    name: str
+    task: Task
+    data: Data
+
+
+@dataclass(frozen=True)
+class DeviceData:
+    """Examples and targets on the device that computes, floating-point ones in the dtype of the run."""
+
+    train_inputs: Tensor | TensorSource
+    train_targets: Tensor
+    validation_inputs: Tensor | TensorSource
+    validation_targets: Tensor
+
+    @classmethod
+    def of(cls, data: Data, device: torch.device, dtype: torch.dtype) -> DeviceData:
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, dtype if tensor.is_floating_point() else None)
+
+        def part(inputs: Tensor | TensorSource, targets: Tensor) -> tuple[Tensor | TensorSource, Tensor]:
+            if not isinstance(inputs, Tensor):
+                return inputs.to(device, dtype), move(targets)
+            moved = move(inputs)
+            # An auto-encoder's targets are its inputs: one tensor stays one.
+            return moved, moved if targets is inputs else move(targets)
+
+        train = part(data.train_inputs, data.train_targets)
+        return cls(*train, *part(data.validation_inputs, data.validation_targets))
+
+
+def load_problem(name: str, options: Mapping[str, Any], directory: Path) -> Problem:
+    """Make the task called ``name`` and load its data from ``directory``.
+
+    Raises:
+        DataError: the data cannot be had, or there are none to train on.
+        PluginError: the task's plugin fails.
+    """
+    task = registry.task(name, options)
+    return Problem(name, task, load_data(name, task.data, directory))
+
+
+def load_data(name: str, load: Callable[[Path], Data], directory: Path) -> Data:
+    """What ``load`` finds in ``directory`` for the task called ``name``; errors as for :func:`load_problem`."""
+    try:
+        data = load(directory)
+    except (NgbenchError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise PluginError(f"task {name!r}: its data failed to load: {describe(error)}") from error
+    for part in ("train", "validation"):
+        inputs, targets = getattr(data, f"{part}_inputs"), getattr(data, f"{part}_targets")
+        if len(inputs) != len(targets):
+            raise PluginError(f"task {name!r}: {len(inputs)} {part} inputs but {len(targets)} targets")
+    if not len(data.train_inputs):
+        raise DataError(f"task {name!r}: {data.source.name} has no examples to train on")
+    return data
+
+
+def initial_model(problem: Problem, seed: int, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """The model with the initial weights that follow from ``seed``, on any device and for any optimizer.
+
+    Raises:
+        PluginError: the task cannot build its model.
+    """
+    cpu = torch.device("cpu")
+    with isolated(cpu, seeded_state(seed, cpu)):
+        try:
+            model = problem.task.model()
+        except (NgbenchError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise PluginError(f"task {problem.name!r}: its model failed: {describe(error)}") from error
+    if not isinstance(model, nn.Module):
+        raise PluginError(f"task {problem.name!r}: its model is {type(model).__name__}, not a torch.nn.Module")
+    return model.to(device, dtype)
+
+
+def initial_optimizer(
+    problem: Problem, model: nn.Module, name: str, hyperparameters: Mapping[str, Any]
+) -> torch.optim.Optimizer:
+    """The optimizer called ``name`` for ``model``.
+
+    Raises:
+        ParameterError: it refuses the hyper-parameters, or needs a closure at each step.
+    """
+    plugin = registry.optimizer(name)
+    optimizer = registry.build_optimizer(plugin, model, problem.task, hyperparameters)
+    if needs_closure(optimizer):
+        raise ParameterError(f"optimizer {name} needs a closure at each step, which the training loop has not")
+    return optimizer
+
+
+def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether ``step`` cannot be called without arguments."""
+    parameters = inspect.signature(type(optimizer).step).parameters.values()
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = [p for p in parameters if p.default is p.empty and p.kind not in kinds]
+    return len(required) > 1

@@ -1,0 +1,113 @@
+"""The order in which runs take their turns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ngbench.records.record import RunRecord
+from ngbench.running.config import RunConfig
+from ngbench.running.executors import Executor
+
+__all__ = ["Observer", "PlannedRun", "Silent", "execute"]
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run to be made: its configuration, and what its record says before it begins.
+
+    A record with a status other than ``running`` belongs to a run that is over already.
+    """
+
+    config: RunConfig
+    record: RunRecord
+
+
+class Observer(Protocol):
+    """Told what happens, in this process, with the clock of all runs stopped."""
+
+    def group(self, records: Sequence[RunRecord]) -> None:
+        """The runs of one seed are about to be set up."""
+
+    def update(self, record: RunRecord) -> None:
+        """A run was set up, finished an epoch, or ended."""
+
+    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
+        """Within an epoch, a few times a second."""
+
+
+class Silent:
+    """An observer that is told of everything and says nothing."""
+
+    def group(self, records: Sequence[RunRecord]) -> None:
+        pass
+
+    def update(self, record: RunRecord) -> None:
+        pass
+
+    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
+        pass
+
+
+def execute(
+    groups: Sequence[Sequence[PlannedRun]], executors: Mapping[str, Executor], observer: Observer
+) -> tuple[list[RunRecord], bool]:
+    """Make all runs: group after group, and within a group the runs take turns.
+
+    A turn is a block of steps, as long as the configuration says. Each round of turns begins with another arm, so
+    that the drift of the machine hits all alike.
+
+    Args:
+        groups: the runs of each seed, with different labels.
+        executors: one for each label.
+        observer: is told of everything; what it raises ends the execution.
+
+    Returns:
+        A record for each run that began or was over already, in the order given, and whether the user
+        interrupted them; runs that were not over then have the status ``interrupted``.
+    """
+    latest: dict[tuple[str, int], RunRecord] = {}
+    try:
+        for group in groups:
+            _execute_group(group, executors, observer, latest)
+    except KeyboardInterrupt:
+        for key, record in latest.items():
+            if record.status == "running":
+                latest[key] = record.model_copy(update={"status": "interrupted"})
+                observer.update(latest[key])
+        return list(latest.values()), True
+    finally:
+        for executor in executors.values():
+            executor.close()
+    return list(latest.values()), False
+
+
+def _execute_group(
+    group: Sequence[PlannedRun],
+    executors: Mapping[str, Executor],
+    observer: Observer,
+    latest: dict[tuple[str, int], RunRecord],
+) -> None:
+    def update(record: RunRecord | None) -> None:
+        if record is not None:
+            latest[(record.label, record.seed)] = record
+            observer.update(record)
+
+    for run in group:
+        latest[(run.record.label, run.record.seed)] = run.record
+    observer.group([run.record for run in group])
+    active = [run for run in group if run.record.status == "running"]
+    for run in active:
+        executors[run.config.label].begin_prepare(run.config, run.record)
+    for run in active:
+        update(executors[run.config.label].result())
+    turn = 0
+    while active := [r for r in active if latest[(r.config.label, r.config.seed)].status == "running"]:
+        start = turn % len(active)
+        for run in active[start:] + active[:start]:
+            record = latest[(run.config.label, run.config.seed)]
+            executor = executors[run.config.label]
+            executor.begin_turn()
+            update(executor.result(lambda *args, record=record: observer.step(record, *args)))
+        turn += 1

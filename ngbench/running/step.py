@@ -1,0 +1,96 @@
+"""One training step: the plain loop that every optimizer runs in, with a mark at each change of phase."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ngbench.measurement.recorder import StepRecorder
+from ngbench.running.problem import DeviceData, Problem
+
+__all__ = ["TrainingStep"]
+
+
+class TrainingStep:
+    """Zero the gradient, forward, loss, backward, step, on one batch.
+
+    An optimizer that has the attribute ``phase`` gets the recorder there and reports its own phases; another
+    is timed as a whole under the name ``step``. One that has the attribute ``refreshed`` labels its steps. One whose
+    ``can_defer`` is true is told to, for nobody looks at gradients here.
+
+    Args:
+        problem: gives the likelihood and the augmentation.
+        data: what the batches are taken from.
+        model: in training mode.
+        optimizer: on the model's parameters.
+        recorder: is told of steps and phases.
+        keep_outputs: whether the model's outputs are wanted after the step.
+
+    Attributes:
+        batch: inputs and targets of the last step. They are let go once the next ones are there, as in a plain loop:
+            memory that is given back between steps costs page faults in each.
+        outputs: of the model in the last step, before the update, without gradient; ``None`` unless they are kept.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        data: DeviceData,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        recorder: StepRecorder[Any],
+        *,
+        keep_outputs: bool = False,
+    ) -> None:
+        self._likelihood = problem.task.likelihood
+        self._augment = problem.data.augment
+        self._inputs = data.train_inputs
+        self._targets = data.train_targets
+        self._model = model
+        self._optimizer = optimizer
+        self._recorder = recorder
+        self._labels = hasattr(optimizer, "refreshed")
+        self._update_phase: str | None = "step"
+        self._keeps_outputs = keep_outputs
+        self.batch: tuple[Tensor, Tensor] | None = None
+        self.outputs: Tensor | None = None
+        if getattr(optimizer, "can_defer", False):
+            optimizer.defer_gradients = True  # type: ignore[attr-defined]
+        if hasattr(optimizer, "phase"):
+            optimizer.phase = recorder
+            self._update_phase = None
+
+    def __call__(self, index: Tensor, generator: torch.Generator) -> Tensor:
+        """Train on the examples ``index`` ``(m,)``; ``generator`` is the augmentation's.
+
+        Returns:
+            The mini-batch loss, a scalar without gradient.
+        """
+        recorder = self._recorder
+        recorder.begin_step()
+        # index_select copies rows several times as fast as an index does, but only tensors have it.
+        inputs = self._inputs.index_select(0, index) if isinstance(self._inputs, Tensor) else self._inputs[index]
+        targets = inputs if self._targets is self._inputs else self._targets.index_select(0, index)
+        if self._augment is not None:
+            inputs = self._augment(inputs, generator)
+        self.batch = (inputs, targets)
+        self._optimizer.zero_grad()
+        recorder.switch("forward")
+        with self._likelihood.given(targets):
+            outputs = self._model(inputs)
+        loss = self._likelihood.loss(outputs, targets)
+        if not self._keeps_outputs:
+            # What the loss does not need for its gradient is free before the backward pass, as in a plain loop.
+            outputs = None
+        recorder.switch("backward")
+        loss.backward()  # type: ignore[no-untyped-call]
+        recorder.switch(self._update_phase)
+        self._optimizer.step()
+        recorder.end_step()
+        # Only now: until here nothing but the name is kept, so that the step takes as long as one without.
+        self.outputs = None if outputs is None else outputs.detach()
+        if self._labels and self._optimizer.refreshed:  # type: ignore[attr-defined]
+            recorder.label_step("refresh")
+        return loss.detach()

@@ -1,0 +1,87 @@
+"""What a step of one optimizer costs beside one of a reference, for suites of benchmarks: one call, one answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ngbench.errors import NgbenchError
+from ngbench.records.record import RunRecord
+from ngbench.records.statistics import Estimate
+from ngbench.records.step_costs import STEP, Cost, costs_of
+from ngbench.report.columns import format_hyperparameters
+from ngbench.running.executors import InProcess, TaskHost
+from ngbench.running.plan import Request, make_plan
+from ngbench.running.problem import Problem
+from ngbench.running.schedule import Silent, execute
+
+__all__ = ["StepCosts", "measure_step"]
+
+
+@dataclass(frozen=True)
+class StepCosts:
+    """What was measured.
+
+    Attributes:
+        title: the task with its options.
+        record: of the optimizer's run.
+        reference: of the reference's.
+        costs: of all parts of a step, of both.
+        ratio: how many steps of the reference a step takes, amortised over plain and refresh steps, with its 95 %
+            interval; none after a single round.
+    """
+
+    title: str
+    record: RunRecord
+    reference: RunRecord
+    costs: list[Cost]
+    ratio: Estimate
+
+    @property
+    def step(self) -> Cost:
+        """Of the optimizer's whole step."""
+        return next(cost for cost in self.costs if cost.part == STEP and cost.arm == self.record.label)
+
+    @property
+    def phases(self) -> dict[str, Cost]:
+        """Of the optimizer's phases by name, in the order in which a step has them.
+
+        ``phases["refresh"].ratio`` is how many steps of the reference a step spends in the phase on average,
+        ``.seconds`` what a call takes, and ``.flops`` and ``.bytes`` what a call computes and moves, which no noise
+        changes.
+        """
+        found = {cost.part.partition(".")[2]: cost for cost in self.costs if cost.arm == self.record.label}
+        return {name: found[name] for name in self.record.phases if name in found}
+
+
+def measure_step(request: Request, problem: Problem | None = None) -> StepCosts:
+    """Train two arms in turns in this process, and say what their steps cost.
+
+    Args:
+        request: of two arms, the reference first, and one seed.
+        problem: the task with its data, if it is loaded already.
+
+    Raises:
+        UsageError: whatever the caller can put right, naming the value and what is allowed.
+        NgbenchError: a run did not end as it should.
+        KeyboardInterrupt: the user interrupted.
+    """
+    threads = torch.get_num_threads()
+    try:
+        plan = make_plan(request, problem)
+        executors = {arm.label: InProcess(TaskHost(plan.problem)) for arm in request.arms}
+        (reference, record), interrupted = execute(plan.groups, executors, Silent())
+    finally:
+        torch.set_num_threads(threads)
+    if interrupted:
+        raise KeyboardInterrupt
+    for run in (reference, record):
+        if run.status != "done":
+            reason = f": {run.message}" if run.message else ""
+            raise NgbenchError(f"the run of {run.label} ended as {run.status.replace('_', ' ')}{reason}")
+    costs = costs_of([reference, record], reference.label)
+    title = " ".join([record.task, format_hyperparameters(record.task_options)]).strip()
+    ratio = next(cost.ratio for cost in costs if cost.part == STEP and cost.arm == record.label)
+    assert ratio is not None, "both took the same rounds"
+    return StepCosts(title, record, reference, costs, ratio)

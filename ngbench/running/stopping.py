@@ -1,0 +1,44 @@
+"""When a run ends: pure functions of its budget and of its history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ngbench.records.record import History, Status
+from ngbench.running.config import Budget
+
+__all__ = ["epochs_since_lowest", "epochs_without_improvement", "status_after_epoch", "steps_left"]
+
+
+def epochs_without_improvement(history: History) -> int:
+    """How many epochs ago the training loss was the lowest so far."""
+    return epochs_since_lowest(history.train_loss)
+
+
+def epochs_since_lowest(values: Sequence[float | None]) -> int:
+    """How many epochs ago the value was the lowest so far; an epoch without a value has not improved."""
+    best, since = None, 0
+    for value in values:
+        if value is not None and (best is None or value < best):
+            best, since = value, 0
+        else:
+            since += 1
+    return since
+
+
+def steps_left(budget: Budget, history: History) -> int | None:
+    """How many steps the budget still allows; ``None`` for any number."""
+    taken = history.step[-1] if history.step else 0
+    return None if budget.steps is None else budget.steps - taken
+
+
+def status_after_epoch(budget: Budget, history: History) -> Status:
+    """``done``, ``timeout``, or ``running`` if there is more to do."""
+    left = steps_left(budget, history)
+    if (budget.epochs is not None and len(history.epoch) >= budget.epochs) or (left is not None and left <= 0):
+        return "done"
+    if budget.early_stopping is not None and epochs_without_improvement(history) >= budget.early_stopping:
+        return "done"
+    if budget.time_limit is not None and history.elapsed_seconds[-1] >= budget.time_limit:
+        return "timeout"
+    return "running"

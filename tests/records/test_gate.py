@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from gate_documents import build_comparison, build_document, build_run
+
+from ngbench.errors import NotComparableError
+from ngbench.records.gate import STATUS, check
+from ngbench.records.thresholds import DEFAULT_THRESHOLDS, parse_threshold
+from ngbench.records.verdict import Verdict
+
+FLOOR = 20e-6
+
+
+def judge(current, baseline, *rules, floor=FLOOR, **options):
+    thresholds = [parse_threshold(text) for text in rules or DEFAULT_THRESHOLDS]
+    return check(current, baseline, thresholds, floor=floor, asked_for=bool(rules), **options)
+
+
+def verdicts(report):
+    return {(found.metric, found.arm): found.verdict.value for found in report.comparisons}
+
+
+def slowed(phase, *, step, mood=1):
+    """KFAC that takes a part ``step`` of its step longer, all of it in one phase."""
+    baseline = build_run("kfac", noise=0)
+    part = baseline.phases[phase].seconds_total / sum(baseline.steps.seconds)
+    return build_comparison(mood=mood, slower={phase: 1 + step / part})
+
+
+def test_equal_runs_are_the_same_by_default():
+    report = judge(build_comparison(mood=1), build_comparison())
+    assert set(verdicts(report).values()) == {"same"}
+    assert report.error is None
+    assert ("step_time.ratio", "kfac") in verdicts(report)
+    assert ("phase.refresh.flops", "kfac") in verdicts(report)
+
+
+@pytest.mark.parametrize("phase", ["forward", "precondition", "refresh", "accumulate"])
+def test_a_slower_step_is_worse_and_the_phase_is_named(phase):
+    report = judge(slowed(phase, step=0.1), build_comparison(), "step_time.ratio:5%")
+    (found,) = report.comparisons
+    assert found.verdict is Verdict.WORSE
+    assert found.note.startswith(f"{phase} changed most: +")
+    assert report.error.exit_code == 3
+    assert "step_time.ratio of kfac" in str(report.error)
+
+
+def test_a_faster_step_names_the_phase_that_became_shorter():
+    report = judge(build_comparison(mood=1), slowed("precondition", step=0.2, mood=0), "step_time.ratio:5%")
+    (found,) = report.comparisons
+    assert found.verdict is Verdict.BETTER
+    assert found.note.startswith("precondition changed most: -")
+    assert report.error is None
+
+
+def test_the_phase_is_named_without_a_reference_too():
+    before, now = (build_document(document.runs[1]) for document in (build_comparison(), slowed("refresh", step=0.2)))
+    (found,) = judge(now, before, "step_time:5%").comparisons
+    assert found.note.startswith("refresh changed most")
+
+
+def test_time_that_no_phase_accounts_for_is_named_as_such():
+    now = build_comparison()
+    kfac = now.runs[1]
+    longer = kfac.steps.model_copy(update={"seconds": [1.2 * seconds for seconds in kfac.steps.seconds]})
+    now = now.model_copy(update={"runs": [now.runs[0], kfac.model_copy(update={"steps": longer})]})
+    (found,) = judge(now, build_comparison(), "step_time.ratio:5%").comparisons
+    assert found.note.startswith("outside of phases changed most")
+
+
+def test_noise_is_inconclusive_and_fails_only_on_request():
+    before, now = build_comparison(noise=0.2), build_comparison(mood=1, noise=0.2)
+    report = judge(now, before, "step_time.ratio:5%")
+    assert verdicts(report) == {("step_time.ratio", "kfac"): "inconclusive"}
+    assert report.error is None
+    strict = judge(now, before, "step_time.ratio:5%", fail_on_inconclusive=True)
+    assert strict.error.exit_code == 3
+
+
+def test_a_difference_below_the_floor_is_no_regression():
+    now, before = slowed("precondition", step=0.1), build_comparison()
+    assert judge(now, before, "step_time.ratio:5%", floor=10e-3).error is None
+    (found,) = judge(now, before, "step_time.ratio:5%", floor=10e-3).comparisons
+    assert found.limit == pytest.approx(10e-3 / 3.8e-3, rel=0.1)
+
+
+def test_a_run_that_fails_now_is_worse_whatever_was_asked():
+    now = build_comparison(status="out_of_memory", message="no memory.")
+    report = judge(now, build_comparison(), "optimizer_state:0%")
+    assert verdicts(report)[(STATUS, "kfac")] == "worse"
+    assert report.comparisons[1].note == "out of memory with seed 0: no memory"
+    assert report.error.exit_code == 3
+
+
+def test_a_run_that_failed_before_is_better_now():
+    report = judge(build_comparison(), build_comparison(status="failed"), "optimizer_state:0%")
+    assert verdicts(report)[(STATUS, "kfac")] == "better"
+
+
+def test_a_run_that_diverged_both_times_does_not_pass_silently():
+    losses = [0.2] * 11 + [None]
+    diverged = build_comparison(status="diverged", losses=losses)
+    report = judge(diverged, diverged)
+    assert verdicts(report)[(STATUS, "kfac")] == "same"
+    assert report.error.exit_code == 4
+    assert "training_loss of kfac: it is no number" in str(report.error)
+
+
+def test_a_loss_that_became_nan_is_worse():
+    now = build_comparison(losses=[0.2] * 11 + [None])
+    report = judge(now, build_comparison(), "training_loss:0.5%")
+    assert verdicts(report)[("training_loss", "kfac")] == "worse"
+    assert report.error.exit_code == 3
+
+
+def test_a_regression_is_not_hidden_by_what_cannot_be_compared():
+    before = build_document(*build_comparison().runs, build_run("adam"))
+    report = judge(slowed("precondition", step=0.2), before, "step_time.ratio:5%")
+    assert [str(problem) for problem in report.problems] == ["adam: the arm has vanished, the baseline has it"]
+    assert report.error.exit_code == 3
+
+
+def test_times_of_another_machine_are_not_compared_and_ratios_are():
+    before = build_document(*build_comparison().runs, processor="Xeon")
+    now = build_document(*build_comparison(mood=1).runs, processor="EPYC")
+    report = judge(now, before, "step_time.ratio:5%", "step_time.median:10%", "phase.forward.seconds:10%")
+    assert verdicts(report) == {("step_time.ratio", "kfac"): "same"}
+    assert [problem.subject for problem in report.problems] == ["step_time.median", "phase.forward.seconds"]
+    assert "the machine is Xeon in the baseline and EPYC now" in str(report.error)
+    assert report.error.exit_code == 4
+    assert judge(now, before).error is None
+
+
+def test_an_empty_baseline_is_refused():
+    with pytest.raises(NotComparableError, match="the baseline holds no runs"):
+        judge(build_comparison(), build_document())
+
+
+def test_a_metric_that_only_some_arms_have_is_judged_for_those():
+    report = judge(build_comparison(mood=1), build_comparison(), "phase.refresh.seconds:20%")
+    assert verdicts(report) == {("phase.refresh.seconds", "kfac"): "same"}
+    assert report.error is None
+
+
+def test_a_metric_that_no_arm_has_is_a_problem_if_it_was_asked_for():
+    report = judge(build_comparison(), build_comparison(), "phase.refesh.seconds:20%")
+    assert report.error.exit_code == 4
+    assert "phase.refesh.seconds: nothing has it (sgd: it has no phase refesh; kfac: " in str(report.error)
+
+
+def test_a_single_arm_is_told_that_it_has_no_ratio():
+    before, now = (build_document(build_run("kfac", mood=mood)) for mood in (0, 1))
+    report = judge(now, before)
+    assert report.error is None
+    assert report.notes == ["step_time.ratio was not compared (kfac: it is the reference arm itself)."]
+    assert judge(now, before, "step_time.ratio:5%").error.exit_code == 4
+
+
+def test_a_new_phase_is_said():
+    before = build_document(build_run("sgd"), build_run("kfac:a", every=10**6))
+    bare = before.runs[1]
+    kept = {name: phase for name, phase in bare.phases.items() if name != "refresh"}
+    before = before.model_copy(update={"runs": [before.runs[0], bare.model_copy(update={"phases": kept})]})
+    now = build_document(build_run("sgd"), build_run("kfac:a", every=10**6))
+    report = judge(now, before, "phase.*.flops:0%")
+    assert "phase.*.flops, kfac:a: its phase refresh is new, the baseline does not have it." in report.notes
+
+
+def test_rows_come_arm_by_arm():
+    report = judge(build_comparison(mood=1), build_comparison(), "training_loss:1%", "peak_memory:1%")
+    assert [(found.arm, found.metric) for found in report.comparisons] == [
+        ("sgd", "training_loss"),
+        ("sgd", "peak_memory"),
+        ("kfac", "training_loss"),
+        ("kfac", "peak_memory"),
+    ]
+
+
+def test_the_error_names_a_few_and_counts_the_rest():
+    before = build_document(
+        *(build_run("sgd", seed=0, batch_size=16).model_copy(update={"label": f"a{at}"}) for at in range(6))
+    )
+    now = build_document(*(run.model_copy(update={"batch_size": 32}) for run in before.runs))
+    assert str(judge(now, before).error).endswith(" and 3 more")
+
+
+def test_fisher_errors_are_judged_by_default():
+    def document(error):
+        return build_document(
+            fisher_error={"layer": 5, "steps": [1], "approximations": {"kpsvd": {"error_1": [error]}}}
+        )
+
+    assert judge(document(0.1), document(0.1)).error is None
+    report = judge(document(0.102), document(0.1))
+    assert verdicts(report) == {("fisher_error.kpsvd", "layer 5"): "worse"}
+    assert judge(document(0.102), document(0.1), "fisher_error.kpsvd:1e-2").error is None
+
+
+def test_a_hundred_equal_pairs_raise_no_alarm_and_a_tenth_is_caught_in_nearly_all():
+    alarms = caught = 0
+    for at in range(100):
+        before, now = build_comparison(mood=3 * at, noise=0.02), build_comparison(mood=3 * at + 1, noise=0.02)
+        alarms += judge(now, before, "step_time.ratio:5%").error is not None
+        slower = build_comparison(mood=3 * at + 2, noise=0.01, slower={"precondition": 1.25})
+        report = judge(slower, build_comparison(mood=3 * at, noise=0.01), "step_time.ratio:5%")
+        caught += report.error is not None and report.comparisons[0].note.startswith("precondition")
+    assert alarms <= 1
+    assert caught >= 95
+
+
+def test_a_report_without_comparisons_is_no_error():
+    assert replace(judge(build_comparison(), build_comparison()), comparisons=[]).error is None

@@ -1,0 +1,210 @@
+"""Every way in which code of others can end is in the record of its run."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ngbench.errors import DataError, PluginError
+from ngbench.records.record import RunRecord
+from ngbench.running.children import Child, Ended
+from ngbench.running.config import RunConfig
+from ngbench.running.executors import Host, InProcess, OwnProcess
+from ngbench.running.failures import died
+
+Configure = Callable[..., RunConfig]
+RecordOf = Callable[[RunConfig], RunRecord]
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Ending:
+    """A run whose first turn raises."""
+
+    def __init__(self, record: RunRecord, error: BaseException) -> None:
+        self.record, self.error = record, error
+
+    def prepare(self) -> RunRecord:
+        return self.record
+
+    def turn(self, on_step: Any = None) -> RunRecord:
+        raise self.error
+
+
+class Raising(Host):
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+    def start(self, config: RunConfig, record: RunRecord) -> Ending:
+        return Ending(record, self.error)
+
+
+def caused(error: Exception, cause: BaseException) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (RuntimeError("the knob\ncame off"), "failed", "RuntimeError: the knob came off"),
+        (SystemExit(0), "failed", "SystemExit: 0"),
+        (SystemExit(), "failed", "SystemExit"),
+        (GeneratorExit(), "failed", "GeneratorExit"),
+        (BaseException("odd"), "failed", "BaseException: odd"),
+        (Unspeakable(), "failed", "Unspeakable"),
+        (DataError("the pond is dry"), "failed", "the pond is dry"),
+        (FloatingPointError("NaN"), "diverged", "FloatingPointError: NaN"),
+        (MemoryError(), "out_of_memory", "MemoryError"),
+        (caused(PluginError("it failed"), MemoryError()), "out_of_memory", "it failed"),
+        (OSError(28, "No space left on device", "a.png"), "failed", "cannot write 'a.png': No space left on device"),
+        (OSError(2, "No such file", "a"), "failed", "FileNotFoundError: [Errno 2] No such file: 'a'"),
+    ],
+)
+def test_what_is_raised_becomes_a_status_and_a_sentence(
+    configure: Configure, record_of: RecordOf, error: BaseException, status: str, message: str
+) -> None:
+    executor = InProcess(Raising(error))
+    executor.begin_prepare(configure(), record_of(configure()))
+    executor.result()
+    executor.begin_turn()
+    record = executor.result()
+    assert record is not None
+    assert (record.status, record.message) == (status, message)
+
+
+def test_messages_and_tracebacks_have_a_length(configure: Configure, record_of: RecordOf) -> None:
+    executor = InProcess(Raising(ValueError("long " * 1_000_000)))
+    executor.begin_prepare(configure(), record_of(configure()))
+    executor.result()
+    executor.begin_turn()
+    record = executor.result()
+    assert record is not None
+    assert record.message is not None
+    assert record.message.startswith("ValueError: long long")
+    assert record.message.endswith("...")
+    assert len(record.model_dump_json()) < 60_000
+
+
+def test_ctrl_c_is_no_failure_of_the_run(configure: Configure, record_of: RecordOf) -> None:
+    executor = InProcess(Raising(KeyboardInterrupt()))
+    executor.begin_prepare(configure(), record_of(configure()))
+    executor.result()
+    executor.begin_turn()
+    with pytest.raises(KeyboardInterrupt):
+        executor.result()
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "message"),
+    [
+        (Ended(0, False), "failed", "the process ended with code 0"),
+        (Ended(None, False), "failed", "the process closed its connection"),
+        (Ended(-9, False), "killed", "the process was killed (signal 9, SIGKILL)"),
+        (Ended(-15, False), "killed", "the process was killed (signal 15, SIGTERM)"),
+        (Ended(-9, True), "out_of_memory", "the system killed the process (signal 9), since memory ran out"),
+        (Ended(-11, False), "failed", "the process ended by signal 11 (SIGSEGV)"),
+        (Ended(-99, False), "failed", "the process ended by signal 99 (unknown)"),
+    ],
+)
+def test_the_death_of_a_process_is_called_what_is_known_of_it(
+    configure: Configure, record_of: RecordOf, end: Ended, status: str, message: str
+) -> None:
+    record = died(record_of(configure()), end)
+    assert (record.status, record.message) == (status, message)
+
+
+HOSTS = """
+    import os
+    import signal
+    import threading
+    import time
+
+    from ngbench.running.executors import Host
+
+    class Leaving:
+        def __init__(self, record):
+            self.record = record
+
+        def prepare(self):
+            return self.record
+
+        def turn(self, on_step=None):
+            how = self.record.label
+            if how == "exits":
+                os._exit(0)
+            if how == "interrupts":
+                raise KeyboardInterrupt
+            if how == "garbles":
+                for name in os.listdir("/proc/self/fd"):
+                    if os.path.realpath(f"/proc/self/fd/{name}").partition(":")[0].endswith("socket"):
+                        os.write(int(name), b"garbage, garbage, garbage")
+            if how == "hangs up":
+                os.closerange(3, 30)
+            if how == "is killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if how == "writes":
+                os.write(1, b"loud")
+            threading.Thread(target=time.sleep, args=(1000,)).start()
+            return self.record.model_copy(update={"status": "done"})
+
+    class Rude(Host):
+        def start(self, config, record):
+            return Leaving(record)
+"""
+
+
+HOW = {"exits": "failed", "interrupts": "failed", "hangs up": "failed", "is killed": "killed", "writes": "done"}
+if Path("/proc/self/fd").exists():
+    HOW["garbles"] = "failed"
+
+
+def test_whatever_ends_a_process_ends_its_run_alone(
+    configure: Configure,
+    record_of: RecordOf,
+    distribute: Callable[..., None],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    distribute("dist-rude", {"rude_hosts": HOSTS})
+    from rude_hosts import Rude  # type: ignore[import-not-found]
+
+    executor = OwnProcess(Rude)
+    statuses = {}
+    for how in HOW:
+        executor.begin_prepare(configure(label=how), record_of(configure(label=how)))
+        assert executor.result().status == "running"  # type: ignore[union-attr]
+        executor.begin_turn()
+        record = executor.result()
+        assert record is not None
+        statuses[how] = record.status
+    executor.close()
+    assert statuses == HOW
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "loud" in err
+    assert "Traceback" not in err
+
+
+def test_memory_is_said_to_have_run_out_only_where_the_system_counted_it(
+    monkeypatch: pytest.MonkeyPatch, distribute: Callable[..., None]
+) -> None:
+    from ngbench.running import children
+
+    distribute("dist-killed", {"killed_child": "import os\n\ndef serve(connection):\n    os.kill(os.getpid(), 9)\n"})
+    from killed_child import serve  # type: ignore[import-not-found]
+
+    for counts, known in ([3, 4], True), ([3, 3], False), ([None, None], False):
+        found = iter(counts)
+        monkeypatch.setattr(children, "memory_kills", lambda found=found: next(found))
+        child = Child(serve)
+        with pytest.raises(Ended) as caught:
+            child.receive()
+        assert (caught.value.exit_code, caught.value.out_of_memory) == (-signal.SIGKILL, known)

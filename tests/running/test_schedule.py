@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from ngbench.records.record import RunRecord
+from ngbench.running.config import RunConfig
+from ngbench.running.executors import Executor
+from ngbench.running.run import OnStep
+from ngbench.running.schedule import PlannedRun, execute
+
+Configure = Callable[..., RunConfig]
+RecordOf = Callable[[RunConfig], RunRecord]
+
+
+class Script(Executor):
+    """Executes runs that last the given number of epochs; writes down who took a turn."""
+
+    def __init__(self, log: list[str], epochs: int, interrupt_at: int | None = None) -> None:
+        self.log, self.epochs, self.interrupt_at = log, epochs, interrupt_at
+        self.closed = False
+
+    def begin_prepare(self, config: RunConfig, record: RunRecord) -> None:
+        self.record, self.taken = record, 0
+        self.log.append(f"prepare {config.label}{config.seed}")
+
+    def begin_turn(self) -> None:
+        self.log.append(f"{self.record.label}{self.record.seed}")
+        self.taken += 1
+
+    def result(self, on_step: OnStep | None = None) -> RunRecord | None:
+        if self.taken == self.interrupt_at:
+            raise KeyboardInterrupt
+        if on_step is not None:
+            on_step(self.taken, self.epochs, 0.5)
+        status = "done" if self.taken >= self.epochs else "running"
+        self.record = self.record.model_copy(update={"status": status})
+        return self.record
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Notes:
+    """Writes down the statuses that it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.steps: list[tuple[str, int]] = []
+
+    def group(self, records: Sequence[RunRecord]) -> None:
+        self.told.append(f"group of {len(records)}")
+
+    def update(self, record: RunRecord) -> None:
+        self.told.append(f"{record.label}{record.seed} {record.status}")
+
+    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
+        self.steps.append((record.label, step))
+
+
+def planned(configure: Configure, record_of: RecordOf, label: str, seed: int = 0) -> PlannedRun:
+    config = configure(label=label, seed=seed)
+    return PlannedRun(config, record_of(config))
+
+
+def test_arms_take_turns_and_each_round_begins_with_another(configure: Configure, record_of: RecordOf) -> None:
+    log: list[str] = []
+    executors = {"a": Script(log, 3), "b": Script(log, 3), "c": Script(log, 2)}
+    notes = Notes()
+    runs = [planned(configure, record_of, label) for label in "abc"]
+    records, interrupted = execute([runs], executors, notes)
+    assert log == ["prepare a0", "prepare b0", "prepare c0", *["a0", "b0", "c0"], *["b0", "c0", "a0"], *["a0", "b0"]]
+    assert [(record.label, record.status) for record in records] == [("a", "done"), ("b", "done"), ("c", "done")]
+    assert not interrupted
+    assert all(executor.closed for executor in executors.values())
+    assert notes.steps[:3] == [("a", 1), ("b", 1), ("c", 1)]
+
+
+def test_a_turn_within_an_epoch_is_no_news(configure: Configure, record_of: RecordOf) -> None:
+    class Halves(Script):
+        """Two turns make an epoch."""
+
+        def result(self, on_step: OnStep | None = None) -> RunRecord | None:
+            record = super().result(on_step)
+            return None if self.taken % 2 else record
+
+    log: list[str] = []
+    notes = Notes()
+    execute([[planned(configure, record_of, label) for label in "ab"]], {k: Halves(log, 4) for k in "ab"}, notes)
+    assert log[2:] == ["a0", "b0", "b0", "a0", "a0", "b0", "b0", "a0"]
+    assert notes.told[3:] == ["b0 running", "a0 running", "b0 done", "a0 done"]
+
+
+def test_seeds_follow_each_other(configure: Configure, record_of: RecordOf) -> None:
+    log: list[str] = []
+    groups = [[planned(configure, record_of, label, seed) for label in "ab"] for seed in (0, 1)]
+    records, _ = execute(groups, {"a": Script(log, 1), "b": Script(log, 1)}, Notes())
+    assert log == ["prepare a0", "prepare b0", "a0", "b0", "prepare a1", "prepare b1", "a1", "b1"]
+    assert [(record.label, record.seed) for record in records] == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
+
+
+def test_an_interrupt_keeps_what_was_finished(configure: Configure, record_of: RecordOf) -> None:
+    log: list[str] = []
+    executors = {"a": Script(log, 1), "b": Script(log, 9, interrupt_at=2)}
+    notes = Notes()
+    groups = [[planned(configure, record_of, label, seed) for label in "ab"] for seed in (0, 1)]
+    records, interrupted = execute(groups, executors, notes)
+    assert interrupted
+    assert [(record.label, record.seed, record.status) for record in records] == [
+        ("a", 0, "done"),
+        ("b", 0, "interrupted"),
+    ]
+    assert notes.told[-1] == "b0 interrupted"
+    assert all(executor.closed for executor in executors.values())
+
+
+def test_a_run_that_is_over_takes_no_turn(configure: Configure, record_of: RecordOf) -> None:
+    log: list[str] = []
+    over = planned(configure, record_of, "a")
+    over = replace(over, record=over.record.model_copy(update={"status": "done"}))
+    records, _ = execute(
+        [[over, planned(configure, record_of, "b")]], {"a": Script(log, 1), "b": Script(log, 1)}, Notes()
+    )
+    assert log == ["prepare b0", "b0"]
+    assert [record.label for record in records] == ["a", "b"]
