@@ -27,7 +27,6 @@ from ngbench.errors import OUR_ERROR, ParameterError, RecordError
 from ngbench.escaping import markdown, terminal
 from ngbench.experiments.studies.checking import check_study
 from ngbench.experiments.studies.claims import ScaleName
-from ngbench.experiments.studies.drawing import draw_study
 from ngbench.experiments.studies.evaluation import CellRuns, evaluate
 from ngbench.experiments.studies.loader import LoadedStudy, dump_study, find_study, load_study
 from ngbench.experiments.studies.models import Study
@@ -40,6 +39,7 @@ from ngbench.records.store import check_unused
 from ngbench.report.columns import Column
 from ngbench.report.exports import export_json, format_table
 from ngbench.report.page.extras import Claim
+from ngbench.report.study_figures import draw_study
 from ngbench.report.tables import print_columns
 from ngbench.running.settings import Settings, load_settings
 from ngbench.units import format_seconds

@@ -1,3 +1,4 @@
+# ruff: noqa: F811 - pytest hands fixtures over by name
 from __future__ import annotations
 
 from pathlib import Path
@@ -5,11 +6,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import ngbench.experiments.studies.drawing
-from ngbench.experiments.studies.drawing import draw_study
+import ngbench.report.study_figures
 from ngbench.experiments.studies.evaluation import CellRuns
 from ngbench.experiments.studies.models import Selector
 from ngbench.experiments.studies.published import find_curve
+from ngbench.report.study_figures import draw_study
+from tests.experiments.studies.conftest import parse, run, text
 
 
 class Ran:
@@ -21,7 +23,7 @@ class Ran:
 def draw(parse, tmp_path, monkeypatch):
     """Draws the study, and returns its axes from left to right, row by row."""
     figures = []
-    drawing = ngbench.experiments.studies.drawing
+    drawing = ngbench.report.study_figures
     made = drawing.new_figure
     monkeypatch.setattr(drawing, "new_figure", lambda *size: figures.append(made(*size)) or figures[-1])
 
