@@ -1,4 +1,4 @@
-# ruff: noqa: F811 - pytest hands fixtures over by name
+# ruff: noqa: F401, F811 - pytest hands over fixtures by their names
 from __future__ import annotations
 
 from pathlib import Path
