@@ -24,7 +24,7 @@ def check_plugin(
     ],
     optimizer: plugin_kind.Optimizer = False,
     task: plugin_kind.Task = False,
-    curvature: plugin_kind.Curvature = False,
+    approximation: plugin_kind.Approximation = False,
     data_dir: options.DataDir = None,
     export_json: Annotated[
         str | None,
@@ -54,7 +54,7 @@ def check_plugin(
     (arm,) = arms
     if export_json is not None:
         check_destination(export_json)
-    asked = plugin_kind.chosen_kind(optimizer=optimizer, task=task, curvature=curvature)
+    asked = plugin_kind.chosen_kind(optimizer=optimizer, task=task, approximation=approximation)
     kinds: list[conformance.Kind] = [asked] if asked else conformance.kinds_of(arm.optimizer)
     console = console_for_results(on_stderr=export_json == STANDARD_OUTPUT)
     reports: list[conformance.Report] = []

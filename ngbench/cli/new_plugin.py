@@ -20,19 +20,19 @@ from ngbench.plugins import registry
 __all__ = ["new_plugin", "write_plugin"]
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_KINDS: dict[plugin_kind.Kind, tuple[str, str, str, str]] = {
-    "optimizer": ("optimizer", registry.OPTIMIZERS, "An optimizer", "list optimizers"),
-    "task": ("task", registry.TASKS, "A task", "list tasks"),
-    "approximation": ("curvature", registry.APPROXIMATIONS, "A Kronecker approximation", "list approximations"),
+_KINDS: dict[plugin_kind.Kind, tuple[str, str, str]] = {
+    "optimizer": (registry.OPTIMIZERS, "An optimizer", "list optimizers"),
+    "task": (registry.TASKS, "A task", "list tasks"),
+    "approximation": (registry.APPROXIMATIONS, "An approximation of Fisher blocks", "list approximations"),
 }
-"""Of each kind: the folder of its templates, its entry-point group, what it is, and the command that shows it."""
+"""Of each kind: its entry-point group, what it is, and the command that shows it."""
 
 
 def new_plugin(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What it will be called, such as my-optimizer.")],
     optimizer: plugin_kind.Optimizer = False,
     task: plugin_kind.Task = False,
-    curvature: plugin_kind.Curvature = False,
+    approximation: plugin_kind.Approximation = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -51,15 +51,15 @@ def new_plugin(
 
     Example: ngbench new-plugin my-optimizer --optimizer
     """
-    kind = plugin_kind.chosen_kind(optimizer=optimizer, task=task, curvature=curvature)
+    kind = plugin_kind.chosen_kind(optimizer=optimizer, task=task, approximation=approximation)
     if kind is None:
-        raise ParameterError("say what it is: --optimizer, --task or --curvature")
+        raise ParameterError("say what it is: --optimizer, --task or --approximation")
     directory = output if output is not None else Path(name)
     written = write_plugin(name, kind, directory)
     print("\n".join(str(path) for path in written))
     # With a separator, so that pip takes it for a path and not for the name of a package.
     path = directory if directory.is_absolute() else f"./{directory}"
-    print(f"\nNext: pip install -e '{path}[test]' && pytest {path} && ngbench {_KINDS[kind][3]} {name}")
+    print(f"\nNext: pip install -e '{path}[test]' && pytest {path} && ngbench {_KINDS[kind][2]} {name}")
 
 
 def write_plugin(name: str, kind: plugin_kind.Kind, directory: Path) -> list[Path]:
@@ -78,7 +78,7 @@ def write_plugin(name: str, kind: plugin_kind.Kind, directory: Path) -> list[Pat
         OutputError: the directory exists or cannot be written.
     """
     module = _check_name(name, kind)
-    folder, group, title, _ = _KINDS[kind]
+    group, title, _ = _KINDS[kind]
     names = {
         "name": name,
         "module": module,
@@ -90,9 +90,9 @@ def write_plugin(name: str, kind: plugin_kind.Kind, directory: Path) -> list[Pat
     templates = resources.files("ngbench.plugins.templates")
     targets = {
         "pyproject.toml": templates / "common" / "pyproject.toml.tmpl",
-        "README.md": templates / folder / "README.md.tmpl",
-        f"{module}/__init__.py": templates / folder / "module.py.tmpl",
-        f"tests/test_{module}.py": templates / folder / "tests.py.tmpl",
+        "README.md": templates / kind / "README.md.tmpl",
+        f"{module}/__init__.py": templates / kind / "module.py.tmpl",
+        f"tests/test_{module}.py": templates / kind / "tests.py.tmpl",
     }
     if files.exists(directory):
         raise OutputError(f"{str(directory)!r} exists already: give another --output")
@@ -114,7 +114,7 @@ def _check_name(name: str, kind: plugin_kind.Kind) -> str:
     module = name.replace("-", "_")
     if keyword.iskeyword(module) or keyword.issoftkeyword(module):
         raise ParameterError(f"name {name!r} is not allowed, it is a word of Python")
-    taken = [row for row in registry.rows(_KINDS[kind][1]) if row.name == name]
+    taken = [row for row in registry.rows(_KINDS[kind][0]) if row.name == name]
     if taken:
         raise ParameterError(f"name {name!r} is taken: {taken[0].distribution} provides the {kind} {name!r}")
     if importlib.util.find_spec(module) is not None:

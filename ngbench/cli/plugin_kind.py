@@ -1,4 +1,4 @@
-"""The kinds of plugins as options: ``--optimizer``, ``--task`` or ``--curvature``."""
+"""The kinds of plugins as options: ``--optimizer``, ``--task`` or ``--approximation``."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import typer
 
 from ngbench.errors import ParameterError
 
-__all__ = ["Curvature", "Kind", "Optimizer", "Task", "chosen_kind"]
+__all__ = ["Approximation", "Kind", "Optimizer", "Task", "chosen_kind"]
 
 Kind = Literal["optimizer", "task", "approximation"]
 
 Optimizer = Annotated[bool, typer.Option("--optimizer", help="An optimizer.")]
 Task = Annotated[bool, typer.Option("--task", help="A task.")]
-Curvature = Annotated[bool, typer.Option("--curvature", help="An approximation of Fisher blocks.")]
+Approximation = Annotated[bool, typer.Option("--approximation", help="An approximation of Fisher blocks.")]
 
 
-def chosen_kind(*, optimizer: bool, task: bool, curvature: bool) -> Kind | None:
+def chosen_kind(*, optimizer: bool, task: bool, approximation: bool) -> Kind | None:
     """The kind that was asked for, if any.
 
     Raises:
         ParameterError: several were.
     """
-    given: dict[Kind, bool] = {"optimizer": optimizer, "task": task, "approximation": curvature}
+    given: dict[Kind, bool] = {"optimizer": optimizer, "task": task, "approximation": approximation}
     chosen = [kind for kind, wanted in given.items() if wanted]
     if len(chosen) > 1:
-        raise ParameterError("give one of --optimizer, --task and --curvature")
+        raise ParameterError("give one of --optimizer, --task and --approximation")
     return chosen[0] if chosen else None

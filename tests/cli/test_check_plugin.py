@@ -85,7 +85,7 @@ def test_a_name_of_several_kinds_is_tested_as_each(ngbench: Ngbench, monkeypatch
     lines = ngbench("check-plugin kfac").out.splitlines()
     assert lines[0] == "kfac as optimizer"
     assert lines[-1] == "kfac (approximation, ngbench): 1 passed"
-    assert ngbench("check-plugin kfac --curvature").code == 0
+    assert ngbench("check-plugin kfac --approximation").code == 0
     assert ngbench("check-plugin kfac --optimizer").code == 1
 
 
@@ -104,7 +104,7 @@ def test_nothing_is_checked_without_what_the_rest_needs() -> None:
         ("nothing", "unknown plugin 'nothing'"),
         ("sgd --task", "unknown task 'sgd'"),
         ("sgd,adam", "names 2 plugins, check-plugin takes one"),
-        ("sgd --task --optimizer", "give one of --optimizer, --task and --curvature"),
+        ("sgd --task --optimizer", "give one of --optimizer, --task and --approximation"),
         ("sgd:rate=1", "optimizer sgd: unknown parameter 'rate'"),
         ("sgd:lr=-1", "lr=-1 is not allowed, it must be a number > 0"),
         ("torch.optim.Nothing", "'Nothing'"),

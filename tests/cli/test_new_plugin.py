@@ -81,13 +81,13 @@ def test_an_existing_directory_is_left_alone(ngbench: Callable[..., Any]) -> Non
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("calm-descent", "say what it is: --optimizer, --task or --curvature"),
-        ("calm-descent --task --curvature", "give one of --optimizer, --task and --curvature"),
+        ("calm-descent", "say what it is: --optimizer, --task or --approximation"),
+        ("calm-descent --task --approximation", "give one of --optimizer, --task and --approximation"),
         ("Calm --task", "name 'Calm' is not allowed, it must be lower-case words with hyphens"),
         ("calm_descent --task", "name 'calm_descent' is not allowed"),
         ("../calm --task", "name '../calm' is not allowed"),
         ("class --task", "name 'class' is not allowed, it is a word of Python"),
-        ("kfac --curvature", "name 'kfac' is taken: ngbench provides the approximation 'kfac'"),
+        ("kfac --approximation", "name 'kfac' is taken: ngbench provides the approximation 'kfac'"),
         ("torch --optimizer", "name 'torch' is taken: there is a module 'torch' already"),
     ],
 )
