@@ -1,0 +1,169 @@
+"""The product's source, read without importing it: its modules, what they import when they run, and their rooms."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = {"ngbench": ROOT / "ngbench", "ngbench_tasks": ROOT / "tasks"}
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """The file of each module of the product."""
+    found = {}
+    for package, place in PACKAGES.items():
+        for path in sorted(place.rglob("*.py")):
+            parts = path.relative_to(place).with_suffix("").parts
+            found[".".join((package, *(part for part in parts if part != "__init__")))] = path
+    return found
+
+
+@cache
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(modules()[module].read_text(encoding="utf-8"))
+
+
+def room_of(module: str) -> str:
+    """The package below ``ngbench``, or the loose module, that a module belongs to."""
+    top, *rest = module.split(".")
+    return rest[0] if top == "ngbench" and rest else top
+
+
+@cache
+def import_graph() -> Mapping[str, frozenset[str]]:
+    """What each module imports of the product when it runs, at its top or within a function.
+
+    ``ngbench`` itself has an arrow from nobody: it holds the public names and takes each from its home on first use.
+    """
+    return {
+        module: frozenset(
+            target
+            for target, _ in imported_names(tree_of(module), module)
+            if target in modules() and target not in (module, "ngbench")
+        )
+        for module in modules()
+    }
+
+
+def imported_names(tree: ast.AST, module: str) -> Iterator[tuple[str, str]]:
+    """The module and the name of each run-time import of ``module``; of a module as a whole, the name is empty."""
+    for node in _at_run_time(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            source = _absolute(node, module)
+            for alias in node.names:
+                submodule = f"{source}.{alias.name}"
+                yield (submodule, "") if submodule in modules() else (source, alias.name)
+
+
+def _absolute(node: ast.ImportFrom, module: str) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = module.split(".")
+    depth = node.level - (modules()[module].name == "__init__.py")
+    return ".".join([*parts[: len(parts) - depth], *filter(None, [node.module])])
+
+
+def _at_run_time(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes below ``node``, without what only type checkers see."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            for other in child.orelse:
+                yield other
+                yield from _at_run_time(other)
+        else:
+            yield child
+            yield from _at_run_time(child)
+
+
+def libraries_of(module: str) -> set[str]:
+    """The libraries of others that ``module`` imports, at its top or within a function."""
+    names = {name.partition(".")[0] for name, _ in imported_names(tree_of(module), module)}
+    return names - sys.stdlib_module_names - set(PACKAGES)
+
+
+def knots(graph: Mapping[str, frozenset[str]]) -> list[set[str]]:
+    """The sets of two or more nodes that each reach all others of their set."""
+    reached = {node: _reached(graph, node) for node in graph}
+    found: list[set[str]] = []
+    for node in graph:
+        knot = {other for other in reached[node] if node in reached.get(other, ())}
+        if len(knot) > 1 and knot not in found:
+            found.append(knot)
+    return found
+
+
+def _reached(graph: Mapping[str, frozenset[str]], start: str) -> set[str]:
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        for target in graph.get(waiting.pop(), ()):
+            if target not in found:
+                found.add(target)
+                waiting.append(target)
+    return found
+
+
+def siblings(package: str) -> dict[str, frozenset[str]]:
+    """What the modules and packages directly within ``package`` import of each other."""
+    arrows: dict[str, set[str]] = {}
+    prefix = f"{package}."
+    for module, targets in import_graph().items():
+        for target in targets:
+            if module.startswith(prefix) and target.startswith(prefix):
+                source, end = (name.removeprefix(prefix).split(".")[0] for name in (module, target))
+                if source != end:
+                    arrows.setdefault(source, set()).add(end)
+    return {source: frozenset(ends) for source, ends in arrows.items()}
+
+
+def packages() -> list[str]:
+    return [module for module, path in modules().items() if path.name == "__init__.py"]
+
+
+def private_names_taken(module: str) -> list[str]:
+    """What ``module`` uses of another module's private names: imported, or read off a module or another's object."""
+    tree = tree_of(module)
+    own = _defined(module)
+    found = [
+        f"{source}.{name}" for source, name in imported_names(tree, module) if source in modules() and _is_private(name)
+    ]
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute) or not _is_private(node.attr):
+            continue
+        theirs = node.attr in _defined_anywhere() - own - OF_TORCH
+        if theirs and ast.unparse(node.value) not in ("self", "cls", "super()"):
+            found.append(ast.unparse(node))
+    return sorted(set(found))
+
+
+OF_TORCH = {"_parameters", "_values", "_version"}
+"""Private attributes of modules and tensors for which torch has no public name."""
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+@cache
+def _defined(module: str) -> frozenset[str]:
+    found = set()
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.add(node.attr)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return frozenset(found)
+
+
+@cache
+def _defined_anywhere() -> frozenset[str]:
+    return frozenset().union(*map(_defined, modules()))

@@ -1,0 +1,160 @@
+"""The order of the house: who imports whom when the program runs, and what stays private.
+
+Each ``PRESENT_`` list names what breaks a rule today. A rule that is broken anew fails, and so does a line of a list
+that nothing breaks any more: delete it, so that the lists only shrink.
+"""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.house import (
+    import_graph,
+    imported_names,
+    knots,
+    libraries_of,
+    modules,
+    packages,
+    private_names_taken,
+    room_of,
+    siblings,
+)
+
+RANKS = (
+    ("__main__", "cli", "library", "pytest_plugin"),
+    ("report",),
+    ("experiments",),
+    ("running",),
+    ("data", "frechet", "ngbench_tasks", "optimizers", "plugins"),
+    ("measurement", "records"),
+    ("arms", "player_arms", "signatures", "values"),
+    ("adversarial_task", "task"),
+    ("disk", "errors", "escaping", "streams", "units"),
+    ("curvature",),
+)
+"""The rooms from top to bottom. A room imports of its own rank and below; ``ngbench`` itself stands for the version."""
+
+PRESENT_ARROWS_UP = {
+    "ngbench.experiments.studies.drawing → ngbench.report.columns",
+    "ngbench.experiments.studies.drawing → ngbench.report.figures",
+    "ngbench.experiments.studies.drawing → ngbench.report.page.extras",
+    "ngbench.experiments.studies.verdicts → ngbench.report.columns",
+    "ngbench.experiments.studies.verdicts → ngbench.report.page.extras",
+    "ngbench.running.step_costs → ngbench.report.columns",
+}
+PRESENT_KNOTS_OF_FILES = {"ngbench.cli.list_plugins, ngbench.cli.list_studies"}
+PRESENT_KNOTS_OF_ROOMS = {
+    "ngbench: experiments, report, running",
+    "ngbench.cli: list_plugins, list_studies",
+    "ngbench.curvature: blocks, capture, curvatures, inverses, kronecker, layers",
+}
+PRESENT_PRIVATE_NAMES = {
+    "ngbench.curvature.blocks.truncation: block._by_column",
+    "ngbench.curvature.blocks.truncation: block._images",
+    "ngbench.curvature.blocks.truncation: block._weight_gradient",
+}
+
+EVERYWHERE = {"numpy", "scipy", "yaml"}
+LIBRARIES = {
+    "PIL": {"data", "experiments", "report", "running"},
+    "filelock": {"disk"},
+    "matplotlib": {"report"},
+    "optuna": {"experiments"},
+    "platformdirs": {"data"},
+    "psutil": {"experiments", "measurement", "records"},
+    "pydantic": {"experiments", "plugins", "records"},
+    "pydantic_core": {"experiments", "records"},
+    "pytest": {"pytest_plugin"},
+    "pytest_benchmark": {"report"},
+    "rich": {"cli", "report"},
+    "skimage": {"data"},
+    "sqlalchemy": {"experiments"},
+    "tabulate": {"report"},
+    "tomli": {"cli", "experiments"},
+    "torch": {
+        *("cli", "curvature", "data", "disk", "experiments", "frechet", "measurement"),
+        *("ngbench_tasks", "optimizers", "plugins", "records", "running"),
+    },
+    "torchmetrics": {"frechet"},
+    "typer": {"cli"},
+}
+"""The rooms that may import a library: what shows things stays above, and curvature knows torch alone."""
+
+PRESENT_LIBRARIES = {
+    "ngbench.data.download: rich",
+    "ngbench.report.page.extras: pydantic",
+}
+
+
+def test_every_room_has_a_rank():
+    ranked = [room for rank in RANKS for room in rank]
+    assert len(ranked) == len(set(ranked))
+    assert {room_of(module) for module in modules()} - set(ranked) == {"ngbench"}
+
+
+def test_imports_point_down():
+    rank = {room: number for number, rooms in enumerate(RANKS) for room in rooms}
+    found = {
+        f"{module} → {target}"
+        for module, targets in import_graph().items()
+        for target in targets
+        if module != "ngbench" and rank[room_of(target)] < rank[room_of(module)]
+    }
+    assert found == PRESENT_ARROWS_UP
+
+
+def test_no_files_import_each_other_in_a_circle():
+    assert {", ".join(sorted(knot)) for knot in knots(import_graph())} == PRESENT_KNOTS_OF_FILES
+
+
+def test_no_rooms_of_a_package_import_each_other_in_a_circle():
+    found = {f"{package}: {', '.join(sorted(knot))}" for package in packages() for knot in knots(siblings(package))}
+    assert found == PRESENT_KNOTS_OF_ROOMS
+
+
+def test_libraries_stay_in_their_rooms():
+    found = {
+        f"{module}: {library}"
+        for module in modules()
+        for library in libraries_of(module) - EVERYWHERE
+        if room_of(module) not in LIBRARIES.get(library, ())
+    }
+    assert found == PRESENT_LIBRARIES
+
+
+def test_private_names_stay_private():
+    found = {f"{module}: {name}" for module in modules() for name in private_names_taken(module)}
+    assert found == PRESENT_PRIVATE_NAMES
+
+
+@pytest.mark.parametrize(
+    ("graph", "expected"),
+    [
+        ({"a": {"b"}, "b": {"c"}, "c": set()}, []),
+        ({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}, [{"a", "b", "c"}]),
+        ({"a": {"b"}, "b": {"a"}, "c": {"d", "a"}, "d": {"c"}}, [{"a", "b"}, {"c", "d"}]),
+    ],
+)
+def test_knots_are_what_reaches_itself(graph, expected):
+    assert knots({node: frozenset(ends) for node, ends in graph.items()}) == expected
+
+
+def test_imports_within_functions_count_and_those_of_type_checkers_do_not():
+    source = """
+from ngbench.disk import files
+from .loader import load_study
+if TYPE_CHECKING:
+    from ngbench.running.plan import Plan
+else:
+    import json
+def show():
+    from ngbench.errors import UsageError
+"""
+    assert set(imported_names(ast.parse(source), "ngbench.experiments.studies.plan")) == {
+        ("ngbench.disk.files", ""),
+        ("ngbench.experiments.studies.loader", "load_study"),
+        ("json", ""),
+        ("ngbench.errors", "UsageError"),
+    }
