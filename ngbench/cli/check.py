@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ngbench.disk.files import given_destination, given_path
+from ngbench.cli import declared
+from ngbench.disk.files import given_path
 from ngbench.records.thresholds import DEFAULT_ABSOLUTE_FLOOR, DEFAULT_THRESHOLDS
-from ngbench.running.limits import LIMITS
 
 __all__ = ["check"]
 
@@ -33,7 +35,7 @@ def check(
     ],
     baseline: Annotated[
         Path,
-        typer.Option("--baseline", parser=given_path, metavar="BASELINE", help="File or directory to compare with."),
+        declared.path("--baseline", metavar="BASELINE", help="File or directory to compare with."),
     ],
     fail_if: Annotated[
         list[str] | None,
@@ -73,11 +75,11 @@ def check(
     ] = None,
     target_loss: Annotated[
         float | None,
-        typer.Option(
+        declared.number(
             "--target-loss",
-            parser=LIMITS["target-loss"].convert,
-            help="Loss of seconds_to_target and epochs_to_target. (default: the recorded one)",
-            rich_help_panel=_WHAT,
+            "Loss of seconds_to_target and epochs_to_target. (default: the recorded one)",
+            _WHAT,
+            metavar="LOSS",
         ),
     ] = None,
     allow_missing_baseline: Annotated[
@@ -103,25 +105,9 @@ def check(
         ),
     ] = False,
     markdown: Annotated[
-        str | None,
-        typer.Option(
-            "--markdown",
-            parser=given_destination,
-            metavar="FILE",
-            help="Write a table for a pull request; - is stdout.",
-            rich_help_panel=_OUTPUT,
-        ),
+        str | None, declared.written("--markdown", "Write a table for a pull request; - is stdout.")
     ] = None,
-    json: Annotated[
-        str | None,
-        typer.Option(
-            "--json",
-            parser=given_destination,
-            metavar="FILE",
-            help="Write the verdicts as JSON; - is stdout.",
-            rich_help_panel=_OUTPUT,
-        ),
-    ] = None,
+    json: Annotated[str | None, declared.written("--json", "Write the verdicts as JSON; - is stdout.")] = None,
     github: Annotated[
         bool, typer.Option("--github", help="Print annotations for GitHub Actions.", rich_help_panel=_OUTPUT)
     ] = False,
@@ -142,9 +128,23 @@ def check(
 
     Example: ngbench check now.json --baseline main.json --fail-if step_time.ratio:5% --fail-if training_loss:1%
     """
-    from ngbench.cli.gate import GateRequest, run_gate
+    from rich.text import Text
 
-    run_gate(
+    from ngbench.cli.reporting import check_exports, console_for_results, do_each, say_error
+    from ngbench.disk.files import STANDARD_OUTPUT, write_text
+    from ngbench.errors import ParameterError
+    from ngbench.escaping import terminal
+    from ngbench.experiments.gate import GateRequest, check_baseline_destination, run_gate
+    from ngbench.report.check_exports import format_annotations, format_report_json
+    from ngbench.report.check_tables import format_report_markdown, print_report
+    from ngbench.streams import write_commands
+
+    check_exports(markdown, json)
+    if accept and not update_baseline:
+        raise ParameterError("--accept needs --update-baseline")
+    if update_baseline:
+        check_baseline_destination(baseline)
+    gate = run_gate(
         GateRequest(
             current=current,
             baseline=baseline,
@@ -155,10 +155,39 @@ def check(
             arms=arm or [],
             target_loss=target_loss,
             allow_missing_baseline=allow_missing_baseline,
-            update_baseline=update_baseline,
-            accept=accept,
-            markdown=markdown,
-            json=json,
-            github=github,
         )
     )
+    report, console = gate.report, console_for_results(on_stderr=STANDARD_OUTPUT in (markdown, json))
+
+    def say(text: str) -> None:
+        console.print(Text(terminal(text)), soft_wrap=True)
+
+    def update() -> None:
+        gate.write_baseline(baseline)
+        say(f"The baseline {str(baseline)!r} is now {str(current)!r}.")
+
+    steps: list[Callable[[], object]] = []
+    if markdown is not None:
+        steps.append(lambda: write_text(format_report_markdown(report), markdown))
+    if json is not None:
+        steps.append(lambda: write_text(format_report_json(report), json))
+    updated = update_baseline and (report.error is None or accept)
+    if updated:
+        steps.append(update)
+    steps.append(partial(say, f"{current} against {baseline}, thresholds {gate.origin}"))
+    steps.append(partial(print_report, report, console=console))
+    if github:
+        # The log of a workflow holds both streams; the one without an export keeps the export clean.
+        steps.append(lambda: write_commands(format_annotations(report), console.file))
+    if update_baseline and not updated:
+        refusal = "The baseline was not updated, because the check failed; --accept updates it all the same."
+        steps.append(partial(say, refusal))
+    try:
+        do_each(*steps)
+    except Exception as error:
+        if report.error is None:
+            raise
+        # The verdict stands, whatever could not be written or printed.
+        say_error(error)
+    if report.error is not None:
+        raise report.error

@@ -11,13 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ngbench.errors import OUR_ERROR, NgbenchError, one_line
+from ngbench.disk.files import STANDARD_OUTPUT, check_destination
+from ngbench.errors import OUR_ERROR, NgbenchError, ParameterError, one_line
 from ngbench.escaping import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["TRACEBACK_VARIABLE", "console_for_results", "do_each", "explain", "raise_last", "say_error"]
+__all__ = [
+    "TRACEBACK_VARIABLE",
+    "check_exports",
+    "console_for_results",
+    "do_each",
+    "explain",
+    "raise_last",
+    "say_error",
+]
 
 TRACEBACK_VARIABLE = "NGBENCH_TRACEBACK"
 _PACKAGE = Path(__file__).parent.parent
@@ -34,6 +43,20 @@ def console_for_results(*, on_stderr: bool = False) -> Console:
     stream = sys.stderr if on_stderr else sys.stdout
     wide = not stream.isatty() and "COLUMNS" not in os.environ
     return Console(file=stream, width=_UNLIMITED if wide else None)
+
+
+def check_exports(*destinations: str | None) -> None:
+    """Refuse exports that could not be written in the end; ``None`` is one that was not asked for.
+
+    Raises:
+        OutputError: naming the destination.
+        ParameterError: two exports go to standard output.
+    """
+    given = [destination for destination in destinations if destination is not None]
+    if given.count(STANDARD_OUTPUT) > 1:
+        raise ParameterError("only one export can go to stdout: give the others a file instead of '-'")
+    for destination in given:
+        check_destination(destination)
 
 
 def do_each(*steps: Callable[[], object]) -> None:

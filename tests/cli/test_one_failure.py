@@ -44,7 +44,7 @@ def test_a_step_that_fails_costs_no_other(quick: Run, monkeypatch: pytest.Monkey
             for file in files:
                 file.unlink(missing_ok=True)
             with monkeypatch.context() as planted:
-                planted.setattr(command.module, step, raising(error))
+                planted.setattr(command.owner(step), step, raising(error))
                 done = quick(command.again)
             assert done.code == (3 if command.code == 3 else code), (step, done.err)
             said = [line for line in done.err.splitlines() if message in line]

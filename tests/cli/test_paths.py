@@ -107,7 +107,7 @@ from ngbench import cli
 for name in cli.COMMANDS:
     cli._load(name)
 import numpy, torch, torch._dynamo, optuna, yaml, tabulate
-import ngbench.cli.execution, ngbench.cli.gan_execution, ngbench.cli.gate, ngbench.cli.study_execution
+import ngbench.cli.execution, ngbench.cli.gan_execution, ngbench.experiments.gate, ngbench.cli.study_execution
 import ngbench.cli.tune_execution, ngbench.report.page.html, ngbench.report.page.markdown
 import ngbench.report.page.sections, ngbench.report.pytest_benchmark, ngbench.data.presence
 for warm in (["list", "tasks"], ["env"], ["list", "optimizers"], ["check-plugin", "none", "--task"]):

@@ -1,0 +1,36 @@
+"""The forms of option that most commands have: a path that is read, a file that is written, a number with limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from ngbench.disk.files import given_destination, given_path
+from ngbench.running.limits import LIMITS, SEARCH_LIMITS
+
+__all__ = ["number", "path", "written"]
+
+
+def path(*names: str, metavar: str, help: str, panel: str | None = None, shown: str | bool = True) -> Any:
+    """An option that names a file or a directory."""
+    return typer.Option(
+        *names, parser=given_path, metavar=metavar, help=help, rich_help_panel=panel, show_default=shown
+    )
+
+
+def written(name: str, help: str, panel: str | None = "Results", shown: str | bool = True) -> Any:
+    """An option that names the file of an export; ``-`` is standard output."""
+    return typer.Option(
+        name, parser=given_destination, metavar="FILE", help=help, rich_help_panel=panel, show_default=shown
+    )
+
+
+def number(
+    name: str, help: str, panel: str | None = None, *, like: str = "", metavar: str = "N", shown: str | bool = True
+) -> Any:
+    """An option that takes a number, within the limits that its name has, or the name that it is ``like``."""
+    limit = {**LIMITS, **SEARCH_LIMITS}[like or name.removeprefix("--")]
+    return typer.Option(
+        name, parser=limit.convert, metavar=metavar, help=help, rich_help_panel=panel, show_default=shown
+    )
