@@ -77,7 +77,6 @@ LIBRARIES = {
         *("cli", "curvature", "data", "disk", "experiments", "frechet", "measurement"),
         *("ngbench_tasks", "optimizers", "plugins", "records", "running"),
     },
-    "torchmetrics": {"frechet"},
     "typer": {"cli"},
 }
 """The rooms that may import a library: what shows things stays above, and curvature knows torch alone."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
 
+from ngbench.disk.files import replacing
 from ngbench.disk.reading import open_regular, read_whole
 
 __all__ = ["cached_array"]
@@ -68,11 +67,7 @@ def _load(path: Path, shape: tuple[int, ...]) -> Bytes | None:
 
 def _store(path: Path, array: Bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A folder of its own, as several processes, of several users and machines, may write at the same time.
-    with TemporaryDirectory(dir=path.parent, prefix=f"{path.name}-", suffix=".part") as folder:
-        partial = Path(folder, path.name)
-        with partial.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-        os.replace(partial, path)
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+    with replacing(_digest_path(path)) as partial:
         partial.write_text(_digest(array) + "\n", encoding="ascii")
-        os.replace(partial, _digest_path(path))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
+from ngbench.disk.files import replacing
 from ngbench.disk.reading import open_regular
 
 __all__ = ["load_archive", "save_archive"]
@@ -22,15 +21,8 @@ def save_archive(content: dict[str, Any], path: Path) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("wb") as file:
-            _save(content, _Watched(file))
-        os.replace(partial, path)
-    finally:
-        # A disk that does not take the file may not give it up either.
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    with replacing(path) as partial, partial.open("wb") as file:
+        _save(content, _Watched(file))
 
 
 def load_archive(path: Path) -> Any:

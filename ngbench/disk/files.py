@@ -11,9 +11,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -236,12 +235,15 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the file cannot be put in its place.
     """
-    partial = path.with_name(f".{os.getpid()}-{threading.get_ident()}.part")
+    # Others that write it at the same time may be on other machines: no number of a process tells them apart.
+    partial = path.with_name(f".{os.urandom(8).hex()}.part")
     try:
         yield partial
         os.replace(partial, path)
     finally:
-        partial.unlink(missing_ok=True)
+        # A disk that does not take the file may not give it up either.
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def reason(path: Path, error: Exception) -> str:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ngbench.curvature.linalg.parallel import one_thread
 from ngbench.disk import files
 from ngbench.disk.archives import load_archive, save_archive
 from ngbench.errors import DataError
@@ -70,10 +70,9 @@ class FeatureNetwork:
 class _Inception(nn.Module):
     """Inception on images of any size, one channel or three, in [0, 1]."""
 
-    def __init__(self, trunk: InceptionTrunk, features: int) -> None:
+    def __init__(self, trunk: InceptionTrunk) -> None:
         super().__init__()
         self.trunk = trunk
-        self.num_features = features
 
     def forward(self, images: Tensor) -> Tensor:
         # The network was trained on bytes, and published scores are of images rounded to them.
@@ -88,7 +87,6 @@ class _Classifier(nn.Module):
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
-        self.num_features = CLASSIFIER_FEATURES
         self.body = nn.Sequential(
             nn.Conv2d(channels, 16, 5, stride=2, padding=2),
             nn.BatchNorm2d(16),
@@ -139,7 +137,7 @@ def inception_network(path: Path, features: int = 2048) -> FeatureNetwork:
         trunk = InceptionTrunk(features)
     _load_trunk(trunk, weights, path)
     return FeatureNetwork(
-        network=_Inception(trunk, features).eval(),
+        network=_Inception(trunk).eval(),
         kind="inception",
         features=features,
         description=f"Inception, {features} features, weights from {path.name}",
@@ -230,7 +228,8 @@ def _digest(network: nn.Module) -> str:
 
 
 def _train(network: _Classifier, images: Tensor, labels: Tensor, held_out: Tensor, held_out_labels: Tensor) -> float:
-    with torch.random.fork_rng(devices=[]), _one_thread():
+    # One thread: sums come in the same order whatever the number of cores, and so do the weights.
+    with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(SEED)
         for module in network.modules():
             if isinstance(module, nn.Linear | nn.Conv2d | nn.BatchNorm2d):
@@ -246,17 +245,6 @@ def _train(network: _Classifier, images: Tensor, labels: Tensor, held_out: Tenso
             optimizer.step()
             schedule.step()
     return _accuracy(network, held_out, held_out_labels)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums come in the same order whatever the number of cores, so that the weights do not depend on it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @torch.no_grad()

@@ -58,7 +58,6 @@ def test_images_of_the_same_kind_are_near_and_the_same_images_are_at_zero(networ
 def test_the_distance_of_images_from_themselves_is_not_negative(count: int) -> None:
     torch.manual_seed(0)
     features = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 16))
-    features.num_features = 16  # type: ignore[assignment]
     network = FeatureNetwork(features, "classifier", 16, "random features", "0" * 64)
     for seed in range(5):
         images = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
@@ -67,7 +66,6 @@ def test_the_distance_of_images_from_themselves_is_not_negative(count: int) -> N
 
 def test_what_is_no_number_is_no_distance_of_zero() -> None:
     features = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 16))
-    features.num_features = 16  # type: ignore[assignment]
     distance = FrechetDistance(
         FeatureNetwork(features, "classifier", 16, "random features", "0" * 64), [torch.rand(8, 3, 8, 8)], CPU
     )
@@ -95,6 +93,50 @@ def test_it_is_the_formula_of_the_moments(network: FeatureNetwork) -> None:
     root = torch.linalg.eigvals(sx @ sy).sqrt().real.sum()
     expected = float(mean + sx.trace() + sy.trace() - 2 * root)
     assert distance(network).score([fake]) == pytest.approx(expected, rel=1e-5)
+
+
+def flat_network(features: int) -> FeatureNetwork:
+    """The pixels are the features."""
+    return FeatureNetwork(nn.Flatten(), "classifier", features, "pixels", "0" * 64)
+
+
+def images_of(values: Tensor) -> Tensor:
+    return values[:, :, None, None].float()
+
+
+def test_it_is_the_closed_form_of_covariances_that_commute() -> None:
+    torch.manual_seed(0)
+    basis, _ = torch.linalg.qr(torch.randn(5, 5, dtype=torch.float64))
+    signs = torch.cat([torch.eye(5), -torch.eye(5)]).double()
+    spreads = torch.tensor([[3.0, 2.0, 1.0, 0.5, 0.0], [1.0, 4.0, 0.0, 0.25, 2.0]]).double()
+    means = torch.randn(2, 5, dtype=torch.float64)
+    real, fake = (images_of(mean + (signs * spread) @ basis.T) for mean, spread in zip(means, spreads, strict=True))
+    # The covariance of each side is diagonal in the basis, with 2 s²/(10 - 1).
+    expected = (means[0] - means[1]).square().sum() + 2 / 9 * (spreads[0] - spreads[1]).square().sum()
+    assert FrechetDistance(flat_network(5), [real], CPU).score([fake]) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_it_does_not_matter_which_side_is_the_real_one() -> None:
+    torch.manual_seed(0)
+    x, y = (images_of(torch.randn(20, 8) @ torch.randn(8, 8)) for _ in range(2))
+    network = flat_network(8)
+    there = FrechetDistance(network, [x], CPU).score([y])
+    assert there > 1
+    assert FrechetDistance(network, [y], CPU).score([x]) == pytest.approx(there, rel=1e-12)
+
+
+def test_fewer_images_than_features_are_at_zero_from_themselves() -> None:
+    images = images_of(torch.rand(50, 300, generator=torch.Generator().manual_seed(0)))
+    assert FrechetDistance(flat_network(300), [images], CPU).score([images]) < 1e-12
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_fewer_than_two_images_have_no_distance(count: int) -> None:
+    two = torch.rand(2, 4, 1, 1)
+    with pytest.raises(ValueError, match=f"{count} images are not enough"):
+        FrechetDistance(flat_network(4), [two[:count]], CPU)
+    with pytest.raises(ValueError, match=f"{count} images are not enough"):
+        FrechetDistance(flat_network(4), [two], CPU).score([two[:count]])
 
 
 def test_a_classifier_is_named_as_one_and_its_accuracy_is_known(network: FeatureNetwork) -> None:
