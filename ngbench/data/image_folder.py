@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ngbench.data.arrays import Bytes, spread
@@ -176,6 +175,9 @@ class FolderImages:
         return moved
 
     def _decode(self, path: str) -> Bytes:
+        # Imported here, as most runs are of tasks without files of images.
+        from PIL import Image
+
         try:
             with open(open_regular(Path(path)), "rb") as opened, Image.open(opened) as file:
                 # A JPEG is decoded at a fraction of its size where that suffices.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +37,12 @@ def modules_imported_by(*arguments: str) -> set[str]:
     answer = subprocess.run(
         [sys.executable, "-X", "importtime", *arguments], capture_output=True, text=True, check=True
     )
-    lines = [line for line in answer.stderr.splitlines() if line.startswith("import time:")]
+    return packages_in(answer.stderr)
+
+
+def packages_in(imports: str) -> set[str]:
+    """The packages of which the interpreter says that it imported something."""
+    lines = [line for line in imports.splitlines() if line.startswith("import time:")]
     return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
 
 
@@ -59,6 +66,27 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
 )
 def test_torch_is_not_loaded_to_show_help_or_lists(arguments: list[str]) -> None:
     assert "torch" not in modules_imported_by("-c", CONSOLE_SCRIPT, *arguments)
+
+
+OF_ONE_COMMAND = {"optuna", "sqlalchemy", "alembic", "skimage", "matplotlib", "PIL", "pandas", "jinja2"}
+"""What a search, two stand-ins, figures, folders of images and the page of a report need."""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "list tasks",
+        "train pond -o sgd --steps 1 --output out",
+        "compare pond -o sgd,adam --steps 1 --output out --export-json a.json --export-markdown a.md",
+    ],
+)
+def test_what_one_command_needs_is_loaded_by_no_other(line: str, program: Callable[..., Any]) -> None:
+    process = program(line, PYTHONPROFILEIMPORTTIME="1")
+    _, imports = process.communicate()
+    assert process.returncode == 0
+    loaded = packages_in(imports)
+    assert "typer" in loaded
+    assert not OF_ONE_COMMAND & loaded
 
 
 @pytest.mark.skipif(not hasattr(os, "wait4"), reason="needs the CPU time of a child process")
