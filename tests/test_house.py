@@ -37,9 +37,6 @@ RANKS = (
 """The rooms from top to bottom. A room imports of its own rank and below; ``ngbench`` itself stands for the version."""
 
 PRESENT_ARROWS_UP = {
-    "ngbench.experiments.studies.drawing → ngbench.report.columns",
-    "ngbench.experiments.studies.drawing → ngbench.report.figures",
-    "ngbench.experiments.studies.drawing → ngbench.report.page.extras",
     "ngbench.experiments.studies.verdicts → ngbench.report.columns",
     "ngbench.experiments.studies.verdicts → ngbench.report.page.extras",
     "ngbench.running.step_costs → ngbench.report.columns",
