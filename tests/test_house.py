@@ -41,10 +41,9 @@ PRESENT_ARROWS_UP = {
     "ngbench.experiments.studies.verdicts → ngbench.report.page.extras",
     "ngbench.running.step_costs → ngbench.report.columns",
 }
-PRESENT_KNOTS_OF_FILES = {"ngbench.cli.list_plugins, ngbench.cli.list_studies"}
+PRESENT_KNOTS_OF_FILES: set[str] = set()
 PRESENT_KNOTS_OF_ROOMS = {
     "ngbench: experiments, report, running",
-    "ngbench.cli: list_plugins, list_studies",
     "ngbench.curvature: blocks, capture, curvatures, inverses, kronecker, layers",
 }
 PRESENT_PRIVATE_NAMES = {

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from ngbench.errors import ParameterError
+from ngbench.plugins.registry import Kind
 
-__all__ = ["Approximation", "Kind", "Optimizer", "Task", "chosen_kind"]
-
-Kind = Literal["optimizer", "task", "approximation"]
+__all__ = ["Approximation", "Optimizer", "Task", "chosen_kind"]
 
 Optimizer = Annotated[bool, typer.Option("--optimizer", help="An optimizer.")]
 Task = Annotated[bool, typer.Option("--task", help="A task.")]

@@ -69,7 +69,9 @@ __all__ = [
 OPTIMIZERS = "ngbench.optimizers"
 TASKS = "ngbench.tasks"
 APPROXIMATIONS = "ngbench.approximations"
-_KINDS = {OPTIMIZERS: "optimizer", TASKS: "task", APPROXIMATIONS: "approximation"}
+Kind = Literal["optimizer", "task", "approximation"]
+GROUPS: Mapping[Kind, str] = {"optimizer": OPTIMIZERS, "task": TASKS, "approximation": APPROXIMATIONS}
+_KINDS = {group: kind for kind, group in GROUPS.items()}
 
 
 @dataclass(frozen=True)

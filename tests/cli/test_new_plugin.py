@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ngbench.cli.new_plugin import write_plugin
+from ngbench.plugins.skeleton import write_plugin
 
 NAMES = {"optimizer": "calm-descent", "task": "point-clouds", "approximation": "shrunk-kfac"}
 LISTS = {"optimizer": "optimizers", "task": "tasks", "approximation": "approximations"}

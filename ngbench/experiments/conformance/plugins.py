@@ -5,25 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ngbench.data.directory import data_directory
 from ngbench.errors import PluginError, UnknownNameError
 from ngbench.experiments.conformance.outcome import Check, Report, Row, run_checks
 from ngbench.plugins import registry
 from ngbench.plugins.parameters import convert_given
+from ngbench.plugins.registry import GROUPS, Kind
 
 _AnyPlugin = registry.OptimizerPlugin | registry.TaskPlugin | registry.ApproximationPlugin
 
-__all__ = ["KINDS", "Kind", "check_plugin", "checks_of", "distribution_of", "kinds_of"]
-
-Kind = Literal["optimizer", "task", "approximation"]
-KINDS: Mapping[Kind, str] = {
-    "optimizer": registry.OPTIMIZERS,
-    "task": registry.TASKS,
-    "approximation": registry.APPROXIMATIONS,
-}
-"""The entry-point group of each kind."""
+__all__ = ["Kind", "check_plugin", "checks_of", "distribution_of", "kinds_of"]
 
 
 def kinds_of(name: str) -> list[Kind]:
@@ -32,7 +25,7 @@ def kinds_of(name: str) -> list[Kind]:
     Raises:
         UnknownNameError: it is nothing.
     """
-    known: dict[Kind, list[str]] = {kind: [row.name for row in registry.rows(group)] for kind, group in KINDS.items()}
+    known: dict[Kind, list[str]] = {kind: [row.name for row in registry.rows(group)] for kind, group in GROUPS.items()}
     found = [kind for kind, names in known.items() if name in names]
     if not found and "." in name:
         registry.optimizer(name)  # a name that is no class is refused here
@@ -67,7 +60,7 @@ def check_plugin(
         ParameterError: a given value is unknown or not allowed.
     """
     if "." not in name and kind not in kinds_of(name):
-        raise UnknownNameError(kind, name, {row.name for row in registry.rows(KINDS[kind])})
+        raise UnknownNameError(kind, name, {row.name for row in registry.rows(GROUPS[kind])})
     values = given or {}
     if values:
         _convert(name, kind, values)
@@ -116,4 +109,4 @@ def _convert(name: str, kind: Kind, given: Mapping[str, Any]) -> None:
 
 def distribution_of(name: str, kind: Kind) -> str | None:
     """The distribution that provides the plugin; ``None`` for a class by its dotted name."""
-    return next((row.distribution for row in registry.rows(KINDS[kind]) if row.name == name), None)
+    return next((row.distribution for row in registry.rows(GROUPS[kind]) if row.name == name), None)

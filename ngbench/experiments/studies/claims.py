@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
@@ -10,9 +10,22 @@ from ngbench.errors import ParameterError
 from ngbench.experiments.studies.settings import Count, Name, Part, Positive, Real, mapping_or_word, shape_of
 from ngbench.records.claims import Relation, parse_tolerance
 
-__all__ = ["WHOLE_RUN", "At", "Claim", "Group", "Moment", "ScaleName", "Side", "When", "moment_of", "moment_text"]
+__all__ = [
+    "SCALES",
+    "WHOLE_RUN",
+    "At",
+    "Claim",
+    "Group",
+    "Moment",
+    "ScaleName",
+    "Side",
+    "When",
+    "moment_of",
+    "moment_text",
+]
 
 ScaleName = Literal["smoke", "laptop", "full"]
+SCALES: tuple[ScaleName, ...] = get_args(ScaleName)
 Moment = Literal["final", "best", "mean", "every"]
 WHOLE_RUN: Moment = "final"
 _SHARE = r"^(100|[1-9]?[0-9](\.[0-9]+)?)%$"
