@@ -8,27 +8,22 @@ from __future__ import annotations
 
 import math
 import re
-import types
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, Union
+from typing import Any, Final, Literal
 
-from ngbench.curvature.bounds import Range
+from ngbench.curvature.bounds import Member, members_of
 
 __all__ = [
     "LARGEST_COUNT",
     "LARGEST_NUMBER",
-    "TUPLE_SEPARATOR",
-    "Alternative",
-    "Range",
     "Refused",
     "alternatives",
+    "describe",
     "first_match",
     "format_value",
     "is_encodable",
     "is_plain",
-    "read_literal",
     "why_unrecordable",
 ]
 
@@ -47,65 +42,64 @@ _PLAIN_TYPES: tuple[type, ...] = (bool, int, float, str, type(None))
 
 
 class Refused(Exception):
-    """A value that an alternative does not take."""
+    """A value that is not among those that an annotation allows."""
 
 
-@dataclass(frozen=True)
-class Alternative:
-    """One member of a union: a plain type with bounds, a literal, a tuple, or anything (``kind is Any``)."""
+def convert(member: Member, value: Any) -> Any:
+    """The value that the member of an annotation takes for ``value``, a text or a value of a YAML or JSON file.
 
-    kind: Any
-    ranges: tuple[Range, ...] = ()
-    choices: tuple[Any, ...] = ()
-    items: tuple[tuple[Alternative, ...], ...] = ()
-    homogeneous: bool = False
-
-    def convert(self, value: Any) -> Any:
-        if self.kind is Any:
-            return read_literal(value) if isinstance(value, str) else value
-        if self.kind is Literal:
-            return self._choice(value)
-        if self.kind is tuple:
-            return self._tuple(value)
-        converted = _READERS[self.kind](value)
-        if any(converted not in bounds for bounds in self.ranges):
-            raise Refused
-        return converted
-
-    def _choice(self, value: Any) -> Any:
-        for choice in self.choices:
-            if value == choice and isinstance(value, bool) == isinstance(choice, bool):
-                return choice
-            if isinstance(value, str) and value == format_value(choice):
-                return choice
+    Raises:
+        Refused: it takes no such value.
+    """
+    if member.kind is Any:
+        return read_literal(value) if isinstance(value, str) else value
+    if member.kind is Literal:
+        return _choice(member.choices, value)
+    if typing.get_origin(member.kind) is tuple:
+        return _tuple(member, value)
+    converted = _READERS[member.kind](value)
+    if not member.is_within(converted):
         raise Refused
+    return converted
 
-    def _tuple(self, value: Any) -> tuple[Any, ...]:
-        parts = value.split(TUPLE_SEPARATOR) if isinstance(value, str) else value
-        if not isinstance(parts, (list, tuple)):
-            raise Refused
-        if not self.homogeneous and len(parts) != len(self.items):
-            raise Refused
-        members = self.items * len(parts) if self.homogeneous else self.items
-        return tuple(first_match(member, part) for member, part in zip(members, parts, strict=True))
 
-    def describe(self) -> str:
-        if self.kind is Any:
-            return "any value"
-        if self.kind is Literal:
-            return " or ".join(repr(c) if isinstance(c, str) else format_value(c) for c in self.choices)
-        if self.kind is tuple:
-            return self._describe_tuple()
-        bounds = " and ".join(bound.describe() for bound in self.ranges)
-        return f"{_WORDS[self.kind]} {bounds}".rstrip()
+def _choice(choices: Sequence[Any], value: Any) -> Any:
+    for choice in choices:
+        if value == choice and isinstance(value, bool) == isinstance(choice, bool):
+            return choice
+        if isinstance(value, str) and value == format_value(choice):
+            return choice
+    raise Refused
 
-    def _describe_tuple(self) -> str:
-        members = [" or ".join(a.describe() for a in item) for item in self.items]
-        if self.homogeneous:
-            return f"values separated by '{TUPLE_SEPARATOR}', each {members[0]}"
-        if len(set(members)) == 1:
-            return f"{len(members)} values separated by '{TUPLE_SEPARATOR}', each {members[0]}"
-        return f"{len(members)} values separated by '{TUPLE_SEPARATOR}': {', '.join(members)}"
+
+def _tuple(member: Member, value: Any) -> tuple[Any, ...]:
+    items, homogeneous = _items(member)
+    parts = value.split(TUPLE_SEPARATOR) if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)) or (not homogeneous and len(parts) != len(items)):
+        raise Refused
+    return tuple(
+        first_match(item, part) for item, part in zip(items * len(parts) if homogeneous else items, parts, strict=True)
+    )
+
+
+def _items(member: Member) -> tuple[list[tuple[Member, ...]], bool]:
+    """What each item of a tuple may be, and whether there may be any number of them."""
+    arguments = typing.get_args(member.kind)
+    homogeneous = len(arguments) == 2 and arguments[1] is Ellipsis
+    return [alternatives(item) for item in arguments if item is not Ellipsis], homogeneous
+
+
+def describe(member: Member) -> str:
+    """What the member takes, in words: ``"an integer >= 1"``."""
+    if member.kind is Literal:
+        return " or ".join(repr(c) if isinstance(c, str) else format_value(c) for c in member.choices)
+    if typing.get_origin(member.kind) is not tuple:
+        return member.describe(_WORDS)
+    items, homogeneous = _items(member)
+    each = [" or ".join(map(describe, item)) for item in items]
+    count = "" if homogeneous else f"{len(each)} "
+    what = f": {', '.join(each)}" if len(set(each)) > 1 else f", each {each[0]}"
+    return f"{count}values separated by '{TUPLE_SEPARATOR}'{what}"
 
 
 def format_value(value: Any) -> str:
@@ -132,10 +126,15 @@ def read_literal(text: str) -> Any:
     return text
 
 
-def first_match(alternatives: Sequence[Alternative], value: Any) -> Any:
-    for alternative in alternatives:
+def first_match(members: Sequence[Member], value: Any) -> Any:
+    """What the first of the members that takes ``value`` makes of it.
+
+    Raises:
+        Refused: none takes it.
+    """
+    for member in members:
         try:
-            return alternative.convert(value)
+            return convert(member, value)
         except Refused:
             continue
     raise Refused
@@ -189,47 +188,37 @@ _READERS: dict[Any, Callable[[Any], Any]] = {
     float: _read_float,
     str: _read_str,
 }
-_WORDS = {
+_WORDS: dict[Any, str] = {
     type(None): "none",
     bool: "true or false",
     int: "an integer",
     float: "a number",
     str: "a text",
+    Any: "any value",
 }
 # A text is tried in this order, so that "none" is not taken for a string nor "1" for a float.
 _ORDER: list[Any] = [type(None), Literal, bool, int, float, tuple, str, Any]
 
 
-def alternatives(annotation: Any) -> tuple[Alternative, ...]:
-    """The members of ``annotation`` that can be given as a value; others (a tensor, say) are left out."""
-    members = sorted(_members(annotation), key=lambda member: _ORDER.index(member.kind))
-    return tuple(dict.fromkeys(members))
+def alternatives(annotation: Any) -> tuple[Member, ...]:
+    """The members of ``annotation`` that can be given as a value; others (a tensor, say) are left out.
+
+    Raises:
+        TypeError: as for :func:`~ngbench.curvature.bounds.members_of`.
+    """
+    members = [member for member in members_of(annotation) if _can_be_given(member)]
+    return tuple(dict.fromkeys(sorted(members, key=lambda member: _ORDER.index(_form(member)))))
 
 
-def _members(annotation: Any, ranges: tuple[Range, ...] = ()) -> list[Alternative]:
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is Annotated:
-        own = tuple(item for item in arguments[1:] if isinstance(item, Range))
-        return _members(arguments[0], ranges + own)
-    if origin in (Union, types.UnionType):
-        return [member for argument in arguments for member in _members(argument, ranges)]
-    if origin is Literal:
-        return [Alternative(Literal, choices=arguments)]
-    if origin is tuple and arguments:
-        return _tuple_members(arguments)
-    if annotation is None or annotation is type(None):
-        return [Alternative(type(None))]
-    if annotation is Any:
-        return [Alternative(Any)]
-    if annotation in (int, float):
-        return [Alternative(annotation, ranges=ranges)]
-    return [Alternative(annotation)] if annotation in (bool, str) else []
+def _form(member: Member) -> Any:
+    return tuple if typing.get_origin(member.kind) is tuple else member.kind
 
 
-def _tuple_members(arguments: tuple[Any, ...]) -> list[Alternative]:
-    homogeneous = len(arguments) == 2 and arguments[1] is Ellipsis
-    items = tuple(alternatives(item) for item in arguments if item is not Ellipsis)
-    return [Alternative(tuple, items=items, homogeneous=homogeneous)] if all(items) else []
+def _can_be_given(member: Member) -> bool:
+    if _form(member) is not tuple:
+        return member.kind in _ORDER
+    items, _ = _items(member)
+    return bool(items) and all(items)
 
 
 def is_plain(value: Any) -> bool:

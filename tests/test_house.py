@@ -52,7 +52,7 @@ PRESENT_PRIVATE_NAMES = {
     "ngbench.curvature.blocks.truncation: block._weight_gradient",
 }
 
-EVERYWHERE = {"numpy", "scipy", "yaml"}
+EVERYWHERE = {"annotated_types", "numpy", "scipy", "yaml"}
 LIBRARIES = {
     "PIL": {"data", "experiments", "report", "running"},
     "filelock": {"disk"},

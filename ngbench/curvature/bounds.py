@@ -9,17 +9,21 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import operator
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union
+
+from annotated_types import BaseMetadata, Ge, GroupedMetadata, Gt, Le, Lt
 
 __all__ = [
     "Count",
     "Fraction",
     "Interval",
+    "Member",
     "NonNegative",
     "Positive",
     "PositiveShare",
@@ -31,15 +35,18 @@ __all__ = [
     "allowed",
     "check",
     "checked",
+    "members_of",
 ]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+Bound = Ge | Gt | Le | Lt
+
 
 @dataclass(frozen=True)
-class Range:
-    """The bounds of a number, for ``Annotated[float, Range(above=0)]``.
+class Range(GroupedMetadata):
+    """The bounds of a number, for ``Annotated[float, Range(above=0)]``: ``Gt(0)`` of ``annotated_types`` by its name.
 
     Attributes:
         minimum: the smallest allowed value.
@@ -55,18 +62,10 @@ class Range:
     below: float | None = None
     infinite: bool = False
 
-    def __contains__(self, value: float) -> bool:
-        return (
-            (self.minimum is None or value >= self.minimum)
-            and (self.above is None or value > self.above)
-            and (self.maximum is None or value <= self.maximum)
-            and (self.below is None or value < self.below)
-        )
-
-    def describe(self) -> str:
-        """The bounds in words: ``"> 0 and <= 1"``."""
-        bounds = [(">=", self.minimum), (">", self.above), ("<=", self.maximum), ("<", self.below)]
-        return " and ".join(f"{sign} {bound}" for sign, bound in bounds if bound is not None)
+    def __iter__(self) -> Iterator[Bound]:
+        kinds: tuple[tuple[Callable[[float], Bound], float | None], ...]
+        kinds = ((Ge, self.minimum), (Gt, self.above), (Le, self.maximum), (Lt, self.below))
+        return (kind(value) for kind, value in kinds if value is not None)
 
 
 Positive = Annotated[float, Range(above=0)]
@@ -82,11 +81,19 @@ Seed = Annotated[int, Range(minimum=0, below=2**63)]
 
 
 @dataclass(frozen=True)
-class _Member:
-    """One member of a union: a plain type with bounds, or literals."""
+class Member:
+    """One member of a union: a plain type with its bounds, literals, or what is not checked here (a tuple, a tensor).
+
+    Attributes:
+        kind: the type, or ``Literal``.
+        bounds: of a number.
+        infinite: whether infinity is a number here.
+        choices: the literals.
+    """
 
     kind: Any
-    ranges: tuple[Range, ...] = ()
+    bounds: tuple[Bound, ...] = ()
+    infinite: bool = False
     choices: tuple[Any, ...] = ()
 
     def __contains__(self, value: Any) -> bool:
@@ -97,23 +104,35 @@ class _Member:
         kind: type = Integral if self.kind is int else Real
         if isinstance(value, bool) or not isinstance(value, kind):
             return False
-        if self.kind is float and not self._is_finite(value):
-            return False
-        number: Any = value
-        return all(number in bounds for bounds in self.ranges)
+        return (self.kind is int or self._is_finite(value)) and self.is_within(value)
+
+    def is_within(self, number: Any) -> bool:
+        """Whether the bounds allow the number."""
+        return all(_COMPARED[type(bound)][1](number, _value_of(bound)) for bound in self.bounds)
 
     def _is_finite(self, value: Any) -> bool:
         try:
             number = float(value)
         except OverflowError:
             return False
-        return math.isfinite(number) or (number > 0 and any(bounds.infinite for bounds in self.ranges))
+        return math.isfinite(number) or (number > 0 and self.infinite)
 
-    def describe(self) -> str:
-        if self.kind is Literal:
-            return " or ".join(map(repr, self.choices))
-        bounds = " and ".join(bound.describe() for bound in self.ranges)
-        return f"{_WORDS[self.kind]} {bounds}".rstrip()
+    def describe(self, words: Mapping[Any, str]) -> str:
+        """The plain type, called as in ``words``, and its bounds: ``"a number > 0 and <= 1"``."""
+        bounds = " and ".join(f"{_COMPARED[type(bound)][0]} {_value_of(bound)}" for bound in self.bounds)
+        return f"{words[self.kind]} {bounds}".rstrip()
+
+
+_COMPARED: dict[type, tuple[str, Callable[[Any, Any], bool]]] = {
+    Ge: (">=", operator.ge),
+    Gt: (">", operator.gt),
+    Le: ("<=", operator.le),
+    Lt: ("<", operator.lt),
+}
+
+
+def _value_of(bound: Bound) -> Any:
+    return getattr(bound, type(bound).__name__.lower())
 
 
 _WORDS: dict[Any, str] = {
@@ -125,32 +144,54 @@ _WORDS: dict[Any, str] = {
 }
 
 
-def _members(annotation: Any, ranges: tuple[Range, ...] = ()) -> tuple[_Member, ...] | None:
-    """The members of a union of plain types, or None for annotations of anything else (a tensor, a function)."""
+def members_of(annotation: Any, metadata: tuple[Any, ...] = ()) -> tuple[Member, ...]:
+    """The members of a union, or the one of another annotation, in order.
+
+    Raises:
+        TypeError: a bound of ``annotated_types`` that is not read here.
+    """
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
-        return _members(arguments[0], ranges + tuple(item for item in arguments[1:] if isinstance(item, Range)))
+        return members_of(arguments[0], metadata + arguments[1:])
     if origin in (Union, types.UnionType):
-        parts = [_members(argument, ranges) for argument in arguments]
-        return None if None in parts else tuple(member for part in parts for member in part or ())
+        return tuple(member for argument in arguments for member in members_of(argument, metadata))
     if origin is Literal:
-        return (_Member(Literal, choices=arguments),)
+        return (Member(Literal, choices=arguments),)
     if annotation in (int, float):
-        return (_Member(annotation, ranges),)
-    return (_Member(annotation),) if annotation in (bool, str, type(None)) else None
+        infinite = any(isinstance(item, Range) and item.infinite for item in metadata)
+        return (Member(annotation, tuple(_bounds(metadata)), infinite),)
+    return (Member(type(None) if annotation is None else annotation),)
+
+
+def _bounds(metadata: Iterable[Any]) -> Iterator[Bound]:
+    for item in metadata:
+        if isinstance(item, GroupedMetadata):
+            yield from _bounds(item)
+        elif isinstance(item, Ge | Gt | Le | Lt):
+            yield item
+        elif isinstance(item, BaseMetadata):
+            raise TypeError(f"{item} is no bound that is checked, it must be Gt, Ge, Lt, Le, Interval or Range")
+
+
+def _are_checked(members: Iterable[Member]) -> bool:
+    return all(member.kind is Literal or member.kind in _WORDS for member in members)
 
 
 @functools.cache
-def _known(annotation: Any) -> tuple[_Member, ...]:
-    members = _members(annotation)
-    if members is None:
+def _known(annotation: Any) -> tuple[Member, ...]:
+    members = members_of(annotation)
+    if not _are_checked(members):
         raise TypeError(f"{annotation} is no annotation of a hyper-parameter")
     return members
 
 
 def allowed(annotation: Any) -> str:
     """What ``annotation`` allows, in words: ``"an integer >= 1 or 'once'"``."""
-    return " or ".join(member.describe() for member in _known(annotation))
+    return " or ".join(
+        choice
+        for member in _known(annotation)
+        for choice in (map(repr, member.choices) if member.choices else [member.describe(_WORDS)])
+    )
 
 
 def check(name: str, value: Any, annotation: Any) -> None:
@@ -182,7 +223,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
             for name, one in signature.parameters.items()
             if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
         }
-        return {name: hint for name, hint in found.items() if _members(hint) is not None}
+        return {name: hint for name, hint in found.items() if _are_checked(members_of(hint))}
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -1,7 +1,8 @@
 """Hyper-parameters and options: the keyword parameters of a plugin's function, with types, bounds, defaults.
 
 A plugin's signature is its documentation. Values may be ``bool``, ``int``, ``float``, ``str``, ``Literal``,
-``tuple``, unions of those, and ``Annotated`` with a :class:`Range`::
+``tuple``, unions of those, and ``Annotated`` with a :class:`Range` or with ``Gt``, ``Ge``, ``Lt``, ``Le`` and
+``Interval`` of ``annotated_types``::
 
     def kfac(model, task, *, lr: Annotated[float, Range(above=0)] = 0.01,
              curvature_interval: Annotated[int, Range(minimum=1)] | Literal["once"] = 100): ...
@@ -21,12 +22,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from ngbench.curvature.bounds import Member, Range
 from ngbench.errors import ParameterError, PluginError, one_line
 from ngbench.values import (
-    Alternative,
-    Range,
     Refused,
     alternatives,
+    describe,
     first_match,
     format_value,
     is_plain,
@@ -79,14 +80,14 @@ class Parameter:
 
     def describe(self) -> str:
         """The allowed set in words, for example ``"an integer >= 1 or 'once'"``."""
-        return " or ".join(alternative.describe() for alternative in self._alternatives)
+        return " or ".join(map(describe, self._alternatives))
 
     @property
-    def _alternatives(self) -> tuple[Alternative, ...]:
+    def _alternatives(self) -> tuple[Member, ...]:
         members = alternatives(self.annotation)
         nullable = any(member.kind in (type(None), Any) for member in members)
         if self.default is None and not self.required and not nullable:
-            return (Alternative(type(None)), *members)
+            return (Member(type(None)), *members)
         return members
 
 
@@ -186,14 +187,15 @@ def _annotation(function: Callable[..., Any], parameter: inspect.Parameter, leni
         names = getattr(inspect.unwrap(function), "__globals__", {})
         try:
             annotation = typing.get_type_hints(holder, globalns=names, include_extras=True)[parameter.name]
+            usable = bool(alternatives(annotation))
         except Exception as error:
             if not lenient:
                 raise PluginError(
                     f"{function.__qualname__}: the annotation {parameter.annotation!r} of parameter "
                     f"{parameter.name!r} cannot be resolved ({one_line(error)})"
                 ) from error
-            annotation = parameter.empty
-        if annotation is not parameter.empty and alternatives(annotation):
+            annotation, usable = parameter.empty, False
+        if usable:
             return annotation
     if not lenient:
         what = "no annotation" if annotation is parameter.empty else f"the annotation {annotation}"

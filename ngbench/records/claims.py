@@ -20,11 +20,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated
 
+from ngbench.curvature.bounds import NonNegative
 from ngbench.errors import ParameterError
 from ngbench.records.statistics import Estimate, mean_interval
-from ngbench.values import Range, Refused, alternatives, first_match
+from ngbench.values import Refused, alternatives, first_match
 
 __all__ = [
     "Relation",
@@ -86,7 +86,7 @@ class Tolerance:
         return f"{100 * self.amount:g}%" if self.relative else f"{self.amount:g}"
 
 
-_AMOUNT = alternatives(Annotated[float, Range(minimum=0)])
+_AMOUNT = alternatives(NonNegative)
 
 
 def parse_tolerance(given: float | str) -> Tolerance:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pytest
+from annotated_types import Ge, Gt, Le, Lt, MultipleOf
+from annotated_types import Interval as Bounds
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from ngbench.errors import ParameterError, PluginError
 from ngbench.plugins.parameters import Parameter, Range, format_value, parameters_of, resolve
@@ -113,6 +117,49 @@ def test_a_value_that_no_record_could_hold_is_not_allowed(annotation: Any, given
     with pytest.raises(ParameterError) as caught:
         Parameter("x", annotation).convert(given)
     assert str(caught.value) == f"x={format_value(given)} is not allowed, {reason}"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "words"),
+    [
+        (Annotated[float, Gt(0)], "a number > 0"),
+        (Annotated[float, Gt(0), Le(1)] | None, "none or a number > 0 and <= 1"),
+        (Annotated[int, Bounds(ge=1, lt=9)], "an integer >= 1 and < 9"),
+        (tuple[Annotated[float, Ge(0), Lt(1)], ...], "values separated by '/', each a number >= 0 and < 1"),
+        (Annotated[float, "some text", Range(minimum=1)], "a number >= 1"),
+    ],
+)
+def test_bounds_are_those_of_annotated_types_or_of_range(annotation: Any, words: str) -> None:
+    parameter = Parameter("x", annotation, required=True)
+    assert parameter.describe() == words
+    with pytest.raises(ParameterError, match=f"x=-99 is not allowed, it must be {re.escape(words)}"):
+        parameter.convert(-99)
+
+
+@pytest.mark.parametrize(
+    ("bound", "inside", "outside"),
+    [(Gt(1), "1.5", "1"), (Ge(1), "1", "0.5"), (Lt(1), "0.5", "1"), (Le(1), "1", "1.5")],
+)
+def test_a_bound_holds_its_end_or_does_not(bound: Any, inside: str, outside: str) -> None:
+    parameter = Parameter("x", Annotated[float, bound])
+    assert parameter.convert(inside) == float(inside)
+    with pytest.raises(ParameterError, match=f"x={outside} is not allowed"):
+        parameter.convert(outside)
+
+
+def test_range_is_a_group_of_these() -> None:
+    assert list(Range(minimum=0, above=1, maximum=2, below=3)) == [Ge(0), Gt(1), Le(2), Lt(3)]
+    assert TypeAdapter(Annotated[float, Range(above=0, maximum=1)]).validate_python(1) == 1
+    with pytest.raises(ValidationError, match="greater than 0"):
+        TypeAdapter(Annotated[float, Range(above=0)]).validate_python(0)
+
+
+def test_a_bound_that_would_not_be_checked_is_refused() -> None:
+    def build(*, size: Annotated[int, MultipleOf(2)] = 2) -> None: ...
+
+    with pytest.raises(PluginError, match=r"'size' .*MultipleOf\(multiple_of=2\) is no bound that is checked"):
+        parameters_of(build)
+    assert parameters_of(build, lenient=True)[0].convert("3") == 3
 
 
 def test_a_literal_true_is_not_the_number_one() -> None:
