@@ -15,7 +15,7 @@ from ngbench.curvature.blocks.block import FisherBlock
 from ngbench.curvature.capture import Capture, FisherKind
 from ngbench.curvature.kronecker.discrepancy import Reference
 from ngbench.curvature.kronecker.sums import KroneckerSum
-from ngbench.curvature.layers.layer import Call, Layer, find_layers
+from ngbench.curvature.layers import Layer, find_layers
 from ngbench.errors import ParameterError, UnknownNameError
 from ngbench.measurement.recorder import StepRecorder
 from ngbench.plugins import registry
@@ -197,7 +197,7 @@ class FisherErrorRun:
 
     @torch.no_grad()
     def _measure(self, layer: Layer, block: FisherBlock) -> None:
-        reference = Reference(_in_float64(layer, block.calls))
+        reference = Reference(layer.block([call.to(torch.float64) for call in block.calls]))
         for name, approximation in self._approximations.items():
             started = self._now()
             estimate = approximation(block, self._previous.get((layer.name, name)))
@@ -213,10 +213,6 @@ class FisherErrorRun:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
-
-
-def _in_float64(layer: Layer, calls: Sequence[Call]) -> FisherBlock:
-    return layer.block([Call(call.inputs.double(), call.derivatives.double()) for call in calls])
 
 
 class FisherErrorHost(Host):

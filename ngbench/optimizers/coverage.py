@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from torch import Tensor, nn
 
-from ngbench.curvature.layers.layer import Layer, Survey, survey
+from ngbench.curvature.layers import Layer, Survey, survey
 
 __all__ = ["Coverage", "CurvatureWarning"]
 

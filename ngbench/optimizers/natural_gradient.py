@@ -14,7 +14,7 @@ from ngbench.curvature.capture import Capture, FisherKind
 from ngbench.curvature.capture.deferred import DeferredGradient
 from ngbench.curvature.curvatures.base import Curvature
 from ngbench.curvature.curvatures.exact import refuse_workers
-from ngbench.curvature.layers.layer import Layer
+from ngbench.curvature.layers import Layer
 from ngbench.curvature.likelihoods import Likelihood
 from ngbench.curvature.linalg.precision import statistics_dtype
 from ngbench.measurement.phases import PhaseContext, no_phase

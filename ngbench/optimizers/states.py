@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ngbench.curvature.layers.layer import Layer
+from ngbench.curvature.layers import Layer
 from ngbench.curvature.linalg.precision import converted, statistics_dtype
 from ngbench.optimizers.groups import check_group
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ngbench.curvature.curvatures.base import KroneckerCurvature
 from ngbench.curvature.kronecker.approximations import kfac
-from ngbench.curvature.layers.layer import Call, ConvTranspose2dLayer, find_layers
+from ngbench.curvature.layers import Call, ConvTranspose2dLayer, find_layers
 
 ROUNDS = 7
 LIMIT = 2.0

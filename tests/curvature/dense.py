@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ngbench.curvature.blocks.block import FisherBlock
 from ngbench.curvature.capture import Capture
-from ngbench.curvature.layers.layer import Layer, find_layers
+from ngbench.curvature.layers import Layer, find_layers
 from ngbench.curvature.likelihoods import Bernoulli, Categorical, Likelihood
 
 SEED = 3

@@ -12,7 +12,7 @@ from ngbench.curvature.blocks.linear import LinearBlock
 from ngbench.curvature.blocks.positions import SequenceBlock
 from ngbench.curvature.kronecker.approximations import at_radius, deflation, kfac, kfac_corrected, kpsvd, lanczos
 from ngbench.curvature.kronecker.sums import KroneckerSum
-from ngbench.curvature.layers.layer import Call, find_layers
+from ngbench.curvature.layers import Call, find_layers
 
 TIGHT = {"precision": 1e-12, "max_iterations": 20_000}
 # What rounding and a precision of 1e-9 leave of a relation between errors. Coefficients in Gram space lose digits where

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrizations
 from ngbench.curvature.capture import Capture
 from ngbench.curvature.curvatures.base import KroneckerCurvature
 from ngbench.curvature.kronecker.approximations import kfac
-from ngbench.curvature.layers.layer import find_layers
+from ngbench.curvature.layers import find_layers
 from ngbench.curvature.likelihoods import Categorical
 from ngbench.optimizers.natural_gradient import NaturalGradient
 

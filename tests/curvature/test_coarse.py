@@ -26,7 +26,7 @@ from ngbench.curvature.curvatures.jacobian import Jacobian
 from ngbench.curvature.kronecker import low_rank
 from ngbench.curvature.kronecker.approximations import kfac
 from ngbench.curvature.kronecker.sums import KroneckerSum
-from ngbench.curvature.layers.layer import Call, find_layers
+from ngbench.curvature.layers import Call, find_layers
 from ngbench.measurement.operations import count_operations
 
 

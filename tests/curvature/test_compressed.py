@@ -11,7 +11,7 @@ from ngbench.curvature.kronecker.approximations import deflation, kfac_corrected
 from ngbench.curvature.kronecker.compressed import CompressedRearrangement, compression_operations, is_compressible
 from ngbench.curvature.kronecker.rearrangement import DirectRearrangement
 from ngbench.curvature.kronecker.sums import KroneckerSum
-from ngbench.curvature.layers.layer import Call, find_layers
+from ngbench.curvature.layers import Call, find_layers
 from ngbench.measurement.operations import count_operations
 
 # Two examples of 3 x 3 positions; patches of 32 entries and the constant.

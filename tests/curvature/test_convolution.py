@@ -11,7 +11,7 @@ from ngbench.curvature.blocks import block, correlation, pairs, patch_moments, p
 from ngbench.curvature.blocks.block import FisherBlock
 from ngbench.curvature.blocks.pairs import PositionPairs
 from ngbench.curvature.kronecker.sums import KroneckerSum
-from ngbench.curvature.layers.layer import Call, find_layers
+from ngbench.curvature.layers import Call, find_layers
 from ngbench.curvature.linalg import lower
 
 GEOMETRIES = {

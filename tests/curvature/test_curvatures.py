@@ -15,7 +15,7 @@ from ngbench.curvature.curvatures.base import KroneckerCurvature
 from ngbench.curvature.inverses.inverse import Damping, invert
 from ngbench.curvature.kronecker.approximations import Estimate, deflation, kfac, kfac_corrected, kpsvd, lanczos
 from ngbench.curvature.kronecker.sums import KroneckerSum
-from ngbench.curvature.layers.layer import find_layers
+from ngbench.curvature.layers import find_layers
 from ngbench.curvature.likelihoods import Categorical
 
 APPROXIMATIONS = {

@@ -14,7 +14,7 @@ from ngbench.curvature.curvatures.exact import BlockDiagonalCurvature, ExactCurv
 from ngbench.curvature.curvatures.jacobian import Jacobian
 from ngbench.curvature.inverses.damped import DenseInverse, GramInverse, factorise
 from ngbench.curvature.inverses.heuristic import HeuristicGramInverse, cross_approximation
-from ngbench.curvature.layers.layer import find_layers
+from ngbench.curvature.layers import find_layers
 from ngbench.curvature.likelihoods import Gaussian
 
 DAMPING = 0.03

@@ -15,7 +15,7 @@ from ngbench.curvature.curvatures.exact import BlockDiagonalCurvature, ExactCurv
 from ngbench.curvature.curvatures.two_level import TwoLevelCurvature
 from ngbench.curvature.kronecker import approximations as ap
 from ngbench.curvature.kronecker import low_rank
-from ngbench.curvature.layers.layer import Call, find_layers
+from ngbench.curvature.layers import Call, find_layers
 
 EXAMPLES = 12
 

@@ -10,7 +10,7 @@ from ngbench.curvature.capture import Capture
 from ngbench.curvature.curvatures.base import KroneckerCurvature
 from ngbench.curvature.kronecker.approximations import kfac
 from ngbench.curvature.kronecker.sums import KroneckerSum, invert_factored
-from ngbench.curvature.layers.layer import find_layers
+from ngbench.curvature.layers import find_layers
 from ngbench.curvature.likelihoods import Bernoulli, Categorical, Gaussian
 
 LIKELIHOODS = {"bernoulli": Bernoulli(), "gaussian": Gaussian(), "categorical": Categorical()}

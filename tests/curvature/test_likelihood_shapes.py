@@ -12,7 +12,7 @@ from oracle import fisher_block, weight_gradients
 from torch import Tensor, nn
 
 from ngbench.curvature.capture import Capture
-from ngbench.curvature.layers.layer import find_layers
+from ngbench.curvature.layers import find_layers
 from ngbench.curvature.likelihoods import Bernoulli, Categorical, Gaussian, Likelihood
 from ngbench.running.players import Wasserstein
 

@@ -16,7 +16,7 @@ from ngbench.curvature.inverses.projected import ProjectedInverse, ProjectedNorm
 from ngbench.curvature.inverses.two_term import DiagonalisedInverse
 from ngbench.curvature.kronecker import approximations, low_rank
 from ngbench.curvature.kronecker.sums import FactoredInverse, KroneckerSum, damped_factors
-from ngbench.curvature.layers.layer import find_layers
+from ngbench.curvature.layers import find_layers
 from ngbench.measurement.operations import count_operations
 
 WIDE = 64

@@ -19,7 +19,7 @@ from ngbench.curvature.curvatures.base import KroneckerCurvature
 from ngbench.curvature.curvatures.exact import BlockDiagonalCurvature, ExactCurvature
 from ngbench.curvature.curvatures.two_level import TwoLevelCurvature
 from ngbench.curvature.kronecker.approximations import at_radius, deflation, kfac, kfac_corrected, kpsvd, lanczos
-from ngbench.curvature.layers.layer import Call, find_layers
+from ngbench.curvature.layers import Call, find_layers
 from ngbench.curvature.likelihoods import Categorical
 from ngbench.curvature.linalg import lower
 

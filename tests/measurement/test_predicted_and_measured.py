@@ -8,7 +8,7 @@ from torch import nn
 
 from ngbench.curvature.curvatures.base import KroneckerCurvature
 from ngbench.curvature.kronecker.approximations import kfac
-from ngbench.curvature.layers.layer import find_layers
+from ngbench.curvature.layers import find_layers
 from ngbench.curvature.likelihoods import Gaussian
 from ngbench.measurement.operations import count_operations
 from ngbench.records.predicted_costs import predict

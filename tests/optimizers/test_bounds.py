@@ -19,7 +19,7 @@ from ngbench.curvature.curvatures.exact import BlockDiagonalCurvature, ExactCurv
 from ngbench.curvature.curvatures.two_level import TwoLevelCurvature
 from ngbench.curvature.inverses import inverse
 from ngbench.curvature.kronecker import approximations as ap
-from ngbench.curvature.layers.layer import Call, find_layers
+from ngbench.curvature.layers import Call, find_layers
 from ngbench.curvature.likelihoods import Bernoulli, Categorical, Gaussian
 from ngbench.errors import ParameterError
 from ngbench.optimizers.natural_gradient import NaturalGradient

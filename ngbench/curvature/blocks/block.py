@@ -17,16 +17,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from ngbench.curvature.blocks.call import Call
 from ngbench.curvature.kronecker.sums import KroneckerSum
 from ngbench.curvature.linalg.lower import add_symmetric_product, halve, mirror, symmetric_part, times_lower
-
-if TYPE_CHECKING:
-    from ngbench.curvature.layers.layer import Call
 
 __all__ = ["FisherBlock", "chunk_length"]
 

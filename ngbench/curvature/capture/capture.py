@@ -15,7 +15,7 @@ from ngbench.curvature.capture.deferred import DeferredGradient
 from ngbench.curvature.capture.hooks import ModuleHook
 from ngbench.curvature.capture.passes import EmpiricalPass, ExactPass, FisherKind, Pass, SampledPass, Settings
 from ngbench.curvature.capture.watch import Watch, suspend
-from ngbench.curvature.layers.layer import Layer, still_is
+from ngbench.curvature.layers import Layer, still_is
 from ngbench.curvature.likelihoods import Likelihood
 
 __all__ = ["Capture"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ngbench.curvature.blocks.block import FisherBlock
-from ngbench.curvature.layers.layer import Layer
+from ngbench.curvature.layers import Layer
 
 __all__ = ["DeferredGradient", "split_apart"]
 

@@ -19,9 +19,10 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from ngbench.curvature.blocks.block import FisherBlock
+from ngbench.curvature.blocks.call import Call, inputs_in_dtype
 from ngbench.curvature.capture.deferred import DeferredGradient
 from ngbench.curvature.capture.watch import Watch, ends_at
-from ngbench.curvature.layers.layer import Call, Layer
+from ngbench.curvature.layers import Layer
 from ngbench.curvature.likelihoods import Likelihood
 from ngbench.curvature.linalg.precision import in_dtype, statistics_dtype
 
@@ -272,9 +273,7 @@ class Pass(ABC):
                 gradients[layer] = DeferredGradient(block, self.settings.gradient_scale / block.examples)
             else:
                 dtype = statistics_dtype(layer.weight.dtype)
-                gradients[layer] = DeferredGradient(
-                    layer.block([Call(in_dtype(x, dtype), in_dtype(g, dtype)) for x, g in calls])
-                )
+                gradients[layer] = DeferredGradient(layer.block([Call(x, g).to(dtype) for x, g in calls]))
             for visit in visits:
                 visit.deferred = None
         return gradients
@@ -302,7 +301,7 @@ class Pass(ABC):
         inputs, examples = visit.input(), visit.inputs.shape[0]
         used = self.settings.used(examples)
         inputs = inputs[:used] if used < examples else inputs
-        return in_dtype(inputs, statistics_dtype(visit.layer.weight.dtype)), used
+        return inputs_in_dtype(inputs, statistics_dtype(visit.layer.weight.dtype)), used
 
     @abstractmethod
     def _call(self, visit: _Visit) -> Call | None:
@@ -354,7 +353,7 @@ class _ModelsPass(Pass):
         if visit.model is None:
             return None
         inputs, _ = self._inputs(visit)
-        return visit.layer.call(inputs, in_dtype(visit.model, inputs.dtype))
+        return visit.layer.call(inputs, _statistics(visit, visit.model))
 
     def _is_of_loss(self, visits: list[_Visit]) -> bool:
         return False
@@ -411,11 +410,15 @@ class EmpiricalPass(Pass):
             return None
         inputs, used = self._inputs(visit)
         scale = visit.inputs.shape[0] / (self.settings.gradient_scale * self.settings.loss_scale)
-        return visit.layer.call(inputs, in_dtype(derivatives[:used], inputs.dtype), scale)
+        return visit.layer.call(inputs, _statistics(visit, derivatives[:used]), scale)
 
     def _is_of_loss(self, visits: list[_Visit]) -> bool:
         examples = visits[0].inputs.shape[0]
         return self.settings.used(examples) == examples and all(v.deferred is v.loss.value for v in visits)
+
+
+def _statistics(visit: _Visit, derivatives: Tensor) -> Tensor:
+    return in_dtype(derivatives, statistics_dtype(visit.layer.weight.dtype))
 
 
 def _uses(root: Node | None) -> dict[Node, int]:

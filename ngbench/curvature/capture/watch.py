@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from ngbench.curvature.layers.layer import Layer
+from ngbench.curvature.layers import Layer
 
 __all__ = ["Watch", "ends_at", "suspend"]
 

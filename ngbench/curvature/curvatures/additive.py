@@ -22,7 +22,7 @@ from ngbench.curvature.curvatures.coarse_operator import CoarseOperator, PseudoI
 from ngbench.curvature.curvatures.exact import refuse_workers
 from ngbench.curvature.curvatures.jacobian import Jacobian
 from ngbench.curvature.kronecker.sums import pi_ratio
-from ngbench.curvature.layers.layer import Layer
+from ngbench.curvature.layers import Layer
 from ngbench.curvature.linalg.precision import statistics_dtype
 
 __all__ = ["AdditiveTwoLevelCurvature"]

@@ -22,7 +22,7 @@ from ngbench.curvature.inverses.inverse import Damping, DampingKind, invert, pac
 from ngbench.curvature.inverses.two_term import SecondTerm
 from ngbench.curvature.kronecker.approximations import Approximation, Estimate, described
 from ngbench.curvature.kronecker.sums import KroneckerInverse, KroneckerSum
-from ngbench.curvature.layers.layer import Layer
+from ngbench.curvature.layers import Layer
 from ngbench.curvature.linalg.parallel import map_layers
 from ngbench.curvature.linalg.precision import in_dtype, statistics_dtype
 

@@ -20,7 +20,7 @@ from ngbench.curvature.curvatures.base import Curvature, KroneckerCurvature
 from ngbench.curvature.curvatures.jacobian import Jacobian, Matrices
 from ngbench.curvature.kronecker.low_rank import null_vector
 from ngbench.curvature.kronecker.sums import KroneckerSum
-from ngbench.curvature.layers.layer import Layer
+from ngbench.curvature.layers import Layer
 from ngbench.curvature.linalg.eigen import symmetric_eigen
 from ngbench.curvature.linalg.parallel import map_layers
 

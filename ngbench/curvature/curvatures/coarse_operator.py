@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ngbench.curvature.curvatures.coarse import CoarseContext, Column
 from ngbench.curvature.curvatures.jacobian import Jacobian
-from ngbench.curvature.layers.layer import Layer
+from ngbench.curvature.layers import Layer
 
 __all__ = ["CoarseOperator", "PseudoInverse"]
 

@@ -21,7 +21,7 @@ from ngbench.curvature.curvatures.base import Curvature
 from ngbench.curvature.curvatures.jacobian import Jacobian, Matrices
 from ngbench.curvature.inverses.damped import DampedInverse, Damping, DenseInverse, GramInverse
 from ngbench.curvature.inverses.heuristic import HeuristicDenseInverse, HeuristicGramInverse
-from ngbench.curvature.layers.layer import Layer
+from ngbench.curvature.layers import Layer
 from ngbench.curvature.linalg.parallel import map_layers
 from ngbench.curvature.linalg.precision import in_dtype
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ngbench.curvature.blocks.block import FisherBlock, chunk_length
 from ngbench.curvature.capture.deferred import DeferredGradient
-from ngbench.curvature.layers.layer import Call, Layer
+from ngbench.curvature.layers import Call, Layer
 from ngbench.curvature.linalg.precision import statistics_dtype
 
 __all__ = ["Jacobian", "Matrices", "inner_product"]
@@ -192,13 +192,13 @@ class Jacobian:
 
 
 def _type_of(layer: Layer, block: FisherBlock) -> torch.dtype:
-    return block.calls[0].inputs.dtype if block.calls else statistics_dtype(layer.weight.dtype)
+    return block.calls[0].unscaled.dtype if block.calls else statistics_dtype(layer.weight.dtype)
 
 
 def _in_type(layer: Layer, block: FisherBlock, dtype: torch.dtype) -> FisherBlock:
     if _type_of(layer, block) == dtype or not block.calls:
         return block
-    calls = tuple(Call(call.inputs.to(dtype), call.unscaled.to(dtype), call.scale) for call in block.calls)
+    calls = tuple(call.to(dtype) for call in block.calls)
     wider = layer.block(calls)
     wider.calls, wider.reused = calls, block.reused
     return wider

@@ -35,7 +35,7 @@ from ngbench.curvature.curvatures.coarse_damping import CoarseDamping
 from ngbench.curvature.curvatures.coarse_operator import CoarseOperator, PseudoInverse
 from ngbench.curvature.curvatures.exact import refuse_workers
 from ngbench.curvature.curvatures.jacobian import Jacobian, Matrices
-from ngbench.curvature.layers.layer import Layer
+from ngbench.curvature.layers import Layer
 from ngbench.curvature.linalg.precision import in_dtype
 
 __all__ = ["TwoLevelCurvature"]

@@ -17,7 +17,7 @@ from torch import Tensor
 from ngbench.curvature.bounds import Positive, check
 from ngbench.curvature.capture.deferred import DeferredGradient, split_apart
 from ngbench.curvature.curvatures.jacobian import Jacobian, Matrices
-from ngbench.curvature.layers.layer import Layer
+from ngbench.curvature.layers import Layer
 from ngbench.curvature.linalg.cholesky import cholesky
 
 __all__ = ["DampedInverse", "Damping", "DenseInverse", "GramInverse", "SystemFactor", "dense_fisher", "factorise"]

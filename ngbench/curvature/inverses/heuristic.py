@@ -28,7 +28,7 @@ from ngbench.curvature.inverses.damped import (
     factorise,
 )
 from ngbench.curvature.kronecker.sums import pi_ratio
-from ngbench.curvature.layers.layer import Layer
+from ngbench.curvature.layers import Layer
 from ngbench.curvature.linalg.eigen import symmetric_eigen
 
 __all__ = ["HeuristicDenseInverse", "HeuristicGramInverse", "cross_approximation"]

@@ -14,7 +14,7 @@ from ngbench.curvature.blocks.block import FisherBlock
 from ngbench.curvature.curvatures.base import KroneckerCurvature
 from ngbench.curvature.kronecker.approximations import Approximation, Estimate
 from ngbench.curvature.kronecker.sums import KroneckerSum
-from ngbench.curvature.layers.layer import Call, Layer, find_layers
+from ngbench.curvature.layers import Call, Layer, find_layers
 from ngbench.experiments.conformance.trial import CPU, OptimizerSubject
 from ngbench.optimizers.natural_gradient import NaturalGradient
 from ngbench.plugins import registry
