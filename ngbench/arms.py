@@ -22,7 +22,7 @@ from typing import Any
 from ngbench.errors import UsageError
 from ngbench.values import is_encodable
 
-__all__ = ["ArmSpec", "check_label", "file_slug", "format_arm", "parse_arms", "parse_settings", "refuse_identical"]
+__all__ = ["ArmSpec", "check_label", "file_slug", "parse_arms", "parse_settings", "refuse_identical"]
 
 _MAX_SLUG = 80
 _LONGEST_LABEL = 500
@@ -105,12 +105,6 @@ def refuse_identical(arms: Iterable[tuple[str, str, Mapping[str, Any]]]) -> None
             which = f"arm {label!r} is given twice" if first == label else both
             raise UsageError(f"{which}: each arm needs its own optimizer or hyper-parameters")
         seen[identity] = label
-
-
-def format_arm(arm: ArmSpec) -> str:
-    """The text that :func:`parse_arms` reads as ``arm``."""
-    text = _arm_text(arm.optimizer, arm.hyperparameters)
-    return text if arm.label == text else f"{arm.label}@{text}"
 
 
 def file_slug(label: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ngbench.arms import ArmSpec, file_slug, format_arm, parse_arms, parse_settings, refuse_identical
+from ngbench.arms import ArmSpec, file_slug, parse_arms, parse_settings, refuse_identical
 from ngbench.errors import UsageError
 from ngbench.player_arms import parse_players
 
@@ -82,18 +82,24 @@ labels = st.text(string.ascii_letters + string.digits + " ./+-@=éλ", min_size=
 )
 
 
+def text_of(arm: ArmSpec) -> str:
+    settings = ",".join(f"{name}={value}" for name, value in arm.hyperparameters.items())
+    text = f"{arm.optimizer}:{settings}" if settings else arm.optimizer
+    return text if arm.label == text else f"{arm.label}@{text}"
+
+
 @given(st.lists(st.tuples(st.none() | labels, words, st.dictionaries(words, values, max_size=3)), max_size=4))
-def test_what_is_formatted_parses_to_the_same_arms(
+def test_the_text_of_arms_parses_to_them(
     drafts: list[tuple[str | None, str, dict[str, str]]],
 ) -> None:
     arms = []
     for label, optimizer, hyperparameters in drafts:
         assume(hyperparameters or label is None or "=" not in label)
-        text = format_arm(ArmSpec("", optimizer, hyperparameters)).removeprefix("@")
+        text = text_of(ArmSpec("", optimizer, hyperparameters)).removeprefix("@")
         arms.append(ArmSpec(label or text, optimizer, hyperparameters))
     assume(len({arm.label for arm in arms}) == len(arms))
     assume(len({(a.optimizer, frozenset(a.hyperparameters.items())) for a in arms}) == len(arms))
-    texts = [format_arm(arm) for arm in arms]
+    texts = [text_of(arm) for arm in arms]
     assert parse_arms(texts) == arms
     if texts:
         assert parse_arms([",".join(texts)]) == arms

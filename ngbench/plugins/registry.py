@@ -62,7 +62,6 @@ __all__ = [
     "rows",
     "task",
     "task_options",
-    "task_parameters",
     "task_plugin",
 ]
 
@@ -276,11 +275,6 @@ def task_plugin(name: str) -> TaskPlugin:
     return TaskPlugin(
         name, function, parameters, _distribution(point), _first_line(function), accepts_any_name(function)
     )
-
-
-def task_parameters(name: str) -> tuple[Parameter, ...]:
-    """The options of the task called ``name``."""
-    return task_plugin(name).parameters
 
 
 def task_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:

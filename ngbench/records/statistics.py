@@ -24,7 +24,6 @@ __all__ = [
     "epochs_to_target",
     "final_loss",
     "mean_interval",
-    "median_interval",
     "seconds_per_epoch",
     "seconds_to_target",
 ]
@@ -93,31 +92,6 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Es
         return Estimate(mean, None, None, 1)
     half = _student(n - 1, confidence) * float(np.std(values, ddof=1)) / math.sqrt(n)
     return Estimate(mean, mean - half, mean + half, n)
-
-
-def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate | None:
-    """The median with the distribution-free interval between two order statistics; ``None`` of no values.
-
-    The interval ``[x_(k), x_(n+1-k)]`` takes the largest ``k`` whose coverage ``1 - 2 P(Bin(n, 1/2) < k)`` is
-    at least the confidence (David and Nagaraja, *Order Statistics*, 3rd ed., section 7.1). Fewer than six
-    values support none of 95 %.
-
-    >>> median_interval([1, 2, 3, 4, 5, 60])
-    Estimate(value=3.5, low=1.0, high=60.0, n=6)
-    >>> median_interval([1, 2, 3])
-    Estimate(value=2.0, low=None, high=None, n=3)
-    """
-    from scipy.special import bdtr
-
-    n = len(values)
-    if n == 0:
-        return None
-    ordered = np.sort(np.asarray(values, dtype=float))
-    median = float(np.median(ordered))
-    k = int(np.searchsorted(bdtr(np.arange(n + 1), n, 0.5), (1 - confidence) / 2))
-    if k < 1:
-        return Estimate(median, None, None, n)
-    return Estimate(median, float(ordered[k - 1]), float(ordered[n - k]), n)
 
 
 def seconds_per_epoch(run: RunRecord) -> float | None:

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
+from scipy.stats import binom
 
 from ngbench.arms import parse_arms
-from ngbench.records.statistics import median_interval
 from ngbench.running.plan import Plan, Request, make_plan
 from ngbench.running.problem import DeviceData, Problem, initial_model, initial_optimizer
 from ngbench.running.randomness import batches, epoch_order
@@ -29,6 +29,13 @@ WARM_UP = 10
 # Where a model happens to lie in memory moves its step by up to 1 %: so several pairs, made in alternating order.
 PAIRS = 8
 EPOCHS = 7
+
+
+def median_interval(values: list[float]) -> tuple[float, float, float]:
+    """The median, and between which two of the sorted values it lies at 95 % (David and Nagaraja, Order Statistics)."""
+    least = int(binom.ppf(0.025, len(values), 0.5))
+    ordered = sorted(values)
+    return statistics.median(ordered), ordered[least - 1], ordered[len(values) - least]
 
 
 def without_validation(problem: Problem) -> Problem:
@@ -149,20 +156,16 @@ def main() -> int:
         found = one_pair(plan, problem, arguments.quadruples // PAIRS, harness_first=pair % 2 == 0)
         differences += [harness - bare for harness, bare in found]
         bare_seconds += [bare for _, bare in found]
-    difference, unit = median_interval(differences), statistics.median(bare_seconds)
-    assert difference.low is not None
-    assert difference.high is not None
-    per_epoch = outside / steps
-    total, low, high = (
-        100 * (value + per_epoch) / unit for value in (difference.value, difference.low, difference.high)
-    )
+    unit, per_epoch = statistics.median(bare_seconds), outside / steps
+    difference = median_interval(differences)
+    total, low, high = (100 * (value + per_epoch) / unit for value in difference)
     print(
         f"{arguments.task}, {arguments.optimizer}, {plan.device}, {plan.threads} threads, {len(differences)} quadruples"
     )
     print(f"bare step                  {1e3 * unit:9.3f} ms (median)")
     print(
-        f"harness step − bare step   {1e6 * difference.value:9.1f} µs "
-        f"({1e6 * difference.low:.1f} to {1e6 * difference.high:.1f}, 95 % interval of the median)"
+        f"harness step − bare step   {1e6 * difference[0]:9.1f} µs "
+        f"({1e6 * difference[1]:.1f} to {1e6 * difference[2]:.1f}, 95 % interval of the median)"
     )
     print(f"work once an epoch         {1e6 * per_epoch:9.1f} µs a step ({1e3 * outside:.2f} ms / {steps} steps)")
     print(f"harness overhead           {total:9.2f} %  ({low:.2f} to {high:.2f})")

@@ -225,7 +225,7 @@ def test_a_task_is_made_with_its_options(distribute: Distribute) -> None:
     distribute("dist-pond", {"ponds": POND}, tasks={"pond": "ponds:pond"})
     assert registry.task("pond", {"depth": "7"}).batch_size == 7
     assert registry.task_options("pond", {"depth": "7"}) == {"depth": 7, "fail": ""}
-    assert [p.name for p in registry.task_parameters("pond")] == ["depth", "fail"]
+    assert [p.name for p in registry.task_plugin("pond").parameters] == ["depth", "fail"]
 
 
 @pytest.mark.parametrize(

@@ -47,23 +47,8 @@ def test_mean_interval_is_student_t(confidence):
     assert (estimate.low, estimate.high) == pytest.approx((low, high), rel=1e-12)
 
 
-def test_no_value_has_no_mean_and_no_median():
+def test_no_value_has_no_mean():
     assert statistics.mean_interval([]) is None
-    assert statistics.median_interval([]) is None
-
-
-@pytest.mark.parametrize("n", [6, 7, 20, 101])
-def test_median_interval_takes_the_narrowest_order_statistics_that_cover(n):
-    estimate = statistics.median_interval(list(range(1, n + 1)))
-    k = round(estimate.low)
-    assert estimate.high == n + 1 - k
-    assert 1 - 2 * stats.binom.cdf(k - 1, n, 0.5) >= 0.95 > 1 - 2 * stats.binom.cdf(k, n, 0.5)
-
-
-def test_median_interval_covers_the_true_median_of_a_skewed_distribution():
-    generator = np.random.default_rng(0)
-    estimates = [statistics.median_interval(generator.lognormal(size=25)) for _ in range(400)]
-    assert np.mean([estimate.low <= 1 <= estimate.high for estimate in estimates]) > 0.92
 
 
 def test_target_is_reached_at_the_first_epoch_at_or_under_it():
