@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from torch import Tensor, nn
 
+from ngbench.curvature.blocks.block import FisherBlock
 from ngbench.curvature.layers import Layer, Survey, survey
+from ngbench.plugins.protocol import LayerShape
 
 __all__ = ["Coverage", "CurvatureWarning"]
 
@@ -28,6 +30,8 @@ class Coverage:
         without: parameters of the last step by name, and the reason of each.
         fresh: the names among them that were not there in any step before.
         named: those of all steps.
+        positions: of each layer that a curvature was estimated of, at how many places an example used it; no part of
+            a state, so known from the next estimate on.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -37,6 +41,7 @@ class Coverage:
         self._reasons: Mapping[str, str] = {}
         self._surveyed: list[int] = []
         self.named: set[str] = set()
+        self.positions: dict[str, int] = {}
         self._last: list[int] | None = None
         self._missed = False
 
@@ -63,6 +68,18 @@ class Coverage:
         found = survey(self._model, trained)
         self._reasons, self._surveyed = found.without, key
         return {module: layer for module, layer in found.layers.items() if not _covers(known.get(module), layer)}
+
+    def note_blocks(self, blocks: Mapping[Layer, FisherBlock]) -> None:
+        """A curvature was estimated from these blocks."""
+        self.positions.update({layer.name: block.positions for layer, block in blocks.items()})
+
+    def shapes(self, layers: Iterable[Layer]) -> list[LayerShape]:
+        """Those of ``layers`` that a curvature was estimated of."""
+        return [
+            {"name": one.name, "d_in": one.d_in, "d_out": one.d_out, "positions": self.positions[one.name]}
+            for one in layers
+            if one.name in self.positions
+        ]
 
     def note_missed(self, why: str) -> None:
         """No forward pass counted at a step at which the curvature was to be estimated: said once."""

@@ -23,6 +23,7 @@ from ngbench.optimizers.coverage import Coverage
 from ngbench.optimizers.groups import SHARED, SharedGroups
 from ngbench.optimizers.kernels import fused_sgd_is_right
 from ngbench.optimizers.scaling import forget_scale, undo_scale
+from ngbench.plugins.protocol import LayerShape
 
 __all__ = ["NaturalGradient"]
 
@@ -150,7 +151,7 @@ class NaturalGradient(SharedGroups):
         self._capture.due = True
 
     @property
-    def layers(self) -> list[Layer]:
+    def covered_layers(self) -> list[Layer]:
         """The layers with a Fisher block, in the order of the model's modules."""
         return list(self._capture.layers.values())
 
@@ -305,7 +306,7 @@ class NaturalGradient(SharedGroups):
         if inverse_due:
             self.curvature.set_hyperparameters({name: settings[name] for name in self.curvature.hyperparameters()})
         deferred = self._capture.take_gradients()
-        formed = (parameter.grad is not None for layer in self.layers for parameter in layer.parameters)
+        formed = (parameter.grad is not None for layer in self.covered_layers for parameter in layer.parameters)
         if deferred and (len(deferred) > 1 or settings["kl_clip"] is not None or any(formed)):
             # Of a sum of several gradients, not all of which were deferred, only the sum is of use.
             for gradients in deferred:
@@ -325,6 +326,7 @@ class NaturalGradient(SharedGroups):
         if blocks:
             with self._phase("accumulate"):
                 self.curvature.accumulate(blocks)
+            self._coverage.note_blocks(blocks)
         elif not self._steps:
             raise RuntimeError(f"no curvature yet: {why}")
         elif why:
@@ -344,14 +346,14 @@ class NaturalGradient(SharedGroups):
 
     def _note_coverage(self, directions: Mapping[Tensor, Tensor]) -> None:
         plain = [p for p in self._trained() if p.grad is not None and p not in directions]
-        self._coverage.note(plain, self.layers, self._capture.unseen, self._capture.changed())
+        self._coverage.note(plain, self.covered_layers, self._capture.unseen, self._capture.changed())
 
     def _directions(self) -> dict[Tensor, Tensor]:
         changed = self._capture.changed()
         # Curvature is held in at least float32, whatever the type of the weights.
         gradients = {
             layer: gradient.to(statistics_dtype(gradient.dtype))
-            for layer in self.layers
+            for layer in self.covered_layers
             if (gradient := layer.gradient()) is not None and layer not in changed
         }
         natural = self.curvature.precondition(gradients)
@@ -382,18 +384,18 @@ class NaturalGradient(SharedGroups):
         self._form({layer: gradient for layer, gradient in deferred.items() if layer not in natural})
         return directions
 
-    def layer_shapes(self) -> list[dict[str, Any]]:
-        """``name``, ``d_in``, ``d_out`` and, once known, ``positions`` of each layer, as a record holds them."""
-        positions: Mapping[str, int] = getattr(self.curvature, "positions", {})
-        return [
-            {
-                "name": layer.name,
-                "d_in": layer.d_in,
-                "d_out": layer.d_out,
-                "positions": positions.get(layer.name, 1),
-            }
-            for layer in self.layers
-        ]
+    @property
+    def diagnose(self) -> bool:
+        """Whether diagnostics may cost products that the step has no use for; to be set before the first batch."""
+        return self.curvature.diagnose
+
+    @diagnose.setter
+    def diagnose(self, diagnose: bool) -> None:
+        self.curvature.diagnose = diagnose
+
+    def layers(self) -> list[LayerShape]:
+        """The layers that a curvature was estimated of, as :class:`~ngbench.plugins.protocol.Measured` has them."""
+        return self._coverage.shapes(self.covered_layers)
 
     def diagnostics(self) -> dict[str, float]:
         """Numbers about the last step that belong in a record.
@@ -412,7 +414,7 @@ class NaturalGradient(SharedGroups):
             "version": states.VERSION,
             "steps": self._steps,
             "kind": self.curvature.kind,
-            "layers": {layer.name: states.described(layer) for layer in self.layers},
+            "layers": {layer.name: states.described(layer) for layer in self.covered_layers},
             "curvature": self.curvature.state_dict(),
             "capture": self._capture.state_dict(),
             "named": sorted(self._coverage.named),
@@ -430,8 +432,8 @@ class NaturalGradient(SharedGroups):
         with states.whole():
             plain, own = states.separated(state_dict)
             states.check_parameters(plain, self.param_groups, self.defaults)
-            states.check_curvature(own, self.curvature.kind, self.layers, self._capture.state_dict())
-            self.curvature.load_state_dict(states.in_types_of(self.layers, own))
+            states.check_curvature(own, self.curvature.kind, self.covered_layers, self._capture.state_dict())
+            self.curvature.load_state_dict(states.in_types_of(self.covered_layers, own))
         self._capture.load_state_dict(own["capture"])
         super().load_state_dict(plain)
         self._steps = own["steps"]
@@ -440,7 +442,7 @@ class NaturalGradient(SharedGroups):
 
     def _position_of_state(self) -> int:
         parameters = [parameter for group in self.param_groups for parameter in group["params"]]
-        return next(i for i, parameter in enumerate(parameters) if parameter is self.layers[0].weight)
+        return next(i for i, parameter in enumerate(parameters) if parameter is self.covered_layers[0].weight)
 
 
 def _is_due(step: int, interval: Interval) -> bool:

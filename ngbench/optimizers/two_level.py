@@ -62,7 +62,7 @@ def two_level(
             correction is optimal there. Spaces that follow the gradient have none, and previous takes decay.
     """
     optimizer = _FINE[approximation](model, task, **shared)
-    layers, fine = {layer: layer for layer in optimizer.layers}, optimizer.curvature
+    layers, fine = {layer: layer for layer in optimizer.covered_layers}, optimizer.curvature
     assert isinstance(fine, KroneckerCurvature)
     if order is not None and coarse_space != "taylor":
         raise ParameterError(f"order={order} is not allowed with coarse_space={coarse_space}: only with taylor")

@@ -16,6 +16,7 @@ from ngbench.arms import file_slug
 from ngbench.errors import one_line
 from ngbench.frechet.distance import FrechetDistance
 from ngbench.measurement.memory import parameter_bytes, state_bytes
+from ngbench.plugins.protocol import measured
 from ngbench.records.record import AdversarialRecord, RunRecord, Status
 from ngbench.running.adversarial_config import AdversarialConfig
 from ngbench.running.adversarial_probe import probe_adversarial_operations
@@ -82,6 +83,7 @@ class AdversarialRun(MeasuredRun[AdversarialConfig, AdversarialProblem]):
         self._start_memory(parameter_bytes(self._players.generator) + parameter_bytes(self._players.critic))
         with isolated(device, seeded_state(config.seed, device)) as after:
             self._optimizers = player_optimizers(self._problem.task, self._players, config.players)
+        self._measured = {player: measured(optimizer) for player, optimizer in self._optimizers.items()}
         self._random = after
         self._step = AdversarialStep(self._players, self._optimizers, penalty=config.penalty, recorder=self._recorder)
         if config.resume:
@@ -167,8 +169,8 @@ class AdversarialRun(MeasuredRun[AdversarialConfig, AdversarialProblem]):
             yield
 
     def _diagnose(self) -> None:
-        for player, optimizer in self._optimizers.items():
-            self._note_diagnostics(getattr(optimizer, "diagnostics", dict)(), f"{player}/")
+        for player, optimizer in self._measured.items():
+            self._note_diagnostics(optimizer.diagnostics(f"{player}/"))
 
     def _append(self, iterations: _Iterations, seconds: float) -> None:
         record, history = self._record, self._record.history

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ngbench.adversarial_task import PLAYERS, Player
 from ngbench.measurement.recorder import StepRecorder
+from ngbench.plugins.protocol import measured
 from ngbench.running.players import CRITIC_SIGNS, GENERATOR_SIGNS, Players, Wasserstein
 
 __all__ = ["AdversarialStep", "Draws", "Losses", "gradient_penalty", "phase_name"]
@@ -84,9 +85,9 @@ class AdversarialStep:
     """Algorithm 4 with any two optimizers.
 
     Phases are recorded under the player's name. The critic's penalty, its double backward included, is the phase
-    ``critic/penalty``; making the generated images that the critic learns from is ``critic/generate``. An
-    optimizer with the attribute ``phase`` reports its own phases, another is timed under ``step``; one that has
-    the attribute ``refreshed`` makes the iteration a refresh step; one whose ``can_defer`` is true is told to.
+    ``critic/penalty``; making the generated images that the critic learns from is ``critic/generate``. What an
+    optimizer tells is recorded as in :class:`~ngbench.running.step.TrainingStep`; one that refreshed makes the
+    iteration a refresh step.
 
     Args:
         players: the networks.
@@ -115,14 +116,12 @@ class AdversarialStep:
         }
         self._generator_parameters = [p for p in players.generator.parameters() if p.requires_grad]
         self._critic_parameters = [p for p in players.critic.parameters() if p.requires_grad]
+        self._measured = {player: measured(optimizers[player]) for player in PLAYERS}
         self._update_phase: dict[Player, str | None] = {}
-        for player in PLAYERS:
-            self._update_phase[player] = phase_name(player, "step")
-            if getattr(optimizers[player], "can_defer", False):
-                optimizers[player].defer_gradients = True  # type: ignore[attr-defined]
-            if hasattr(optimizers[player], "phase"):
-                optimizers[player].phase = _PlayersPhase(recorder, player)  # type: ignore[attr-defined]
-                self._update_phase[player] = None
+        for player, told in self._measured.items():
+            self._update_phase[player] = None if told.names_phases else phase_name(player, "step")
+            told.leave_gradients_unread()
+            told.report_to(_PlayersPhase(recorder, player))
 
     def __call__(self, draws: Draws) -> Losses:
         """One iteration."""
@@ -173,7 +172,7 @@ class AdversarialStep:
     def _update(self, player: Player) -> bool:
         self._recorder.switch(self._update_phase[player])
         self._optimizers[player].step()
-        return bool(getattr(self._optimizers[player], "refreshed", False))
+        return self._measured[player].refreshed
 
 
 def _spread(scores: Tensor) -> Tensor:

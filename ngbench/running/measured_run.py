@@ -9,19 +9,18 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from ngbench.errors import PluginError, RecordError, describe
+from ngbench.errors import RecordError, describe
 from ngbench.measurement.breakdown import Breakdown, append_turn
 from ngbench.measurement.clock import Clock, clock_for
 from ngbench.measurement.interruptions import interruptions_of
 from ngbench.measurement.memory import MemoryMeter, memory_meter
 from ngbench.measurement.recorder import StepRecorder
-from ngbench.records.record import LONGEST_NAME, MemoryRecord, RunRecord
+from ngbench.records.record import MemoryRecord, RunRecord
 from ngbench.running.checkpoint import Checkpoint, load_checkpoint
 from ngbench.running.config import RunConfig
 from ngbench.running.devices import resolve_dtype
 from ngbench.running.probe import Counted
 from ngbench.running.randomness import RandomState, isolated
-from ngbench.values import LARGEST_NUMBER, is_encodable
 
 __all__ = ["MeasuredRun"]
 
@@ -92,20 +91,10 @@ class MeasuredRun(Generic[Config, ProblemType]):
         record.memory.peak_bytes = max(self._meter.peak(), record.memory.peak_bytes or 0)
         return sum(collected.amounts)
 
-    def _note_diagnostics(self, numbers: Mapping[str, Any], prefix: str = "") -> None:
-        """Append what an optimizer says of its last step to the record.
-
-        Raises:
-            PluginError: a record could not hold it.
-        """
+    def _note_diagnostics(self, numbers: Mapping[str, float | None]) -> None:
+        """Append numbers about the last step to the record."""
         for name, value in numbers.items():
-            if not isinstance(name, str) or not is_encodable(name) or len(prefix + name) > LONGEST_NAME:
-                raise PluginError(
-                    f"diagnostics() names a number {name!r:.40}; "
-                    f"a name is a text of at most {LONGEST_NAME - len(prefix)} characters"
-                )
-            entry = [self._steps_taken(), _plain(name, value)]
-            self._record.diagnostics.setdefault(prefix + name, []).append(entry)
+            self._record.diagnostics.setdefault(name, []).append([self._steps_taken(), value])
 
     def _steps_taken(self) -> int:
         return len(self._record.steps.seconds) + self._recorder.closed_steps
@@ -134,18 +123,3 @@ class MeasuredRun(Generic[Config, ProblemType]):
         if self._record.status not in ("done", "diverged", "timeout"):
             self._record.status = "running"
             self._record.message = None
-
-
-def _plain(name: str, value: Any) -> float | None:
-    """The number; ``None`` where it is not finite or beyond what a record may hold."""
-    if value is None:
-        return None
-    try:
-        if isinstance(value, str):
-            raise TypeError
-        number = float(value)
-    except OverflowError:
-        return None
-    except (TypeError, ValueError, RuntimeError):
-        raise PluginError(f"diagnostics() gives {name}={value!r:.40}, it must be a number or none") from None
-    return number if abs(number) <= LARGEST_NUMBER else None

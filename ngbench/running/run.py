@@ -11,7 +11,8 @@ import torch
 
 from ngbench.measurement.clock import Clock
 from ngbench.measurement.memory import MemoryMeter, parameter_bytes, state_bytes
-from ngbench.records.record import LayerRecord, RunRecord
+from ngbench.plugins.protocol import measured
+from ngbench.records.record import RunRecord
 from ngbench.running.checkpoint import Checkpoint, save_checkpoint
 from ngbench.running.config import RunConfig
 from ngbench.running.evaluation import BatchMeans, evaluate
@@ -94,7 +95,7 @@ class Run(MeasuredRun[RunConfig, Problem]):
                 self._problem, self._model, self._config.optimizer, self._config.hyperparameters
             )
         self._random = after
-        self._diagnostics = getattr(self._optimizer, "diagnostics", None)
+        self._measured = measured(self._optimizer)
         self._step = TrainingStep(
             self._problem,
             self._data,
@@ -151,10 +152,7 @@ class Run(MeasuredRun[RunConfig, Problem]):
     def _make_comparer(self) -> StepComparer | None:
         if self._config.diagnostics_interval is None:
             return None
-        curvature: Any = getattr(self._optimizer, "curvature", None)
-        if hasattr(curvature, "diagnose"):
-            # What costs products that the step itself does not need is measured on request alone.
-            curvature.diagnose = True
+        self._measured.diagnose()
         return StepComparer(
             self._problem,
             self._model,
@@ -228,7 +226,7 @@ class Run(MeasuredRun[RunConfig, Problem]):
         return interval is not None and self._steps_taken() % interval == 0
 
     def _diagnose(self, compare: bool) -> None:
-        numbers = {} if self._diagnostics is None else self._diagnostics()
+        numbers = self._measured.diagnostics()
         if compare and self._comparer is not None and self._step.batch is not None:
             numbers = {**numbers, **self._comparer.after(*self._step.batch)}
         self._note_diagnostics(numbers)
@@ -236,8 +234,8 @@ class Run(MeasuredRun[RunConfig, Problem]):
     def _append(self, steps: _Steps, validation: float | None, metrics: dict[str, float | None]) -> None:
         record, history = self._record, self._record.history
         record.phases = self._breakdown.records()
-        if not record.layers and hasattr(self._optimizer, "layer_shapes"):
-            record.layers = [LayerRecord.model_validate(shape) for shape in self._optimizer.layer_shapes()]
+        if not record.layers:
+            record.layers = self._measured.layers()
         record.memory.optimizer_state_bytes = state_bytes(self._optimizer)
         elapsed = history.elapsed_seconds[-1] if history.elapsed_seconds else 0.0
         history.epoch.append(len(history.epoch) + 1)

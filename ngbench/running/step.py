@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ngbench.measurement.recorder import StepRecorder
+from ngbench.plugins.protocol import measured
 from ngbench.running.problem import DeviceData, Problem
 
 __all__ = ["TrainingStep"]
@@ -16,9 +17,8 @@ __all__ = ["TrainingStep"]
 class TrainingStep:
     """Zero the gradient, forward, loss, backward, step, on one batch.
 
-    An optimizer that has the attribute ``phase`` gets the recorder there and reports its own phases; another
-    is timed as a whole under the name ``step``. One that has the attribute ``refreshed`` labels its steps. One whose
-    ``can_defer`` is true is told to, for nobody looks at gradients here.
+    What the optimizer tells of a step (:class:`~ngbench.plugins.protocol.Measured`) is recorded: its own phases or,
+    if it names none, one called ``step``. Nobody looks at gradients here, and it is told so.
 
     Args:
         problem: gives the likelihood and the augmentation.
@@ -51,16 +51,13 @@ class TrainingStep:
         self._model = model
         self._optimizer = optimizer
         self._recorder = recorder
-        self._labels = hasattr(optimizer, "refreshed")
-        self._update_phase: str | None = "step"
+        self._measured = measured(optimizer)
+        self._update_phase = None if self._measured.names_phases else "step"
         self._keeps_outputs = keep_outputs
         self.batch: tuple[Tensor, Tensor] | None = None
         self.outputs: Tensor | None = None
-        if getattr(optimizer, "can_defer", False):
-            optimizer.defer_gradients = True  # type: ignore[attr-defined]
-        if hasattr(optimizer, "phase"):
-            optimizer.phase = recorder
-            self._update_phase = None
+        self._measured.leave_gradients_unread()
+        self._measured.report_to(recorder)
 
     def __call__(self, index: Tensor, generator: torch.Generator) -> Tensor:
         """Train on the examples ``index`` ``(m,)``; ``generator`` is the augmentation's.
@@ -91,6 +88,6 @@ class TrainingStep:
         recorder.end_step()
         # Only now: until here nothing but the name is kept, so that the step takes as long as one without.
         self.outputs = None if outputs is None else outputs.detach()
-        if self._labels and self._optimizer.refreshed:  # type: ignore[attr-defined]
+        if self._measured.refreshed:
             recorder.label_step("refresh")
         return loss.detach()

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ngbench.curvature.likelihoods import Bernoulli, Categorical
 from ngbench.measurement.operations import OperationCounter, count_operations
+from ngbench.plugins.protocol import measured
 
 __all__ = [
     "CLASSES",
@@ -135,10 +136,9 @@ class Arm:
         self._seconds: dict[str, float] = defaultdict(float)
         self._flops: dict[str, int] = defaultdict(int)
         self._counter: OperationCounter | None = None
-        if getattr(self._optimizer, "can_defer", False):
-            self._optimizer.defer_gradients = True
-        if hasattr(self._optimizer, "phase"):
-            self._optimizer.phase = self._phase
+        told = measured(self._optimizer)
+        told.leave_gradients_unread()
+        told.report_to(self._phase)
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:

@@ -77,7 +77,7 @@ def test_a_copy_of_the_model_is_an_ordinary_model(make, curvature):
     optimizer.step()
     _train(copied, own := _optimizer(copied, curvature))
     torch.testing.assert_close(_weights(copied), _trained(curvature=curvature))
-    assert own.layers
+    assert own.covered_layers
     # The copy's passes in between have left no trace either.
     reference = _model()
     other = _optimizer(reference, curvature)

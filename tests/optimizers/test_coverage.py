@@ -240,7 +240,7 @@ def test_a_weight_that_two_modules_hold_goes_without_curvature(other, x):
     torch.manual_seed(0)
     model = nn.Sequential(_Tied(other(), nn.Linear(3, 3, bias=False)), nn.Linear(3, 3))
     optimizer = _optimizer(model)
-    assert [layer.name for layer in optimizer.layers] == ["1"]
+    assert [layer.name for layer in optimizer.covered_layers] == ["1"]
     with pytest.warns(CurvatureWarning, match=r"it is shared with 0\.(other|layer)\.weight"):
         _step(model, optimizer, x)
 
@@ -276,19 +276,19 @@ def test_what_is_unfrozen_or_added_later_has_a_curvature_from_the_next_estimate_
     curvature = partial(ExactCurvature, damping=0.1) if defer else None
     optimizer = _optimizer(model, curvature, defer_gradients=defer)
     _step(model, optimizer, X)
-    assert [layer.name for layer in optimizer.layers] == ["twig"]
+    assert [layer.name for layer in optimizer.covered_layers] == ["twig"]
     model.trunk.requires_grad_(True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         _step(model, optimizer, X)
-    assert {layer.name for layer in optimizer.layers} == {"trunk", "twig"}
+    assert {layer.name for layer in optimizer.covered_layers} == {"trunk", "twig"}
     model.extra = nn.Linear(3, 3)
     model.twig = nn.Sequential(model.twig, model.extra)
     optimizer.add_param_group({"params": model.extra.parameters()})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         _step(model, optimizer, X)
-    assert len(optimizer.layers) == 3
+    assert len(optimizer.covered_layers) == 3
     assert not optimizer.without_curvature
 
 

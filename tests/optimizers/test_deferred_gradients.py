@@ -300,7 +300,7 @@ def _naming(model, optimizer, batches):
 def _naming_layers(model, optimizer, batches):
     for inputs, targets in batches:
         optimizer.zero_grad()
-        named = [parameter for layer in optimizer.layers for parameter in layer.parameters]
+        named = [parameter for layer in optimizer.covered_layers for parameter in layer.parameters]
         LIKELIHOOD.loss(model(inputs), targets).backward(inputs=named)
         optimizer.step()
 
@@ -308,7 +308,7 @@ def _naming_layers(model, optimizer, batches):
 def _naming_some(model, optimizer, batches):
     for inputs, targets in batches:
         optimizer.zero_grad()
-        named = optimizer.layers[-1].parameters
+        named = optimizer.covered_layers[-1].parameters
         LIKELIHOOD.loss(model(inputs), targets).backward(inputs=named)
         optimizer.step()
 
@@ -446,7 +446,7 @@ def test_a_layer_that_raises_leaves_its_parameters_trainable():
     optimizer = exact_ng(model, TASK)
     with pytest.raises(RuntimeError):
         model(torch.zeros(2, 5).double())
-    assert optimizer.layers[0].weight is model[0].weight
+    assert optimizer.covered_layers[0].weight is model[0].weight
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 

@@ -248,7 +248,7 @@ def test_only_the_layers_of_the_given_parameters_are_trained():
     optimizer = _optimizer(model, params=model[2].parameters())
     before = model[0].weight.detach().clone()
     _train(model, optimizer, [_batch()])
-    assert [layer.name for layer in optimizer.layers] == ["2"]
+    assert [layer.name for layer in optimizer.covered_layers] == ["2"]
     assert torch.equal(model[0].weight.detach(), before)
 
 

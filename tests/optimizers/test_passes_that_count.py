@@ -152,7 +152,7 @@ def test_passes_for_other_derivatives_do_not_pile_up(fisher):
         torch.autograd.grad(model(inputs).sum(), inputs)
     gc.collect()
     assert sum(isinstance(one, Pass) for one in gc.get_objects()) <= before + 1
-    assert optimizer.layers
+    assert optimizer.covered_layers
 
 
 @pytest.mark.parametrize("fisher", FISHERS)

@@ -56,7 +56,6 @@ class AdditiveTwoLevelCurvature(Curvature):
             raise TypeError(f"coarse_space='previous' needs Kronecker factors, which {type(fine).__name__} has not")
         self.fine = fine
         self._damping = CoarseDamping(fine, damping)
-        self.diagnose = False
         self._names: list[str] = []
         self._moments: tuple[Tensor, Tensor] | None = None
         self._updates = 0

@@ -33,7 +33,13 @@ _MOST_RAISES = 6
 
 
 class Curvature(ABC):
-    """An approximation of the Fisher matrix of the whole network."""
+    """An approximation of the Fisher matrix of the whole network.
+
+    Attributes:
+        diagnose: whether :meth:`diagnostics` may cost products that the step has no use for; false by default.
+    """
+
+    diagnose = False
 
     @abstractmethod
     def accumulate(self, blocks: Mapping[Layer, FisherBlock]) -> None:

@@ -19,7 +19,7 @@ from ngbench.experiments.conformance.parameters import (
 )
 from ngbench.experiments.conformance.signature import check_optimizer_signature
 from ngbench.experiments.conformance.state import check_resumption, check_state_dict
-from ngbench.experiments.conformance.stepping import check_determinism, check_phases, check_step
+from ngbench.experiments.conformance.stepping import check_determinism, check_measured, check_phases, check_step
 from ngbench.experiments.conformance.trial import OptimizerSubject
 
 __all__ = ["OPTIMIZER_CHECKS"]
@@ -29,7 +29,8 @@ OPTIMIZER_CHECKS: tuple[Check[OptimizerSubject], ...] = (
     Check("step", "take a step", check_step),
     Check("determinism", "take the same steps with the same seed", check_determinism),
     Check("state-dict", "continue from its state_dict()", check_state_dict, ("determinism",)),
-    Check("resumption", "continue from a checkpoint", check_resumption, ("state-dict",)),
+    Check("measured", "tell of its steps what a record can hold", check_measured),
+    Check("resumption", "continue from a checkpoint", check_resumption, ("state-dict", "measured")),
     Check("parameter-groups", "train each parameter group by its own settings", check_parameter_groups),
     Check("frozen-parameters", "leave parameters alone that need no gradient", check_frozen_parameters),
     Check("unused-parameters", "leave parameters alone that have no gradient", check_unused_parameters),

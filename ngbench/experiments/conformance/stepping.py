@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any
 
 import torch
 
-from ngbench.errors import NgbenchError
+from ngbench.errors import NgbenchError, PluginError
 from ngbench.experiments.conformance.outcome import CheckFailed, NotApplicable, Passed, raised
 from ngbench.experiments.conformance.trial import OptimizerSubject, Trial, differ
 from ngbench.measurement.phases import PHASES, no_phase
+from ngbench.plugins.protocol import measured
 
-__all__ = ["check_determinism", "check_phases", "check_step"]
+__all__ = ["check_determinism", "check_measured", "check_phases", "check_step"]
 
 STEPS = 6
 
@@ -56,10 +56,10 @@ def check_determinism(subject: OptimizerSubject) -> Passed:
 
 
 def check_phases(subject: OptimizerSubject) -> Passed:
-    """An optimizer that names its phases uses the names that there are, and says which steps refresh."""
+    """An optimizer that names its phases uses the names that there are."""
     trial = Trial(subject)
-    optimizer: Any = trial.optimizer
-    if not hasattr(optimizer, "phase"):
+    told = measured(trial.optimizer)
+    if not told.names_phases:
         raise NotApplicable("it has no attribute phase: it is timed as a whole")
     named: set[str] = set()
 
@@ -67,7 +67,7 @@ def check_phases(subject: OptimizerSubject) -> Passed:
         named.add(name)
         return no_phase(name)
 
-    optimizer.phase = phase
+    told.report_to(phase)
     trial.run(2)
     unknown = sorted(named - set(PHASES))
     if unknown:
@@ -76,6 +76,23 @@ def check_phases(subject: OptimizerSubject) -> Passed:
         raise CheckFailed(
             "it has an attribute phase and enters none: wrap its work in self.phase('update') and the like"
         )
-    if not isinstance(getattr(optimizer, "refreshed", False), bool):
-        raise CheckFailed("its attribute refreshed must be True or False after each step")
     return Passed(", ".join(sorted(named, key=PHASES.index)))
+
+
+def check_measured(subject: OptimizerSubject) -> Passed:
+    """What else it tells of a step is what a record can hold."""
+    trial = Trial(subject)
+    told = measured(trial.optimizer)
+    told.diagnose()
+    modules = dict(trial.model.named_modules())
+    try:
+        for _ in range(2):
+            trial.run(1)
+            _ = told.refreshed, told.diagnostics()
+        layers = told.layers()
+    except PluginError as error:
+        raise CheckFailed(str(error)) from error
+    for layer in layers:
+        if layer.name not in modules:
+            raise CheckFailed(f"layers() names {layer.name!r}, which is no module of the model: see named_modules()")
+    return Passed(", ".join(told.parts) or "it tells nothing, as a plain optimizer")

@@ -345,6 +345,33 @@ FAULTS = {
                 super().step()
         """,
     ),
+    "a step is refreshed often": (
+        {"measured"},
+        """
+        refreshed = "often"
+        """,
+    ),
+    "a diagnostic is a text": (
+        {"measured"},
+        """
+        def diagnostics(self):
+            return {"progress": "good"}
+        """,
+    ),
+    "a layer has no positions": (
+        {"measured"},
+        """
+        def layers(self):
+            return [{"name": "0", "d_in": 1, "d_out": 1}]
+        """,
+    ),
+    "a layer is not in the model": (
+        {"measured"},
+        """
+        def layers(self):
+            return [{"name": "elsewhere", "d_in": 1, "d_out": 1, "positions": 1}]
+        """,
+    ),
     "nothing moves": (
         {"step"},
         """
