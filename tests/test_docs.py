@@ -46,13 +46,18 @@ class Reader:
         self.install_path = install_path
         self.ran: list[str] = []
 
-    def python(self, text: str) -> None:
-        """A block that begins with a path is a file, another runs after those before it."""
-        if path := re.match(r"# (\S+\.py)\n", text):
+    def _is_file(self, text: str) -> bool:
+        """Whether the block begins with a path: then it is written there."""
+        path = re.match(r"# (\S+\.(?:py|yaml))\n", text)
+        if path is not None:
             target = self.directory / path[1]
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
-        else:
+        return path is not None
+
+    def python(self, text: str) -> None:
+        """A block that begins with a path is a file, another runs after those before it."""
+        if not self._is_file(text):
             exec(compile(text, "block", "exec"), self.names)
 
     def toml(self, text: str) -> None:
@@ -94,7 +99,9 @@ class Reader:
         subprocess.run([sys.executable, "-m", "pytest", "-q", *arguments], check=True, env=environment)
 
     def yaml(self, text: str) -> None:
-        """A workflow whose commands are those that the page has run, but for what only the service can do."""
+        """A file, or a workflow whose commands the page has run, but for what only the service can do."""
+        if self._is_file(text):
+            return
         (job,) = yaml.safe_load(text)["jobs"].values()
         commands = [step["run"] for step in job["steps"] if "run" in step]
         own = [command for command in commands if command.startswith("ngbench ")]
