@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -125,6 +126,12 @@ def siblings(package: str) -> dict[str, frozenset[str]]:
 
 def packages() -> list[str]:
     return [module for module, path in modules().items() if path.name == "__init__.py"]
+
+
+def crumbs_of(module: str) -> list[str]:
+    """Lines of one or two words out of sentences that are written as several strings in a row, but for the last."""
+    source = modules()[module].read_text(encoding="utf-8")
+    return re.findall(r'^ *f?("(?:[^" ]+ ){1,2}")\n *f?"', source, re.MULTILINE)
 
 
 def private_names_taken(module: str) -> list[str]:

@@ -11,6 +11,7 @@ import ast
 import pytest
 
 from tests.house import (
+    crumbs_of,
     import_graph,
     imported_names,
     knots,
@@ -122,6 +123,10 @@ def test_libraries_stay_in_their_rooms():
 def test_private_names_stay_private():
     found = {f"{module}: {name}" for module in modules() for name in private_names_taken(module)}
     assert found == PRESENT_PRIVATE_NAMES
+
+
+def test_sentences_are_not_cut_into_crumbs():
+    assert {module: crumbs for module in modules() if (crumbs := crumbs_of(module))} == {}
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ COMMANDS = {
     "report": _Command("report", "report", "Make one HTML or Markdown page of records."),
     "export": _Command("export", "export", "Write records in the format of another tool."),
     "check": _Command("check", "check", "Fail if runs are worse than a baseline."),
-    "list": _Command("list_plugins", "list_plugins", "Show the tasks, the optimizers or the studies.", prints=True),
+    "list": _Command("list_plugins", "list_plugins", "Show tasks, optimizers, approximations or studies.", prints=True),
     "check-plugin": _Command("check_plugin", "check_plugin", "Test whether a plugin does what is relied on."),
     "new-plugin": _Command("new_plugin", "new_plugin", "Write the package of a new plugin."),
     "schema": _Command("schema", "schema", "Print the JSON Schema of the records.", prints=True),

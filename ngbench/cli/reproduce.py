@@ -108,7 +108,7 @@ def reproduce(
         data_dir=data_dir,
         device=device,
         threads=threads,
-        # Processes take seconds to start and counts some steps, longer than all else at the smallest scale.
+        # To start a process and to count operations takes seconds, more than all else at the smallest scale.
         own_processes=scale is not Scale.smoke,
         count_operations=scale is not Scale.smoke,
         quiet=quiet,

@@ -45,7 +45,7 @@ class FisherErrorConfig(RunConfig):
     Attributes:
         approximations: names with their options, as arms.
         layer: as for :func:`choose_layers`.
-        every: measure at the first step and at every so manieth one after it.
+        every: measure at the first step, and again each time after so many steps.
         fisher: whose targets the derivatives are taken at.
     """
 

@@ -88,9 +88,8 @@ def _check_dense_error(subject: ApproximationSubject) -> Passed:
         error, of_kfac = (relative_error(block, f(block).value) for f in (subject, kfac))
         if error > max(1.0, of_kfac) * (1 + TOLERANCE):
             raise CheckFailed(
-                f"‖F − F̂‖/‖F‖ of a {kind} layer is {error:.3g}, KFAC's is {of_kfac:.3g}: an error over 1 is "
-                "worse than "
-                "F̂ = 0; compare with block.dense()"
+                f"‖F − F̂‖/‖F‖ of a {kind} layer is {error:.3g}, KFAC's is {of_kfac:.3g}: an error over 1 is worse "
+                "than F̂ = 0; compare with block.dense()"
             )
         told.append(f"{kind} {error:.3g} (KFAC {of_kfac:.3g})")
         values |= {f"error/{kind}": error, f"error_kfac/{kind}": of_kfac}
@@ -137,8 +136,7 @@ def _check_warm_start(subject: ApproximationSubject) -> Passed:
         if warm > cold * 1.01 + TOLERANCE:
             raise CheckFailed(
                 f"started from the previous batch's products the error of a {kind} layer is {warm:.3g}, without "
-                f"{cold:.3g}: "
-                "iterate until it converges from any start, or leave Estimate.start None"
+                f"{cold:.3g}: iterate until it converges from any start, or leave Estimate.start None"
             )
     if not used:
         raise NotApplicable("it asks for no start")

@@ -53,9 +53,8 @@ def check_convergence(subject: OptimizerSubject, goal: Goal) -> Passed:
             return Passed(f"loss {loss:.3g} after {goal.steps} steps{shown} (goal {goal.loss:g})", values)
         tried.append(f"{loss:.3g}{shown}")
     raise CheckFailed(
-        f"the loss after {goal.steps} steps is {', '.join(tried)}, it must be at most {goal.loss:g}: look at the "
-        "sign and "
-        "the length of the step"
+        f"the loss after {goal.steps} steps is {', '.join(tried)}, it must be at most {goal.loss:g}: look at the sign "
+        "and the length of the step"
     )
 
 

@@ -44,14 +44,13 @@ def check_hooks(subject: OptimizerSubject) -> Passed:
         place, count = left.most_common(1)[0]
         raise CheckFailed(
             f"{count} hook{'s stay' if count > 1 else ' stays'} on the {place} after the optimizer was deleted: keep "
-            "the handles, "
-            "remove them in weakref.finalize(self, ...), and let hooks refer to the optimizer by weakref.ref alone"
+            "the handles, remove them in weakref.finalize(self, ...), and let hooks refer to the optimizer by "
+            "weakref.ref alone"
         )
     if optimizer() is not None:
         raise CheckFailed(
             "the optimizer stays alive after it was deleted: something that outlives it (the model, a module's "
-            "variable) "
-            "refers to it; use weakref.ref"
+            "variable) refers to it; use weakref.ref"
         )
     return Passed(f"{used} hooks, all gone" if used else "none")
 

@@ -50,9 +50,8 @@ def _outcome(trial: Trial, victim: str) -> str:
         return "shows in the parameter"
     if differ(before, after):
         raise CheckFailed(
-            "it hides a NaN in a gradient: parameters moved and all look well; raise FloatingPointError, skip "
-            "the whole "
-            "step, or let the NaN through"
+            "it hides a NaN in a gradient: parameters moved and all look well; raise FloatingPointError, skip the "
+            "whole step, or let the NaN through"
         )
     trial.run(2)
     if not _finite(trial):

@@ -65,9 +65,8 @@ def check_resumption(subject: OptimizerSubject) -> Passed:
     if record.history.train_loss != again.history.train_loss or changed:
         where = f" in {changed[0]}" if changed else ""
         raise CheckFailed(
-            f"a run resumed from a checkpoint ends elsewhere than one that was not stopped{where}: all that a "
-            "later step "
-            "needs must be in state_dict()"
+            f"a run resumed from a checkpoint ends elsewhere than one that was not stopped{where}: all that a later "
+            "step needs must be in state_dict()"
         )
     return Passed("an epoch, a checkpoint, one more: bit for bit")
 

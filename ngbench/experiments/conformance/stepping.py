@@ -27,9 +27,8 @@ def check_step(subject: OptimizerSubject) -> Passed:
         raise CheckFailed(f"{error}; nothing else can be checked", fatal=True) from error
     except Exception as error:
         raise CheckFailed(
-            f"it raised {raised(error)} on a small convolutional network; run ngbench train with "
-            "NGBENCH_TRACEBACK=1 to "
-            "see where",
+            f"it raised {raised(error)} on a small convolutional network; run ngbench train with NGBENCH_TRACEBACK=1 "
+            "to see where",
             fatal=True,
         ) from error
     moved = differ(before, trial.parameters())
@@ -49,8 +48,7 @@ def check_determinism(subject: OptimizerSubject) -> Passed:
         if changed := differ(first.parameters(), second.parameters()):
             raise CheckFailed(
                 f"two runs with one seed differ at step {step} in {changed[0]}: draw random numbers from torch's "
-                "global "
-                "generator, or from one that is seeded by it"
+                "global generator, or from one that is seeded by it"
             )
     return Passed(f"{STEPS} steps bit for bit")
 

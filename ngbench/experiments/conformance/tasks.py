@@ -130,9 +130,8 @@ def _check_initialisation(subject: TaskSubject) -> Passed:
             raise CheckFailed(f"its {what} is {type(first).__name__}, not a torch.nn.Module: return one", fatal=True)
         if changed := differ(first.state_dict(), again.state_dict()):
             raise CheckFailed(
-                f"two {what}s of one seed differ in {changed[0]}: draw initial weights from torch's global "
-                "generator, anew "
-                "at each call"
+                f"two {what}s of one seed differ in {changed[0]}: draw initial weights from torch's global generator, "
+                "anew at each call"
             )
         if not differ(first.state_dict(), other.state_dict()):
             raise CheckFailed(
@@ -153,9 +152,8 @@ def _check_outputs(subject: TaskSubject) -> Passed:
     each = likelihood.per_example_loss(outputs, targets)
     if loss.ndim or each.shape != (len(inputs),) or not torch.allclose(loss, each.mean(), rtol=TOLERANCE, atol=1e-7):
         raise CheckFailed(
-            "its loss is not the mean of per_example_loss(), one number for each example: the likelihood does "
-            "not fit the "
-            "shape of the outputs and targets"
+            "its loss is not the mean of per_example_loss(), one number for each example: the likelihood does not "
+            "fit the shape of the outputs and targets"
         )
     if not loss.isfinite():
         raise CheckFailed(f"the loss of the initial model is {loss.item()}: check the range of inputs and targets")

@@ -51,7 +51,7 @@ def read_clock(
 
     Args:
         clock: returns seconds and never goes back.
-        reads: how many readings at least, of which the step and the cost are taken.
+        reads: how many readings at least; the clock's step and cost are found from these.
         watched: seconds to go on for, by this clock.
     """
     marks = [clock() for _ in range(reads + 1)]
