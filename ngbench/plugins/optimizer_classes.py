@@ -97,7 +97,7 @@ def build_from_class(
         if rate is not None:
             raise ParameterError(f"{OTHERS_LR}={rate:g} is not allowed without {OTHERS}=PACKAGE.MODULE.CLASS")
         return found(model.parameters(), **own)
-    from ngbench.optimizers.combined import CombinedOptimizer
+    from ngbench.plugins.combined import CombinedOptimizer
 
     second = optimizer_class(others)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]

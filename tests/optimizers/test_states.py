@@ -19,8 +19,8 @@ from torch.distributed.checkpoint.state_dict import (
 
 from ngbench.curvature.likelihoods import Categorical
 from ngbench.optimizers import exact, kronecker
-from ngbench.optimizers.combined import CombinedOptimizer
 from ngbench.optimizers.two_level import two_level
+from ngbench.plugins.combined import CombinedOptimizer
 
 LIKELIHOOD = Categorical()
 TASK = SimpleNamespace(likelihood=LIKELIHOOD)

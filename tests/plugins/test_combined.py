@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from ngbench.errors import ParameterError, PluginError
-from ngbench.optimizers.combined import CombinedOptimizer
 from ngbench.plugins import registry
+from ngbench.plugins.combined import CombinedOptimizer
 
 
 def network() -> nn.Sequential:
