@@ -15,6 +15,7 @@ each arm are taken and nothing exceeds anything, so that the same test finds out
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,7 +31,7 @@ _BENCHMARK = ("benchmark", "pytest_benchmark.plugin")
 _MISSING = "the fixture ngbench_step needs pytest-benchmark: pip install 'ngbench[pytest]' (and no -p no:benchmark)"
 _DRY_STEPS = 2
 
-_Problems = dict[tuple[str, tuple[tuple[str, str], ...], str | None], "Problem"]
+_Problems = dict[tuple[str, tuple[tuple[str, str], ...], Path | None], "Problem"]
 _entries: pytest.StashKey[dict[str, list[dict[str, Any]]]] = pytest.StashKey()
 _problems: pytest.StashKey[_Problems] = pytest.StashKey()
 
@@ -58,7 +59,7 @@ class NgbenchStep:
         device: str = "auto",
         dtype: str = "float32",
         threads: int | None = None,
-        data_dir: str | None = None,
+        data_dir: Path | None = None,
     ) -> StepCosts:
         """Measure the optimizer and the reference in turns.
 
@@ -83,7 +84,7 @@ class NgbenchStep:
             one sentence.
         """
         from ngbench.errors import NgbenchError, one_line
-        from ngbench.running.plan import Request
+        from ngbench.running.request import Request, RunOptions
 
         dry = bool(self._benchmark.disabled)
         try:
@@ -92,14 +93,16 @@ class NgbenchStep:
                 task=task,
                 arms=_two_arms(reference, optimizer),
                 task_options={name: str(value) for name, value in (options or {}).items()},
-                steps=_DRY_STEPS if dry else asked,
-                turn_steps=_DRY_STEPS if dry else steps,
-                batch_size=batch_size,
-                seed=seed,
-                device=device,
-                dtype=dtype,
-                threads=threads,
-                data_dir=data_dir,
+                options=RunOptions(
+                    steps=_DRY_STEPS if dry else asked,
+                    turn_steps=_DRY_STEPS if dry else steps,
+                    batch_size=batch_size,
+                    seed=seed,
+                    device=device,
+                    dtype=dtype,
+                    threads=threads,
+                    data_dir=data_dir,
+                ),
             )
             return self._measure(settings)
         except NgbenchError as error:
@@ -114,10 +117,10 @@ class NgbenchStep:
         from ngbench.running.problem import load_problem
         from ngbench.running.step_costs import measure_step
 
-        key = (settings.task, tuple(sorted(settings.task_options.items())), settings.data_dir)
+        key = (settings.task, tuple(sorted(settings.task_options.items())), settings.options.data_dir)
         if key not in self._problems:
             values = registry.task_options(settings.task, settings.task_options)
-            self._problems[key] = load_problem(settings.task, values, data_directory(settings.data_dir))
+            self._problems[key] = load_problem(settings.task, values, data_directory(settings.options.data_dir))
         measured: list[StepCosts] = []
 
         def measure() -> None:

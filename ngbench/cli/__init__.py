@@ -24,7 +24,7 @@ from ngbench import __version__
 from ngbench.cli.reporting import TRACEBACK_VARIABLE, say_error
 from ngbench.streams import lasting_streams, result_apart, stdout_problem
 
-__all__ = ["COMMANDS", "TRACEBACK_VARIABLE", "main"]
+__all__ = ["COMMANDS", "TRACEBACK_VARIABLE", "load_command", "main"]
 
 _PROGRAM = "ngbench"
 _COMPLETE_VARIABLE = "_NGBENCH_COMPLETE"
@@ -74,10 +74,11 @@ class _LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
-        return name, _load(name) if name in COMMANDS else command, rest
+        return name, load_command(name) if name in COMMANDS else command, rest
 
 
-def _load(name: str) -> Any:
+def load_command(name: str) -> Any:
+    """The command, with all of its options."""
     command = COMMANDS[name]
     function = getattr(importlib.import_module(f"{__name__}.{command.module}"), command.function)
     app = typer.Typer(add_completion=False)

@@ -8,13 +8,17 @@ from typing import Annotated
 
 import typer
 
-from ngbench.cli import options, plugin_kind
+from ngbench.cli import plugin_kind
+from ngbench.cli.options import Only, spliced
 from ngbench.disk.files import given_destination
+from ngbench.running.request import RunOptions
 
 __all__ = ["check_plugin"]
 
 
+@spliced
 def check_plugin(
+    *,
     name: Annotated[
         str,
         typer.Argument(
@@ -25,7 +29,7 @@ def check_plugin(
     optimizer: plugin_kind.Optimizer = False,
     task: plugin_kind.Task = False,
     approximation: plugin_kind.Approximation = False,
-    data_dir: options.DataDir = None,
+    run: Annotated[RunOptions, Only({"data_dir"})],
     export_json: Annotated[
         str | None,
         typer.Option("--export-json", parser=given_destination, metavar="FILE", help="Write the rows; - is stdout."),
@@ -78,7 +82,7 @@ def check_plugin(
         if len(kinds) > 1:
             show(partial(print_line, f"{arm.optimizer} as {kind}", "bold"))
         report = conformance.check_plugin_apart(
-            arm.optimizer, kind, arm.hyperparameters, data_dir=data_dir, told=show_row
+            arm.optimizer, kind, arm.hyperparameters, data_dir=run.data_dir, told=show_row
         )
         reports.append(report)
         show(lambda: print_line(format_summary(reports[-1])))

@@ -7,7 +7,9 @@ from typing import Any
 import typer
 
 from ngbench.disk.files import given_destination, given_path
-from ngbench.running.limits import LIMITS, SEARCH_LIMITS
+from ngbench.running.limits import SEARCH_LIMITS
+from ngbench.running.option_fields import options_of
+from ngbench.running.request import RunOptions
 
 __all__ = ["number", "path", "written"]
 
@@ -30,7 +32,6 @@ def number(
     name: str, help: str, panel: str | None = None, *, like: str = "", metavar: str = "N", shown: str | bool = True
 ) -> Any:
     """An option that takes a number, within the limits that its name has, or the name that it is ``like``."""
-    limit = {**LIMITS, **SEARCH_LIMITS}[like or name.removeprefix("--")]
-    return typer.Option(
-        name, parser=limit.convert, metavar=metavar, help=help, rich_help_panel=panel, show_default=shown
-    )
+    named = (like or name.removeprefix("--")).replace("-", "_")
+    convert = SEARCH_LIMITS[named].convert if named in SEARCH_LIMITS else options_of(RunOptions)[named].convert
+    return typer.Option(name, parser=convert, metavar=metavar, help=help, rich_help_panel=panel, show_default=shown)

@@ -7,14 +7,19 @@ from typing import Annotated
 import typer
 
 from ngbench.cli import declared, options
+from ngbench.cli.options import Only, spliced
+from ngbench.cli.outputs import Outputs
 from ngbench.experiments.doctor.examination import OPTIMIZER, REFERENCES, TASK
+from ngbench.running.request import RunOptions
 
 __all__ = ["doctor"]
 
 _NOISE = "A/A noise"
 
 
+@spliced
 def doctor(
+    *,
     task: Annotated[
         str | None,
         typer.Option(
@@ -55,12 +60,8 @@ def doctor(
     ] = 4,
     steps: Annotated[int, declared.number("--steps", "Steps of each optimizer in a comparison.", _NOISE)] = 240,
     settings: options.Settings = None,
-    batch_size: options.BatchSize = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "float32",
-    threads: options.Threads = None,
-    data_dir: options.DataDir = None,
-    export_json: options.ExportJson = None,
+    run: Annotated[RunOptions, Only({"batch_size", "device", "dtype", "threads", "data_dir"})],
+    outputs: Annotated[Outputs, Only({"json"})],
     quiet: options.Quiet = False,
 ) -> None:
     """Say what stands between this machine and measurements that can be trusted, and what to do about it.
@@ -77,12 +78,12 @@ def doctor(
     from rich.console import Console
 
     from ngbench.cli.reporting import check_exports, console_for_results, do_each
-    from ngbench.disk.files import STANDARD_OUTPUT, write_text
+    from ngbench.disk.files import write_text
     from ngbench.experiments.doctor.examination import DoctorRequest, examine
     from ngbench.records.environment import describe_environment
     from ngbench.report.findings import findings_json, print_findings
 
-    check_exports(export_json)
+    check_exports(outputs.json)
     messages = Console(stderr=True, quiet=quiet)
     request = DoctorRequest(
         task=task,
@@ -92,11 +93,7 @@ def doctor(
         comparisons=comparisons,
         steps=steps,
         task_options=options.task_settings(settings),
-        batch_size=batch_size,
-        device=device,
-        dtype=dtype,
-        threads=threads,
-        data_dir=data_dir,
+        options=run,
     )
     # A plugin that prints must not write into an export that goes to stdout.
     with redirect_stdout(sys.stderr):
@@ -105,11 +102,11 @@ def doctor(
         )
 
     def write() -> None:
-        if export_json is not None:
-            write_text(findings_json(findings, describe_environment().model_dump()), export_json)
+        if outputs.json is not None:
+            write_text(findings_json(findings, describe_environment().model_dump()), outputs.json)
 
     def show() -> None:
-        if export_json != STANDARD_OUTPUT:
+        if not outputs.use_stdout:
             print_findings(findings, console=console_for_results())
 
     do_each(write, show)

@@ -9,72 +9,35 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
 from rich.console import Console
 
+from ngbench.cli.outputs import Outputs
 from ngbench.cli.progress import Reporter, reporter_for
 from ngbench.cli.reporting import console_for_results, do_each, raise_last
-from ngbench.disk.files import STANDARD_OUTPUT, check_destination, check_directory
-from ngbench.errors import OutputError, ParameterError
+from ngbench.errors import OutputError
 from ngbench.records.environment import describe_environment
 from ngbench.records.record import Document, EnvironmentRecord, RunRecord
 from ngbench.records.statistics import FAILED
-from ngbench.records.store import Store, check_unused
+from ngbench.records.store import Store
 from ngbench.report.diagnostics import draw_diagnostics
 from ngbench.report.exports import export_csv, export_json, export_markdown
 from ngbench.report.figures import draw_curves
 from ngbench.report.tables import print_comparison, print_run
 from ngbench.running.devices import explain_device
 from ngbench.running.executors import Executor, InProcess, OwnProcess, TaskHost
-from ngbench.running.plan import Request, make_plan
+from ngbench.running.plan import make_plan
+from ngbench.running.request import Request
 from ngbench.running.resume import with_output
 from ngbench.running.schedule import PlannedRun, execute
 from ngbench.task import Data
 
-__all__ = ["Outputs", "Prepared", "execute_and_report", "introduce", "prepare", "run_and_report"]
+__all__ = ["Prepared", "execute_and_report", "introduce", "prepare", "run_and_report"]
 
 _UNSUCCESSFUL = FAILED | {"interrupted"}
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Where results go; ``None`` is nowhere, ``-`` is standard output."""
-
-    directory: Path | None = None
-    resume: bool = False
-    json: str | None = None
-    csv: str | None = None
-    markdown: str | None = None
-    figures: Path | None = None
-
-    def check(self) -> None:
-        """Refuse what could not be written in the end.
-
-        Raises:
-            OutputError: naming it.
-            ParameterError: two exports go to standard output, or there is nothing to resume from.
-        """
-        exports = [name for name in (self.json, self.csv, self.markdown) if name is not None]
-        if exports.count(STANDARD_OUTPUT) > 1:
-            raise ParameterError("only one export can go to stdout: give the others a file instead of '-'")
-        for name in exports:
-            check_destination(name)
-        if self.figures is not None:
-            check_directory(self.figures)
-        if self.directory is not None:
-            check_directory(self.directory)
-            check_unused(self.directory, resume=self.resume)
-        elif self.resume:
-            raise ParameterError("--resume needs --output, the directory that holds what to go on with")
-
-    @property
-    def use_stdout(self) -> bool:
-        """Whether an export goes to standard output, which then holds nothing else."""
-        return STANDARD_OUTPUT in (self.json, self.csv, self.markdown)
 
 
 class _Observer:
@@ -174,7 +137,7 @@ def prepare(request: Request, *, own_processes: bool) -> Prepared:
     executors: dict[str, Executor] = {
         arm.label: OwnProcess() if own_processes else InProcess(TaskHost(plan.problem)) for arm in request.arms
     }
-    introduction = [*introduce(request.device, plan.device, plan.threads, plan.problem.data), *plan.notes]
+    introduction = [*introduce(request.options.device, plan.device, plan.threads, plan.problem.data), *plan.notes]
     return Prepared(plan.groups, executors, environment, introduction)
 
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
 from rich.text import Text
 
 from ngbench.arms import ArmSpec, file_slug
-from ngbench.cli.execution import Outputs, one_interrupt
+from ngbench.cli.execution import one_interrupt
+from ngbench.cli.outputs import Outputs
 from ngbench.cli.progress import Reporter, reporter_for
 from ngbench.cli.reporting import console_for_results, do_each
 from ngbench.curvature.blocks.linear import LinearBlock
@@ -25,7 +23,8 @@ from ngbench.data.directory import data_directory
 from ngbench.disk.files import write_text
 from ngbench.errors import NgbenchError, ParameterError, PluginError, describe, one_line
 from ngbench.escaping import markdown, terminal
-from ngbench.experiments.fisher_error import (
+from ngbench.experiments.fisher_error.request import FisherErrorRequest
+from ngbench.experiments.fisher_error.run import (
     Curve,
     FisherErrorConfig,
     FisherErrorHost,
@@ -48,41 +47,11 @@ from ngbench.report.tables import print_columns
 from ngbench.running.config import Budget
 from ngbench.running.devices import explain_device, resolve_device, resolve_dtype
 from ngbench.running.executors import InProcess, OwnProcess
-from ngbench.running.limits import FISHER_LIMITS, LIMITS
 from ngbench.running.plan import check_batch_size, first_record
 from ngbench.running.problem import Problem, initial_model, load_problem
 from ngbench.running.schedule import PlannedRun, execute
 
-__all__ = ["FisherErrorRequest", "measure", "measure_and_report"]
-
-
-@dataclass(frozen=True)
-class FisherErrorRequest:
-    """What the user asks for; ``None`` stands for the task's or the tool's default.
-
-    Attributes:
-        approximations: names with their options, as arms.
-        layer: a number counted from 1, a name, or ``all``.
-        driver: the optimizer that trains, with the task's hyper-parameters for it.
-        steps: updates of the run.
-        every: measure at the first update and every so many.
-        fisher: whose targets.
-    """
-
-    task: str
-    approximations: Sequence[ArmSpec]
-    layer: str
-    driver: str
-    steps: int
-    every: int
-    fisher: Any
-    task_options: Mapping[str, str] = field(default_factory=dict)
-    batch_size: int | None = None
-    seed: int = 0
-    device: str = "auto"
-    dtype: str = "float32"
-    threads: int | None = None
-    data_dir: Path | None = None
+__all__ = ["measure", "measure_and_report"]
 
 
 class _Observer:
@@ -129,10 +98,6 @@ def measure(request: FisherErrorRequest, *, quiet: bool, own_process: bool = Tru
     Returns:
         A document with its record, which holds what was measured until it was over or interrupted.
     """
-    for name in ("steps", "batch_size", "threads", "seed"):
-        if (value := getattr(request, name)) is not None:
-            LIMITS[name.replace("_", "-")].convert(value)
-    FISHER_LIMITS["every"].convert(request.every)
     environment = describe_environment()
     # A plugin that prints must not write into an export that goes to stdout.
     with redirect_stdout(sys.stderr):
@@ -144,44 +109,45 @@ def measure(request: FisherErrorRequest, *, quiet: bool, own_process: bool = Tru
         redirect_stdout(sys.stderr),
         reporter_for(Console(stderr=True), quiet=quiet) as reporter,
     ):
-        reporter.note(explain_device(request.device, torch.device(run.config.device), run.config.threads))
+        reporter.note(explain_device(request.options.device, torch.device(run.config.device), run.config.threads))
         records, _ = execute([[run]], {run.config.label: executor}, _Observer(reporter))
     return Document(environment=environment, runs=records)
 
 
 def _planned(request: FisherErrorRequest) -> tuple[PlannedRun, Problem]:
     """The run, after all was refused that a user can get wrong."""
+    asked = request.options
     for arm in request.approximations:
         _try(arm)
-    device = resolve_device(request.device)
-    dtype = resolve_dtype(request.dtype, device)
-    directory = data_directory(request.data_dir and str(request.data_dir))
+    device = resolve_device(asked.device)
+    dtype = resolve_dtype(asked.dtype, device)
+    directory = data_directory(asked.data_dir)
     options = registry.task_options(request.task, request.task_options)
     problem = load_problem(request.task, options, directory)
     config = FisherErrorConfig(
         task=request.task,
-        label=request.driver,
-        optimizer=request.driver,
-        seed=request.seed,
-        batch_size=check_batch_size(request.batch_size, problem),
-        budget=Budget(steps=request.steps),
+        label=asked.trained_with,
+        optimizer=asked.trained_with,
+        seed=asked.seed,
+        batch_size=check_batch_size(asked.batch_size, problem),
+        budget=Budget(steps=asked.steps),
         data_dir=directory,
         task_options=options,
-        hyperparameters=registry.effective_hyperparameters(registry.optimizer(request.driver), problem.task, {}),
+        hyperparameters=registry.effective_hyperparameters(registry.optimizer(asked.trained_with), problem.task, {}),
         device=str(device),
-        dtype=request.dtype,
-        threads=request.threads if request.threads is not None else torch.get_num_threads(),
+        dtype=asked.dtype,
+        threads=asked.threads if asked.threads is not None else torch.get_num_threads(),
         approximations=tuple(request.approximations),
-        layer=request.layer,
-        every=request.every,
-        fisher=request.fisher,
+        layer=asked.layer,
+        every=asked.every,
+        fisher=asked.fisher,
     )
     model = initial_model(problem, 0, torch.device("cpu"), dtype)
-    layers = numbers_of(model, choose_layers(model, request.layer))
+    layers = numbers_of(model, choose_layers(model, asked.layer))
     curves = {name: {arm.label: Curve() for arm in request.approximations} for name in layers}
     record = first_record(config, problem, None, sum(p.numel() for p in model.parameters()), parameter_bytes(model))
     # Keys of this command alone, kept beside those that every run has.
-    nothing = {"fisher_error": fisher_errors(layers, curves, [], request.fisher), "step_losses": []}
+    nothing = {"fisher_error": fisher_errors(layers, curves, [], asked.fisher), "step_losses": []}
     return PlannedRun(config, record.model_copy(update=nothing)), problem
 
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from ngbench.cli.execution import Outputs, Prepared, execute_and_report, introduce
+from ngbench.cli.execution import Prepared, execute_and_report, introduce
+from ngbench.cli.outputs import Outputs
 from ngbench.cli.reporting import console_for_results, do_each
 from ngbench.disk.files import STANDARD_OUTPUT, write_text
 from ngbench.errors import UnknownNameError
@@ -19,8 +20,9 @@ from ngbench.report.exports import export_csv, export_json
 from ngbench.report.gan_figures import draw_gan
 from ngbench.report.gan_tables import format_gan_markdown, print_gan
 from ngbench.running.adversarial_host import AdversarialHost
-from ngbench.running.adversarial_plan import AdversarialRequest, make_adversarial_plan
+from ngbench.running.adversarial_plan import make_adversarial_plan
 from ngbench.running.executors import Executor, InProcess, OwnProcess
+from ngbench.running.request import AdversarialRequest
 from ngbench.running.samples import DIRECTORY, relocated
 
 __all__ = ["prepare_gan", "run_gan"]
@@ -59,7 +61,7 @@ def prepare_gan(request: AdversarialRequest, *, own_processes: bool) -> Prepared
         run.config.label: OwnProcess(AdversarialHost) if own_processes else InProcess(AdversarialHost(plan.problem))
         for run in plan.groups[0]
     }
-    introduction = introduce(request.device, plan.device, plan.threads, plan.problem.data)
+    introduction = introduce(request.options.device, plan.device, plan.threads, plan.problem.data)
     introduction.append(f"scored by {plan.network.description}")
     return Prepared(plan.groups, executors, environment, introduction)
 

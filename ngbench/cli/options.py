@@ -1,23 +1,29 @@
-"""The options that ``train`` and ``compare`` share, and what they mean together."""
+"""Options that several commands share, spliced into their signatures from the dataclasses that declare them.
+
+A parameter of a command that is a dataclass with options (:mod:`ngbench.running.option_fields`) stands for an option of
+each of its fields::
+
+    @spliced
+    def compare(task: TaskName, run: RunOptions, outputs: Annotated[Outputs, Without("figures")]) -> None: ...
+"""
 
 from __future__ import annotations
 
-import re
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ngbench.arms import parse_settings
-from ngbench.disk.files import given_destination, given_path
-from ngbench.errors import ParameterError
-from ngbench.running.limits import LIMITS, LONGEST
+from ngbench.disk.files import given_path
+from ngbench.running.option_fields import options_of
 
-__all__ = ["parse_duration", "task_settings"]
-
-_BUDGET = "Budget"
-_MACHINE = "Machine"
-_RESULTS = "Results"
+__all__ = ["Only", "Without", "spliced", "task_settings"]
 
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Name of a task (see ngbench list tasks).")]
 Settings = Annotated[
@@ -34,242 +40,90 @@ Hyperparameters = Annotated[
         show_default="those published for the task",
     ),
 ]
-BatchSize = Annotated[
-    int | None,
-    typer.Option(
-        "--batch-size",
-        metavar="N",
-        parser=LIMITS["batch-size"].convert,
-        help="Examples in a step.",
-        show_default="the task's",
-    ),
-]
-Seed = Annotated[
-    int,
-    typer.Option(
-        "--seed", metavar="N", parser=LIMITS["seed"].convert, help="Seed of initial weights, data order and sampling."
-    ),
-]
-Seeds = Annotated[
-    int,
-    typer.Option(
-        "--seeds",
-        parser=LIMITS["seeds"].convert,
-        metavar="N",
-        help="Repeat with this many seeds, counted up from --seed.",
-    ),
-]
-
-Epochs = Annotated[
-    int | None,
-    typer.Option(
-        "--epochs",
-        metavar="N",
-        parser=LIMITS["epochs"].convert,
-        help="Passes over the training data.",
-        show_default="the task's, without any other limit",
-        rich_help_panel=_BUDGET,
-    ),
-]
-Steps = Annotated[
-    int | None,
-    typer.Option("--steps", metavar="N", parser=LIMITS["steps"].convert, help="Updates.", rich_help_panel=_BUDGET),
-]
-TimeLimit = Annotated[
+Reference = Annotated[
     str | None,
-    typer.Option(
-        "--time-limit",
-        metavar="DURATION",
-        help="Training time of each run, such as 90s, 10m or 1h30m; evaluation does not count.",
-        rich_help_panel=_BUDGET,
-    ),
-]
-TargetLoss = Annotated[
-    float | None,
-    typer.Option(
-        "--target-loss",
-        metavar="LOSS",
-        parser=LIMITS["target-loss"].convert,
-        help="Report when the training loss reaches this; runs go on after it.",
-        rich_help_panel=_BUDGET,
-    ),
-]
-EarlyStopping = Annotated[
-    int | None,
-    typer.Option(
-        "--early-stopping",
-        parser=LIMITS["early-stopping"].convert,
-        metavar="PATIENCE",
-        help="End a run after this many epochs without a new lowest training loss.",
-        rich_help_panel=_BUDGET,
-    ),
-]
-
-Device = Annotated[
-    str,
-    typer.Option(
-        "--device",
-        metavar="auto|cpu|cuda|cuda:N",
-        help="Where to compute; auto takes CUDA where there is one.",
-        rich_help_panel=_MACHINE,
-    ),
-]
-Dtype = Annotated[
-    str,
-    typer.Option(
-        "--dtype",
-        metavar="float32|float64|bfloat16",
-        help="Type of weights, data and arithmetic.",
-        rich_help_panel=_MACHINE,
-    ),
-]
-Threads = Annotated[
-    int | None,
-    typer.Option(
-        "--threads",
-        metavar="N",
-        parser=LIMITS["threads"].convert,
-        help="Threads on the CPU.",
-        show_default="torch's",
-        rich_help_panel=_MACHINE,
-    ),
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir",
-        parser=given_path,
-        help="Where data sets live.",
-        show_default="NGBENCH_DATA_DIR, else the user's cache",
-        rich_help_panel=_MACHINE,
-    ),
-]
-
-TurnSteps = Annotated[
-    int | None,
-    typer.Option(
-        "--turn-steps",
-        metavar="N",
-        parser=LIMITS["turn-steps"].convert,
-        help="Steps, at most, that an arm takes before the next one's turn; results do not depend on it.",
-        show_default="for 24 turns or more",
-        rich_help_panel=_MACHINE,
-    ),
-]
-
-Diagnostics = Annotated[
-    bool,
-    typer.Option(
-        "--diagnostics",
-        help="Measure steps beside the run: energy gaps, angle and distance to the exact natural gradient (before batch"
-        " norm in training mode: of the sum of all losses).",
-        rich_help_panel=_RESULTS,
-    ),
-]
-DiagnosticsInterval = Annotated[
-    int,
-    typer.Option(
-        "--diagnostics-interval",
-        metavar="N",
-        parser=LIMITS["diagnostics-interval"].convert,
-        help="Compare the first step and every so many with the exact one.",
-        rich_help_panel=_RESULTS,
-    ),
-]
-DiagnosticsDamping = Annotated[
-    float,
-    typer.Option(
-        "--diagnostics-damping",
-        metavar="NUMBER",
-        parser=LIMITS["diagnostics-damping"].convert,
-        help="Damping of the exact step.",
-        rich_help_panel=_RESULTS,
-    ),
-]
-
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        parser=given_path,
-        metavar="DIR",
-        help="Keep a record and a checkpoint of each run here, written as it goes.",
-        rich_help_panel=_RESULTS,
-    ),
-]
-Resume = Annotated[
-    bool,
-    typer.Option("--resume", help="Go on with what the output directory holds.", rich_help_panel=_RESULTS),
-]
-ExportJson = Annotated[
-    str | None,
-    typer.Option(
-        "--export-json",
-        parser=given_destination,
-        metavar="FILE",
-        help="Write the records; - is stdout.",
-        rich_help_panel=_RESULTS,
-    ),
-]
-ExportCsv = Annotated[
-    str | None,
-    typer.Option(
-        "--export-csv",
-        parser=given_destination,
-        metavar="FILE",
-        help="Write one row for each run and epoch; - is stdout.",
-        rich_help_panel=_RESULTS,
-    ),
-]
-ExportMarkdown = Annotated[
-    str | None,
-    typer.Option(
-        "--export-markdown",
-        parser=given_destination,
-        metavar="FILE",
-        help="Write the tables; - is stdout.",
-        rich_help_panel=_RESULTS,
-    ),
-]
-Figures = Annotated[
-    Path | None,
-    typer.Option(
-        "--figures",
-        parser=given_path,
-        metavar="DIR",
-        help="Draw loss against epoch and against time, as PNG files.",
-        rich_help_panel=_RESULTS,
-    ),
+    typer.Option("--reference", metavar="ARM", help="Arm that ratios refer to.", show_default="the first"),
 ]
 Quiet = Annotated[
     bool,
-    typer.Option("--quiet", "-q", help="No progress; results and errors only.", rich_help_panel=_RESULTS),
+    typer.Option("--quiet", "-q", help="No progress; results and errors only.", rich_help_panel="Results"),
 ]
+
+
+@dataclass(frozen=True)
+class Without:
+    """Leave these options of a dataclass out: their fields keep the default."""
+
+    names: Collection[str]
+
+    def __call__(self, name: str) -> bool:
+        return name not in self.names
+
+
+@dataclass(frozen=True)
+class Only:
+    """Take no other options of a dataclass than these."""
+
+    names: Collection[str]
+
+    def __call__(self, name: str) -> bool:
+        return name in self.names
+
+
+def spliced(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with an option for each field of its parameters that are dataclasses with options."""
+    hints = typing.get_type_hints(command, include_extras=True)
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, tuple[type, list[str]]] = {}
+    for name, parameter in inspect.signature(command).parameters.items():
+        kind, taken = _dataclass_of(hints[name])
+        if kind is None:
+            parameters.append(parameter.replace(annotation=hints[name], kind=parameter.KEYWORD_ONLY))
+            continue
+        spelled = _parameters_of(kind, taken)
+        groups[name] = (kind, [one.name for one in spelled])
+        parameters += spelled
+
+    @functools.wraps(command)
+    def call(**given: Any) -> None:
+        for name, (kind, names) in groups.items():
+            given[name] = kind(**{field: given.pop(field) for field in names})
+        return command(**given)
+
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {one.name: one.annotation for one in parameters}
+    return call
+
+
+def _dataclass_of(hint: Any) -> tuple[type | None, Callable[[str], bool]]:
+    """The dataclass that a parameter is, and which of its options it takes."""
+    kind, *marks = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint,)
+    if not (isinstance(kind, type) and is_dataclass(kind)):
+        return None, Without(())
+    return kind, next((mark for mark in marks if isinstance(mark, Without | Only)), Without(()))
+
+
+def _parameters_of(kind: type, taken: Callable[[str], bool]) -> list[inspect.Parameter]:
+    options = options_of(kind)
+    found = []
+    for field in fields(kind):
+        if field.name not in options or not taken(field.name):
+            continue
+        option = options[field.name]
+        info = typer.Option(
+            *option.flags,
+            metavar=option.metavar or None,
+            parser=option.convert,
+            help=option.help,
+            rich_help_panel=option.panel,
+            show_default=option.shown_default or True,
+        )
+        annotation: Any = Annotated[option.type | None if field.default is None else option.type, info]
+        kind_of = inspect.Parameter.KEYWORD_ONLY
+        found.append(inspect.Parameter(field.name, kind_of, default=field.default, annotation=annotation))
+    return found
 
 
 def task_settings(settings: list[str] | None) -> dict[str, str]:
     """The mapping that the values of ``--set`` describe."""
     return parse_settings(settings or [])
-
-
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.ASCII)
-
-
-def parse_duration(text: str | None) -> float | None:
-    """Seconds meant by ``10m``, ``1h30m``, ``90s`` or ``90``.
-
-    Raises:
-        ParameterError: the text is no duration longer than zero.
-    """
-    if text is None:
-        return None
-    match = _DURATION.fullmatch(text.strip().replace(" ", ""))
-    parts = match.groups() if match else ()
-    seconds = sum(float(part) * unit for part, unit in zip(parts, _UNITS.values(), strict=False) if part)
-    if not 0 < seconds <= LONGEST:
-        raise ParameterError(
-            f"time-limit={text} is not allowed, it must be a duration longer than 0 such as 90s, 10m or 1h30m, "
-            f"and at most {LONGEST:g} s"
-        )
-    return seconds

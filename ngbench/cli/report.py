@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from ngbench.disk.files import given_path
-from ngbench.running.limits import LIMITS
+from ngbench.running.option_fields import options_of
+from ngbench.running.request import RunOptions
 
 __all__ = ["report"]
 
@@ -44,7 +45,7 @@ def report(
         float | None,
         typer.Option(
             "--target-loss",
-            parser=LIMITS["target-loss"].convert,
+            parser=options_of(RunOptions)["target_loss"].convert,
             help="Training loss to reach.  [default: the recorded one]",
         ),
     ] = None,

@@ -9,8 +9,11 @@ from typing import Annotated
 import typer
 
 from ngbench.cli import options
-from ngbench.disk.files import given_destination, given_path
-from ngbench.running.limits import LIMITS
+from ngbench.cli.options import Only, spliced
+from ngbench.cli.outputs import Outputs
+from ngbench.disk.files import given_path
+from ngbench.running.option_fields import options_of
+from ngbench.running.request import RunOptions
 
 __all__ = ["reproduce"]
 
@@ -23,7 +26,9 @@ class Scale(str, Enum):
     full = "full"
 
 
+@spliced
 def reproduce(
+    *,
     studies: Annotated[
         list[str] | None,
         typer.Argument(
@@ -45,10 +50,15 @@ def reproduce(
             rich_help_panel="Results",
         ),
     ] = Path("ngbench-studies"),
-    resume: options.Resume = False,
     seeds: Annotated[
         int | None,
-        typer.Option("--seeds", metavar="N", parser=LIMITS["seeds"].convert, help="Seeds.", show_default="the study's"),
+        typer.Option(
+            "--seeds",
+            metavar="N",
+            parser=options_of(RunOptions)["seeds"].convert,
+            help="Seeds.",
+            show_default="the study's",
+        ),
     ] = None,
     hyperparameters: Annotated[
         Path | None,
@@ -59,29 +69,8 @@ def reproduce(
             help="Best settings that ngbench tune wrote: for arms of their optimizers, where the task is theirs.",
         ),
     ] = None,
-    device: options.Device = "auto",
-    threads: options.Threads = None,
-    data_dir: options.DataDir = None,
-    export_json: Annotated[
-        str | None,
-        typer.Option(
-            "--export-json",
-            parser=given_destination,
-            metavar="FILE",
-            help="Write the verdicts; - is stdout.",
-            rich_help_panel="Results",
-        ),
-    ] = None,
-    export_markdown: Annotated[
-        str | None,
-        typer.Option(
-            "--export-markdown",
-            parser=given_destination,
-            metavar="FILE",
-            help="Write the verdicts as tables; - is stdout.",
-            rich_help_panel="Results",
-        ),
-    ] = None,
+    run: Annotated[RunOptions, Only({"device", "threads", "data_dir"})],
+    outputs: Annotated[Outputs, Only({"resume", "json", "markdown"})],
     quiet: options.Quiet = False,
 ) -> None:
     """Run studies, and judge the claims that they make.
@@ -103,11 +92,11 @@ def reproduce(
     if everything == bool(studies):
         raise ParameterError("name the studies to run, or give --all, not both")
     conditions = Conditions(
-        resume=resume,
+        resume=outputs.resume,
         seeds=seeds,
-        data_dir=data_dir,
-        device=device,
-        threads=threads,
+        data_dir=run.data_dir,
+        device=run.device,
+        threads=run.threads,
         # To start a process and to count operations takes seconds, more than all else at the smallest scale.
         own_processes=scale is not Scale.smoke,
         count_operations=scale is not Scale.smoke,
@@ -119,7 +108,7 @@ def reproduce(
         output=output,
         conditions=conditions,
         hyperparameters=hyperparameters,
-        json=export_json,
-        markdown=export_markdown,
+        json=outputs.json,
+        markdown=outputs.markdown,
     )
     raise typer.Exit(reproduce_studies(request))

@@ -7,18 +7,20 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 
 from ngbench.arms import ArmSpec
-from ngbench.cli.execution import Outputs, execute_and_report, prepare
-from ngbench.cli.fisher_error_execution import FisherErrorRequest, measure
+from ngbench.cli.execution import execute_and_report, prepare
+from ngbench.cli.fisher_error_execution import measure
 from ngbench.cli.gan_execution import prepare_gan
+from ngbench.cli.outputs import Outputs
 from ngbench.cli.progress import reporter_for
 from ngbench.disk import files
 from ngbench.errors import RecordError
 from ngbench.escaping import terminal
+from ngbench.experiments.fisher_error.request import FisherErrorOptions, FisherErrorRequest
 from ngbench.experiments.search.search import SearchRequest, TrialNews, open_ledger, plan_search, run_search
 from ngbench.experiments.search.trials import KeptProcess
 from ngbench.experiments.studies.checking import players_arm
@@ -30,13 +32,15 @@ from ngbench.records.quantities import ArmRun
 from ngbench.records.record import RunRecord
 from ngbench.records.statistics import FAILED
 from ngbench.records.store import Store
-from ngbench.running.adversarial_plan import AdversarialRequest
 from ngbench.running.executors import Executor, InProcess, TaskHost
-from ngbench.running.plan import Request
+from ngbench.running.option_fields import options_of
+from ngbench.running.request import AdversarialOptions, AdversarialRequest, Request, RunOptions
 from ngbench.running.samples import DIRECTORY
 from ngbench.running.settings import Settings as Tuned
 
 __all__ = ["Conditions", "RanCell", "batch_size_of", "cell_name", "run_cell"]
+
+AnyOptions = TypeVar("AnyOptions", bound=RunOptions)
 
 _UNSUCCESSFUL = FAILED | {"interrupted"}
 
@@ -161,82 +165,46 @@ def _seeds(cell: PlannedCell, conditions: Conditions) -> int:
     return conditions.seeds or cell.settings.seeds or 1
 
 
+def _options(kind: type[AnyOptions], cell: PlannedCell, conditions: Conditions) -> AnyOptions:
+    """What the study, and the command, ask of the runs."""
+    known = options_of(kind)
+    given = {name: getattr(cell.settings, name, None) for name in known}
+    if (interval := given.pop("diagnostics", None)) is not None:
+        given |= {"diagnostics": True, "diagnostics_interval": interval}
+    given |= {"batch_size": batch_size_of(cell), "seeds": _seeds(cell, conditions), "data_dir": conditions.data_dir}
+    given |= {"device": conditions.device, "threads": conditions.threads}
+    asked = {name: value for name, value in given.items() if name in known and value is not None}
+    return kind(count_operations=conditions.count_operations, **asked)
+
+
 def _request(cell: PlannedCell, conditions: Conditions) -> Request:
-    settings = cell.settings
-    request = Request(
-        task=cell.panel.task,
-        arms=[ArmSpec(arm.name, arm.runs, arm.hyperparameters) for arm in cell.arms],
-        task_options=cell.options,
-        epochs=settings.epochs,
-        steps=settings.steps,
-        time_limit=settings.time_limit,
-        early_stopping=settings.early_stopping,
-        target_loss=settings.target_loss,
-        batch_size=batch_size_of(cell),
-        seed=settings.seed or 0,
-        seeds=_seeds(cell, conditions),
-        device=conditions.device,
-        dtype=settings.dtype or "float32",
-        threads=conditions.threads,
-        data_dir=None if conditions.data_dir is None else str(conditions.data_dir),
-        count_operations=conditions.count_operations,
-    )
-    if settings.diagnostics is not None:
-        request = replace(request, diagnostics=True, diagnostics_interval=settings.diagnostics)
-    if settings.diagnostics_damping is not None:
-        request = replace(request, diagnostics_damping=settings.diagnostics_damping)
-    return request
+    arms = [ArmSpec(arm.name, arm.runs, arm.hyperparameters) for arm in cell.arms]
+    return Request(cell.panel.task, arms, cell.options, _options(RunOptions, cell, conditions))
 
 
 def _gan_request(cell: PlannedCell, directory: Path, conditions: Conditions) -> AdversarialRequest:
-    settings = cell.settings
-    given = {name: getattr(settings, name) for name in ("fid_every", "fid_samples", "fid_features")}
     return AdversarialRequest(
         task=cell.panel.task,
         arms=[players_arm(arm) for arm in cell.arms],
         task_options=cell.options,
-        critic_steps=settings.critic_steps,
-        penalty=settings.penalty,
-        epochs=settings.epochs,
-        steps=settings.steps,
-        time_limit=settings.time_limit,
-        early_stopping=settings.early_stopping,
-        batch_size=batch_size_of(cell),
-        seed=settings.seed or 0,
-        seeds=_seeds(cell, conditions),
-        device=conditions.device,
-        dtype=settings.dtype or "float32",
-        threads=conditions.threads,
-        data_dir=None if conditions.data_dir is None else str(conditions.data_dir),
-        count_operations=conditions.count_operations,
-        samples=None if settings.sample_grids is False else directory.absolute() / DIRECTORY,
-        **{name: value for name, value in given.items() if value is not None},
+        options=_options(AdversarialOptions, cell, conditions),
+        samples=None if cell.settings.sample_grids is False else directory.absolute() / DIRECTORY,
     )
 
 
 def _run_fisher_error(cell: PlannedCell, directory: Path, marks: Mapping[str, Any], conditions: Conditions) -> RanCell:
     settings = cell.settings
-    assert settings.steps is not None
     request = FisherErrorRequest(
         task=cell.panel.task,
         approximations=[ArmSpec(arm.name, arm.runs, arm.hyperparameters) for arm in cell.arms],
-        layer=str(settings.layer if settings.layer is not None else 5),
-        driver=settings.trained_with or "adam",
-        steps=settings.steps,
-        every=settings.every or 10,
-        fisher=settings.fisher or "sampled",
         task_options=cell.options,
-        batch_size=batch_size_of(cell),
-        device=conditions.device,
-        dtype=settings.dtype or "float32",
-        threads=conditions.threads,
-        data_dir=conditions.data_dir,
+        options=_options(FisherErrorOptions, cell, conditions),
     )
     outputs = Outputs(directory=directory, resume=conditions.resume)
     outputs.check()
     records: list[RunRecord] = []
     for seed in range(settings.seed or 0, (settings.seed or 0) + _seeds(cell, conditions)):
-        record = _measured(replace(request, seed=seed), outputs, marks, conditions)
+        record = _measured(replace(request, options=replace(request.options, seed=seed)), outputs, marks, conditions)
         records.append(record)
         if record.status == "interrupted":
             break
@@ -250,7 +218,7 @@ def _measured(
     """The record of one seed: the one that the directory holds, else made and kept there."""
     assert outputs.directory is not None
     for record in _recorded(outputs.directory, conditions):
-        if record.seed == request.seed and record.status in ("done", "diverged"):
+        if record.seed == request.options.seed and record.status in ("done", "diverged"):
             _refuse_other(record, request, outputs.directory)
             return record
     with redirect_stdout(sys.stderr):
@@ -274,10 +242,10 @@ def _refuse_other(record: RunRecord, request: FisherErrorRequest, directory: Pat
     held = (record.model_extra or {}).get("fisher_error", {})
     options = registry.task_options(request.task, request.task_options)
     there = (record.task, record.task_options, record.batch_size, record.budget.get("steps"))
-    here = (request.task, options, request.batch_size, request.steps)
+    here = (request.task, options, request.options.batch_size, request.options.steps)
     names = list(held.get("approximations", {})) if isinstance(held, dict) else []
     wanted = [arm.label for arm in request.approximations]
-    steps = [step for step in range(1, request.steps + 1) if (step - 1) % request.every == 0]
+    steps = [step for step in range(1, request.options.steps + 1) if (step - 1) % request.options.every == 0]
     same_steps = record.status == "diverged" or held.get("steps") == steps
     if there != here or names != wanted or not same_steps:
         raise RecordError(
@@ -322,11 +290,12 @@ def _tuned(cell: PlannedCell, tune: Tune, storage: Path, conditions: Conditions)
         )
         for arm in cell.arms
     ]
-    run = replace(_request(cell, conditions), arms=fixed, early_stopping=None, diagnostics=False, seeds=1)
+    whole = _request(cell, conditions)
+    asked = replace(whole.options, early_stopping=None, diagnostics=False, seeds=1)
     if tune.epochs is not None or tune.steps is not None:
-        run = replace(run, epochs=tune.epochs, steps=tune.steps)
+        asked = replace(asked, epochs=tune.epochs, steps=tune.steps)
     request = SearchRequest(
-        run=run,
+        run=replace(whole, arms=fixed, options=asked),
         spaces={name: space for name, space in spaces.items() if space},
         sampler=tune.sampler,
         trials=tune.trials,

@@ -7,11 +7,16 @@ from typing import Annotated
 import typer
 
 from ngbench.cli import options
+from ngbench.cli.options import Without, spliced
+from ngbench.cli.outputs import Outputs
+from ngbench.running.request import DIAGNOSTICS, Request, RunOptions
 
 __all__ = ["train"]
 
 
+@spliced
 def train(
+    *,
     task: options.TaskName,
     optimizer: Annotated[
         str,
@@ -24,24 +29,8 @@ def train(
     ],
     settings: options.Settings = None,
     hyperparameters: options.Hyperparameters = None,
-    batch_size: options.BatchSize = None,
-    seed: options.Seed = 0,
-    seeds: options.Seeds = 1,
-    epochs: options.Epochs = None,
-    steps: options.Steps = None,
-    time_limit: options.TimeLimit = None,
-    target_loss: options.TargetLoss = None,
-    early_stopping: options.EarlyStopping = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "float32",
-    threads: options.Threads = None,
-    data_dir: options.DataDir = None,
-    output: options.Output = None,
-    resume: options.Resume = False,
-    export_json: options.ExportJson = None,
-    export_csv: options.ExportCsv = None,
-    export_markdown: options.ExportMarkdown = None,
-    figures: options.Figures = None,
+    run: Annotated[RunOptions, Without({"turn_steps", *DIAGNOSTICS})],
+    outputs: Outputs,
     quiet: options.Quiet = False,
 ) -> None:
     """Train one task with one optimizer.
@@ -52,9 +41,8 @@ def train(
     Example: ngbench train curves-autoencoder --optimizer adam:lr=0.001 --epochs 5
     """
     from ngbench.arms import parse_arms
-    from ngbench.cli.execution import Outputs, run_and_report
+    from ngbench.cli.execution import run_and_report
     from ngbench.errors import ParameterError
-    from ngbench.running.plan import Request
     from ngbench.running.settings import load_settings
 
     arms = parse_arms([optimizer])
@@ -66,26 +54,7 @@ def train(
         task=task,
         arms=arms,
         task_options=options.task_settings(settings),
-        epochs=epochs,
-        steps=steps,
-        time_limit=options.parse_duration(time_limit),
-        early_stopping=early_stopping,
-        target_loss=target_loss,
-        batch_size=batch_size,
-        seed=seed,
-        seeds=seeds,
-        device=device,
-        dtype=dtype,
-        threads=threads,
-        data_dir=str(data_dir) if data_dir is not None else None,
+        options=run,
         tuned=None if hyperparameters is None else load_settings(hyperparameters, task),
-    )
-    outputs = Outputs(
-        directory=output,
-        resume=resume,
-        json=export_json,
-        csv=export_csv,
-        markdown=export_markdown,
-        figures=figures,
     )
     raise typer.Exit(run_and_report(request, outputs, quiet=quiet, alone=True))

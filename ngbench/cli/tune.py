@@ -8,15 +8,21 @@ from typing import Annotated
 import typer
 
 from ngbench.cli import options
+from ngbench.cli.options import Only, Without, spliced
+from ngbench.cli.outputs import Outputs
 from ngbench.disk.files import given_destination, given_path
-from ngbench.running.limits import LIMITS, SEARCH_LIMITS
+from ngbench.running.limits import SEARCH_LIMITS
+from ngbench.running.option_fields import options_of
+from ngbench.running.request import DIAGNOSTICS, Request, RunOptions
 
 __all__ = ["tune"]
 
 _SEARCH = "Search"
 
 
+@spliced
 def tune(
+    *,
     task: options.TaskName,
     optimizer: Annotated[
         list[str],
@@ -63,7 +69,7 @@ def tune(
         typer.Option(
             "--sampler-seed",
             metavar="N",
-            parser=LIMITS["seed"].convert,
+            parser=options_of(RunOptions)["seed"].convert,
             help="Seed of the sampler, and of the order of a grid.",
             rich_help_panel=_SEARCH,
         ),
@@ -112,18 +118,7 @@ def tune(
         ),
     ] = 1,
     settings: options.Settings = None,
-    batch_size: options.BatchSize = None,
-    seed: options.Seed = 0,
-    seeds: options.Seeds = 1,
-    epochs: options.Epochs = None,
-    steps: options.Steps = None,
-    time_limit: options.TimeLimit = None,
-    target_loss: options.TargetLoss = None,
-    early_stopping: options.EarlyStopping = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "float32",
-    threads: options.Threads = None,
-    data_dir: options.DataDir = None,
+    run: Annotated[RunOptions, Without({"turn_steps", *DIAGNOSTICS})],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -145,8 +140,7 @@ def tune(
             rich_help_panel="Results",
         ),
     ] = None,
-    export_json: options.ExportJson = None,
-    export_markdown: options.ExportMarkdown = None,
+    outputs: Annotated[Outputs, Only({"json", "markdown"})],
     quiet: options.Quiet = False,
 ) -> None:
     """Search for the hyper-parameters of one or several optimizers, each with the same number of trials.
@@ -162,38 +156,21 @@ def tune(
     from ngbench.cli.tune_execution import TuneOutputs, run_tune
     from ngbench.experiments.search.given_spaces import given_spaces
     from ngbench.experiments.search.plan import SearchRequest
-    from ngbench.running.plan import Request
 
     arms = parse_arms(optimizer)
     request = SearchRequest(
-        run=Request(
-            task=task,
-            arms=arms,
-            task_options=options.task_settings(settings),
-            epochs=epochs,
-            steps=steps,
-            time_limit=options.parse_duration(time_limit),
-            early_stopping=early_stopping,
-            target_loss=target_loss,
-            batch_size=batch_size,
-            seed=seed,
-            seeds=seeds,
-            device=device,
-            dtype=dtype,
-            threads=threads,
-            data_dir=str(data_dir) if data_dir is not None else None,
-        ),
+        run=Request(task=task, arms=arms, task_options=options.task_settings(settings), options=run),
         spaces=given_spaces(arms, task, space, search or []),
         sampler=sampler,
         trials=trials,
         metric=metric,
         sampler_seed=sampler_seed,
     )
-    outputs = TuneOutputs(
+    destinations = TuneOutputs(
         directory=output,
         storage=storage,
         hyperparameters=write_hyperparameters,
-        json=export_json,
-        markdown=export_markdown,
+        json=outputs.json,
+        markdown=outputs.markdown,
     )
-    raise typer.Exit(run_tune(request, outputs, workers=workers, quiet=quiet))
+    raise typer.Exit(run_tune(request, destinations, workers=workers, quiet=quiet))

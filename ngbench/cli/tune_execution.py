@@ -15,11 +15,11 @@ from rich.text import Text
 
 from ngbench.arms import file_slug
 from ngbench.cli.execution import introduce, one_interrupt
-from ngbench.cli.reporting import console_for_results, do_each, raise_last
+from ngbench.cli.reporting import check_exports, console_for_results, do_each, raise_last
 from ngbench.cli.tune_progress import progress_for
 from ngbench.disk import files
-from ngbench.disk.files import STANDARD_OUTPUT, check_destination, check_directory, write_text
-from ngbench.errors import NgbenchError, OutputError, ParameterError
+from ngbench.disk.files import STANDARD_OUTPUT, check_directory, write_text
+from ngbench.errors import NgbenchError, OutputError
 from ngbench.escaping import terminal
 from ngbench.experiments.search.plan import SearchPlan, SearchRequest, plan_search
 from ngbench.experiments.search.search import ArmResult, SearchResult, open_ledger, run_search
@@ -59,11 +59,7 @@ class TuneOutputs:
             OutputError: naming it.
             ParameterError: two exports go to standard output.
         """
-        exports = [name for name in (self.hyperparameters, self.json, self.markdown) if name is not None]
-        if exports.count(STANDARD_OUTPUT) > 1:
-            raise ParameterError("only one export can go to stdout: give the others a file instead of '-'")
-        for name in exports:
-            check_destination(name)
+        check_exports(self.hyperparameters, self.json, self.markdown)
         if self.directory is not None:
             check_directory(self.directory)
 
@@ -112,7 +108,7 @@ def run_tune(request: SearchRequest, outputs: TuneOutputs, *, workers: int, quie
         ledger = open_ledger(plan, path)
         planned = {arm.label: arm.trials for arm in plan.arms}
         with redirect_stdout(sys.stderr), progress_for(Console(stderr=True), planned, plan.metric, quiet=quiet) as news:
-            for line in introduce(request.run.device, plan.device, plan.threads, plan.problem.data):
+            for line in introduce(request.run.options.device, plan.device, plan.threads, plan.problem.data):
                 news.note(line)
             for line in describe_search(plan):
                 news.note(line)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -23,58 +22,13 @@ from ngbench.running.adversarial_problem import (
     load_adversarial_problem,
     player_optimizers,
 )
-from ngbench.running.config import Budget
 from ngbench.running.devices import resolve_device, resolve_dtype
-from ngbench.running.limits import ADVERSARIAL_LIMITS, LIMITS, check_seeds_and_time
-from ngbench.running.plan import check_batch_size, first_record
+from ngbench.running.plan import budget_of, check_batch_size, first_record
 from ngbench.running.players import initial_players, player_task
+from ngbench.running.request import AdversarialRequest
 from ngbench.running.schedule import PlannedRun
 
-__all__ = ["AdversarialPlan", "AdversarialRequest", "make_adversarial_plan"]
-
-
-@dataclass(frozen=True)
-class AdversarialRequest:
-    """What the user asks for; ``None`` stands for the task's or the tool's default.
-
-    Attributes:
-        task: the task's name.
-        arms: which optimizers train the players; none stands for all pairs that the task has a name for.
-        task_options: the task's own options, as text.
-        critic_steps: K, steps of the critic for each one of the generator.
-        penalty: λ, weight of the gradient penalty.
-        early_stopping: ends a run after so many epochs without a new lowest score.
-        fid_every: epochs from one score to the next.
-        fid_samples: images that are scored.
-        fid_weights: file of Inception's weights.
-        fid_features: of Inception's layer.
-        samples: directory of the grids of generated images; ``None`` draws none.
-
-    The others are as in :class:`~ngbench.running.plan.Request`.
-    """
-
-    task: str
-    arms: Sequence[PlayersArm]
-    task_options: Mapping[str, str] = field(default_factory=dict)
-    critic_steps: int | None = None
-    penalty: float | None = None
-    epochs: int | None = None
-    steps: int | None = None
-    time_limit: float | None = None
-    early_stopping: int | None = None
-    batch_size: int | None = None
-    seed: int = 0
-    seeds: int = 1
-    device: str = "auto"
-    dtype: str = "float32"
-    threads: int | None = None
-    data_dir: str | None = None
-    fid_every: int = 1
-    fid_samples: int = 2000
-    fid_weights: Path | None = None
-    fid_features: int = 2048
-    samples: Path | None = None
-    count_operations: bool = True
+__all__ = ["AdversarialPlan", "make_adversarial_plan"]
 
 
 @dataclass(frozen=True)
@@ -102,22 +56,22 @@ def make_adversarial_plan(request: AdversarialRequest) -> AdversarialPlan:
     Raises:
         UsageError: whatever the user can put right, naming the value and what is allowed.
     """
-    _check_limits(request)
-    device = resolve_device(request.device)
-    dtype = resolve_dtype(request.dtype, device)
-    threads = request.threads if request.threads is not None else torch.get_num_threads()
-    directory = data_directory(request.data_dir)
+    asked = request.options
+    device = resolve_device(asked.device)
+    dtype = resolve_dtype(asked.dtype, device)
+    threads = asked.threads if asked.threads is not None else torch.get_num_threads()
+    directory = data_directory(asked.data_dir)
     options = registry.task_options(request.task, request.task_options)
     # A wrong name or value is said before anything is downloaded.
     task = registry.adversarial_task(request.task, options)
-    batch_size = task.batch_size if request.batch_size is None else request.batch_size
+    batch_size = task.batch_size if asked.batch_size is None else asked.batch_size
     arms = request.arms or parse_players([",".join(task.settings_for(batch_size))])
     pairs = [_resolve(arm, task, batch_size) for arm in arms]
     refuse_identical((arm.label, _name(pair), _flat(pair)) for arm, pair in zip(arms, pairs, strict=True))
     problem = load_adversarial_problem(request.task, options, directory)
     check_batch_size(batch_size, problem)
     parameters, size = _try_players(problem, pairs, dtype)
-    fid = FidConfig(request.fid_every, request.fid_samples, request.fid_weights, request.fid_features)
+    fid = FidConfig(asked.fid_every, asked.fid_samples, asked.fid_weights, asked.fid_features)
     network = feature_network(problem, fid, directory)
     configs = [
         AdversarialConfig(
@@ -125,39 +79,28 @@ def make_adversarial_plan(request: AdversarialRequest) -> AdversarialPlan:
             label=arm.label,
             optimizer=_name(pair),
             hyperparameters=_flat(pair),
-            seed=request.seed,
+            seed=asked.seed,
             batch_size=batch_size,
-            budget=_budget(request, task),
+            budget=budget_of(asked, task.epochs),
             data_dir=directory,
             task_options=options,
             device=str(device),
-            dtype=request.dtype,
+            dtype=asked.dtype,
             threads=threads,
             players=pair,
-            critic_steps=task.critic_steps if request.critic_steps is None else request.critic_steps,
-            penalty=task.penalty if request.penalty is None else request.penalty,
+            critic_steps=task.critic_steps if asked.critic_steps is None else asked.critic_steps,
+            penalty=task.penalty if asked.penalty is None else asked.penalty,
             fid=fid,
             samples=request.samples,
-            count_operations=request.count_operations,
+            count_operations=asked.count_operations,
         )
         for arm, pair in zip(arms, pairs, strict=True)
     ]
     groups = [
-        [
-            _planned(config, at, request.seed + k, problem, network, parameters, size)
-            for at, config in enumerate(configs)
-        ]
-        for k in range(request.seeds)
+        [_planned(config, at, asked.seed + k, problem, network, parameters, size) for at, config in enumerate(configs)]
+        for k in range(asked.seeds)
     ]
     return AdversarialPlan(groups, problem, network, device, threads)
-
-
-def _check_limits(request: AdversarialRequest) -> None:
-    for name, limit in {**LIMITS, **ADVERSARIAL_LIMITS}.items():
-        value = getattr(request, name.replace("-", "_"), None)
-        if value is not None:
-            limit.convert(value)
-    check_seeds_and_time(request.seed, request.seeds, request.time_limit)
 
 
 def _resolve(arm: PlayersArm, task: AdversarialTask, batch_size: int) -> dict[Player, PlayerConfig]:
@@ -179,17 +122,6 @@ def _name(pair: Mapping[Player, PlayerConfig]) -> str:
 
 def _flat(pair: Mapping[Player, PlayerConfig]) -> dict[str, object]:
     return {f"{player}.{key}": value for player in PLAYERS for key, value in pair[player].hyperparameters.items()}
-
-
-def _budget(request: AdversarialRequest, task: AdversarialTask) -> Budget:
-    """The budget asked for; the task's own number of epochs where no end is asked for at all."""
-    endless = request.epochs is None and request.steps is None and request.time_limit is None
-    return Budget(
-        epochs=task.epochs if endless else request.epochs,
-        steps=request.steps,
-        time_limit=request.time_limit,
-        early_stopping=request.early_stopping,
-    )
 
 
 def _try_players(

@@ -2,69 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any
 
 from ngbench.errors import ParameterError
 from ngbench.plugins.parameters import Parameter, Range
 
-__all__ = ["ADVERSARIAL_LIMITS", "FISHER_LIMITS", "LIMITS", "LONGEST", "SEARCH_LIMITS", "check_seeds_and_time"]
+__all__ = ["LONGEST", "SEARCH_LIMITS", "Count", "Seed", "Seeds", "Threads", "seconds"]
 
 LONGEST = 1e9
 """Seconds of the longest time limit, about 32 years."""
-_COUNT = Annotated[int, Range(minimum=1, maximum=10**9)]
 
-LIMITS = {
-    name: Parameter(name, annotation, required=True)
-    for name, annotation in {
-        "epochs": _COUNT,
-        "steps": _COUNT,
-        "batch-size": _COUNT,
-        "seed": Annotated[int, Range(minimum=0, below=2**63)],
-        # A record for each is planned before anything runs.
-        "seeds": Annotated[int, Range(minimum=1, maximum=10_000)],
-        "turn-steps": _COUNT,
-        # More than any machine has cores; a million is more than a process can start.
-        "threads": Annotated[int, Range(minimum=1, maximum=1024)],
-        "early-stopping": _COUNT,
-        "target-loss": float,
-        "diagnostics-interval": _COUNT,
-        "diagnostics-damping": Annotated[float, Range(above=0)],
-    }.items()
-}
-"""By the name of the option, without the dashes before it."""
-
-ADVERSARIAL_LIMITS = {
-    name: Parameter(name, annotation, required=True)
-    for name, annotation in {
-        "critic-steps": _COUNT,
-        "penalty": Annotated[float, Range(minimum=0)],
-        "fid-every": _COUNT,
-        "fid-samples": Annotated[int, Range(minimum=2, maximum=10**7)],
-        "fid-features": Literal[64, 192, 768, 2048],
-    }.items()
-}
-"""Likewise, of the runs of two players."""
-
-FISHER_LIMITS = {"every": Parameter("every", _COUNT, required=True)}
-"""Likewise, of the measurement of Fisher errors."""
+Count = Annotated[int, Range(minimum=1, maximum=10**9)]
+Seed = Annotated[int, Range(minimum=0, below=2**63)]
+Seeds = Annotated[int, Range(minimum=1, maximum=10_000)]
+"""A record for each is planned before anything runs."""
+Threads = Annotated[int, Range(minimum=1, maximum=1024)]
+"""More than any machine has cores; a million is more than a process can start."""
 
 SEARCH_LIMITS = {
-    "trials": Parameter("trials", _COUNT, required=True),
+    "trials": Parameter("trials", Count, required=True),
     # Each has a thread here and a process of its own.
     "workers": Parameter("workers", Annotated[int, Range(minimum=1, maximum=256)], required=True),
 }
-"""Likewise, of a search for hyper-parameters."""
+"""Of a search for hyper-parameters, by the name of the option without the dashes before it."""
+
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.ASCII)
 
 
-def check_seeds_and_time(seed: int, seeds: int, time_limit: float | None) -> None:
-    """Refuse seeds that count up to one which is too large, and time limits that are none.
+def seconds(duration: Any) -> float:
+    """Seconds meant by ``10m``, ``1h30m``, ``90s``, ``90`` or a number.
 
     Raises:
-        ParameterError: naming the value and what is allowed.
+        ParameterError: it is no duration longer than zero.
     """
-    if seed + seeds > 2**63:
-        raise ParameterError(f"seeds={seeds} is not allowed with seed={seed}, the last seed must be < 2**63")
-    if time_limit is not None and not 0 < time_limit <= LONGEST:
+    if isinstance(duration, (int, float)) and not isinstance(duration, bool):
+        meant = float(duration)
+    else:
+        match = _DURATION.fullmatch(str(duration).strip().replace(" ", ""))
+        parts = match.groups() if match else ()
+        meant = sum(float(part) * unit for part, unit in zip(parts, _UNITS.values(), strict=False) if part)
+    if not 0 < meant <= LONGEST:
         raise ParameterError(
-            f"time-limit={time_limit:g} is not allowed, it must be longer than 0 s and at most {LONGEST:g} s"
+            f"time-limit={duration} is not allowed, it must be a duration longer than 0 such as 90s, 10m or 1h30m, "
+            f"and at most {LONGEST:g} s"
         )
+    return meant

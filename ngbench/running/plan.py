@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -17,54 +17,12 @@ from ngbench.plugins import registry
 from ngbench.records.record import DataRecord, MemoryRecord, OptimizerRecord, RunRecord
 from ngbench.running.config import Budget, RunConfig
 from ngbench.running.devices import device_name, resolve_device, resolve_dtype
-from ngbench.running.limits import LIMITS, check_seeds_and_time
 from ngbench.running.problem import LoadedTask, Problem, initial_model, initial_optimizer, load_problem
+from ngbench.running.request import Request, RunOptions
 from ngbench.running.schedule import PlannedRun
-from ngbench.running.settings import Settings
 from ngbench.running.turns import default_turn_steps
 
-__all__ = ["Plan", "Request", "check_batch_size", "first_record", "make_plan"]
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asks for; ``None`` stands for the task's or the tool's default.
-
-    Attributes:
-        task: the task's name.
-        arms: the optimizers.
-        task_options: the task's own options, as text.
-        seed: the first seed.
-        seeds: how many seeds, counted up from the first.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        time_limit: seconds.
-        diagnostics: whether to compare steps with the exact natural-gradient step.
-        tuned: a file of hyper-parameters, which those given for an arm have precedence over.
-
-    The others are as in :class:`~ngbench.running.config.RunConfig` and its budget.
-    """
-
-    task: str
-    arms: Sequence[ArmSpec]
-    task_options: Mapping[str, str] = field(default_factory=dict)
-    epochs: int | None = None
-    steps: int | None = None
-    time_limit: float | None = None
-    early_stopping: int | None = None
-    target_loss: float | None = None
-    batch_size: int | None = None
-    seed: int = 0
-    seeds: int = 1
-    device: str = "auto"
-    dtype: str = "float32"
-    threads: int | None = None
-    turn_steps: int | None = None
-    data_dir: str | None = None
-    diagnostics: bool = False
-    diagnostics_interval: int = 10
-    diagnostics_damping: float = 1e-3
-    count_operations: bool = True
-    tuned: Settings | None = None
+__all__ = ["Plan", "budget_of", "check_batch_size", "first_record", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -96,11 +54,11 @@ def make_plan(request: Request, problem: Problem | None = None) -> Plan:
     Raises:
         UsageError: whatever the user can put right, naming the value and what is allowed.
     """
-    _check_bounds(request)
-    device = resolve_device(request.device)
-    dtype = resolve_dtype(request.dtype, device)
-    threads = request.threads if request.threads is not None else torch.get_num_threads()
-    directory = data_directory(request.data_dir)
+    asked = request.options
+    device = resolve_device(asked.device)
+    dtype = resolve_dtype(asked.dtype, device)
+    threads = asked.threads if asked.threads is not None else torch.get_num_threads()
+    directory = data_directory(asked.data_dir)
     options = registry.task_options(request.task, request.task_options)
     found = [registry.optimizer(arm.optimizer) for arm in request.arms]
     # A wrong name or value is said before anything is downloaded.
@@ -116,10 +74,10 @@ def make_plan(request: Request, problem: Problem | None = None) -> Plan:
     )
     if problem is None:
         problem = load_problem(request.task, options, directory)
-    batch_size = check_batch_size(request.batch_size, problem)
+    batch_size = check_batch_size(asked.batch_size, problem)
     parameters, size = _try_optimizers(problem, request.arms, hyperparameters, dtype)
-    budget = _budget(request, problem)
-    turn_steps = request.turn_steps
+    budget = budget_of(asked, problem.task.epochs)
+    turn_steps = asked.turn_steps
     if turn_steps is None:
         turn_steps = default_turn_steps(budget, -(-len(problem.data.train_inputs) // batch_size))
 
@@ -136,19 +94,19 @@ def make_plan(request: Request, problem: Problem | None = None) -> Plan:
             task_options=options,
             hyperparameters=hyperparameters[at],
             device=str(device),
-            dtype=request.dtype,
+            dtype=asked.dtype,
             threads=threads,
-            target_loss=request.target_loss,
+            target_loss=asked.target_loss,
             turn_steps=turn_steps,
-            diagnostics_interval=request.diagnostics_interval if request.diagnostics else None,
-            diagnostics_damping=request.diagnostics_damping,
-            count_operations=request.count_operations,
+            diagnostics_interval=asked.diagnostics_interval if asked.diagnostics else None,
+            diagnostics_damping=asked.diagnostics_damping,
+            count_operations=asked.count_operations,
         )
         record = first_record(config, problem, found[at].distribution, parameters, size)
         record.position = at
         return PlannedRun(config, record)
 
-    groups = [[planned(at, request.seed + k) for at in range(len(request.arms))] for k in range(request.seeds)]
+    groups = [[planned(at, asked.seed + k) for at in range(len(request.arms))] for k in range(asked.seeds)]
     notes = [] if request.tuned is None else request.tuned.notes(request.arms, batch_size, options)
     return Plan(groups, problem, device, threads, notes)
 
@@ -156,14 +114,6 @@ def make_plan(request: Request, problem: Problem | None = None) -> Plan:
 def _tuned(request: Request, arm: ArmSpec) -> Mapping[str, Any]:
     found = None if request.tuned is None else request.tuned.for_arm(arm.label, arm.optimizer)
     return found or {}
-
-
-def _check_bounds(request: Request) -> None:
-    for name, limit in LIMITS.items():
-        value = getattr(request, name.replace("-", "_"))
-        if value is not None:
-            limit.convert(value)
-    check_seeds_and_time(request.seed, request.seeds, request.time_limit)
 
 
 def _as_float(value: Any) -> Any:
@@ -186,14 +136,14 @@ def check_batch_size(given: int | None, problem: LoadedTask) -> int:
     return size
 
 
-def _budget(request: Request, problem: Problem) -> Budget:
-    """The budget asked for; the task's own number of epochs where no end is asked for at all."""
-    endless = request.epochs is None and request.steps is None and request.time_limit is None
+def budget_of(options: RunOptions, epochs: int) -> Budget:
+    """The budget asked for; the task's own number of ``epochs`` where no end is asked for at all."""
+    endless = options.epochs is None and options.steps is None and options.time_limit is None
     return Budget(
-        epochs=problem.task.epochs if endless else request.epochs,
-        steps=request.steps,
-        time_limit=request.time_limit,
-        early_stopping=request.early_stopping,
+        epochs=epochs if endless else options.epochs,
+        steps=options.steps,
+        time_limit=options.time_limit,
+        early_stopping=options.early_stopping,
     )
 
 

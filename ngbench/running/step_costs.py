@@ -12,8 +12,9 @@ from ngbench.records.statistics import Estimate
 from ngbench.records.step_costs import STEP, Cost, costs_of
 from ngbench.report.columns import format_hyperparameters
 from ngbench.running.executors import InProcess, TaskHost
-from ngbench.running.plan import Request, make_plan
+from ngbench.running.plan import make_plan
 from ngbench.running.problem import Problem
+from ngbench.running.request import Request
 from ngbench.running.schedule import Silent, execute
 
 __all__ = ["StepCosts", "measure_step"]

@@ -40,8 +40,9 @@ from ngbench.records.thresholds import DEFAULT_ABSOLUTE_FLOOR, parse_seconds, pa
 from ngbench.records.verdict import Verdict
 from ngbench.running.config import RunConfig
 from ngbench.running.executors import Executor
-from ngbench.running.plan import Plan, Request, make_plan
+from ngbench.running.plan import Plan, make_plan
 from ngbench.running.problem import Problem
+from ngbench.running.request import Request, RunOptions
 from ngbench.running.run import OnStep, Run
 from ngbench.running.schedule import Silent, execute
 
@@ -270,11 +271,13 @@ def main() -> int:
             task="curves-autoencoder",
             arms=parse_arms(OPTIMIZERS),
             task_options={"examples": str(EXAMPLES), "data": "stand-in"},
-            batch_size=BATCH_SIZE,
-            device="cpu",
-            threads=arguments.threads,
-            steps=arguments.steps,
-            turn_steps=arguments.turn_steps,
+            options=RunOptions(
+                batch_size=BATCH_SIZE,
+                device="cpu",
+                threads=arguments.threads,
+                steps=arguments.steps,
+                turn_steps=arguments.turn_steps,
+            ),
         )
     )
     study = Study(plan, small_problem(plan.problem), arguments.phase, arguments.slow_down)

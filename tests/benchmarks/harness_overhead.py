@@ -20,9 +20,10 @@ import torch
 from scipy.stats import binom
 
 from ngbench.arms import parse_arms
-from ngbench.running.plan import Plan, Request, make_plan
+from ngbench.running.plan import Plan, make_plan
 from ngbench.running.problem import DeviceData, Problem, initial_model, initial_optimizer
 from ngbench.running.randomness import batches, epoch_order
+from ngbench.running.request import Request, RunOptions
 from ngbench.running.run import Run, _Steps
 
 WARM_UP = 10
@@ -140,10 +141,12 @@ def main() -> int:
         Request(
             task=arguments.task,
             arms=parse_arms([arguments.optimizer]),
-            batch_size=arguments.batch_size,
-            device=arguments.device,
-            threads=arguments.threads,
-            epochs=10**9,
+            options=RunOptions(
+                batch_size=arguments.batch_size,
+                device=arguments.device,
+                threads=arguments.threads,
+                epochs=10**9,
+            ),
         )
     )
     problem = without_validation(plan.problem)

@@ -38,7 +38,7 @@ def parameters() -> Iterator[Parameter]:
         function = getattr(importlib.import_module(f"ngbench.cli.{command.module}"), command.function)
         for parameter, hint in typing.get_type_hints(function, include_extras=True).items():
             for info in getattr(hint, "__metadata__", ()):
-                declared = [one for one in info.param_decls or () if one.startswith("--")]
+                declared = [one for one in (info.default, *(info.param_decls or ())) if str(one).startswith("--")]
                 option = None if isinstance(info, ArgumentInfo) else (*declared, f"--{parameter}".replace("_", "-"))[0]
                 yield Parameter(name, option, info.metavar, typing.get_args(hint)[0], info.parser)
 
@@ -105,7 +105,7 @@ import contextlib, io, json, os, sys
 lines, as_nobody = json.load(sys.stdin)
 from ngbench import cli
 for name in cli.COMMANDS:
-    cli._load(name)
+    cli.load_command(name)
 import numpy, torch, torch._dynamo, optuna, yaml, tabulate
 import ngbench.cli.execution, ngbench.cli.gan_execution, ngbench.experiments.gate, ngbench.cli.study_execution
 import ngbench.cli.tune_execution, ngbench.report.page.html, ngbench.report.page.markdown

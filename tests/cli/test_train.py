@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from ngbench.cli.options import parse_duration
-from ngbench.errors import ParameterError
 from ngbench.records.record import Document
 
 Run = Callable[..., Any]
@@ -138,17 +136,3 @@ def test_ctrl_c_reports_what_was_finished(
     assert read_runs(Path("out/interrupts-seed0.json"))["interrupts/0"]["status"] == "interrupted"
     assert Path("plots/loss_by_epoch.png").exists()
     assert "final train loss" in done.out
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("10m", 600), ("90", 90), ("90s", 90), ("1h30m", 5400), ("1.5h", 5400), ("2m 5s", 125), (None, None)],
-)
-def test_durations(text: str | None, seconds: float | None) -> None:
-    assert parse_duration(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "0s", "ten", "5x", "-3s", "5m2h", "nan"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(ParameterError, match=r"time-limit=.* must be a duration longer than 0 such as 90s"):
-        parse_duration(text)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ngbench.arms import ArmSpec, parse_arms
@@ -14,6 +13,7 @@ from ngbench.experiments.doctor import machine, timer
 from ngbench.experiments.doctor.findings import Finding, State
 from ngbench.records.environment import usable_cores
 from ngbench.records.thresholds import Threshold, parse_threshold
+from ngbench.running.request import Request, RunOptions
 
 if TYPE_CHECKING:
     from ngbench.running.plan import Plan
@@ -40,11 +40,7 @@ class DoctorRequest:
         comparisons: how often to make the same comparison.
         steps: of each optimizer in a comparison.
         task_options: the task's own.
-        batch_size: examples in a step; the task's by default.
-        device: where to compute.
-        dtype: of weights, data and arithmetic.
-        threads: on the CPU; torch's by default.
-        data_dir: where data sets live.
+        options: of the runs.
     """
 
     task: str | None = None
@@ -54,11 +50,7 @@ class DoctorRequest:
     comparisons: int = 4
     steps: int = 240
     task_options: dict[str, str] = field(default_factory=dict)
-    batch_size: int | None = None
-    device: str = "auto"
-    dtype: str = "float32"
-    threads: int | None = None
-    data_dir: Path | None = None
+    options: RunOptions = field(default_factory=RunOptions)
 
     @property
     def measures_noise(self) -> bool:
@@ -80,7 +72,9 @@ def examine(request: DoctorRequest, *, note: Callable[[str], None] = lambda line
     threshold = _relative(request.threshold)
     # Planned first, so that a wrong name is said before anything is looked at.
     plan = _plan(request) if request.measures_noise else None
-    if plan is None and (request.reference is not None or request.task_options or request.batch_size is not None):
+    if plan is None and (
+        request.reference is not None or request.task_options or request.options.batch_size is not None
+    ):
         raise ParameterError("reference, set and batch-size say how to measure noise; give --task or --optimizer too")
     findings = _examine_machine(request)
     if plan is not None:
@@ -100,19 +94,14 @@ def _relative(text: str) -> Threshold:
 
 
 def _plan(request: DoctorRequest) -> Plan:
-    from ngbench.running.plan import Request, make_plan
+    from ngbench.running.plan import make_plan
 
     return make_plan(
         Request(
             task=request.task or TASK,
             arms=_arms(request.optimizer or OPTIMIZER, request.reference),
             task_options=request.task_options,
-            steps=request.steps,
-            batch_size=request.batch_size,
-            device=request.device,
-            dtype=request.dtype,
-            threads=request.threads,
-            data_dir=None if request.data_dir is None else str(request.data_dir),
+            options=replace(request.options, steps=request.steps),
         )
     )
 
@@ -128,7 +117,7 @@ def _arms(optimizer: str, reference: str | None) -> list[ArmSpec]:
 
 
 def _examine_machine(request: DoctorRequest) -> list[Finding]:
-    directory, cores = data_directory(request.data_dir), usable_cores()
+    directory, cores = data_directory(request.options.data_dir), usable_cores()
     # The machine is looked at first: what follows puts a load on it.
     findings = [
         *timer.examine_timer(timer.read_clock()),
@@ -142,7 +131,7 @@ def _examine_machine(request: DoctorRequest) -> list[Finding]:
     from ngbench.experiments.doctor.accelerator import examine_cuda
     from ngbench.experiments.doctor.installed import examine_data, examine_plugins
 
-    threads = torch.get_num_threads() if request.threads is None else request.threads
+    threads = torch.get_num_threads() if request.options.threads is None else request.options.threads
     return [
         *findings,
         machine.examine_threads(threads, cores),

@@ -19,8 +19,9 @@ from ngbench.experiments.search.trials import TrialTemplate
 from ngbench.plugins import registry
 from ngbench.plugins.parameters import Parameter, convert_given, format_value
 from ngbench.running.limits import SEARCH_LIMITS
-from ngbench.running.plan import Plan, Request, make_plan
+from ngbench.running.plan import Plan, make_plan
 from ngbench.running.problem import Problem
+from ngbench.running.request import Request
 from ngbench.task import Task
 
 __all__ = ["SearchPlan", "SearchRequest", "plan_search"]
@@ -96,7 +97,7 @@ def plan_search(request: SearchRequest, *, workers: int = 1) -> SearchPlan:
     if unknown:
         raise UnknownNameError("arm", unknown[0], [arm.label for arm in run.arms])
     task = _task(run)
-    metric = parse_metric(request.metric, task.metrics, run.target_loss)
+    metric = parse_metric(request.metric, task.metrics, run.options.target_loss)
     spaces = {arm.label: _space(arm, task, run.task, request.spaces.get(arm.label)) for arm in run.arms}
     sampler = request.sampler or ("grid" if all(map(is_grid, spaces.values())) else "tpe")
     if sampler not in SAMPLERS:
@@ -109,8 +110,8 @@ def plan_search(request: SearchRequest, *, workers: int = 1) -> SearchPlan:
     proposers = {
         label: proposer(sampler, space, request.sampler_seed, metric.direction) for label, space in spaces.items()
     }
-    threads = run.threads if run.threads is not None else max(1, torch.get_num_threads() // workers)
-    plans = _plans(replace(run, threads=threads), spaces)
+    threads = run.options.threads if run.options.threads is not None else max(1, torch.get_num_threads() // workers)
+    plans = _plans(replace(run, options=replace(run.options, threads=threads)), spaces)
     arms, templates = [], {}
     for arm in run.arms:
         plan, space = plans[arm.label], spaces[arm.label]

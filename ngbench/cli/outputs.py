@@ -1,0 +1,84 @@
+"""Where the results of a command go, as its options say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ngbench.cli.reporting import check_exports
+from ngbench.disk.files import STANDARD_OUTPUT, check_directory, given_destination, given_path
+from ngbench.errors import ParameterError
+from ngbench.running.option_fields import option
+
+__all__ = ["Outputs"]
+
+_RESULTS = "Results"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where results go; ``None`` is nowhere, ``-`` is standard output."""
+
+    directory: Path | None = option(
+        None,
+        "Keep a record and a checkpoint of each run here, written as it goes.",
+        metavar="DIR",
+        panel=_RESULTS,
+        flags=("--output",),
+        convert=given_path,
+    )
+    resume: bool = option(False, "Go on with what the output directory holds.", panel=_RESULTS)
+    json: str | None = option(
+        None,
+        "Write the records; - is stdout.",
+        metavar="FILE",
+        panel=_RESULTS,
+        flags=("--export-json",),
+        convert=given_destination,
+    )
+    csv: str | None = option(
+        None,
+        "Write one row for each run and epoch; - is stdout.",
+        metavar="FILE",
+        panel=_RESULTS,
+        flags=("--export-csv",),
+        convert=given_destination,
+    )
+    markdown: str | None = option(
+        None,
+        "Write the tables; - is stdout.",
+        metavar="FILE",
+        panel=_RESULTS,
+        flags=("--export-markdown",),
+        convert=given_destination,
+    )
+    figures: Path | None = option(
+        None,
+        "Draw what was measured, against epochs and against time, as PNG files.",
+        metavar="DIR",
+        panel=_RESULTS,
+        convert=given_path,
+    )
+
+    def check(self) -> None:
+        """Refuse what could not be written in the end.
+
+        Raises:
+            OutputError: naming it.
+            ParameterError: two exports go to standard output, or there is nothing to resume from.
+        """
+        from ngbench.records.store import check_unused
+
+        check_exports(self.json, self.csv, self.markdown)
+        if self.figures is not None:
+            check_directory(self.figures)
+        if self.directory is not None:
+            check_directory(self.directory)
+            check_unused(self.directory, resume=self.resume)
+        elif self.resume:
+            raise ParameterError("--resume needs --output, the directory that holds what to go on with")
+
+    @property
+    def use_stdout(self) -> bool:
+        """Whether an export goes to standard output, which then holds nothing else."""
+        return STANDARD_OUTPUT in (self.json, self.csv, self.markdown)

@@ -1,0 +1,1 @@
+"""How well approximations match Fisher blocks, measured along a training run."""
