@@ -17,9 +17,9 @@ from ngbench.data.faces import faces
 from ngbench.data.mnist import mnist
 from ngbench.task import Data, Task
 
+from .examples import Examples, chosen
+from .hyperparameters import published_hyperparameters, thesis_grid
 from .networks.perceptron import perceptron
-from .options import Examples, chosen
-from .published import published_hyperparameters, thesis_grid
 
 __all__ = ["curves_autoencoder", "faces_autoencoder", "mnist_autoencoder"]
 

@@ -26,12 +26,12 @@ from ngbench.errors import DataError
 from ngbench.plugins.parameters import Range
 from ngbench.task import Data, DataSource, Task
 
-from .metrics import accuracy, top5_accuracy
+from .accuracy import accuracy, top5_accuracy
+from .examples import Examples, chosen
+from .hyperparameters import published_hyperparameters, thesis_grid
 from .networks.cuda_convnet import cuda_convnet
 from .networks.resnet import resnet18, resnet34, resnet50
 from .networks.vgg import VGG11
-from .options import Examples, chosen
-from .published import published_hyperparameters, thesis_grid
 
 __all__ = [
     "cuda_convnet_cifar10",

@@ -19,9 +19,9 @@ from ngbench.data.mnist import fashion_mnist, mnist
 from ngbench.data.svhn import svhn
 from ngbench.task import Data, Task
 
+from .examples import Examples, chosen
+from .hyperparameters import published_hyperparameters, thesis_grid
 from .networks.initialisation import initialise
-from .options import Examples, chosen
-from .published import published_hyperparameters, thesis_grid
 
 __all__ = [
     "conv_autoencoder_cifar10",

@@ -13,10 +13,10 @@ from ngbench.data.choice import Choice
 from ngbench.data.mnist import fashion_mnist, mnist
 from ngbench.task import Task
 
-from .metrics import accuracy
+from .accuracy import accuracy
+from .examples import Examples, chosen
+from .hyperparameters import published_hyperparameters, thesis_grid
 from .networks.perceptron import perceptron
-from .options import Examples, chosen
-from .published import published_hyperparameters, thesis_grid
 
 __all__ = ["deep_linear_14_mnist", "deep_linear_64_fashion_mnist"]
 

@@ -16,8 +16,8 @@ from ngbench.data.mnist import mnist
 from ngbench.plugins.parameters import Range
 from ngbench.task import Data
 
+from .examples import Examples, chosen
 from .networks import dcgan, resnet_gan
-from .options import Examples, chosen
 
 __all__ = ["gan_cifar10", "gan_mnist"]
 
@@ -86,8 +86,8 @@ def gan_mnist(*, width: Width = 64, data: Choice = "auto", examples: Examples = 
         return _images(chosen(mnist(directory, data, validation="test"), examples))
 
     return AdversarialTask(
-        generator=lambda: dcgan.Generator(noise, width),
-        critic=lambda: dcgan.Critic(width),
+        generator=lambda: dcgan.DcganGenerator(noise, width),
+        critic=lambda: dcgan.DcganCritic(width),
         data=load,
         noise=noise,
         batch_size=BATCH_SIZES[0],
@@ -114,8 +114,8 @@ def gan_cifar10(*, width: Width = 128, data: Choice = "auto", examples: Examples
         return _images(unit_interval(chosen(cifar10(directory, data), examples)))
 
     return AdversarialTask(
-        generator=lambda: resnet_gan.Generator(noise, width),
-        critic=lambda: resnet_gan.Critic(width),
+        generator=lambda: resnet_gan.ResnetGenerator(noise, width),
+        critic=lambda: resnet_gan.ResnetCritic(width),
         data=load,
         noise=noise,
         batch_size=BATCH_SIZES[0],

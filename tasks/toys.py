@@ -14,11 +14,11 @@ from ngbench.data.images import standardized
 from ngbench.data.mnist import mnist
 from ngbench.task import Data, Task
 
-from .metrics import accuracy
+from .accuracy import accuracy
+from .examples import Examples, chosen
+from .hyperparameters import published_hyperparameters, thesis_grid
 from .networks.initialisation import initialise
 from .networks.perceptron import perceptron
-from .options import Examples, chosen
-from .published import published_hyperparameters, thesis_grid
 
 __all__ = ["toy_cnn_cifar1000", "toy_mlp_mnist5000"]
 

@@ -256,7 +256,7 @@ class _Bar(Protocol):
     def advance(self, count: int) -> None: ...
 
 
-class _Silent:
+class _NoBar:
     def advance(self, count: int) -> None:
         pass
 
@@ -277,7 +277,7 @@ def _progress(name: str, start: int, total: int | None) -> Iterator[_Bar]:
     if not console.is_terminal:
         size = "" if total is None else f" ({decimal(total)})"
         console.print(f"downloading {name}{size}", highlight=False, markup=False, soft_wrap=True)
-        yield _Silent()
+        yield _NoBar()
         return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:

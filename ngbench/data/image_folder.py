@@ -21,14 +21,14 @@ from ngbench.disk.files import is_directory
 from ngbench.disk.reading import open_regular
 from ngbench.errors import DataError
 
-__all__ = ["FolderImages", "ImageFolders", "Listing", "list_images"]
+__all__ = ["FolderImages", "ImageFolders", "LabelledFiles", "list_images"]
 
 TRAIN, VALIDATION = "train", "val"
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
-class Listing:
+class LabelledFiles:
     """Files of images and the classes that they belong to.
 
     Attributes:
@@ -39,10 +39,10 @@ class Listing:
     paths: Sequence[str]
     labels: Tensor
 
-    def subset(self, count: int) -> Listing:
+    def subset(self, count: int) -> LabelledFiles:
         """So many of them, evenly spaced."""
         kept = spread(len(self.paths), count)
-        return Listing([self.paths[index] for index in kept], self.labels[torch.from_numpy(kept)])
+        return LabelledFiles([self.paths[index] for index in kept], self.labels[torch.from_numpy(kept)])
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class ImageFolders:
 
     folder: Path
     classes: tuple[str, ...]
-    train: Listing
-    validation: Listing
+    train: LabelledFiles
+    validation: LabelledFiles
     digest: str
     available: tuple[int, int]
 
@@ -103,7 +103,7 @@ def list_images(folder: Path) -> ImageFolders:
     for name in parts[VALIDATION]:
         if name not in parts[TRAIN]:
             raise DataError(f"{str(folder / VALIDATION / name)!r} is a class that {str(folder / TRAIN)!r} has not")
-    train, validation = (_listing(classes, parts[part]) for part in (TRAIN, VALIDATION))
+    train, validation = (_labelled(classes, parts[part]) for part in (TRAIN, VALIDATION))
     available = (len(train.paths), len(validation.paths))
     return ImageFolders(folder, classes, train, validation, digest.hexdigest(), available)
 
@@ -121,12 +121,12 @@ def _files(path: Path, digest: hashlib._Hash) -> list[str]:
     return [name for name, _ in found]
 
 
-def _listing(classes: Sequence[str], found: dict[str, list[str]]) -> Listing:
+def _labelled(classes: Sequence[str], found: dict[str, list[str]]) -> LabelledFiles:
     paths, labels = [], []
     for label, name in enumerate(classes):
         paths += found.get(name, [])
         labels += [label] * len(found.get(name, []))
-    return Listing(paths, torch.tensor(labels, dtype=torch.int64))
+    return LabelledFiles(paths, torch.tensor(labels, dtype=torch.int64))
 
 
 class FolderImages:

@@ -22,7 +22,7 @@ def save_archive(content: dict[str, Any], path: Path) -> None:
         OSError: it cannot be written.
     """
     with replacing(path) as partial, partial.open("wb") as file:
-        _save(content, _Watched(file))
+        _save(content, _FileWithProblem(file))
 
 
 def load_archive(path: Path) -> Any:
@@ -44,7 +44,7 @@ def load_archive(path: Path) -> Any:
             return torch.load(file, map_location="cpu", weights_only=True)
 
 
-class _Watched:
+class _FileWithProblem:
     """A file that keeps what went wrong with it, of which torch says something else."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -62,7 +62,7 @@ class _Watched:
         self._file.flush()
 
 
-def _save(content: dict[str, Any], file: _Watched) -> None:
+def _save(content: dict[str, Any], file: _FileWithProblem) -> None:
     try:
         torch.save(content, file)  # type: ignore[arg-type]
     except Exception:

@@ -45,7 +45,7 @@ class Collected:
     undisturbed: dict[str, PhaseTotal] = field(default_factory=dict)
 
 
-class _Phase:
+class _PhaseContext:
     """The context of one phase; one object serves all its calls."""
 
     __slots__ = ("_name", "_recorder")
@@ -81,16 +81,16 @@ class StepRecorder(Generic[Mark]):
         self._interruptions = interruptions
         self._seen: int | None = None
         self._interrupted: list[bool] = []
-        self._phases: dict[str, _Phase] = {}
+        self._phases: dict[str, _PhaseContext] = {}
         self._trace: list[tuple[Mark, str | None, int]] = []
         self._outer: list[str | None] = []
         self._active: str | None = None
         self._steps: list[tuple[StepKind, list[tuple[Mark, str | None, int]]]] = []
 
-    def __call__(self, name: str) -> _Phase:
+    def __call__(self, name: str) -> _PhaseContext:
         phase = self._phases.get(name)
         if phase is None:
-            phase = self._phases[name] = _Phase(self, name)
+            phase = self._phases[name] = _PhaseContext(self, name)
         return phase
 
     def begin_step(self) -> None:

@@ -202,7 +202,7 @@ def _shown(value: Any) -> str:
 
 
 def _notes(arms: Sequence[ArmResult]) -> Iterator[str]:
-    yield "Quartiles: over the trials; a trial that diverged or has no value counts as worse than any number, shown as —."
+    yield "Quartiles: over the trials; one that diverged or has no value is worse than any number, and shown as —."
     if any(arm.importance is not None for arm in arms):
         yield (
             "Importance: the setting's part in being among the best tenth of the trials, or the best five (PED-ANOVA); "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-__all__ = ["Critic", "Generator", "initialise"]
+__all__ = ["DcganCritic", "DcganGenerator", "initialise"]
 
 STANDARD_DEVIATION = 0.02
 
@@ -24,7 +24,7 @@ def initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-class Generator(nn.Module):
+class DcganGenerator(nn.Module):
     """Four transposed convolutions from noise to 32 × 32, a fifth that crops the border and ends in tanh.
 
     Args:
@@ -50,7 +50,7 @@ class Generator(nn.Module):
         return images
 
 
-class Critic(nn.Module):
+class DcganCritic(nn.Module):
     """Four convolutions from 28 × 28 to one score.
 
     Args:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from .dcgan import initialise
 
-__all__ = ["Critic", "Generator"]
+__all__ = ["ResnetCritic", "ResnetGenerator"]
 
 _SIDE = 4
 
@@ -68,7 +68,7 @@ class _Block(nn.Module):
         return result
 
 
-class Generator(nn.Module):
+class ResnetGenerator(nn.Module):
     """A linear layer to 4 × 4, three blocks up to 32 × 32, a convolution to three channels, tanh.
 
     Args:
@@ -92,7 +92,7 @@ class Generator(nn.Module):
         return images
 
 
-class Critic(nn.Module):
+class ResnetCritic(nn.Module):
     """Four residual blocks from 32 × 32 to 8 × 8, the mean over positions, a linear layer to one score.
 
     Args:

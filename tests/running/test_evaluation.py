@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from ngbench_tasks.metrics import accuracy, top5_accuracy
+from ngbench_tasks.accuracy import accuracy, top5_accuracy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ngbench.running.evaluation import BatchMeans

@@ -16,7 +16,7 @@ from ngbench_tasks.conv_autoencoders import (
     conv_autoencoder_svhn,
 )
 from ngbench_tasks.deep_linear import deep_linear_14_mnist, deep_linear_64_fashion_mnist
-from ngbench_tasks.published import published_hyperparameters
+from ngbench_tasks.hyperparameters import published_hyperparameters
 from ngbench_tasks.toys import toy_cnn_cifar1000, toy_mlp_mnist5000
 from torch import nn
 

@@ -234,7 +234,7 @@ def _effective(arm: PlannedArm, task: Any, cell: PlannedCell, key: str) -> Itera
 
 def test_published_defaults_of_the_tasks_are_conversions_of_these() -> None:
     """One task's values are chosen among several figures': each must be one of those published for it."""
-    tables = json.loads(files("ngbench_tasks").joinpath("published.json").read_text("utf-8"))
+    tables = json.loads(files("ngbench_tasks").joinpath("hyperparameters.json").read_text("utf-8"))
     checked = 0
     for task, table in tables.items():
         for optimizer, values in table["hyperparameters"].items():

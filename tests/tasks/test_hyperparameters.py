@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ngbench_tasks.published import published_hyperparameters, thesis_grid
+from ngbench_tasks.hyperparameters import published_hyperparameters, thesis_grid
 
 from ngbench.errors import UnknownNameError
 from ngbench.plugins import registry
 
-TABLES: dict[str, dict[str, Any]] = json.loads(files("ngbench_tasks").joinpath("published.json").read_text("utf-8"))
+TABLES: dict[str, dict[str, Any]] = json.loads(
+    files("ngbench_tasks").joinpath("hyperparameters.json").read_text("utf-8")
+)
 
 
 @pytest.mark.parametrize("name", TABLES)

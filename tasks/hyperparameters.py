@@ -1,6 +1,6 @@
-"""Published hyper-parameters of the tasks, read from ``published.json``, and the grids they were searched on.
+"""Published hyper-parameters of the tasks, read from ``hyperparameters.json``, and the grids they were searched on.
 
-``published.json`` maps a task to its source and, for each optimizer, the hyper-parameters chosen there, under
+``hyperparameters.json`` maps a task to its source and, for each optimizer, the hyper-parameters chosen there, under
 this package's names and conventions. The published code added its damping d, not √λ, to each factor of
 ``deflation``, ``lanczos``, ``kfac-corrected`` and the two-level methods, so that their λ is d² here.
 """
@@ -25,7 +25,7 @@ _WIDE_KL_CLIPS = (1e-2, 1e-1, 1e0, None)
 
 def published_hyperparameters(task: str) -> dict[str, dict[str, Any]]:
     """For each optimizer's name, the hyper-parameters published for the task; empty where there are none."""
-    tables = json.loads(files(__package__).joinpath("published.json").read_text(encoding="utf-8"))
+    tables = json.loads(files(__package__).joinpath("hyperparameters.json").read_text(encoding="utf-8"))
     hyperparameters: dict[str, dict[str, Any]] = tables.get(task, {}).get("hyperparameters", {})
     return hyperparameters
 
