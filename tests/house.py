@@ -128,6 +128,11 @@ def packages() -> list[str]:
     return [module for module, path in modules().items() if path.name == "__init__.py"]
 
 
+def classes_of(module: str) -> list[str]:
+    """The names of the classes that ``module`` defines."""
+    return [node.name for node in ast.walk(tree_of(module)) if isinstance(node, ast.ClassDef)]
+
+
 def crumbs_of(module: str) -> list[str]:
     """Lines of one or two words out of sentences that are written as several strings in a row, but for the last."""
     source = modules()[module].read_text(encoding="utf-8")

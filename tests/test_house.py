@@ -11,6 +11,7 @@ import ast
 import pytest
 
 from tests.house import (
+    classes_of,
     crumbs_of,
     import_graph,
     imported_names,
@@ -46,6 +47,28 @@ PRESENT_KNOTS_OF_FILES: set[str] = set()
 PRESENT_KNOTS_OF_ROOMS = {
     "ngbench: experiments, report, running",
     "ngbench.curvature: blocks, capture, curvatures, inverses, kronecker, layers",
+}
+PRESENT_CLASSES_OF_ONE_NAME = {
+    "Arm",
+    "Claim",
+    "Curve",
+    "Damping",
+    "Estimate",
+    "NotApplicable",
+    "Part",
+    "Problem",
+    "Range",
+    "Report",
+    "Reporter",
+    "Row",
+    "Scale",
+    "Settings",
+    "Side",
+    "Verdict",
+    "_Lines",
+    "_Observer",
+    "_Part",
+    "_Silent",
 }
 PRESENT_PRIVATE_NAMES = {
     "ngbench.curvature.blocks.truncation: block._by_column",
@@ -123,6 +146,14 @@ def test_libraries_stay_in_their_rooms():
 def test_private_names_stay_private():
     found = {f"{module}: {name}" for module in modules() for name in private_names_taken(module)}
     assert found == PRESENT_PRIVATE_NAMES
+
+
+def test_a_name_of_a_class_stands_for_one_thing():
+    homes: dict[str, list[str]] = {}
+    for module in modules():
+        for name in classes_of(module):
+            homes.setdefault(name, []).append(module)
+    assert {name for name, found in homes.items() if len(found) > 1} == PRESENT_CLASSES_OF_ONE_NAME
 
 
 def test_sentences_are_not_cut_into_crumbs():
