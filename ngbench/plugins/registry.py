@@ -18,8 +18,8 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache, lru_cache, partial
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ngbench.adversarial_task import AdversarialTask
@@ -398,7 +398,13 @@ def _find(group: str, name: str) -> EntryPoint | None:
 
 
 def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else "unknown"
+    return _name_of(point.dist) if point.dist else "unknown"
+
+
+@cache
+def _name_of(distribution: Distribution) -> str:
+    # Each question parses the metadata anew.
+    return distribution.name
 
 
 def _load(point: EntryPoint, group: str) -> Callable[..., Any]:
