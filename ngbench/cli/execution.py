@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
-from types import FrameType
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from ngbench.cli.outputs import Outputs
@@ -27,15 +23,14 @@ from ngbench.report.diagnostics import draw_diagnostics
 from ngbench.report.exports import export_csv, export_json, export_markdown
 from ngbench.report.figures import draw_curves
 from ngbench.report.tables import print_comparison, print_run
-from ngbench.running.devices import explain_device
 from ngbench.running.executors import Executor, InProcess, OwnProcess, TaskHost
 from ngbench.running.plan import make_plan
 from ngbench.running.request import Request
 from ngbench.running.resume import with_output
 from ngbench.running.schedule import PlannedRun, execute
-from ngbench.task import Data
+from ngbench.running.session import introduce, one_interrupt, threads_restored
 
-__all__ = ["Prepared", "execute_and_report", "introduce", "prepare", "run_and_report"]
+__all__ = ["Prepared", "execute_and_report", "prepare", "run_and_report"]
 
 _UNSUCCESSFUL = FAILED | {"interrupted"}
 
@@ -168,7 +163,7 @@ def execute_and_report(
         if store is not None:
             groups = with_output(groups, store)
         with (
-            _threads_restored(),
+            threads_restored(),
             redirect_stdout(sys.stderr),
             reporter_for(Console(stderr=True), quiet=quiet) as reporter,
         ):
@@ -181,42 +176,6 @@ def execute_and_report(
             steps.append(partial(raise_last, [observer.problem]))
         do_each(*steps)
     return 1 if interrupted or any(record.status in _UNSUCCESSFUL for record in records) else 0
-
-
-@contextmanager
-def _threads_restored() -> Iterator[None]:
-    """A run in this process sets the number of threads for as long as it lasts."""
-    before = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def one_interrupt() -> Iterator[None]:
-    """Only the first Ctrl-C counts, so that the second does not take away what was finished."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if callable(before):
-            before(number, frame)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def introduce(asked: str, device: torch.device, threads: int, data: Data) -> list[str]:
-    """Where the runs compute and on which data: what is said before they begin."""
-    origin = "" if data.source.origin == "original" else f" ({data.source.origin})"
-    return [explain_device(asked, device, threads), f"data: {data.source.name}{origin}, {data.source.description}"]
 
 
 def _report(

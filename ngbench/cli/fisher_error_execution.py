@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.text import Text
 
 from ngbench.arms import ArmSpec, file_slug
-from ngbench.cli.execution import one_interrupt
 from ngbench.cli.outputs import Outputs
 from ngbench.cli.progress import Reporter, reporter_for
 from ngbench.cli.reporting import console_for_results, do_each
@@ -50,6 +49,7 @@ from ngbench.running.executors import InProcess, OwnProcess
 from ngbench.running.plan import check_batch_size, first_record
 from ngbench.running.problem import Problem, initial_model, load_problem
 from ngbench.running.schedule import PlannedRun, execute
+from ngbench.running.session import one_interrupt
 
 __all__ = ["measure", "measure_and_report"]
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from ngbench.cli.execution import Prepared, execute_and_report, introduce
+from ngbench.cli.execution import Prepared, execute_and_report
 from ngbench.cli.outputs import Outputs
 from ngbench.cli.reporting import console_for_results, do_each
 from ngbench.disk.files import STANDARD_OUTPUT, write_text
@@ -24,6 +24,7 @@ from ngbench.running.adversarial_plan import make_adversarial_plan
 from ngbench.running.executors import Executor, InProcess, OwnProcess
 from ngbench.running.request import AdversarialRequest
 from ngbench.running.samples import DIRECTORY, relocated
+from ngbench.running.session import introduce
 
 __all__ = ["prepare_gan", "run_gan"]
 

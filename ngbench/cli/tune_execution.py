@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.text import Text
 
 from ngbench.arms import file_slug
-from ngbench.cli.execution import introduce, one_interrupt
 from ngbench.cli.reporting import check_exports, console_for_results, do_each, raise_last
 from ngbench.cli.tune_progress import progress_for
 from ngbench.disk import files
@@ -35,6 +34,7 @@ from ngbench.report.searches import (
     search_document,
     write_best,
 )
+from ngbench.running.session import introduce, one_interrupt
 
 __all__ = ["BEST_FILE", "STORAGE_FILE", "TuneOutputs", "run_tune"]
 

@@ -1,0 +1,52 @@
+"""What surrounds the making of runs, whatever is run: threads, interrupts, and what is said before they begin."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import torch
+
+from ngbench.running.devices import explain_device
+from ngbench.task import Data
+
+__all__ = ["introduce", "one_interrupt", "threads_restored"]
+
+
+@contextmanager
+def threads_restored() -> Iterator[None]:
+    """A run in this process sets the number of threads for as long as it lasts."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def one_interrupt() -> Iterator[None]:
+    """Only the first Ctrl-C counts, so that the second does not take away what was finished."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if callable(before):
+            before(number, frame)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def introduce(asked: str, device: torch.device, threads: int, data: Data) -> list[str]:
+    """Where the runs compute and on which data: what is said before they begin."""
+    origin = "" if data.source.origin == "original" else f" ({data.source.origin})"
+    return [explain_device(asked, device, threads), f"data: {data.source.name}{origin}, {data.source.description}"]
