@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ import torch
 from ngbench.errors import DataError
 from ngbench.task import Data, DataSource
 
-__all__ = ["ArrayDataSet", "Bytes", "Floats", "Labels", "digest_of_arrays", "spread"]
+__all__ = ["ArrayDataSet", "Bytes", "Floats", "Labels", "data_set_of", "digest_of_arrays", "spread"]
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -103,3 +104,24 @@ class ArrayDataSet:
 def _tensor(array: Floats | Bytes, flat: bool) -> torch.Tensor:
     tensor = torch.from_numpy(np.ascontiguousarray(array))
     return tensor.flatten(1) if flat else tensor
+
+
+def data_set_of(
+    name: str,
+    origin: Literal["original", "generated", "stand-in"],
+    description: str,
+    train: tuple[Floats | Bytes] | tuple[Floats | Bytes, Labels],
+    validation: tuple[Floats | Bytes] | tuple[Floats | Bytes, Labels],
+) -> ArrayDataSet:
+    """The data set, with the digest of what it holds.
+
+    Args:
+        name: of the data set.
+        origin: official, made here, or what stands in for it.
+        description: what it is, in words.
+        train: the training examples, and their labels if they have any.
+        validation: the validation examples, likewise.
+    """
+    source = DataSource(name, origin, description, digest_of_arrays([*train, *validation]))
+    labels = [part[1] if len(part) == 2 else None for part in (train, validation)]
+    return ArrayDataSet(train[0], validation[0], source, *labels)

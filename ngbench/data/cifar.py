@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tarfile
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -12,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ngbench.data.arrays import ArrayDataSet, Bytes, Labels, digest_of_arrays
+from ngbench.data.arrays import ArrayDataSet, Bytes, Labels, data_set_of
 from ngbench.data.choice import Choice, find_file, official_or_stand_in
 from ngbench.data.crops import photograph_crops
 from ngbench.data.download import RemoteFile, download
 from ngbench.data.pickles import load_plain
+from ngbench.data.tarballs import read_members
 from ngbench.disk import files
 from ngbench.errors import DataError
-from ngbench.task import DataSource
 
 __all__ = ["CIFAR10", "CIFAR100", "CifarDataSet", "cifar10", "cifar100", "read_batch", "unpacked_folder"]
 
@@ -126,14 +124,9 @@ def _official(data_set: CifarDataSet, directory: Path) -> ArrayDataSet:
             raise DataError(f"{origin!r} has {len(images)} images in {', '.join(batches)}, {count} expected")
         return images, labels
 
-    (images, labels), (test_images, test_labels) = map(part, (data_set.train, data_set.test), data_set.counts)
-    source = DataSource(
-        data_set.title,
-        "original",
-        f"the official python batches: {len(images)} training images, {len(test_images)} test images",
-        digest_of_arrays([images, labels, test_images, test_labels]),
-    )
-    return ArrayDataSet(images, test_images, source, labels, test_labels)
+    train, test = map(part, (data_set.train, data_set.test), data_set.counts)
+    what = f"the official python batches: {len(train[0])} training images, {len(test[0])} test images"
+    return data_set_of(data_set.title, "original", what, train, test)
 
 
 def _contents(data_set: CifarDataSet, directory: Path) -> tuple[dict[str, bytes], str]:
@@ -159,19 +152,11 @@ def unpacked_folder(data_set: CifarDataSet, directory: Path) -> Path | None:
 
 def _unpack(archive: Path, members: list[str]) -> dict[str, bytes]:
     """The contents of these members by their last name; nothing is written."""
-    contents = {}
-    try:
-        # In the archive's order: going back would unpack it again from its beginning.
-        with tarfile.open(archive) as opened:
-            for member in opened:
-                if member.name in members and (file := opened.extractfile(member)) is not None:
-                    contents[member.name.rpartition("/")[2]] = file.read()
-    except (OSError, EOFError, zlib.error, tarfile.TarError):
-        raise DataError(f"{str(archive)!r} is truncated or corrupt; delete it to have it downloaded") from None
+    contents = read_members(archive, members, "delete it to have it downloaded")
     for name in members:
-        if name.rpartition("/")[2] not in contents:
+        if name not in contents:
             raise DataError(f"{str(archive)!r} lacks {name!r}; delete it to have it downloaded")
-    return contents
+    return {name.rpartition("/")[2]: content for name, content in contents.items()}
 
 
 def _check(data_set: CifarDataSet, contents: Mapping[str, bytes], origin: str) -> None:

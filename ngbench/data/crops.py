@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ngbench.data.arrays import ArrayDataSet, Bytes, digest_of_arrays
+from ngbench.data.arrays import ArrayDataSet, Bytes, data_set_of
 from ngbench.errors import DataError
-from ngbench.task import DataSource
 
 __all__ = ["PHOTOGRAPHS", "photograph_crops"]
 
@@ -43,20 +42,19 @@ def photograph_crops(name: str, train: int, validation: int, classes: int, seed:
     """
     photographs = [_photograph(name) for name in PHOTOGRAPHS[:classes]]
     generator = np.random.default_rng(seed)
-    parts: list[Any] = []
+    parts = []
     for count, held_out in ((train, False), (validation, True)):
         labels = generator.permutation(np.arange(count, dtype=np.int64) % len(photographs))
         crops = np.empty((count, 3, SIZE, SIZE), np.uint8)
         for label, photograph in enumerate(photographs):
             places = np.flatnonzero(labels == label)
             crops[places] = _crops(photograph, len(places), held_out, generator)
-        parts += [crops, labels]
+        parts.append((crops, labels))
     description = (
         f"{train} + {validation} crops of {SIZE} × {SIZE} pixels of {len(photographs)} photographs of scikit-image, "
         f"a class each, in the place of {name}"
     )
-    source = DataSource(name, "stand-in", description, digest_of_arrays(parts))
-    return ArrayDataSet(parts[0], parts[2], source, parts[1], parts[3])
+    return data_set_of(name, "stand-in", description, *parts)
 
 
 def _photograph(name: str) -> Bytes:

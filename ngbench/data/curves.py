@@ -15,13 +15,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ngbench.data.arrays import ArrayDataSet, digest_of_arrays
+from ngbench.data.arrays import ArrayDataSet, data_set_of
 from ngbench.data.cache import cached_array
 from ngbench.data.choice import Choice, find_file
 from ngbench.data.download import RemoteFile, download
 from ngbench.data.matlab import read_matrices
 from ngbench.errors import DataError
-from ngbench.task import DataSource
 
 __all__ = ["curves", "generate_curves"]
 
@@ -79,14 +78,8 @@ def _generated(directory: Path) -> ArrayDataSet:
     path = directory / "curves-generated" / f"curves-v1-seed{SEED}.npy"
     images = cached_array(path, (count, SIZE * SIZE), partial(generate_curves, count))
     grey = images.astype(np.float32) / np.float32(255)
-    train, validation = grey[:TRAIN], grey[TRAIN:]
-    source = DataSource(
-        name="CURVES",
-        origin="generated",
-        description=f"{count} quadratic Bézier curves drawn with seed {SEED}, {TRAIN} to train on",
-        digest=digest_of_arrays([train, validation]),
-    )
-    return ArrayDataSet(train, validation, source)
+    description = f"{count} quadratic Bézier curves drawn with seed {SEED}, {TRAIN} to train on"
+    return data_set_of("CURVES", "generated", description, (grey[:TRAIN],), (grey[TRAIN:],))
 
 
 def _read(path: Path) -> npt.NDArray[np.float32]:
@@ -113,14 +106,9 @@ OFFICIAL = RemoteFile(
 
 def _official(directory: Path) -> ArrayDataSet:
     images = _read(find_file(directory, OFFICIAL.name, FOLDERS) or download(OFFICIAL, directory / FOLDERS[0]))
+    description = f"the official file {OFFICIAL.name}, its first {TRAIN} + {VALIDATION} images"
     train, validation = images[:TRAIN], images[TRAIN : TRAIN + VALIDATION]
-    source = DataSource(
-        name="CURVES",
-        origin="original",
-        description=f"the official file {OFFICIAL.name}, its first {TRAIN} + {VALIDATION} images",
-        digest=digest_of_arrays([train, validation]),
-    )
-    return ArrayDataSet(train, validation, source)
+    return data_set_of("CURVES", "original", description, (train,), (validation,))
 
 
 def curves(directory: Path, choice: Choice = "auto") -> ArrayDataSet:

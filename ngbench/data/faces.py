@@ -10,20 +10,19 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from ngbench.data.arrays import ArrayDataSet, Floats, digest_of_arrays
+from ngbench.data.arrays import ArrayDataSet, Floats, data_set_of
 from ngbench.data.cache import cached_array
 from ngbench.data.choice import Choice, find_file, official_or_stand_in
 from ngbench.data.download import RemoteFile, download
 from ngbench.data.matlab import read_matrices
 from ngbench.errors import DataError
-from ngbench.task import DataSource
 
 __all__ = ["faces", "generate_faces"]
 
@@ -106,7 +105,8 @@ def _stand_in(directory: Path) -> ArrayDataSet:
         f"{count} rotated, scaled, shifted and contrast-changed copies of {SOURCES} faces of scikit-image's "
         f"lfw_subset, {TRAIN} of {SOURCES * TRAIN // count} faces to train on and {VALIDATION} of the others"
     )
-    return _split(_standardized(patches), "stand-in", description)
+    standardized = _standardized(patches)
+    return data_set_of("FACES", "stand-in", description, (standardized[:TRAIN],), (standardized[TRAIN:],))
 
 
 def _read(path: Path) -> Floats:
@@ -130,13 +130,8 @@ OFFICIAL = RemoteFile(
 
 def _official(directory: Path) -> ArrayDataSet:
     patches = _read(find_file(directory, OFFICIAL.name, FOLDERS) or download(OFFICIAL, directory / FOLDERS[0]))
-    return _split(patches, "original", f"the official file {OFFICIAL.name}, its first {TRAIN} + {VALIDATION} patches")
-
-
-def _split(patches: Floats, origin: Literal["original", "stand-in"], description: str) -> ArrayDataSet:
-    train, validation = patches[:TRAIN], patches[TRAIN:]
-    source = DataSource("FACES", origin, description, digest_of_arrays([train, validation]))
-    return ArrayDataSet(train, validation, source)
+    description = f"the official file {OFFICIAL.name}, its first {TRAIN} + {VALIDATION} patches"
+    return data_set_of("FACES", "original", description, (patches[:TRAIN],), (patches[TRAIN:],))
 
 
 def faces(directory: Path, choice: Choice = "auto") -> ArrayDataSet:

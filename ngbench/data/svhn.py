@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ngbench.data.arrays import ArrayDataSet, Bytes, Labels, digest_of_arrays
+from ngbench.data.arrays import ArrayDataSet, Bytes, Labels, data_set_of
 from ngbench.data.choice import Choice, find_file, official_or_stand_in
 from ngbench.data.crops import photograph_crops
 from ngbench.data.download import RemoteFile, checksum_matches, download
 from ngbench.data.matlab import read_arrays
 from ngbench.errors import DataError
-from ngbench.task import DataSource
 
 __all__ = ["read_digits", "svhn"]
 
@@ -41,15 +40,9 @@ def svhn(directory: Path, choice: Choice = "auto") -> ArrayDataSet:
 
 
 def _official(directory: Path) -> ArrayDataSet:
-    (images, labels), (test_images, test_labels) = (_read(directory, file) for file in (TRAIN, TEST))
-    source = DataSource(
-        "SVHN",
-        "original",
-        f"the official files {TRAIN.name} and {TEST.name}: {len(images)} training images, "
-        f"{len(test_images)} test images",
-        digest_of_arrays([images, labels, test_images, test_labels]),
-    )
-    return ArrayDataSet(images, test_images, source, labels, test_labels)
+    train, test = (_read(directory, file) for file in (TRAIN, TEST))
+    counts = f"{len(train[0])} training images, {len(test[0])} test images"
+    return data_set_of("SVHN", "original", f"the official files {TRAIN.name} and {TEST.name}: {counts}", train, test)
 
 
 def _read(directory: Path, file: RemoteFile) -> tuple[Bytes, Labels]:
