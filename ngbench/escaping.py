@@ -2,7 +2,7 @@
 
 Labels, names, messages and keys come from users, plugins, and records of somebody else. What they say is data: it never
 begins a line, a link, a colour or a command of its own. What cannot be seen is spelled out (``\\x1b``), what is too
-long for a reader is cut. HTML has its place in :mod:`ngbench.report.page.markup`.
+long for a reader is cut. HTML is escaped by the templates of :mod:`ngbench.report.renderers.html`.
 """
 
 from __future__ import annotations

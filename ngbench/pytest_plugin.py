@@ -113,7 +113,7 @@ class NgbenchStep:
     def _measure(self, settings: Any) -> StepCosts:
         from ngbench.data.directory import data_directory
         from ngbench.plugins import registry
-        from ngbench.report.pytest_benchmark import group_name
+        from ngbench.report.exports.pytest_benchmark import group_name
         from ngbench.running.problem import load_problem
         from ngbench.running.step_costs import measure_step
 
@@ -139,7 +139,7 @@ class NgbenchStep:
 
     def _describe(self, costs: StepCosts) -> None:
         """Put what the step's own row does not say beside it: its ``extra_info``, and rows for the other parts."""
-        from ngbench.report.pytest_benchmark import entry, extra_info, group_name
+        from ngbench.report.exports.pytest_benchmark import entry, extra_info, group_name
 
         own, name, node_id = costs.step, self._node.name, self._node.nodeid
         reference = costs.reference.label

@@ -1,19 +1,28 @@
-"""Numbers for people: three significant digits and a prefix that keeps them between 1 and 1000."""
+"""Numbers, durations, labels and hyper-parameters for people."""
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 __all__ = [
     "DASH",
+    "break_label",
+    "counted",
     "format_bytes",
     "format_count",
     "format_estimate",
+    "format_hyperparameters",
     "format_number",
     "format_seconds",
     "format_seconds_estimate",
     "format_share",
+    "spread",
 ]
+
+_Item = TypeVar("_Item")
 
 DASH = "—"
 """Stands for a number that does not exist."""
@@ -140,3 +149,49 @@ def format_share(part: float | None) -> str:
     ('12.3 %', '—')
     """
     return DASH if part is None else f"{100 * part:.1f} %"
+
+
+def format_hyperparameters(hyperparameters: Mapping[str, Any]) -> str:
+    """``key=value`` pairs in their order.
+
+    >>> format_hyperparameters({"lr": 0.30000000000000004, "momentum": 0.9, "curvature_interval": "once"})
+    'lr=0.3 momentum=0.9 curvature_interval=once'
+    """
+    return " ".join(
+        f"{key}={value:.6g}" if isinstance(value, float) else f"{key}={value}" for key, value in hyperparameters.items()
+    )
+
+
+def break_label(label: str, width: int = 24) -> str:
+    """The label in lines that leave room for numbers, broken after a comma, colon or ``@`` where there is one.
+
+    >>> print(break_label("kfac:damping=0.01,lr=0.3,momentum=0.9"))
+    kfac:damping=0.01,
+      lr=0.3,momentum=0.9
+    """
+    lines = [""]
+    for piece in re.split(r"(?<=[,:@])", label):
+        if lines[-1] and len(lines[-1]) + len(piece) > width:
+            lines.append("  ")
+        lines[-1] += piece
+    return "\n".join(line[at : at + width] for line in lines for at in range(0, max(1, len(line)), width))
+
+
+def counted(count: int, noun: str) -> str:
+    """The number with the noun.
+
+    >>> counted(1, "run"), counted(2, "run")
+    ('1 run', '2 runs')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def spread(items: Sequence[_Item], most: int) -> list[_Item]:
+    """At most so many of the items, evenly spaced, the first and the last among them.
+
+    >>> spread(list(range(10)), 4)
+    [0, 3, 6, 9]
+    """
+    if len(items) <= most:
+        return [*items]
+    return [items[round(at * (len(items) - 1) / (most - 1))] for at in range(most)]

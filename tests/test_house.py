@@ -39,13 +39,11 @@ RANKS = (
 """The rooms from top to bottom. A room imports of its own rank and below; ``ngbench`` itself stands for the version."""
 
 PRESENT_ARROWS_UP = {
-    "ngbench.experiments.studies.verdicts → ngbench.report.columns",
-    "ngbench.experiments.studies.verdicts → ngbench.report.page.extras",
-    "ngbench.running.step_costs → ngbench.report.columns",
+    "ngbench.experiments.studies.verdicts → ngbench.report.extras",
 }
 PRESENT_KNOTS_OF_FILES: set[str] = set()
 PRESENT_KNOTS_OF_ROOMS = {
-    "ngbench: experiments, report, running",
+    "ngbench: experiments, report",
     "ngbench.curvature: blocks, capture, curvatures, inverses, kronecker, layers",
 }
 PRESENT_CLASSES_OF_ONE_NAME = {
@@ -80,6 +78,8 @@ EVERYWHERE = {"annotated_types", "numpy", "scipy", "yaml"}
 LIBRARIES = {
     "PIL": {"data", "experiments", "report", "running"},
     "filelock": {"disk"},
+    "jinja2": {"report"},
+    "markupsafe": {"report"},
     "matplotlib": {"report"},
     "optuna": {"experiments"},
     "platformdirs": {"data"},
@@ -103,7 +103,7 @@ LIBRARIES = {
 
 PRESENT_LIBRARIES = {
     "ngbench.data.download: rich",
-    "ngbench.report.page.extras: pydantic",
+    "ngbench.report.extras: pydantic",
 }
 
 

@@ -135,8 +135,10 @@ def check(
     from ngbench.errors import ParameterError
     from ngbench.escaping import terminal
     from ngbench.experiments.gate import GateRequest, check_baseline_destination, run_gate
-    from ngbench.report.check_exports import format_annotations, format_report_json
-    from ngbench.report.check_tables import format_report_markdown, print_report
+    from ngbench.report.exports.gate import format_annotations, format_report_json
+    from ngbench.report.renderers import markdown as markdown_renderer
+    from ngbench.report.renderers import terminal as terminal_renderer
+    from ngbench.report.views import gate as gate_view
     from ngbench.streams import write_commands
 
     check_exports(markdown, json)
@@ -168,14 +170,14 @@ def check(
 
     steps: list[Callable[[], object]] = []
     if markdown is not None:
-        steps.append(lambda: write_text(format_report_markdown(report), markdown))
+        steps.append(lambda: write_text(markdown_renderer.render(gate_view.view(report)), markdown))
     if json is not None:
         steps.append(lambda: write_text(format_report_json(report), json))
     updated = update_baseline and (report.error is None or accept)
     if updated:
         steps.append(update)
     steps.append(partial(say, f"{current} against {baseline}, thresholds {gate.origin}"))
-    steps.append(partial(print_report, report, console=console))
+    steps.append(partial(terminal_renderer.show, gate_view.view(report), console))
     if github:
         # The log of a workflow holds both streams; the one without an export keeps the export clean.
         steps.append(lambda: write_commands(format_annotations(report), console.file))

@@ -44,13 +44,15 @@ def check_plugin(
     """
     from rich.text import Text
 
+    from ngbench import escaping
     from ngbench.arms import parse_arms
     from ngbench.cli.reporting import console_for_results, do_each, raise_last
     from ngbench.disk.files import STANDARD_OUTPUT, check_destination, write_text
     from ngbench.errors import ParameterError
-    from ngbench.escaping import terminal
     from ngbench.experiments import conformance
-    from ngbench.report.conformance import format_conformance_json, format_summary, print_conformance_row
+    from ngbench.report.exports.conformance import format_conformance_json
+    from ngbench.report.renderers import terminal
+    from ngbench.report.views import conformance as views
 
     arms = parse_arms([name])
     if len(arms) != 1:
@@ -73,10 +75,10 @@ def check_plugin(
                 problems.append(error)
 
     def show_row(row: conformance.Row) -> None:
-        show(lambda: print_conformance_row(row, console=console))
+        show(lambda: terminal.show(views.row(row), console))
 
     def print_line(text: str, style: str = "") -> None:
-        console.print(Text(terminal(text), style=style), soft_wrap=True)
+        console.print(Text(escaping.terminal(text), style=style), soft_wrap=True)
 
     for kind in kinds:
         if len(kinds) > 1:
@@ -85,7 +87,7 @@ def check_plugin(
             arm.optimizer, kind, arm.hyperparameters, data_dir=run.data_dir, told=show_row
         )
         reports.append(report)
-        show(lambda: print_line(format_summary(reports[-1])))
+        show(lambda: print_line(views.summary(reports[-1])))
     ending: list[Callable[[], object]] = [partial(raise_last, problems)]
     if export_json is not None:
         destination = export_json

@@ -81,7 +81,9 @@ def doctor(
     from ngbench.disk.files import write_text
     from ngbench.experiments.doctor.examination import DoctorRequest, examine
     from ngbench.records.environment import describe_environment
-    from ngbench.report.findings import findings_json, print_findings
+    from ngbench.report.exports.doctor import findings_json
+    from ngbench.report.renderers import terminal
+    from ngbench.report.views.doctor import view
 
     check_exports(outputs.json)
     messages = Console(stderr=True, quiet=quiet)
@@ -107,6 +109,6 @@ def doctor(
 
     def show() -> None:
         if not outputs.use_stdout:
-            print_findings(findings, console=console_for_results())
+            terminal.show(view(findings), console_for_results())
 
     do_each(write, show)

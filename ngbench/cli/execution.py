@@ -13,16 +13,12 @@ from rich.console import Console
 
 from ngbench.cli.outputs import Outputs
 from ngbench.cli.progress import Reporter, reporter_for
-from ngbench.cli.reporting import console_for_results, do_each, raise_last
+from ngbench.cli.reporting import do_each, raise_last
 from ngbench.errors import OutputError
 from ngbench.records.environment import describe_environment
 from ngbench.records.record import Document, EnvironmentRecord, RunRecord
 from ngbench.records.statistics import FAILED
 from ngbench.records.store import Store
-from ngbench.report.diagnostics import draw_diagnostics
-from ngbench.report.exports import export_csv, export_json, export_markdown
-from ngbench.report.figures import draw_curves
-from ngbench.report.tables import print_comparison, print_run
 from ngbench.running.executors import Executor, InProcess, OwnProcess, TaskHost
 from ngbench.running.plan import make_plan
 from ngbench.running.request import Request
@@ -76,7 +72,6 @@ def run_and_report(
     outputs: Outputs,
     *,
     quiet: bool,
-    alone: bool = False,
     reference: str | None = None,
 ) -> int:
     """Make the runs that are asked for, each arm in a process of its own, and report on them.
@@ -85,7 +80,6 @@ def run_and_report(
         request: what to run.
         outputs: where results go.
         quiet: show results only.
-        alone: whether the report is of one arm, without a comparison.
         reference: the arm that the tables compare the others with; the first by default.
 
     Returns:
@@ -95,7 +89,7 @@ def run_and_report(
     prepared = prepare(request, own_processes=True)
 
     def report(records: Sequence[RunRecord]) -> None:
-        _report(records, prepared.environment, outputs, reference=reference, alone=alone)
+        _report(records, prepared.environment, outputs, reference=reference)
 
     return execute_and_report(prepared, outputs, report, quiet=quiet)
 
@@ -184,21 +178,6 @@ def _report(
     outputs: Outputs,
     *,
     reference: str | None,
-    alone: bool,
 ) -> None:
     document = Document(environment=environment, runs=list(records))
-    console = console_for_results(on_stderr=outputs.use_stdout)
-    steps: list[Callable[[], object]] = []
-    if outputs.json is not None:
-        steps.append(partial(export_json, document, outputs.json))
-    if outputs.csv is not None:
-        steps.append(partial(export_csv, document, outputs.csv))
-    if outputs.markdown is not None:
-        steps.append(partial(export_markdown, document, outputs.markdown, reference=reference))
-    if outputs.figures is not None:
-        steps += [partial(draw, document, outputs.figures) for draw in (draw_curves, draw_diagnostics)]
-    if alone:
-        steps.append(partial(print_run, document, console=console))
-    else:
-        steps.append(partial(print_comparison, document, reference=reference, console=console))
-    do_each(*steps)
+    do_each(*outputs.steps(document, reference=reference))

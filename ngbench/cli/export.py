@@ -53,9 +53,9 @@ def export(
     from ngbench.disk.files import check_destination, write_text
     from ngbench.errors import RecordError, UnknownNameError
     from ngbench.escaping import terminal
+    from ngbench.report.exports.pytest_benchmark import format_pytest_benchmark
     from ngbench.report.page.sections import gather
     from ngbench.report.page.sources import read_sources
-    from ngbench.report.pytest_benchmark import format_pytest_benchmark
 
     check_destination(pytest_benchmark)
     sources, errors = read_sources(paths)

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
-from functools import partial
 
 import torch
 from rich.console import Console
-from rich.text import Text
 
-from ngbench.arms import ArmSpec, file_slug
+from ngbench.arms import ArmSpec
 from ngbench.cli.outputs import Outputs
 from ngbench.cli.progress import Reporter, reporter_for
-from ngbench.cli.reporting import console_for_results, do_each
+from ngbench.cli.reporting import do_each
 from ngbench.curvature.blocks.linear import LinearBlock
 from ngbench.data.directory import data_directory
-from ngbench.disk.files import write_text
 from ngbench.errors import NgbenchError, ParameterError, PluginError, describe, one_line
-from ngbench.escaping import markdown, terminal
 from ngbench.experiments.fisher_error.request import FisherErrorRequest
 from ngbench.experiments.fisher_error.run import (
     Curve,
@@ -33,16 +27,9 @@ from ngbench.experiments.fisher_error.run import (
 )
 from ngbench.measurement.memory import parameter_bytes
 from ngbench.plugins import registry
-from ngbench.records.documents import dump
-from ngbench.records.endings import describe_ending
 from ngbench.records.environment import describe_environment
 from ngbench.records.record import Document, RunRecord
-from ngbench.report.exports import format_table
-from ngbench.report.heading import data_descriptions, describe_conditions
-from ngbench.report.page.columns import format_fisher_error
-from ngbench.report.page.extras import FisherError
-from ngbench.report.page.fisher_figures import draw_fisher_error
-from ngbench.report.tables import print_columns
+from ngbench.report.extras import FisherError, fisher_errors_of
 from ngbench.running.config import Budget
 from ngbench.running.devices import explain_device, resolve_device, resolve_dtype
 from ngbench.running.executors import InProcess, OwnProcess
@@ -66,7 +53,7 @@ class _Observer:
 
     def update(self, record: RunRecord) -> None:
         """The run was set up, measured something, or ended."""
-        errors = _errors_of(record)
+        errors = fisher_errors_of(record)
         if len(errors[0].steps) > self._told:
             self._told = len(errors[0].steps)
             self._reporter.note(_describe(record, errors))
@@ -83,7 +70,7 @@ def measure_and_report(request: FisherErrorRequest, outputs: Outputs, *, quiet: 
     """
     outputs.check()
     document = measure(request, quiet=quiet)
-    _report(document, outputs)
+    do_each(*outputs.steps(document))
     return 0 if document.runs[0].status == "done" else 1
 
 
@@ -175,63 +162,3 @@ def _describe(record: RunRecord, errors: Sequence[FisherError]) -> str:
     step = errors[0].steps[-1]
     loss = (record.model_extra or {})["step_losses"][step - 1]
     return f"step {step}/{record.budget['steps']}, loss {loss:.5f}, Error 1: {parts}"
-
-
-def _errors_of(record: RunRecord) -> list[FisherError]:
-    held = (record.model_extra or {})["fisher_error"]
-    return [FisherError.model_validate(part) for part in (held if isinstance(held, list) else [held])]
-
-
-def _title(error: FisherError) -> str:
-    return f"Fisher error of layer {error.layer} ({error.layer_name})"
-
-
-def _report(document: Document, outputs: Outputs) -> None:
-    errors = [error for error in _errors_of(document.runs[0]) if error.steps]
-    steps: list[Callable[[], object]] = []
-    if (json := outputs.json) is not None:
-        steps.append(lambda: write_text(dump(document), json))
-    if (csv_file := outputs.csv) is not None:
-        steps.append(lambda: write_text(_format_csv(errors), csv_file))
-    if (markdown := outputs.markdown) is not None:
-        steps.append(lambda: write_text(_format_markdown(document, errors), markdown))
-    if outputs.figures is not None:
-        for error in errors:
-            name = file_slug(f"fisher-error-{document.runs[0].task}-layer-{error.layer}")
-            title = f"{document.runs[0].task} · {_title(error)}"
-            steps.append(partial(draw_fisher_error, error, title, outputs.figures / f"{name}.png"))
-    do_each(*steps, partial(_print, document, errors, console_for_results(on_stderr=outputs.use_stdout)))
-
-
-def _print(document: Document, errors: Sequence[FisherError], console: Console) -> None:
-    for _, described in data_descriptions(document):
-        console.print(Text(terminal(f"data: {described}")), soft_wrap=True)
-    console.print(Text(terminal(describe_conditions(document))), soft_wrap=True)
-    for error in errors:
-        console.print()
-        print_columns(_title(error), format_fisher_error(error), console)
-    run = document.runs[0]
-    if run.status != "done":
-        ending = describe_ending(run) + (f": {run.message}" if run.message else "")
-        console.print(Text(terminal(f"The run {ending}.")), soft_wrap=True)
-
-
-def _format_csv(errors: Sequence[FisherError]) -> str:
-    """Tidy CSV: one row per layer, approximation and measured step."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["layer", "layer_name", "approximation", "step", "error_1", "error_2", "iterations", "seconds"])
-    for error in errors:
-        for name, curve in error.approximations.items():
-            values = zip(error.steps, curve.error_1, curve.error_2, curve.iterations, curve.seconds, strict=True)
-            writer.writerows([error.layer, error.layer_name, name, *row] for row in values)
-    return text.getvalue()
-
-
-def _format_markdown(document: Document, errors: Sequence[FisherError]) -> str:
-    facts = [f"- Data: {markdown(described)}" for _, described in data_descriptions(document)]
-    parts = [f"## {markdown(document.runs[0].task)}"]
-    parts.append("\n".join([*facts, f"- {markdown(describe_conditions(document))}"]))
-    for error in errors:
-        parts += [f"### {markdown(_title(error))}", format_table(format_fisher_error(error))]
-    return "\n\n".join(parts) + "\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
@@ -11,19 +11,15 @@ from pathlib import Path
 
 from ngbench.cli.execution import Prepared, execute_and_report
 from ngbench.cli.outputs import Outputs
-from ngbench.cli.reporting import console_for_results, do_each
-from ngbench.disk.files import STANDARD_OUTPUT, write_text
+from ngbench.cli.reporting import do_each
 from ngbench.errors import UnknownNameError
 from ngbench.records.environment import describe_environment
 from ngbench.records.record import Document, EnvironmentRecord, RunRecord
-from ngbench.report.exports import export_csv, export_json
-from ngbench.report.gan_figures import draw_gan
-from ngbench.report.gan_tables import format_gan_markdown, print_gan
 from ngbench.running.adversarial_host import AdversarialHost
 from ngbench.running.adversarial_plan import make_adversarial_plan
 from ngbench.running.executors import Executor, InProcess, OwnProcess
 from ngbench.running.request import AdversarialRequest
-from ngbench.running.samples import DIRECTORY, relocated
+from ngbench.running.samples import DIRECTORY
 from ngbench.running.session import introduce
 
 __all__ = ["prepare_gan", "run_gan"]
@@ -81,22 +77,4 @@ def _report(
     reference: str | None,
 ) -> None:
     document = Document(environment=environment, runs=list(records))
-    console = console_for_results(on_stderr=outputs.use_stdout)
-    steps: list[Callable[[], object]] = []
-    if (json := outputs.json) is not None:
-        steps.append(lambda: export_json(_leading_to_samples(document, json, origin), json))
-    if outputs.csv is not None:
-        steps.append(partial(export_csv, document, outputs.csv))
-    if (markdown := outputs.markdown) is not None:
-        steps.append(lambda: write_text(format_gan_markdown(document, reference=reference), markdown))
-    if outputs.figures is not None:
-        steps.append(partial(draw_gan, document, outputs.figures, origin))
-    do_each(*steps, partial(print_gan, document, reference=reference, console=console))
-
-
-def _leading_to_samples(document: Document, destination: str, origin: Path | None) -> Document:
-    """The document with paths of sample images that hold in the directory of the file."""
-    if origin is None or destination == STANDARD_OUTPUT:
-        return document
-    directory = Path(destination).absolute().parent
-    return document.model_copy(update={"runs": [relocated(run, origin, directory) for run in document.runs]})
+    do_each(*outputs.steps(document, reference=reference, origin=origin))

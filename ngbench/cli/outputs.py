@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ngbench.cli.reporting import check_exports
+from ngbench.cli.reporting import check_exports, console_for_results
 from ngbench.disk.files import STANDARD_OUTPUT, check_directory, given_destination, given_path
 from ngbench.errors import ParameterError
 from ngbench.running.option_fields import option
+
+if TYPE_CHECKING:
+    from ngbench.records.record import Document
 
 __all__ = ["Outputs"]
 
@@ -54,7 +59,7 @@ class Outputs:
     )
     figures: Path | None = option(
         None,
-        "Draw what was measured, against epochs and against time, as PNG files.",
+        "Draw what was measured, against epochs, updates and time, as PNG files.",
         metavar="DIR",
         panel=_RESULTS,
         convert=given_path,
@@ -82,3 +87,29 @@ class Outputs:
     def use_stdout(self) -> bool:
         """Whether an export goes to standard output, which then holds nothing else."""
         return STANDARD_OUTPUT in (self.json, self.csv, self.markdown)
+
+    def steps(
+        self, document: Document, *, reference: str | None = None, origin: Path | None = None
+    ) -> list[Callable[[], object]]:
+        """What writes all that was asked for, then prints what there is to see.
+
+        Args:
+            document: what was found.
+            reference: the arm that ratios refer to; the first by default.
+            origin: the directory that paths of sample images are relative to.
+        """
+        from ngbench.report import view
+        from ngbench.report.exports.files import export_steps
+        from ngbench.report.renderers import terminal
+
+        written = export_steps(
+            document,
+            json=self.json,
+            csv=self.csv,
+            markdown_file=self.markdown,
+            figures=self.figures,
+            reference=reference,
+            origin=origin,
+        )
+        console = console_for_results(on_stderr=self.use_stdout)
+        return [*written, lambda: terminal.show(view(document, reference=reference), console)]

@@ -62,17 +62,17 @@ def report(
     from ngbench.disk.files import check_destination, check_directory, write_text
     from ngbench.errors import ParameterError, UnknownNameError
     from ngbench.escaping import terminal
-    from ngbench.report.page.html import format_html
-    from ngbench.report.page.markdown import figures_directory, format_markdown_report
+    from ngbench.report.page.contents import describe_report, missing_images, report_blocks
     from ngbench.report.page.sections import gather
     from ngbench.report.page.sources import read_sources
+    from ngbench.report.renderers import html, markdown
 
     suffix = output.suffix.lower()
     if suffix not in _HTML + _MARKDOWN:
         raise ParameterError(f"output={output} is not allowed, its name must end in .html or .md")
     check_destination(output)
     if suffix in _MARKDOWN:
-        check_directory(figures_directory(output))
+        check_directory(markdown.figures_directory(output))
     sources, errors = read_sources(paths)
     if errors:
         raise_last(errors)
@@ -80,19 +80,13 @@ def report(
     labels = {run.label for section in found.sections if section.document for run in section.document.runs}
     if reference is not None and reference not in labels:
         raise UnknownNameError("reference arm", reference, labels)
+    blocks = report_blocks(found, reference=reference, target_loss=target_loss)
     if suffix in _HTML:
-        text = format_html(found, title=title, reference=reference, target_loss=target_loss)
+        text = html.render(blocks, title=title, lead=describe_report(found))
     else:
-        text = format_markdown_report(found, output, title=title, reference=reference, target_loss=target_loss)
+        text = markdown.render(blocks, title=title, lead=describe_report(found), file=output)
     write_text(text, output)
-    missing = [
-        sample.path
-        for section in found.sections
-        for row in section.samples
-        for sample in row.samples
-        if sample.png is None
-    ]
-    for path in missing:
-        said = terminal(f"there is no image {str(path)!r} below the directory of its record; the page says so")
+    for path in missing_images(blocks):
+        said = terminal(f"there is no image {path!r} below the directory of its record; the page says so")
         print(f"Warning: {said}.", file=sys.stderr)
     print(output)

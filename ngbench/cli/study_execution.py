@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from ngbench import escaping
 from ngbench.cli.reporting import console_for_results, do_each, say_error
 from ngbench.cli.study_cells import Conditions, RanCell, batch_size_of, run_cell
 from ngbench.disk.files import (
@@ -24,23 +25,24 @@ from ngbench.disk.files import (
 from ngbench.disk.located_yaml import load_yaml
 from ngbench.disk.locks import directory_taken
 from ngbench.errors import OUR_ERROR, ParameterError, RecordError
-from ngbench.escaping import markdown, terminal
 from ngbench.experiments.studies.checking import check_study
 from ngbench.experiments.studies.claims import ScaleName
 from ngbench.experiments.studies.evaluation import CellRuns, evaluate
 from ngbench.experiments.studies.loader import LoadedStudy, dump_study, find_study, load_study
 from ngbench.experiments.studies.models import Study
 from ngbench.experiments.studies.plan import PlannedCell, plan_cells, search_of
-from ngbench.experiments.studies.verdicts import claim_record, count_verdicts, format_verdicts
-from ngbench.records.documents import load_document
+from ngbench.experiments.studies.verdicts import claim_record
+from ngbench.records.documents import dump, load_document
 from ngbench.records.environment import describe_environment
 from ngbench.records.record import Document, EnvironmentRecord
 from ngbench.records.store import check_unused
-from ngbench.report.columns import Column
-from ngbench.report.exports import export_json, format_table
-from ngbench.report.page.extras import Claim
-from ngbench.report.study_figures import draw_study
-from ngbench.report.tables import print_columns
+from ngbench.report import view
+from ngbench.report.blocks import Column, Table
+from ngbench.report.exports.files import export_steps
+from ngbench.report.extras import Claim
+from ngbench.report.renderers import markdown, terminal
+from ngbench.report.renderers.study_figure import draw_study
+from ngbench.report.views.study import count_verdicts
 from ngbench.running.settings import Settings, load_settings
 from ngbench.units import format_seconds
 
@@ -79,6 +81,7 @@ class _Outcome:
 
     study: Study
     claims: list[Claim] = field(default_factory=list)
+    document: Document | None = None
     seconds: float = 0.0
     exit_code: int = 0
     interrupted: bool = False
@@ -161,9 +164,9 @@ def _run_or_explain(study: Study, request: Reproduction, console: Console) -> _O
         # Whatever it is, it is not worth the next study, nor the exports.
         outcome.exit_code = say_error(error, study.study)
     outcome.seconds = time.perf_counter() - started
-    if outcome.claims:
+    if outcome.document is not None:
         try:
-            _print_study(outcome, request, console)
+            _print_study(outcome, outcome.document, request, console)
         except Exception as error:
             outcome.exit_code = say_error(error, study.study)
     return outcome
@@ -188,7 +191,7 @@ def _run(study: Study, request: Reproduction, directory: Path, outcome: _Outcome
         runs = [cell.runs for cell in ran] + [_without_runs(cell) for cell in planned[len(ran) :]]
         outcome.claims = [claim_record(study.study, result) for result in evaluate(study, request.scale, runs)]
         seconds = before + time.perf_counter() - started
-        _write(study, request.scale, directory, environment, outcome.claims, seconds)
+        outcome.document = _write(study, request.scale, directory, environment, outcome.claims, seconds)
         if ran:
             draw_study(study, request.scale, ran, directory / FIGURE_FILE)
 
@@ -223,7 +226,7 @@ def _write(
     environment: EnvironmentRecord,
     claims: Sequence[Claim],
     seconds: float,
-) -> None:
+) -> Document:
     document = Document(
         environment=environment,
         runs=[],
@@ -236,18 +239,15 @@ def _write(
         definition=dump_study(study),
         claims=[claim.model_dump() for claim in claims],
     )
-    export_json(document, directory / STUDY_FILE)
+    write_text(dump(document), directory / STUDY_FILE)
+    return document
 
 
-def _print_study(outcome: _Outcome, request: Reproduction, console: Console) -> None:
-    study = outcome.study
+def _print_study(outcome: _Outcome, document: Document, request: Reproduction, console: Console) -> None:
     console.print()
-    console.print(Text(terminal(f"{study.study}: {study.title}"), style="bold"), soft_wrap=True)
-    console.print(Text(terminal(f"{study.source} · scale {request.scale} · {study.question}")), soft_wrap=True)
-    print_columns("Claims", format_verdicts(outcome.claims), console)
-    time_taken = format_seconds(outcome.seconds)
-    files = f"{request.output / study.study}"
-    console.print(Text(terminal(f"{count_verdicts(outcome.claims)} · {time_taken} · {files}")), soft_wrap=True)
+    terminal.show(view(document), console)
+    taken = f"{format_seconds(outcome.seconds)} · {request.output / outcome.study.study}"
+    console.print(Text(escaping.terminal(taken)), soft_wrap=True)
     # Who reads along in a pipe should not wait for the next study.
     console.file.flush()
 
@@ -258,13 +258,13 @@ def _print_summary(outcomes: Sequence[_Outcome], console: Console) -> None:
         Column("time", [format_seconds(outcome.seconds) for outcome in outcomes]),
         Column("verdicts", [_ending(outcome) for outcome in outcomes], left=True),
     ]
+    claims = [claim for outcome in outcomes for claim in outcome.claims]
     console.print()
-    print_columns("Studies", columns, console)
-    console.print(Text(count_verdicts([claim for outcome in outcomes for claim in outcome.claims])))
+    terminal.show([Table("Studies", columns), count_verdicts(claims)], console)
 
 
 def _ending(outcome: _Outcome) -> str:
-    verdicts = count_verdicts(outcome.claims)
+    verdicts = str(count_verdicts(outcome.claims))
     if outcome.interrupted:
         return f"{verdicts} (interrupted)"
     if outcome.exit_code == OUR_ERROR:
@@ -288,16 +288,9 @@ def _exports(request: Reproduction, outcomes: Sequence[_Outcome]) -> list[Callab
             studies=studies,
             claims=[claim.model_dump() for claim in claims],
         )
-        steps.append(partial(export_json, document, request.json))
+        steps += export_steps(document, json=request.json)
     if request.markdown is not None:
         destination = request.markdown
-        steps.append(lambda: write_text(_format_markdown(outcomes), destination))
+        blocks = [block for one in outcomes if one.document is not None for block in view(one.document)]
+        steps.append(lambda: write_text(markdown.render(blocks, title="Studies"), destination))
     return steps
-
-
-def _format_markdown(outcomes: Sequence[_Outcome]) -> str:
-    parts = ["# Studies"]
-    for outcome in outcomes:
-        title = markdown(f"{outcome.study.study}: {outcome.study.title}")
-        parts += [f"## {title}", format_table(format_verdicts(outcome.claims))]
-    return "\n\n".join(parts) + "\n"

@@ -57,4 +57,4 @@ def train(
         options=run,
         tuned=None if hyperparameters is None else load_settings(hyperparameters, task),
     )
-    raise typer.Exit(run_and_report(request, outputs, quiet=quiet, alone=True))
+    raise typer.Exit(run_and_report(request, outputs, quiet=quiet))

@@ -13,27 +13,25 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.text import Text
 
+from ngbench import escaping
 from ngbench.arms import file_slug
 from ngbench.cli.reporting import check_exports, console_for_results, do_each, raise_last
 from ngbench.cli.tune_progress import progress_for
 from ngbench.disk import files
-from ngbench.disk.files import STANDARD_OUTPUT, check_directory, write_text
+from ngbench.disk.files import STANDARD_OUTPUT, check_directory
 from ngbench.errors import NgbenchError, OutputError
-from ngbench.escaping import terminal
+from ngbench.experiments.search.documents import search_document, write_best
 from ngbench.experiments.search.plan import SearchPlan, SearchRequest, plan_search
 from ngbench.experiments.search.search import ArmResult, SearchResult, open_ledger, run_search
+from ngbench.experiments.search.space import describe
 from ngbench.experiments.search.trials import trial_label
 from ngbench.records.environment import describe_environment
 from ngbench.records.record import EnvironmentRecord, RunRecord
 from ngbench.records.store import Store
-from ngbench.report.exports import export_json
-from ngbench.report.searches import (
-    describe_search,
-    format_search_markdown,
-    print_search,
-    search_document,
-    write_best,
-)
+from ngbench.report import view
+from ngbench.report.exports.files import export_steps
+from ngbench.report.renderers import terminal
+from ngbench.report.views.search import describe_search
 from ngbench.running.session import introduce, one_interrupt
 
 __all__ = ["BEST_FILE", "STORAGE_FILE", "TuneOutputs", "run_tune"]
@@ -110,7 +108,7 @@ def run_tune(request: SearchRequest, outputs: TuneOutputs, *, workers: int, quie
         with redirect_stdout(sys.stderr), progress_for(Console(stderr=True), planned, plan.metric, quiet=quiet) as news:
             for line in introduce(request.run.options.device, plan.device, plan.threads, plan.problem.data):
                 news.note(line)
-            for line in describe_search(plan):
+            for line in _introduction(plan):
                 news.note(line)
             if outputs.directory is None and outputs.storage is None:
                 news.note("nothing is kept of the trials: --output or --storage would")
@@ -154,23 +152,31 @@ def _check_directory_is_ours(plan: SearchPlan, outputs: TuneOutputs) -> None:
         )
 
 
-def _report(plan: SearchPlan, result: SearchResult, environment: EnvironmentRecord, outputs: TuneOutputs) -> None:
-    def write_records(destination: str) -> None:
-        runs = _all_runs(plan, result, environment, outputs.directory)
-        export_json(search_document(plan, result, environment, runs), destination)
+def _introduction(plan: SearchPlan) -> Iterator[str]:
+    """What will be searched, in a line for each arm."""
+    yield f"search for {describe_search(plan.common)}"
+    for arm in plan.arms:
+        space = plan.templates[arm.label].space
+        searched = " ".join(f"{name}={describe(dimension)}" for name, dimension in space.items())
+        yield f"{arm.label}: {arm.trials} trials over {searched}"
 
+
+def _report(plan: SearchPlan, result: SearchResult, environment: EnvironmentRecord, outputs: TuneOutputs) -> None:
     found = any(arm.hyperparameters is not None for arm in result.arms.values())
-    steps: list[Callable[[], object]] = []
-    if outputs.best is not None and found:
-        steps.append(partial(write_best, plan, result, outputs.best))
-    if outputs.json is not None:
-        steps.append(partial(write_records, outputs.json))
-    if (markdown := outputs.markdown) is not None:
-        steps.append(lambda: write_text(format_search_markdown(plan, result), markdown))
     console = console_for_results(on_stderr=outputs.use_stdout)
-    steps.append(partial(print_search, plan, result, console))
+
+    def show() -> None:
+        runs = _all_runs(plan, result, environment, outputs.directory)
+        document = search_document(plan, result, environment, runs)
+        written = export_steps(document, json=outputs.json, markdown_file=outputs.markdown)
+        do_each(*written, lambda: terminal.show(view(document), console))
+
+    steps: list[Callable[[], object]] = [show]
+    if outputs.best is not None and found:
+        steps.insert(0, partial(write_best, plan, result, outputs.best))
     if outputs.best not in (None, STANDARD_OUTPUT) and found:
-        steps.append(partial(console.print, Text(terminal(f"Best hyper-parameters: {outputs.best}")), soft_wrap=True))
+        best = Text(escaping.terminal(f"Best hyper-parameters: {outputs.best}"))
+        steps.append(partial(console.print, best, soft_wrap=True))
     do_each(*steps)
 
 

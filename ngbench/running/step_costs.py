@@ -10,12 +10,12 @@ from ngbench.errors import NgbenchError
 from ngbench.records.record import RunRecord
 from ngbench.records.statistics import Estimate
 from ngbench.records.step_costs import STEP, Cost, costs_of
-from ngbench.report.columns import format_hyperparameters
 from ngbench.running.executors import InProcess, TaskHost
 from ngbench.running.plan import make_plan
 from ngbench.running.problem import Problem
 from ngbench.running.request import Request
 from ngbench.running.schedule import Silent, execute
+from ngbench.units import format_hyperparameters
 
 __all__ = ["StepCosts", "measure_step"]
 

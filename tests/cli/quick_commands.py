@@ -16,7 +16,6 @@ import pytest
 
 from ngbench.cli import (
     execution,
-    fisher_error_execution,
     gan_execution,
     study_execution,
     tune_execution,
@@ -26,9 +25,11 @@ from ngbench.experiments.conformance import optimizers
 from ngbench.experiments.doctor import examination
 from ngbench.experiments.doctor.findings import Finding, State
 from ngbench.records.documents import dump
-from ngbench.report import check_exports, check_tables
-from ngbench.report import conformance as conformance_tables
-from ngbench.report import findings as finding_tables
+from ngbench.report.exports import conformance as conformance_exports
+from ngbench.report.exports import doctor as doctor_exports
+from ngbench.report.exports import files
+from ngbench.report.exports import gate as gate_exports
+from ngbench.report.renderers import figures, markdown, terminal
 from tests.cli.test_check_plugin import CHECKS
 from tests.cli.test_reproduce import MINE
 from tests.records.gate_documents import build_comparison
@@ -62,87 +63,74 @@ def exports(extra: str = "") -> str:
     return f"--export-json a.json --export-csv a.csv --export-markdown a.md --quiet {extra}"
 
 
-WRITTEN = {"export_json": "a.json", "export_csv": "a.csv"}
-FIGURES = {"draw_curves": "figures/draw_curves", "draw_diagnostics": "figures/draw_diagnostics"}
+VIEWED = (files, markdown, figures, terminal)
+"""Where all that is made of a document is written or shown."""
+WRITTEN = {"dump": "a.json", "format_csv": "a.csv", "render": "a.md", "show": None}
+DRAWN = {**WRITTEN, "draw": "figures/draw"}
 COMMANDS = {
     "train": Command(
         f"train pond -o {HOSTILE}@sgd --steps 2 --threads 1 --output out {exports('--figures figures')}",
-        execution,
-        {**WRITTEN, "export_markdown": "a.md", **FIGURES, "print_run": None},
+        VIEWED,
+        DRAWN,
         resumes=True,
     ),
     "compare": Command(
         f"compare pond -o {HOSTILE}@sgd,[red]x[/red]@adam --steps 2 --threads 1 --output out "
         f"{exports('--figures figures')}",
-        execution,
-        {**WRITTEN, "export_markdown": "a.md", **FIGURES, "print_comparison": None},
+        VIEWED,
+        DRAWN,
         resumes=True,
     ),
     "gan": Command(
         f"gan rows -p {HOSTILE}@sgd+sgd --epochs 1 --fid-samples 10 --threads 1 --output out "
         f"{exports('--figures figures')}",
-        gan_execution,
-        {**WRITTEN, "format_gan_markdown": "a.md", "draw_gan": "figures/draw_gan", "print_gan": None},
+        VIEWED,
+        DRAWN,
         resumes=True,
     ),
     "tune": Command(
         f"tune pond -o {HOSTILE}@sgd --search lr=0.01,0.1 --epochs 1 --threads 1 --output out --quiet "
         "--export-json a.json --export-markdown a.md",
-        tune_execution,
-        {
-            "export_json": "a.json",
-            "format_search_markdown": "a.md",
-            "write_best": "out/hyperparameters.yaml",
-            "print_search": None,
-        },
+        (*VIEWED, tune_execution),
+        {"dump": "a.json", "render": "a.md", "write_best": "out/hyperparameters.yaml", "show": None},
     ),
     "fisher-error": Command(
         f"fisher-error pond -a {HOSTILE}@kfac --layer 1 --steps 1 --threads 1 {exports('--figures figures')}",
-        fisher_error_execution,
-        {
-            "dump": "a.json",
-            "_format_csv": "a.csv",
-            "_format_markdown": "a.md",
-            "draw_fisher_error": "figures/fisher-error-pond-layer-1.png",
-            "print_columns": None,
-        },
+        VIEWED,
+        DRAWN,
     ),
     "reproduce": Command(
         "reproduce mine.yaml other.yaml --scale smoke --seeds 1 --device cpu --threads 1 --quiet --output out "
         "--export-json a.json --export-markdown a.md",
-        study_execution,
+        (*VIEWED, study_execution),
         {
             "draw_study": None,
             "_print_study": None,
             "_print_summary": None,
-            "print_columns": None,
-            "format_table": "a.md",
+            "dump": "a.json",
+            "render": "a.md",
+            "show": None,
         },
         resumes=True,
     ),
     "check": Command(
         "check x.json --baseline y.json --update-baseline --json a.json --markdown a.md",
-        (check_exports, check_tables, gate),
-        {"format_report_json": "a.json", "format_report_markdown": "a.md", "dump": None, "print_report": None},
+        (*VIEWED[1:], gate_exports, gate),
+        {"format_report_json": "a.json", "render": "a.md", "dump": None, "show": None},
     ),
     "check of what is worse": Command(
         "check worse.json --baseline x.json --fail-if step_time.ratio:5% --json a.json --markdown a.md --github",
-        (check_exports, check_tables),
-        {
-            "format_report_json": "a.json",
-            "format_report_markdown": "a.md",
-            "print_report": None,
-            "format_annotations": None,
-        },
+        (*VIEWED, gate_exports),
+        {"format_report_json": "a.json", "render": "a.md", "show": None, "format_annotations": None},
         code=3,
     ),
     "doctor": Command(
-        "doctor --export-json a.json", finding_tables, {"findings_json": "a.json", "print_findings": None}
+        "doctor --export-json a.json", (doctor_exports, terminal), {"findings_json": "a.json", "show": None}
     ),
     "check-plugin": Command(
         "check-plugin sgd --optimizer --export-json a.json",
-        conformance_tables,
-        {"format_conformance_json": "a.json", "print_conformance_row": None, "format_summary": None},
+        (conformance_exports, terminal),
+        {"format_conformance_json": "a.json", "show": None},
         code=1,
     ),
 }
@@ -171,10 +159,7 @@ def quick(tune: Run, arcade: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     fine = Finding("timer", State.GOOD, "fine", "nothing to do")
     monkeypatch.setattr(examination, "_examine_machine", lambda request: [fine])
     for module, name in (
-        (execution, "draw_curves"),
-        (execution, "draw_diagnostics"),
-        (gan_execution, "draw_gan"),
-        (fisher_error_execution, "draw_fisher_error"),
+        (figures, "draw"),
         (study_execution, "draw_study"),
     ):
         monkeypatch.setattr(module, name, touch(name))

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
+import struct
+import zlib
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,3 +140,80 @@ def comparison() -> Document:
         build_run("kfac", seed=0, refresh_every=10, rate=0.7),
         build_run("kfac", seed=1, refresh_every=10, rate=0.7, diverge_at=4),
     )
+
+
+def build_png(width: int = 8, height: int = 4, level: int = 128) -> bytes:
+    """A grey image."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    rows = (b"\0" + bytes([level]) * width) * height
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def build_fisher_error(layer: int | str = 5) -> dict[str, Any]:
+    """What ``ngbench fisher-error`` writes, of two approximations at three steps."""
+    return {
+        "layer": layer,
+        "steps": [0, 10, 20],
+        "approximations": {
+            "kfac": {"error_1": [0.5, 0.4, 0.3], "error_2": [0.6, 0.5, None], "iterations": [], "seconds": []},
+            "deflation": {
+                "error_1": [0.1, 0.08, 0.06],
+                "error_2": [0.2, 0.15, 0.1],
+                "iterations": [12, 10, 8],
+                "seconds": [0.02, 0.03, 0.04],
+            },
+        },
+    }
+
+
+CLAIMS = [
+    {
+        "study": "figure-3.2",
+        "claim": "KFAC ends below SGD",
+        "verdict": "reproduced",
+        "interval": [-0.02, -0.01],
+        "observed": -0.015,
+        "tolerance": 0.0,
+    },
+    {
+        "study": "figure-3.2",
+        "claim": "Lanczos is worse than Deflation",
+        "verdict": "contradicted",
+        "interval": None,
+        "observed": None,
+        "tolerance": "10 %",
+    },
+    {"study": "figure-4.1", "claim": "Depth matters", "verdict": "not tested at this scale"},
+]
+
+
+@pytest.fixture
+def png() -> bytes:
+    return build_png()
+
+
+@pytest.fixture
+def fisher_error() -> Callable[..., dict[str, Any]]:
+    return build_fisher_error
+
+
+@pytest.fixture
+def claims() -> list[dict[str, Any]]:
+    return [dict(claim) for claim in CLAIMS]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a document, with keys of its own beside, into a file below the test's directory."""
+
+    def write(name: str, document: Document, **extra: Any) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(document.model_dump(mode="json") | extra), encoding="utf-8")
+        return path
+
+    return write

@@ -13,14 +13,13 @@ from ngbench.escaping import WorkflowLog
 from ngbench.records.gate import check
 from ngbench.records.record import Document
 from ngbench.records.thresholds import parse_threshold
-from ngbench.report.check_exports import format_annotations
-from ngbench.report.check_tables import format_report, format_report_markdown
-from ngbench.report.exports import format_markdown
-from ngbench.report.page.html import format_html
-from ngbench.report.page.markdown import format_markdown_report
+from ngbench.report import view
+from ngbench.report.exports.gate import format_annotations
+from ngbench.report.page.contents import report_blocks
 from ngbench.report.page.sections import gather
 from ngbench.report.page.sources import Source
-from ngbench.report.tables import format_comparison
+from ngbench.report.renderers import html, markdown, terminal
+from ngbench.report.views import gate
 from tests.records.gate_documents import build_document, build_run
 from tests.test_escaping import HOSTILE
 
@@ -47,7 +46,7 @@ def test_nothing_acts_on_a_terminal_or_in_a_log(name: str) -> None:
     before, now = document_of(name), document_of(name, slower=3.0)
     report = check(now, before, [parse_threshold("training_loss:1%"), parse_threshold("phase.*.seconds:5%")], floor=0.0)
     assert report.regressions
-    for text in (shown(format_comparison(now, width=100)), shown(format_report(report, width=100))):
+    for text in (shown(terminal.render(view(now), 100)), shown(terminal.render(gate.view(report), 100))):
         assert text.replace("\n", "").isprintable()
         assert not re.search(r"(?m)^\s*::|##\[", text)
     lines = re.split("[\r\n]", format_annotations(report).rstrip("\n"))
@@ -73,7 +72,7 @@ def parts_of(text: str) -> list[tuple[str, frozenset[str]]]:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_has_the_elements_that_it_has_for_any_name(name: str, tmp_path) -> None:
     def page(name: str) -> str:
-        return format_html(gather([Source(tmp_path / "a.json", "a", document_of(name))]), title=name)
+        return html.render(report_blocks(gather([Source(tmp_path / "a.json", "a", document_of(name))])), title=name)
 
     assert parts_of(page(name)) == parts_of(page("a plain name"))
 
@@ -82,7 +81,7 @@ def test_a_page_has_the_elements_that_it_has_for_any_name(name: str, tmp_path) -
 def test_markdown_has_no_markup_of_a_name(name: str) -> None:
     before, now = document_of(name), document_of(name, slower=3.0)
     report = check(now, before, [parse_threshold("training_loss:1%")], floor=0.0)
-    for text in (format_markdown(now), format_report_markdown(report)):
+    for text in (markdown.render(view(now)), markdown.render(gate.view(report))):
         outside = re.sub(r"(`+).*?[^`]\1(?!`)", "", text).replace("&#8203;", "\0")
         assert parts_of(outside) == []
         assert not re.search(r"@\w|(?<!\\)\[|#\d|https://|<!--", outside)
@@ -91,5 +90,5 @@ def test_markdown_has_no_markup_of_a_name(name: str) -> None:
 @pytest.mark.parametrize("name", ["$x^$ \\frac", "[/]", "\x1b[31m", "_hidden"])
 def test_figures_are_drawn_for_any_name(name: str, tmp_path) -> None:
     report = gather([Source(tmp_path / "a.json", "a", document_of(name))])
-    text = format_markdown_report(report, tmp_path / "page.md", title=name)
+    text = markdown.render(report_blocks(report), title=name, file=tmp_path / "page.md")
     assert len(list(tmp_path.glob("page-figures/*/*.png"))) == text.count("![") > 0

@@ -18,13 +18,14 @@ from ngbench.records.gate import check
 from ngbench.records.quantities import ArmRun, quantity_of
 from ngbench.records.record import Document, EnvironmentRecord, RunRecord
 from ngbench.records.thresholds import parse_threshold
-from ngbench.report.exports import format_csv, format_markdown
-from ngbench.report.page.html import format_html
+from ngbench.report import view
+from ngbench.report.exports.csv import format_csv
+from ngbench.report.exports.pytest_benchmark import format_pytest_benchmark
+from ngbench.report.page.contents import report_blocks
 from ngbench.report.page.sections import gather
 from ngbench.report.page.sources import Source
-from ngbench.report.pytest_benchmark import format_pytest_benchmark
+from ngbench.report.renderers import html, markdown, terminal
 from ngbench.report.summary import OTHER, summarise
-from ngbench.report.tables import print_comparison
 from ngbench.units import format_estimate, format_number, format_seconds, format_seconds_estimate
 
 SECONDS = st.floats(1e-4, 1.0)
@@ -99,13 +100,13 @@ def documents(draw: st.DrawFn) -> Document:
 def shown_in_tables(document: Document) -> dict[str, str]:
     """What is printed, exported as Markdown, and put on a page, as cells between bars."""
     console = Console(width=400, file=io.StringIO(), record=True)
-    print_comparison(document, console=console)
-    terminal = re.sub(r" {2,}", " | ", console.export_text())
-    page = format_html(gather([Source(Path("a.json"), "a", document)]), title="t")
+    terminal.show(view(document), console)
+    printed = re.sub(r" {2,}", " | ", console.export_text())
+    page = html.render(report_blocks(gather([Source(Path("a.json"), "a", document)])), title="t")
     cells = re.sub(r"<t[dh][^>]*>", " | ", page)
     return {
-        "terminal": terminal,
-        "Markdown": re.sub(r" {2,}", " ", format_markdown(document)),
+        "terminal": printed,
+        "Markdown": re.sub(r" {2,}", " ", markdown.render(view(document))),
         "page": re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", "", cells))),
     }
 

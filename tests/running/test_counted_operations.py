@@ -10,8 +10,8 @@ import torch
 
 from ngbench.records.environment import describe_environment
 from ngbench.records.record import Document, RunRecord
-from ngbench.report.columns import format_breakdown, format_notes
 from ngbench.report.summary import summarise
+from ngbench.report.views.comparison_tables import breakdown, notes
 from ngbench.running.config import Budget, RunConfig
 
 Configure = Callable[..., RunConfig]
@@ -39,13 +39,12 @@ def test_operators_without_a_formula_are_recorded_by_name(
         "step": 2,
     }
     (arm,) = summarise(Document(environment=describe_environment(), runs=[record]))
-    columns = {column.name: column.cells for column in format_breakdown(arm)}
+    columns = {column.name: column.cells for column in breakdown(arm)}
     shown = dict(zip(columns["phase"], columns["operations\nper call"], strict=True))
     assert shown["step"] == "≥ 0"
     assert not shown["forward"].startswith("≥")
-    assert (
-        "sgd: operations at least (≥), without those of aten._fft_r2c, for which there is no formula."
-        in format_notes([arm])
+    assert "sgd: operations at least (≥), without those of aten._fft_r2c, for which there is no formula." in notes(
+        [arm]
     )
 
 
@@ -60,4 +59,4 @@ def test_a_run_whose_operations_cannot_be_counted_says_why(
     assert record.status == "done"
     assert record.operations_error == "NotImplementedError: no modes here"
     (arm,) = summarise(Document(environment=describe_environment(), runs=[record]))
-    assert "sgd: no operations were counted (NotImplementedError: no modes here)." in format_notes([arm])
+    assert "sgd: no operations were counted (NotImplementedError: no modes here)." in notes([arm])

@@ -13,7 +13,7 @@ from ngbench.records import statistics
 from ngbench.records.quantities import QUANTITIES, ArmRun, quantity_of
 from ngbench.records.record import RunRecord
 
-__all__ = ["SearchMetric", "parse_metric", "trial_outcome"]
+__all__ = ["SearchMetric", "metric_in_words", "parse_metric", "trial_outcome"]
 
 _ENDS: dict[str, Direction] = {"min": "minimize", "max": "maximize"}
 
@@ -44,7 +44,12 @@ class SearchMetric:
         return quantity_of(self.name, "tune").value(ArmRun(run))
 
     def __str__(self) -> str:
-        return self.name.removeprefix("metric.").replace("_", " ")
+        return metric_in_words(self.name)
+
+
+def metric_in_words(name: str) -> str:
+    """What the quantity of a search is called in sentences."""
+    return name.removeprefix("metric.").replace("_", " ")
 
 
 def parse_metric(text: str, own: Collection[str], target: float | None) -> SearchMetric:

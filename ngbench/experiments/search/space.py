@@ -15,7 +15,18 @@ from typing import Any
 from ngbench.errors import ParameterError
 from ngbench.plugins.parameters import Parameter, format_value
 
-__all__ = ["Choice", "Dimension", "Interval", "Space", "describe", "is_grid", "plain", "read_dimension", "size"]
+__all__ = [
+    "Choice",
+    "Dimension",
+    "Interval",
+    "Space",
+    "describe",
+    "describe_plain",
+    "is_grid",
+    "plain",
+    "read_dimension",
+    "size",
+]
 
 _LOG = ":log"
 _DOTS = ".."
@@ -158,10 +169,15 @@ def describe(dimension: Dimension) -> str:
     >>> describe(Choice((0.1, 10.0, None))), describe(Interval(1e-4, 0.1, log=True))
     ('0.1,10,none', '0.0001..0.1:log')
     """
-    if isinstance(dimension, Choice):
-        return ",".join(_short(value) for value in dimension.values)
-    ends = f"{_short(dimension.low)}{_DOTS}{_short(dimension.high)}"
-    return f"{ends}{_LOG}" if dimension.log else ends
+    return describe_plain(plain(dimension))
+
+
+def describe_plain(dimension: Any) -> str:
+    """What :func:`plain` makes of a dimension, as the command line has it."""
+    if not isinstance(dimension, Mapping):
+        return ",".join(_short(value) for value in dimension)
+    ends = f"{_short(dimension['low'])}{_DOTS}{_short(dimension['high'])}"
+    return f"{ends}{_LOG}" if dimension["log"] else ends
 
 
 def _short(value: Any) -> str:

@@ -17,12 +17,12 @@ from ngbench.experiments.search.ledger import Attempt
 from ngbench.experiments.search.samplers import Direction, distributions, settings
 from ngbench.experiments.search.space import Choice, Space
 
-__all__ = ["LEAST_FOR_IMPORTANCE", "ArmResult", "importance", "quartiles", "summarise_arm"]
+__all__ = ["FAILED_OUTCOMES", "LEAST_FOR_IMPORTANCE", "ArmResult", "importance", "quartiles", "summarise_arm"]
 
 LEAST_FOR_IMPORTANCE = 10
 """With fewer trials, nothing is said of how much a setting matters."""
 _TOP_SHARE, _TOP_LEAST = 0.1, 5
-_UNRELATED = frozenset({"failed", "out_of_memory", "lost"})
+FAILED_OUTCOMES = frozenset({"failed", "out_of_memory", "lost"})
 """Outcomes that say nothing of how good a point is."""
 
 
@@ -73,11 +73,6 @@ class ArmResult:
         """How many trials diverged."""
         return self.outcomes["diverged"]
 
-    @property
-    def failed(self) -> int:
-        """How many trials ended by an error, for want of memory, or with their process."""
-        return sum(self.outcomes[name] for name in _UNRELATED)
-
 
 def summarise_arm(
     attempts: Sequence[Attempt],
@@ -117,7 +112,7 @@ def summarise_arm(
         trials=len(over),
         planned=planned,
         outcomes=Counter(attempt.outcome.name for attempt in over),
-        quartiles=quartiles([a.outcome.value for a in over if a.outcome.name not in _UNRELATED], direction),
+        quartiles=quartiles([a.outcome.value for a in over if a.outcome.name not in FAILED_OUTCOMES], direction),
         importance=importance(space, over, direction),
         edges=[] if found is None else [name for name, value in found.items() if _at_edge(space, name, value)],
         seconds=math.fsum(attempt.outcome.seconds for attempt in attempts),
@@ -167,7 +162,7 @@ def importance(space: Space, attempts: Sequence[Attempt], direction: Direction) 
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
     from optuna.trial import create_trial
 
-    used = [attempt for attempt in attempts if attempt.outcome.name not in _UNRELATED]
+    used = [attempt for attempt in attempts if attempt.outcome.name not in FAILED_OUTCOMES]
     sound = sum(attempt.outcome.value is not None for attempt in used)
     if len(used) < LEAST_FOR_IMPORTANCE or sound < 2:
         return None

@@ -1,19 +1,16 @@
-"""The claims of a study as a report's page and a terminal show them."""
+"""What became of the claims of a study, as a record holds it."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 from ngbench.experiments.studies.evaluation import ClaimResult, Part
 from ngbench.records.claims import Verdict, parse_tolerance
-from ngbench.report.columns import Column
-from ngbench.report.page.extras import Claim as ClaimRecord
-from ngbench.units import DASH, format_number, format_share
+from ngbench.report.extras import Claim as ClaimRecord
+from ngbench.units import format_number, format_share
 
-__all__ = ["claim_record", "count_verdicts", "format_verdicts"]
+__all__ = ["claim_record"]
 
 
 def claim_record(study: str, result: ClaimResult) -> ClaimRecord:
@@ -77,31 +74,3 @@ def _numbers(part: Part) -> str:
     if part.busy:
         text += " (measured on a busy machine)"
     return text
-
-
-def format_verdicts(records: Sequence[ClaimRecord]) -> list[Column]:
-    """One row for each claim."""
-    return [
-        Column("claim", [str((record.model_extra or {}).get("name", record.claim)) for record in records], left=True),
-        Column("verdict", [record.verdict for record in records], left=True),
-        Column("interval", [_shown_interval(record) for record in records]),
-        Column("tolerance", [str(record.tolerance) for record in records]),
-        Column("observed", [str(record.observed or DASH) for record in records], left=True),
-    ]
-
-
-def _shown_interval(record: ClaimRecord) -> str:
-    if record.interval is None:
-        return DASH
-    return " to ".join(format_number(end, 4) for end in record.interval)
-
-
-def count_verdicts(records: Sequence[ClaimRecord]) -> str:
-    """How many claims came out how, in words.
-
-    >>> count_verdicts([ClaimRecord(study="s", claim="c", verdict="reproduced")] * 2)
-    '2 reproduced'
-    """
-    counts = Counter(record.verdict for record in records)
-    known = [verdict.value for verdict in Verdict if counts[verdict.value]]
-    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in known) or "no claims"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ngbench.records.record import RunRecord
-from ngbench.report.columns import format_hyperparameters
-from ngbench.report.page.extras import FisherError, Sample
+from ngbench.report.extras import FisherError
 from ngbench.report.page.sources import Source
+from ngbench.units import format_hyperparameters
 
 __all__ = ["Found", "label_arms", "without_repeats"]
 
@@ -23,7 +23,6 @@ class Found:
 
     run: RunRecord
     source: Source
-    samples: Sequence[Sample] = ()
     fisher_errors: Sequence[FisherError] = ()
 
 
@@ -123,9 +122,7 @@ def label_arms(runs: Sequence[Found]) -> tuple[list[Found], list[str]]:
         remarks.append(f"The label {label} stands for {len(groups)} arms, shown as {', '.join(names)}.")
         renamed |= {id(found): name for group, name in zip(groups, names, strict=True) for found in group.runs}
     return [
-        Found(
-            found.run.model_copy(update={"label": renamed[id(found)]}), found.source, found.samples, found.fisher_errors
-        )
+        replace(found, run=found.run.model_copy(update={"label": renamed[id(found)]}))
         if id(found) in renamed
         else found
         for found in runs

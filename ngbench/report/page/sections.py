@@ -1,4 +1,4 @@
-"""What a report says, in the order in which it says it: one section for each task."""
+"""What a report says, in the order in which it says it: a section for each task, search and study."""
 
 from __future__ import annotations
 
@@ -8,30 +8,25 @@ from dataclasses import dataclass, field
 
 from ngbench.records.documents import merge
 from ngbench.records.record import Document, EnvironmentRecord
-from ngbench.report.columns import format_hyperparameters
-from ngbench.report.heading import describe_conditions
-from ngbench.report.page.arms import Found, label_arms, without_repeats
-from ngbench.report.page.extras import (
+from ngbench.report.extras import (
     Claim,
     FisherError,
-    Sample,
+    only_measured,
     read_claims,
     read_fisher_errors,
     read_part,
-    read_samples,
+    with_images,
 )
+from ngbench.report.page.arms import Found, label_arms, without_repeats
 from ngbench.report.page.sources import Source
+from ngbench.report.views.conditions import describe_conditions
+from ngbench.running.samples import read_image
+from ngbench.units import format_hyperparameters
 
-__all__ = ["Environment", "MeasuredLayer", "Report", "SampleRow", "Section", "gather"]
+__all__ = ["Environment", "MeasuredLayer", "Report", "Section", "gather"]
 
-
-@dataclass(frozen=True)
-class SampleRow:
-    """The images of one run."""
-
-    label: str
-    seed: int
-    samples: Sequence[Sample]
+_FIGURE = "figure.png"
+"""What ``ngbench reproduce`` draws beside the record of a study."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +46,17 @@ class MeasuredLayer:
 
 @dataclass
 class Section:
-    """What ran on one task with one set of options (in one study).
+    """What ran on one task with one set of options (in one study), or a search, or a study.
 
     Attributes:
-        title: the task, its options, and the study.
-        document: the runs; ``None`` where only Fisher errors are known.
-        samples: runs that made images.
+        title: what it is about.
+        document: what a view shows of it; ``None`` where only Fisher errors are known.
         fisher_errors: of each measured layer.
         remarks: what was left out or renamed, in sentences.
     """
 
     title: str
     document: Document | None = None
-    samples: list[SampleRow] = field(default_factory=list)
     fisher_errors: list[MeasuredLayer] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
@@ -78,7 +71,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a report shows."""
+    """Everything that a report shows; ``claims`` are those that no section shows."""
 
     sections: Sequence[Section]
     claims: Sequence[Claim]
@@ -95,20 +88,40 @@ def gather(sources: Sequence[Source]) -> Report:
         RecordError: a Fisher error, claim or sample image in them has not the right shape.
     """
     by_key: dict[_Key, list[Found]] = {}
+    alone: list[Section] = []
+    claims: list[Claim] = []
     for source in sources:
         study = _study(source)
+        found = read_claims(source.document.model_extra, source.file)
+        if (section := _of_one_file(source)) is not None:
+            alone.append(section)
+            continue
+        claims += found
         for at, run in enumerate(source.document.runs):
             prefix = f"runs.{at}."
-            samples = read_samples(run, source.file, prefix)
             fisher_errors = read_fisher_errors(run.model_extra, source.file, prefix)
             key = (study, run.task, json.dumps(run.task_options, sort_keys=True, default=str))
-            by_key.setdefault(key, []).append(Found(run, source, samples, fisher_errors))
+            shown = with_images(run, source.file, prefix)
+            by_key.setdefault(key, []).append(Found(shown, source, fisher_errors))
     sections = {key: _section(key, runs) for key, runs in by_key.items()}
     for source in sources:
         _add_fisher_errors(sections, source)
-    claims = [claim for source in sources for claim in read_claims(source.document.model_extra, source.file)]
     distinct = [claim for at, claim in enumerate(claims) if claim not in claims[:at]]
-    return Report([*sections.values()], distinct, _environments(sources))
+    return Report([*alone, *sections.values()], distinct, _environments(sources))
+
+
+def _of_one_file(source: Source) -> Section | None:
+    """The section of a file that is one search or one study; ``None`` for a file of runs."""
+    extra = source.document.model_extra or {}
+    if "tuning" in extra:
+        search = extra["tuning"]
+        options = format_hyperparameters(search["task_options"])
+        return Section(f"search: {search['task']} {options}".strip(), source.document)
+    if isinstance(extra.get("study"), str) and "title" in extra:
+        figure = read_image(source.file.parent, _FIGURE)
+        drawn = source.document if figure is None else source.document.model_copy(update={"figure_png": figure})
+        return Section(f"{extra['study']}: {extra['title']}", drawn)
+    return None
 
 
 def _study(source: Source) -> str:
@@ -122,15 +135,14 @@ def _study(source: Source) -> str:
 
 def _section(key: _Key, found: Sequence[Found]) -> Section:
     # A run that only measured Fisher errors trained nothing to compare.
-    measuring = [one for one in found if _only_measured(one)]
-    kept, left_out = without_repeats([one for one in found if not _only_measured(one)])
-    labelled, renamed = label_arms(kept)
+    measuring = [one for one in found if only_measured(one.run)]
+    kept, left_out = without_repeats([one for one in found if not only_measured(one.run)])
+    labelled, renamed = label_arms(_in_order(kept))
     section = Section(_title(*key), remarks=[*left_out, *renamed])
     if labelled:
         section.document = merge(
             [Document(environment=one.source.document.environment, runs=[one.run]) for one in labelled]
         )
-    section.samples = [SampleRow(one.run.label, one.run.seed, one.samples) for one in labelled if one.samples]
     for one in [*labelled, *measuring]:
         conditions = describe_conditions(Document(environment=one.source.document.environment, runs=[one.run]))
         for error in one.fisher_errors:
@@ -138,8 +150,15 @@ def _section(key: _Key, found: Sequence[Found]) -> Section:
     return section
 
 
-def _only_measured(found: Found) -> bool:
-    return bool(found.fisher_errors) and not found.run.history.epoch and not found.run.steps.seconds
+def _in_order(found: Sequence[Found]) -> list[Found]:
+    """The runs of each directory in the order of its arms, which names of files have lost."""
+    places = {file: at for at, file in enumerate(dict.fromkeys(one.source.file.parent for one in found))}
+
+    def place(one: Found) -> tuple[int, int]:
+        position = one.run.position
+        return places[one.source.file.parent], len(found) if position is None else position
+
+    return sorted(found, key=place)
 
 
 def _layer(error: FisherError) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ngbench.records.documents import dump
 from tests.records.gate_documents import build_document, build_run
-from tests.report.page.conftest import CLAIMS, build_fisher_error
+from tests.report.conftest import CLAIMS, build_fisher_error
 
 __all__ = ["ALL_METRICS", "comparison", "players"]
 

@@ -24,15 +24,15 @@ from ngbench.records.documents import dump, load_document
 from ngbench.records.gate import check
 from ngbench.records.record import Document
 from ngbench.records.thresholds import parse_threshold
-from ngbench.report.check_exports import format_annotations, format_report_json
-from ngbench.report.check_tables import format_report, format_report_markdown
-from ngbench.report.exports import format_csv, format_markdown
-from ngbench.report.gan_tables import format_gan_markdown
-from ngbench.report.page.html import format_html
+from ngbench.report import view
+from ngbench.report.exports.csv import format_csv
+from ngbench.report.exports.gate import format_annotations, format_report_json
+from ngbench.report.exports.pytest_benchmark import format_pytest_benchmark
+from ngbench.report.page.contents import report_blocks
 from ngbench.report.page.sections import Report, gather
 from ngbench.report.page.sources import Source
-from ngbench.report.pytest_benchmark import format_pytest_benchmark
-from ngbench.report.tables import format_comparison
+from ngbench.report.renderers import html, markdown, terminal
+from ngbench.report.views import gate
 from tests.cli.fuzz.contents import ALL_METRICS, comparison, players
 from tests.cli.fuzz.mutation import HOSTILE, places
 
@@ -96,21 +96,19 @@ def views(document: Document, good: Document, path: Path) -> None:
         report = Report([], [], [])
     sections = {section.title: section.document for section in report.sections if section.document}
     format_csv(document)
-    format_html(report, title="t")
+    html.render(report_blocks(report), title="t")
     if any(run.steps.seconds for found in sections.values() for run in found.runs):
         format_pytest_benchmark(sections)
     for found in sections.values():
-        format_markdown(found)
-        shown(format_comparison(found, width=80))
-        if all(run.adversarial for run in found.runs):
-            format_gan_markdown(found)
+        markdown.render(view(found))
+        shown(terminal.render(view(found), 80))
     for pair in ((document, good), (good, document)):
         try:
             verdict = check(*pair, [parse_threshold(metric) for metric in ALL_METRICS], floor=1e-5)
         except (UsageError, NotComparableError):
             continue
-        shown(format_report(verdict, width=80))
-        format_report_markdown(verdict)
+        shown(terminal.render(gate.view(verdict), 80))
+        markdown.render(gate.view(verdict))
         format_report_json(verdict)
         format_annotations(verdict)
 

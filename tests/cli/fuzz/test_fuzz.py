@@ -26,7 +26,7 @@ from ngbench.records.documents import load_document
 from tests.cli.fuzz.contents import ALL_METRICS, comparison, players
 from tests.cli.fuzz.mutation import mutate_bytes, mutate_value
 from tests.cli.test_reproduce import MINE
-from tests.report.page.conftest import build_png
+from tests.report.conftest import build_png
 
 Run = Callable[..., Any]
 SECONDS = 10

@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 
 from ngbench.experiments.studies.evaluation import CellRuns, evaluate
-from ngbench.experiments.studies.verdicts import claim_record, count_verdicts, format_verdicts
+from ngbench.experiments.studies.verdicts import claim_record
 from ngbench.records.claims import Verdict
 from ngbench.records.quantities import ArmRun
 from ngbench.records.record import RunRecord
+from ngbench.report.views.study import claims_table, count_verdicts
 
 R, C, Q, N = Verdict.REPRODUCED, Verdict.CONTRADICTED, Verdict.INCONCLUSIVE, Verdict.NOT_TESTED
 CLAIM = "left: KFAC 0.1, relation: below, right: Adam"
@@ -291,10 +292,10 @@ def test_a_claim_is_recorded_in_the_form_of_the_reports_page(judge, cell):
     assert record.observed == "1 of 2 hold; KFAC 0.1 below Adam (toy-128): 0.3000, 1.000"
     assert record.tolerance == "2%"
     assert [part["verdict"] for part in record.model_extra["parts"]] == ["reproduced", "inconclusive"]
-    columns = {column.name: column.cells for column in format_verdicts([record])}
+    columns = {column.name: column.cells for column in claims_table([record])}
     assert columns["claim"] == ["faster"]
     assert columns["interval"] == ["-1.971 to 0.5706"]
-    assert count_verdicts([record, record]) == "2 inconclusive"
+    assert str(count_verdicts([record, record])) == "2 inconclusive"
 
 
 def test_divergence_has_no_interval_in_a_record(judge, cell):

@@ -1,0 +1,116 @@
+"""What a search found, as a document, and as the file of the best hyper-parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ngbench.disk.files import write_text
+from ngbench.experiments.search.plan import SearchPlan
+from ngbench.experiments.search.samplers import settings
+from ngbench.experiments.search.search import SearchResult
+from ngbench.experiments.search.space import plain
+from ngbench.experiments.search.summary import ArmResult
+from ngbench.plugins.parameters import format_value
+from ngbench.records.record import Document, EnvironmentRecord, RunRecord
+from ngbench.running.settings import FORMAT, VERSION
+
+__all__ = ["search_document", "write_best"]
+
+_COMMENT = "# Hyper-parameters found by ngbench tune: give this file to train or compare with --hyperparameters.\n"
+
+
+def search_document(
+    plan: SearchPlan, result: SearchResult, environment: EnvironmentRecord, runs: Sequence[RunRecord]
+) -> Document:
+    """The records of the trials, and what was found under the key ``tuning``."""
+    found = {label: _arm_as_dict(arm) for label, arm in result.arms.items()}
+    tuning = {**plan.common, "data": plan.data, "warnings": [*_warnings(plan, result)], "arms": found}
+    return Document(environment=environment, runs=list(runs)).model_copy(update={"tuning": tuning})
+
+
+def write_best(plan: SearchPlan, result: SearchResult, destination: str | Path) -> None:
+    """Write the best hyper-parameters of each arm that has any, as ``--hyperparameters`` reads them.
+
+    Raises:
+        OutputError: the destination cannot be written.
+    """
+    common = plan.common
+    content: dict[str, Any] = {"format": FORMAT, "version": VERSION, "task": common["task"]}
+    content |= {"task_options": common["task_options"], "data": dict(plan.data)}
+    content |= {key: common[key] for key in ("batch_size", "metric", "direction", "budget", "seeds", "sampler")}
+    content["arms"] = {
+        label: {
+            "optimizer": arm.optimizer,
+            "hyperparameters": dict(arm.hyperparameters),
+            "searched": list(arm.searched),
+            "score": arm.score,
+            "trial": arm.trial,
+            "trials": arm.trials,
+            "diverged": arm.diverged,
+            "cost": {"seconds": round(arm.seconds, 3), "steps": arm.steps},
+        }
+        for label, arm in result.arms.items()
+        if arm.hyperparameters is not None
+    }
+    text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120)
+    write_text(_COMMENT + text, destination)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes tuples as lists, and no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_representer(tuple, _Dumper.represent_list)
+
+
+def _warnings(plan: SearchPlan, result: SearchResult) -> Iterator[str]:
+    """What makes the result less than it seems, and what to do."""
+    yield from plan.warnings
+    for label, arm in result.arms.items():
+        if arm.trials < arm.planned:
+            yield f"{label}: {arm.trials} of {arm.planned} trials are over; the same command does the others"
+        if arm.edges and arm.hyperparameters is not None:
+            found = ", ".join(f"{name}={format_value(arm.hyperparameters[name])}" for name in arm.edges)
+            yield f"{label}: {found} is at the edge of what was searched, there may be a better value beyond it"
+        failed = next((a for a in arm.attempts if a.outcome.name == "failed"), None)
+        if failed is not None:
+            count = arm.outcomes["failed"]
+            trials = "a trial" if count == 1 else f"{count} trials"
+            yield f"{label}: {trials} failed, such as {failed.number} with: {failed.outcome.message}"
+
+
+def _arm_as_dict(arm: ArmResult) -> Mapping[str, Any]:
+    return {
+        "optimizer": arm.optimizer,
+        "hyperparameters": None if arm.hyperparameters is None else dict(arm.hyperparameters),
+        "searched": {name: plain(dimension) for name, dimension in arm.searched.items()},
+        "score": arm.score,
+        "trial": arm.trial,
+        "planned": arm.planned,
+        "outcomes": dict(arm.outcomes),
+        "quartiles": arm.quartiles,
+        "importance": None if arm.importance is None else dict(arm.importance),
+        "at_edge": list(arm.edges),
+        "seconds": arm.seconds,
+        "steps": arm.steps,
+        "repeated": arm.repeated,
+        "trials": [
+            {
+                "trial": attempt.number,
+                "settings": settings(arm.searched, attempt.point),
+                "outcome": attempt.outcome.name,
+                "value": attempt.outcome.value,
+                "message": attempt.outcome.message,
+                "seconds": attempt.outcome.seconds,
+                "steps": attempt.outcome.steps,
+            }
+            for attempt in arm.attempts
+        ],
+    }

@@ -1,0 +1,1 @@
+"""What programs read: one file for each format."""

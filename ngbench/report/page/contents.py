@@ -1,0 +1,128 @@
+"""The blocks of a report: an overview, what became of claims, a section for each task, search and study, and where it
+all ran."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from ngbench.records.record import EnvironmentRecord
+from ngbench.report import headline, view
+from ngbench.report.blocks import Block, Column, Fact, Facts, Heading, Images, Notes, Table
+from ngbench.report.page.sections import Environment, Report, Section
+from ngbench.report.summary import arms_of
+from ngbench.report.views.fisher_error import layer_blocks
+from ngbench.report.views.study import claims_table, count_verdicts
+from ngbench.units import DASH, counted, format_bytes
+
+__all__ = ["describe_report", "environments_table", "missing_images", "overview", "report_blocks"]
+
+_MOST_SOURCES = 3
+
+
+def report_blocks(report: Report, *, reference: str | None = None, target_loss: float | None = None) -> list[Block]:
+    """All that the report shows.
+
+    Args:
+        report: what to show.
+        reference: label of the arm that others are compared with, in the sections that have it; the first by
+            default.
+        target_loss: training loss to reach; the recorded one by default.
+    """
+    return [*_blocks(report, reference, target_loss)]
+
+
+def _blocks(report: Report, reference: str | None, target_loss: float | None) -> Iterator[Block]:
+    if len(report.sections) > 1:
+        yield Table("", overview(report.sections), links=[_anchor(at) for at in range(len(report.sections))])
+    if report.claims:
+        yield Heading("Claims", anchor="claims")
+        yield count_verdicts(report.claims)
+        yield Table("", claims_table(report.claims, studies=True))
+    for at, section in enumerate(report.sections):
+        yield Heading(section.title, anchor=_anchor(at))
+        yield from _section(section, reference, target_loss)
+    yield Heading("Environment", anchor="environment")
+    yield Table("", environments_table(report.environments))
+
+
+def _anchor(at: int) -> str:
+    return f"section-{at}"
+
+
+def _section(section: Section, reference: str | None, target_loss: float | None) -> Iterator[Block]:
+    if section.remarks:
+        yield Notes(section.remarks)
+    if section.document is not None:
+        known = reference if reference in {run.label for run in section.document.runs} else None
+        # The first block is the document's own heading, and the section has one.
+        yield from view(section.document, reference=known, target_loss=target_loss)[1:]
+    for at, measured in enumerate(section.fisher_errors):
+        blocks = [
+            *layer_blocks(
+                measured.error,
+                f"Fisher error: {measured.heading}",
+                f"fisher-error-{at}",
+                about=[f"{section.title} · {measured.heading}"],
+            )
+        ]
+        yield from blocks[:1]
+        if measured.conditions:
+            yield Facts([Fact("conditions", measured.conditions)])
+        yield from blocks[1:]
+
+
+def missing_images(blocks: Sequence[Block]) -> list[str]:
+    """Where images should have been that are not there."""
+    rows = (row for block in blocks if isinstance(block, Images) for row in block.rows)
+    return [str(image.path) for row in rows for image in row.images if image.png is None]
+
+
+def describe_report(report: Report) -> str:
+    """How much there is, in one line."""
+    runs = sum(len(section.document.runs) for section in report.sections if section.document)
+    arms = sum(len(arms_of(section.document)) for section in report.sections if section.document)
+    counts = [(len(report.sections), "section"), (arms, "arm"), (runs, "run"), (len(report.claims), "claim")]
+    return " · ".join(counted(count, noun) for count, noun in counts if count)
+
+
+def overview(sections: Sequence[Section]) -> list[Column]:
+    """One row for each section: how much ran, and what is best in it."""
+
+    def counts(count: Callable[[Section], int]) -> list[str]:
+        return [str(count(section) or DASH) for section in sections]
+
+    columns = [
+        Column("section", [section.title for section in sections], left=True),
+        Column("arms", counts(lambda section: len(arms_of(section.document)) if section.document else 0)),
+        Column("runs", counts(lambda section: len(section.document.runs) if section.document else 0)),
+        Column("best", [_best(section) or DASH for section in sections], left=True),
+    ]
+    if any(section.fisher_errors for section in sections):
+        columns.insert(3, Column("Fisher\nerrors", counts(lambda section: len(section.fisher_errors))))
+    return columns
+
+
+def _best(section: Section) -> str:
+    return headline(section.document) if section.document is not None else ""
+
+
+def environments_table(environments: Sequence[Environment]) -> list[Column]:
+    """One column for each environment, one row for each fact."""
+    facts: dict[str, Callable[[EnvironmentRecord], str]] = {
+        "ngbench": lambda record: record.ngbench,
+        "Python": lambda record: record.python,
+        "torch": lambda record: record.torch or DASH,
+        "CUDA": lambda record: record.cuda or DASH,
+        "platform": lambda record: record.platform,
+        "processor": lambda record: record.processor,
+        "cores": lambda record: str(record.cores),
+        "threads": lambda record: DASH if record.threads is None else str(record.threads),
+        "memory": lambda record: format_bytes(record.memory_bytes),
+        "commit": lambda record: (record.git_commit or DASH)[:12],
+    }
+    columns = [Column("", list(facts), left=True)]
+    for environment in environments:
+        named, rest = environment.sources[:_MOST_SOURCES], environment.sources[_MOST_SOURCES:]
+        heading = ", ".join(named) + (f" and {len(rest)} more" if rest else "")
+        columns.append(Column(heading, [fact(environment.record) for fact in facts.values()], left=True))
+    return columns

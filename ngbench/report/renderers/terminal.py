@@ -1,0 +1,229 @@
+"""Blocks on the terminal: :func:`render` builds what rich prints, :func:`show` prints it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from ngbench.escaping import terminal, terminal_lines
+from ngbench.report.blocks import (
+    Bars,
+    Block,
+    Chart,
+    CheckRow,
+    Checks,
+    Column,
+    Conclusion,
+    Counts,
+    Facts,
+    Heading,
+    Images,
+    Notes,
+    Table,
+    Tone,
+    Warnings,
+    tone_of,
+)
+from ngbench.units import break_label
+
+__all__ = ["render", "show"]
+
+_STYLES: dict[Tone, str] = {"good": "green", "bad": "bold red", "doubt": "yellow", "none": "dim"}
+_LABEL = 24
+_LEAST_LABEL = 8
+_LEAST_ROOM = 14
+_LEAST_TEXT = 30
+_GAP = 2
+_CHECK_NAME = 26
+_LEAST_CHECK = 36
+"""Columns that rows of checks leave for what was found and what to do."""
+_DRAWN = (Chart, Bars, Images)
+
+
+def show(blocks: Sequence[Block], console: Console) -> None:
+    """Print the blocks; the console's width decides how many columns a table takes."""
+    console.print(render(blocks, console.width))
+
+
+def render(blocks: Sequence[Block], width: int) -> Group:
+    """The blocks for a terminal of so many columns. Charts and images are for other outputs."""
+    shown = [one for one in blocks if not isinstance(one, _DRAWN) and not (isinstance(one, Table) and one.beside_chart)]
+    parts: list[RenderableType] = []
+    for before, block in pairwise([None, *shown]):
+        if isinstance(block, Table | Notes | Counts) and isinstance(before, Heading | Facts):
+            parts.append(Text())
+        if isinstance(before, Table) and before.upright and not (isinstance(block, Table) and block.upright):
+            parts.append(Text())
+        parts += _shown(block, width) if block is not None else ()
+    return Group(*parts)
+
+
+def _shown(block: Block, width: int) -> Iterator[RenderableType]:
+    match block:
+        case Heading():
+            yield Text.assemble((terminal(block.text), "bold"), f" {terminal(block.more)}" if block.more else "")
+        case Facts():
+            yield from [_arms(block)] if block.arms else _facts(block)
+        case Table(upright=True):
+            yield _upright(block)
+        case Table():
+            yield from _parted(block, width) if block.parted_by else _packed(block.title, block.columns, width)
+        case Checks():
+            yield from (_check(one, block, width) for one in block.checks)
+        case Counts():
+            yield Text(terminal(str(block)))
+        case Notes():
+            yield from (Text(terminal(note), style="dim") for note in block.notes)
+        case Warnings():
+            style = _STYLES[block.tone]
+            yield from (Text.assemble((f"{block.word}: ", style), terminal(one)) for one in block.warnings)
+        case Conclusion():
+            yield Text(terminal(block.text), style=f"bold {_STYLES[block.tone].rpartition(' ')[2]}")
+
+
+def _facts(block: Facts) -> Iterator[Text]:
+    for fact in block.facts:
+        text = Text(f"{terminal(fact.name)}: {terminal(fact.text)}")
+        if fact.stressed:
+            text.highlight_words([fact.stressed], style="bold yellow")
+        yield text
+
+
+def _arms(block: Facts) -> RichTable:
+    arms = _grid()
+    arms.add_column(overflow="fold")
+    arms.add_column(overflow="fold", style="dim")
+    for fact in block.facts:
+        arms.add_row(Text(break_label(terminal(fact.name))), Text(terminal(fact.text)))
+    return arms
+
+
+def _grid() -> RichTable:
+    return RichTable(box=None, show_header=False, padding=(0, _GAP, 0, 0), pad_edge=False)
+
+
+def _upright(block: Table) -> RichTable:
+    """The cells of the one row below each other; its title and its name are those of all that is shown."""
+    table = _grid()
+    table.add_column(style="dim", no_wrap=True, min_width=_LABEL)
+    table.add_column(overflow="fold")
+    for column in block.columns[1:]:
+        table.add_row(Text(terminal(column.name)), _cell(column, terminal(column.cells[0])))
+    return table
+
+
+def _parted(block: Table, width: int) -> Iterator[RenderableType]:
+    """A table for each cell of a column, which stands above it, with the verdict beside the name of the row."""
+    (parting,) = (column for column in block.columns if column.name == block.parted_by)
+    first, *rest = (column for column in block.columns if column is not parting)
+    columns = [first, *sorted(rest, key=lambda column: not column.toned)]
+    for label in dict.fromkeys(parting.cells):
+        rows = [at for at, cell in enumerate(parting.cells) if cell == label]
+        ours = [replace(column, cells=[column.cells[at] for at in rows]) for column in columns]
+        yield from _packed(label, ours, width)
+
+
+def _packed(title: str, columns: Sequence[Column], width: int) -> Iterator[RenderableType]:
+    """Tables of the columns in their order, each as wide as fits and each beginning with the first column.
+
+    No cell is cut. What is wider than there is room for breaks between words, and a text takes what room is left.
+    """
+    label = max(_LEAST_LABEL, min(_LABEL, width - _LEAST_ROOM - _GAP))
+    title, columns = terminal(title), [_printable(column) for column in columns]
+    first = replace(columns[0], cells=[break_label(terminal(cell), label) for cell in columns[0].cells])
+    room = width - _width(first) - _GAP
+    rest = list(columns[1:])
+    part = 0
+    while rest:
+        taken = [_narrowed(rest.pop(0), room)]
+        left = room - _width(taken[0]) - _GAP
+        while rest and (_width(rest[0]) <= left or (rest[0].left and left >= _LEAST_TEXT)):
+            taken.append(_narrowed(rest.pop(0), left))
+            left -= _width(taken[-1]) + _GAP
+        yield _table(title if part == 0 else f"{title} (continued)", [first, *taken])
+        yield Text()
+        part += 1
+
+
+def _printable(column: Column) -> Column:
+    """The column, whose cells may have line breaks of ours."""
+    return replace(column, name=terminal_lines(column.name), cells=[*map(terminal_lines, column.cells)])
+
+
+def _narrowed(column: Column, room: int) -> Column:
+    """The column with lines of at most so many characters, if its words allow it; words of a text are broken too."""
+
+    def narrow(text: str) -> str:
+        lines = [
+            part
+            for line in text.split("\n")
+            for part in textwrap.wrap(line, max(room, 1), break_long_words=column.left, break_on_hyphens=False) or [""]
+        ]
+        return "\n".join(lines)
+
+    if _width(column) <= room:
+        return column
+    return replace(column, name=narrow(column.name), cells=[narrow(cell) for cell in column.cells])
+
+
+def _width(column: Column) -> int:
+    return max(cell_len(line) for text in (column.name, *column.cells) for line in text.split("\n"))
+
+
+def _table(title: str, columns: Sequence[Column]) -> RichTable:
+    table = RichTable(
+        title=Text(title, "bold"),
+        title_justify="left",
+        box=None,
+        padding=(0, _GAP, 0, 0),
+        pad_edge=False,
+        header_style="dim",
+    )
+    for column in columns:
+        table.add_column(
+            Text(column.name),
+            justify="left" if column.left else "right",
+            vertical="bottom",
+            no_wrap=True,
+            min_width=_width(column),
+        )
+    for row in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*(_cell(column, cell) for column, cell in zip(columns, row, strict=True)))
+    return table
+
+
+def _cell(column: Column, cell: str) -> Text:
+    return Text(cell, style=_style(cell) if column.toned else "")
+
+
+def _style(state: str) -> str:
+    tone = tone_of(state)
+    return "" if tone is None else _STYLES[tone]
+
+
+def _check(check: CheckRow, block: Checks, width: int) -> RenderableType:
+    """State, name, what was found and what to do, in columns that are the same for all rows, or below each other."""
+    dim = "dim" if tone_of(check.state) == "none" else ""
+    name, text, advice = terminal(check.name), terminal(check.text), terminal(check.advice)
+    states = max(map(len, block.states))
+    if width - states - _CHECK_NAME - 3 * _GAP < _LEAST_CHECK:
+        lines = [text, f"→ {advice}" if advice else ""]
+        below = (f"\n  {line}" for line in lines if line)
+        return Text.assemble((check.state, _style(check.state)), f"  {name}", *below, style=dim)
+    grid = RichTable.grid(padding=(0, _GAP, 0, 0), expand=bool(advice))
+    grid.add_column(width=states)
+    grid.add_column(width=_CHECK_NAME, overflow="fold")
+    grid.add_column(overflow="fold", ratio=3 if advice else None)
+    row = [Text(check.state, style=_style(check.state)), Text(name, style=dim), Text(text, style=dim)]
+    if advice:
+        grid.add_column(overflow="fold", ratio=2)
+        row.append(Text(advice, style=dim))
+    grid.add_row(*row)
+    return grid

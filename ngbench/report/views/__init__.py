@@ -1,0 +1,1 @@
+"""One function for each kind of record, from what it holds to the blocks that all outputs show."""

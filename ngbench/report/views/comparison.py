@@ -1,0 +1,74 @@
+"""Training runs, side by side: how far each arm got, and at what cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ngbench.records.record import Document
+from ngbench.report.blocks import Block, Notes, Table, Warnings
+from ngbench.report.summary import Arm, recorded_target, shared_seconds, summarise
+from ngbench.report.views.advice import find_warnings
+from ngbench.report.views.charts import cost_bars, epochs_table, loss_chart
+from ngbench.report.views.comparison_tables import breakdown, cost, notes, progress
+from ngbench.report.views.conditions import what_ran
+from ngbench.report.views.diagnostics import diagnostics
+from ngbench.report.views.samples import samples
+from ngbench.report.views.update_costs import update_costs
+from ngbench.units import format_number
+
+__all__ = ["breakdowns", "headline", "view"]
+
+
+def view(document: Document, *, reference: str | None = None, target_loss: float | None = None) -> list[Block]:
+    """What ran, how far each arm got, what it cost, its cost per update by phase, and warnings.
+
+    Args:
+        document: runs of one task.
+        reference: label of the arm that the others' step times are divided by; the first arm by default.
+        target_loss: training loss to reach; the recorded one by default.
+
+    Raises:
+        NotComparableError: the runs belong to different tasks.
+        UnknownNameError: no arm has the reference's label.
+    """
+    target = recorded_target(document) if target_loss is None else target_loss
+    arms = summarise(document, reference=reference, target_loss=target)
+    if not arms:
+        return [Notes(["no runs"])]
+    return [*_blocks(document, arms, reference, target)]
+
+
+def _blocks(document: Document, arms: Sequence[Arm], reference: str | None, target: float | None) -> Iterator[Block]:
+    alone = len(arms) == 1
+    yield from what_ran(document)
+    yield Table("Progress", progress(arms, target, shared_seconds(document)), upright=alone)
+    if (chart := loss_chart(document, arms)) is not None:
+        yield chart
+        if epochs := epochs_table(arms):
+            yield Table("Training loss by epoch", epochs, folded=True, beside_chart=True)
+    yield Table("Cost", cost(arms), upright=alone)
+    if (bars := cost_bars(document, arms)) is not None:
+        yield bars
+    yield from breakdowns(arms, "Cost per update")
+    yield from diagnostics(document, arms)
+    if columns := update_costs(arms):
+        yield Table("Cost per update, measured and predicted", columns)
+    yield from samples(document)
+    yield Notes(notes(arms))
+    yield Warnings(find_warnings(document, reference=reference, target_loss=target))
+
+
+def breakdowns(arms: Sequence[Arm], of: str) -> Iterator[Table]:
+    """A table for each arm of what its phases cost."""
+    for arm in arms:
+        if arm.phases:
+            yield Table(f"{of}: {arm.label}", breakdown(arm), folded=True)
+
+
+def headline(document: Document) -> str:
+    """The arm that ended lowest."""
+    ended = [(arm.final.value, arm.label) for arm in summarise(document) if arm.final is not None]
+    if not ended:
+        return ""
+    value, label = min(ended)
+    return f"lowest final train loss {format_number(value, 4)} ({label})"

@@ -1,0 +1,171 @@
+"""A comparison with a baseline: what got better, worse or stayed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ngbench.records.gate import STATUS, Comparison, Report
+from ngbench.records.quantities import ANY
+from ngbench.records.verdict import Verdict
+from ngbench.report.blocks import Block, Column, Conclusion, Notes, Table, Warnings
+from ngbench.units import DASH, format_bytes, format_count, format_number, format_seconds
+
+__all__ = ["Row", "check_table", "format_value", "outcome", "remarks", "rows", "view"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table; ``verdict`` decides how it is shown."""
+
+    metric: str
+    arm: str
+    baseline: str
+    current: str
+    change: str
+    allowed: str
+    verdict: Verdict
+    note: str
+
+
+def rows(report: Report) -> list[Row]:
+    """One row for each comparison; those of a threshold for all phases that found nothing are one row an arm."""
+    same: dict[tuple[str, str], int] = {}
+    for found in report.comparisons:
+        if _is_folded(found):
+            key = (found.threshold, found.arm)
+            same[key] = same.get(key, 0) + 1
+    shown: list[Row] = []
+    for found in report.comparisons:
+        if not _is_folded(found):
+            shown.append(_row(found))
+        elif count := same.pop((found.threshold, found.arm), 0):
+            metric = f"{found.threshold.rpartition(':')[0]} ({count})"
+            shown.append(Row(metric, found.arm, DASH, DASH, DASH, _allowed(found), Verdict.SAME, ""))
+    return shown
+
+
+def view(report: Report) -> list[Block]:
+    """What got better, worse or stayed, what could not be compared, and the outcome in one line."""
+    blocks: list[Block] = [Table("", check_table(report), parted_by="arm")] if report.comparisons else []
+    blocks.append(Notes(remarks(report)))
+    problems = [str(problem) for problem in report.problems]
+    blocks.append(Warnings(problems, word="Not comparable", tone="bad"))
+    return [*blocks, Conclusion(outcome(report), "good" if report.error is None else "bad")]
+
+
+def check_table(report: Report) -> list[Column]:
+    """One row for each comparison; an interval stands below its change where there is no room beside it."""
+    found = rows(report)
+    return [
+        Column("metric", [row.metric for row in found], left=True),
+        Column("arm", [row.arm for row in found], left=True),
+        Column("baseline", [row.baseline for row in found]),
+        Column("now", [row.current for row in found]),
+        Column("change", [row.change.replace(" (", "\n(") for row in found]),
+        Column("allowed", [row.allowed for row in found]),
+        Column("verdict", [row.verdict.value for row in found], left=True, toned=True),
+    ]
+
+
+def remarks(report: Report) -> list[str]:
+    """What there is to say of single comparisons, then of all: one sentence each."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for row in rows(report):
+        if row.note:
+            said.setdefault((row.arm, row.note.rstrip(".")), []).append(row.metric)
+    return [*(f"{arm}, {', '.join(metrics)}: {note}." for (arm, note), metrics in said.items()), *report.notes]
+
+
+def outcome(report: Report) -> str:
+    """The outcome in one line: ``Worse than the baseline: 1 worse, 8 the same, 2 inconclusive.``"""
+    if not report.comparisons and not report.problems:
+        return "Nothing was compared."
+    counts = {verdict: sum(found.verdict is verdict for found in report.comparisons) for verdict in Verdict}
+    parts = [f"{count} {_WORDS[verdict]}" for verdict, count in counts.items() if count]
+    if report.problems:
+        parts.append(f"{len(report.problems)} not comparable")
+    if report.regressions:
+        head = "Worse than the baseline"
+    elif report.problems:
+        head = "Not comparable with the baseline"
+    else:
+        head = "No regression"
+    return f"{head}: {', '.join(parts)}."
+
+
+_WORDS = {
+    Verdict.WORSE: "worse",
+    Verdict.BETTER: "better",
+    Verdict.SAME: "the same",
+    Verdict.INCONCLUSIVE: "inconclusive",
+}
+
+
+def format_value(value: float | None, unit: str) -> str:
+    """A number of a metric.
+
+    >>> format_value(0.00125, "seconds"), format_value(None, "number"), format_value(12.0, "number")
+    ('1.25 ms', '—', '12')
+    """
+    if value is None:
+        return DASH
+    return _FORMATS[unit](value)
+
+
+def _format_plain(value: float) -> str:
+    if value == round(value):
+        return format_count(value) if abs(value) >= 1e6 else f"{value:.0f}"
+    return format_number(value, 4)
+
+
+_FORMATS: dict[str, Callable[[float], str]] = {
+    "seconds": format_seconds,
+    "bytes": format_bytes,
+    "ratio": lambda value: format_number(value, 4),
+    "number": _format_plain,
+}
+
+
+def _describe_change(found: Comparison) -> str:
+    """The change relative to the baseline and its interval: ``+9.7 % (+8.1 to +11.3)``."""
+    change = found.change
+    if change is None or change.baseline is None or change.current is None:
+        return DASH
+    if change.relative is None:
+        difference = change.current - change.baseline
+        return f"{'+' if difference >= 0 else '−'}{format_value(abs(difference), found.unit)}"
+    shown = f"{_percent(change.relative)} %"
+    if change.low is None or change.high is None or change.low == change.high:
+        return shown
+    ends = (_percent(end / abs(change.baseline)) for end in (change.low, change.high))
+    return f"{shown} ({' to '.join(ends)})"
+
+
+def _percent(part: float) -> str:
+    percent = 100 * part
+    # A tenth of a per cent is below what is measured, but a count that changed at all must not look unchanged.
+    shown = f"{percent:+.1f}" if abs(percent) >= 0.05 or percent == 0 else f"{percent:+.1g}"
+    return f"−{shown[1:]}" if shown.startswith("-") else shown
+
+
+def _row(found: Comparison) -> Row:
+    baseline, current = (None, None) if found.change is None else (found.change.baseline, found.change.current)
+    return Row(
+        metric=found.metric,
+        arm=found.arm,
+        baseline=format_value(baseline, found.unit),
+        current=format_value(current, found.unit),
+        change=_describe_change(found),
+        allowed=_allowed(found),
+        verdict=found.verdict,
+        note=found.note,
+    )
+
+
+def _allowed(found: Comparison) -> str:
+    return DASH if found.metric == STATUS else f"+{found.threshold.rpartition(':')[2].strip()}"
+
+
+def _is_folded(found: Comparison) -> bool:
+    return ANY in found.threshold and found.verdict is Verdict.SAME and not found.note

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import pytest
+
+from ngbench.report.views.advice import find_warnings
+
+
+def test_nothing_to_warn_about_says_nothing(make_document, make_run):
+    runs = [make_run(label, seed=seed, refresh_every=10) for label in ("sgd", "kfac") for seed in (0, 1)]
+    assert find_warnings(make_document(*runs)) == []
+
+
+def test_a_stand_in_is_named(make_document, make_run):
+    (warning,) = find_warnings(make_document(make_run(origin="stand-in")))
+    assert warning.startswith("The data are a stand-in for CURVES")
+    assert "--data-dir" in warning
+
+
+def test_a_diverged_seed_is_named_with_its_reason(comparison):
+    (warning,) = find_warnings(comparison)
+    assert warning.startswith("kfac diverged with seed 1 (1 of 2): the training loss is not finite. Try")
+    assert warning.endswith("leave them out.")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("out_of_memory", "--batch-size"),
+        ("killed", "--resume"),
+        ("timeout", "--time-limit"),
+        ("interrupted", "--resume"),
+        ("running", "--resume"),
+        ("failed", "failed with seed 0"),
+    ],
+)
+def test_every_ending_says_what_to_do_next(make_document, make_run, status, said):
+    run = make_run().model_copy(update={"status": status})
+    (warning,) = find_warnings(make_document(run))
+    assert said in warning
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("device", "cuda:0", "differ in device (cpu, cuda:0)"),
+        ("dtype", "float64", "differ in dtype"),
+        ("threads", 8, "differ in threads (2, 8)"),
+        ("batch_size", 64, "differ in batch size (64, 256)"),
+        ("seed", 5, "different seeds"),
+    ],
+)
+def test_unequal_conditions_are_named(make_document, make_run, field, value, said):
+    other = make_run("adam").model_copy(update={field: value})
+    assert any(said in warning for warning in find_warnings(make_document(make_run(), other)))
+
+
+def test_different_data_and_environments_are_named(make_document, make_run):
+    other = make_run("adam").model_copy(update={"environment": {"cores": 64}}, deep=True)
+    other.data.digest = "cd" * 32
+    found = " ".join(find_warnings(make_document(make_run(), other)))
+    assert "different data" in found
+    assert "different environments" in found
+
+
+def test_one_seed_per_arm_is_said(make_document, make_run):
+    (warning,) = find_warnings(make_document(make_run(), make_run("adam")))
+    assert "--seeds 3" in warning
+
+
+def test_too_few_rounds_for_an_interval_are_said(make_document, make_run):
+    run = make_run(epochs=1)
+    run.steps.seconds, run.steps.kind, run.history.step = [0.1], ["plain"], [1]
+    (warning,) = find_warnings(make_document(run))
+    assert warning == "Too few rounds for an interval: sgd. Run more epochs (--epochs)."
+
+
+def test_an_uncertain_ratio_is_said(make_document, make_run):
+    run = make_run("adam")
+    run.steps.seconds = [seconds * (1 + 9 * (at >= 315)) for at, seconds in enumerate(run.steps.seconds)]
+    assert any("uncertain by more than 20 %: adam" in w for w in find_warnings(make_document(make_run(), run)))
+
+
+def test_few_refreshes_are_said(make_document, make_run):
+    (warning,) = find_warnings(make_document(make_run("kfac", refresh_every=1000)))
+    assert warning.startswith("Refresh steps in one round alone, so their time has no interval: kfac.")
+
+
+@pytest.mark.parametrize(("names", "more"), [(("1.weight", "1.bias"), ""), (tuple(map(str, range(9))), " and 3 more")])
+def test_parameters_without_curvature_are_named(make_document, make_run, names, more):
+    diagnostics = {f"without_curvature/{name}": [[1, 1.0]] for name in names}
+    runs = [
+        make_run("kfac", seed=seed, refresh_every=10).model_copy(update={"diagnostics": diagnostics}) for seed in (0, 1)
+    ]
+    (warning,) = find_warnings(make_document(*runs))
+    assert warning.startswith(
+        f"Parameters of kfac went without curvature, along their plain gradient: {names[0]}, {names[1]}"
+    )
+    assert more in warning
+
+
+def test_a_busy_machine_is_said(make_document, make_run):
+    run = make_run()
+    run.steps.interrupted = list(range(400))
+    (warning,) = find_warnings(make_document(run))
+    assert warning.startswith("sgd was measured on a busy machine: 400 of 630 steps were interrupted")
