@@ -128,6 +128,52 @@ def packages() -> list[str]:
     return [module for module, path in modules().items() if path.name == "__init__.py"]
 
 
+def exported_by(module: str) -> set[str]:
+    """What the module has in ``__all__``."""
+    for node in tree_of(module).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+@cache
+def taken_from() -> Mapping[str, frozenset[str]]:
+    """What others take of each module by name: modules, entry points, the command line, documents and templates."""
+    taken: dict[str, set[str]] = {module: set() for module in modules()}
+    for module in modules():
+        for source, name in _taken_by(module):
+            if source in taken:
+                taken[source].add(name)
+    texts = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", *PACKAGES["ngbench"].rglob("*.tmpl")]
+    for text in (path.read_text(encoding="utf-8") for path in texts):
+        for source, names in re.findall(r"^ *from (ngbench\S*) import \(?([^()\n]+|[^()]+\))", text, re.MULTILINE):
+            taken.get(source, set()).update(re.findall(r"\w+", names))
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for source, name in re.findall(r'"(ngbench[\w.]*):(\w+)"', pyproject):
+        taken[source].add(name)
+    for source, name in re.findall(r'_Command\("(\w+)", "(\w+)"', modules()["ngbench.cli"].read_text(encoding="utf-8")):
+        taken[f"ngbench.cli.{source}"].add(name)
+    for name, home in re.findall(r'"(\w+)": "(ngbench[\w.]+)"', modules()["ngbench"].read_text(encoding="utf-8")):
+        taken[home].add(name)
+    return {module: frozenset(names) for module, names in taken.items()}
+
+
+def _taken_by(module: str) -> Iterator[tuple[str, str]]:
+    """The module and the name of whatever ``module`` takes, for type checkers too."""
+    whole: dict[str, str] = {}
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.ImportFrom):
+            source = _absolute(node, module)
+            for alias in node.names:
+                yield source, alias.name
+                whole[alias.asname or alias.name] = f"{source}.{alias.name}"
+        elif isinstance(node, ast.Import):
+            whole |= {alias.asname: alias.name for alias in node.names if alias.asname}
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in whole:
+            yield whole[node.value.id], node.attr
+
+
 def classes_of(module: str) -> list[str]:
     """The names of the classes that ``module`` defines."""
     return [node.name for node in ast.walk(tree_of(module)) if isinstance(node, ast.ClassDef)]

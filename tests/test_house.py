@@ -13,6 +13,7 @@ import pytest
 from tests.house import (
     classes_of,
     crumbs_of,
+    exported_by,
     import_graph,
     imported_names,
     knots,
@@ -22,6 +23,7 @@ from tests.house import (
     private_names_taken,
     room_of,
     siblings,
+    taken_from,
 )
 
 RANKS = (
@@ -154,6 +156,14 @@ def test_a_name_of_a_class_stands_for_one_thing():
         for name in classes_of(module):
             homes.setdefault(name, []).append(module)
     assert {name for name, found in homes.items() if len(found) > 1} == PRESENT_CLASSES_OF_ONE_NAME
+
+
+@pytest.mark.parametrize("room", ["data", "disk", "frechet", "measurement", "ngbench_tasks"])
+def test_what_a_module_exports_is_what_others_take(room):
+    found = {module: exported_by(module) for module in modules() if room_of(module) == room}
+    assert found == {
+        module: {name for name in taken_from()[module] if f"{module}.{name}" not in modules()} for module in found
+    }
 
 
 def test_sentences_are_not_cut_into_crumbs():

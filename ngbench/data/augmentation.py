@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["CentralCrops", "RandomResizedCrops", "crop_and_resize"]
+__all__ = ["CENTRAL", "CentralCrops", "RandomResizedCrops"]
 
 ATTEMPTS = 10
 CENTRAL = 0.875

@@ -19,7 +19,7 @@ from ngbench.data.tarballs import read_members
 from ngbench.disk import files
 from ngbench.errors import DataError
 
-__all__ = ["CIFAR10", "CIFAR100", "CifarDataSet", "cifar10", "cifar100", "read_batch", "unpacked_folder"]
+__all__ = ["CIFAR10", "CIFAR100", "CifarDataSet", "cifar10", "cifar100", "unpacked_folder"]
 
 SHAPE = (3, 32, 32)
 

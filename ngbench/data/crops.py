@@ -13,7 +13,7 @@ import numpy as np
 from ngbench.data.arrays import ArrayDataSet, Bytes, data_set_of
 from ngbench.errors import DataError
 
-__all__ = ["PHOTOGRAPHS", "photograph_crops"]
+__all__ = ["photograph_crops"]
 
 SIZE = 32
 CELL = 64

@@ -22,7 +22,7 @@ from ngbench.data.download import RemoteFile, download
 from ngbench.data.matlab import read_matrices
 from ngbench.errors import DataError
 
-__all__ = ["curves", "generate_curves"]
+__all__ = ["FOLDERS", "OFFICIAL", "curves"]
 
 FOLDERS = ("CURVES", "curves")
 

@@ -10,7 +10,7 @@ import platformdirs
 from ngbench.disk import files
 from ngbench.errors import DataError
 
-__all__ = ["ENVIRONMENT_VARIABLE", "data_directory"]
+__all__ = ["data_directory"]
 
 ENVIRONMENT_VARIABLE = "NGBENCH_DATA_DIR"
 

@@ -24,7 +24,7 @@ from ngbench.data.download import RemoteFile, download
 from ngbench.data.matlab import read_matrices
 from ngbench.errors import DataError
 
-__all__ = ["faces", "generate_faces"]
+__all__ = ["FOLDERS", "OFFICIAL", "SOURCES", "faces"]
 
 FOLDERS = ("FACES", "faces")
 

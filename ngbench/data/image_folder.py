@@ -21,7 +21,7 @@ from ngbench.disk.files import is_directory
 from ngbench.disk.reading import open_regular
 from ngbench.errors import DataError
 
-__all__ = ["FolderImages", "ImageFolders", "LabelledFiles", "list_images"]
+__all__ = ["FolderImages", "ImageFolders", "list_images"]
 
 TRAIN, VALIDATION = "train", "val"
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")

@@ -20,7 +20,7 @@ from ngbench.disk import files
 from ngbench.errors import DataError
 from ngbench.task import DataSource
 
-__all__ = ["FASHION_MNIST", "MNIST", "IdxDataSet", "Validation", "candidates", "fashion_mnist", "mnist"]
+__all__ = ["FASHION_MNIST", "MNIST", "IdxDataSet", "candidates", "fashion_mnist", "mnist"]
 
 Validation = Literal["held-out", "test"]
 

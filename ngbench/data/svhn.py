@@ -14,7 +14,7 @@ from ngbench.data.download import RemoteFile, checksum_matches, download
 from ngbench.data.matlab import read_arrays
 from ngbench.errors import DataError
 
-__all__ = ["read_digits", "svhn"]
+__all__ = ["FOLDERS", "TEST", "TRAIN", "svhn"]
 
 SITE = "http://ufldl.stanford.edu/housenumbers/"
 TRAIN = RemoteFile("train_32x32.mat", (SITE + "train_32x32.mat",), "md5:e26dedcc434d2e4c54c9b2d4a06d8373")

@@ -16,7 +16,7 @@ from yaml.error import Mark
 from ngbench.disk import files
 from ngbench.errors import ParameterError
 
-__all__ = ["LocatedYaml", "load_yaml", "parse_yaml"]
+__all__ = ["LocatedYaml", "load_yaml"]
 
 Key = str | int
 

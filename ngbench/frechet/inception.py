@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["LAYERS", "SIDE", "InceptionTrunk"]
+__all__ = ["SIDE", "InceptionTrunk"]
 
 SIDE: Final = 299
 """Height and width of the images that the network was trained on."""

@@ -25,7 +25,7 @@ from ngbench.disk.archives import load_archive, save_archive
 from ngbench.errors import DataError
 from ngbench.frechet.inception import SIDE, InceptionTrunk
 
-__all__ = ["CLASSIFIER_FEATURES", "METRICS", "FeatureNetwork", "classifier_network", "inception_network"]
+__all__ = ["FeatureNetwork", "classifier_network", "inception_network"]
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from ngbench.measurement.phases import PHASES
 from ngbench.measurement.recorder import Collected, PhaseTotal, StepKind
 from ngbench.records.record import PhaseCost, PhaseRecord, StepsRecord
 
-__all__ = ["Breakdown", "OperationCounts", "append_turn"]
+__all__ = ["Breakdown", "append_turn"]
 
 OperationCounts = Mapping[StepKind, Mapping[str, Operations]]
 """For each kind of step, for each phase, the operations of one call."""

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import torch
 
-__all__ = ["Clock", "CpuClock", "CudaClock", "clock_for"]
+__all__ = ["Clock", "clock_for"]
 
 
 class Clock(Protocol):

@@ -15,7 +15,7 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-__all__ = ["Interruptions", "interruptions_of"]
+__all__ = ["interruptions_of"]
 
 Interruptions = Callable[[], int]
 """Counts up whenever the process is interrupted."""

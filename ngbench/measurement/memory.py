@@ -17,7 +17,7 @@ import psutil
 import torch
 from torch import nn
 
-__all__ = ["CpuMemory", "CudaMemory", "MemoryMeter", "memory_meter", "parameter_bytes", "state_bytes"]
+__all__ = ["MemoryMeter", "memory_meter", "parameter_bytes", "state_bytes"]
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")

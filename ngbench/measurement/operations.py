@@ -25,7 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ngbench.curvature.linalg.parallel import one_thread
 from ngbench.measurement.formulas import flops_of, is_counted, is_known
 
-__all__ = ["OperationCounter", "Operations", "count_operations"]
+__all__ = ["Operations", "count_operations"]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .initialisation import initialise
 
-__all__ = ["WIDTH", "ResNet", "resnet18", "resnet34", "resnet50"]
+__all__ = ["resnet18", "resnet34", "resnet50"]
 
 WIDTH = 64
 """Channels of the first stage; each stage has twice those of the one before."""

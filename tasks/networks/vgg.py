@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .initialisation import initialise
 
-__all__ = ["VGG11", "WIDTH"]
+__all__ = ["VGG11"]
 
 WIDTH = 64
 """Channels of the first convolution."""
