@@ -3,49 +3,58 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from ngbench.records.quantities import ArmRun, quantity_of
-from ngbench.records.record import RunRecord
 from ngbench.report.blocks import Curve
 
 __all__ = ["band_of"]
 
+_PLACES = {"time": "seconds"}
+"""How a point calls an axis, where that is not the axis' own name."""
 
-def band_of(runs: Sequence[RunRecord], which: str) -> Curve:
-    """The mean over the runs and the lowest and highest, by epoch, update (``step``) and training seconds (``time``).
+
+def band_of(
+    runs: Sequence[ArmRun],
+    which: str,
+    *,
+    by: Literal["epoch", "step"] = "epoch",
+    axes: Sequence[str] = ("epoch", "step", "time"),
+) -> Curve:
+    """The mean over the runs, and the lowest and highest of several.
 
     Args:
         runs: of one arm.
-        which: quantity (:mod:`ngbench.records.quantities`), by epoch.
+        which: quantity (:mod:`ngbench.records.quantities`).
+        by: what tells which points of the runs belong together.
+        axes: against what it will be drawn: epochs, updates (``step``) or training time (``time`` or ``seconds``).
 
     Returns:
-        What is known of the epochs in which every run has a finite value.
+        What is known of the places that every run has a finite value at.
     """
-    by_run = [_points(run, which) for run in runs]
+    by_run = [_points(run, which, by, axes) for run in runs]
     shared = sorted(set.intersection(*(set(points) for points in by_run))) if by_run else []
-    values = [[points[epoch][2] for points in by_run] for epoch in shared]
+    values = [[points[at][1] for points in by_run] for at in shared]
     several = len(runs) > 1
 
     def mean(of: Sequence[float]) -> float:
-        return math.fsum(of) / len(of)
+        return of[0] if not several else math.fsum(of) / len(of)
 
     return Curve(
-        x={
-            "epoch": shared,
-            "step": [mean([points[epoch][0] for points in by_run]) for epoch in shared],
-            "time": [mean([points[epoch][1] for points in by_run]) for epoch in shared],
-        },
+        x={axis: [mean([points[at][0][axis] for points in by_run]) for at in shared] for axis in axes},
         mean=[mean(at) for at in values],
         low=[min(at) for at in values] if several else (),
         high=[max(at) for at in values] if several else (),
     )
 
 
-def _points(run: RunRecord, which: str) -> dict[int, tuple[int, float, float]]:
-    """Updates, seconds and value of each epoch whose value is finite."""
-    return {
-        int(point.epoch): (point.step, point.seconds, point.value)
-        for point in quantity_of(which).points(ArmRun(run))
-        if point.epoch is not None and point.step is not None and point.seconds is not None and point.value is not None
-    }
+def _points(run: ArmRun, which: str, by: str, axes: Sequence[str]) -> dict[float, tuple[Mapping[str, float], float]]:
+    """Where and what, for each point that is known on all axes and has a finite value."""
+    found: dict[float, tuple[Mapping[str, float], float]] = {}
+    for point in quantity_of(which).points(run):
+        places = {axis: getattr(point, _PLACES.get(axis, axis)) for axis in axes}
+        key = getattr(point, by)
+        if point.value is not None and key is not None and None not in places.values():
+            found[key] = (places, point.value)
+    return found

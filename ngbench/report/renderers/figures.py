@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 __all__ = [
     "draw",
     "draw_block",
+    "draw_series",
     "figure_of_bars",
     "figure_of_chart",
     "line_style",
     "new_figure",
     "save_figure",
+    "write_caption",
     "write_images",
 ]
 
@@ -130,7 +132,7 @@ def figure_of_chart(chart: Chart, axis: str) -> Figure:
         own = [
             value
             for at, series in enumerate(chart.series)
-            for value in _draw_series(axes, series, measure, axis, line_style(at))
+            for value in draw_series(axes, series, measure, axis, line_style(at))
         ]
         drawn += own
         axes.set_title(figure_text(title))
@@ -146,7 +148,7 @@ def figure_of_chart(chart: Chart, axis: str) -> Figure:
         _scale(grid[0], drawn, chart.scale)
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=min(3, max(1, len(labels))), frameon=False)
-    _caption(figure, chart.about)
+    write_caption(figure, chart.about)
     return figure
 
 
@@ -187,7 +189,7 @@ def line_style(at: int) -> dict[str, Any]:
     return {"color": _COLOURS[at % len(_COLOURS)], "linestyle": line}
 
 
-def _draw_series(axes: Axes, series: Series, measure: str, axis: str, style: dict[str, Any]) -> list[float]:
+def draw_series(axes: Axes, series: Series, measure: str, axis: str, style: dict[str, Any]) -> list[float]:
     """Draw an arm and return the values that the axis must show: a diverging run does not stretch it."""
     label: str | None = break_label(figure_text(series.label))
     drawn: list[float] = []
@@ -205,7 +207,7 @@ def _draw_series(axes: Axes, series: Series, measure: str, axis: str, style: dic
         axes.plot(
             x,
             curve.mean,
-            label=None if label is None else f"{label} ({figure_text(end.label)})",
+            label=f"{label} ({figure_text(end.label)})" if label and end.label else label,
             linewidth=0.9,
             marker="X",
             markersize=9,
@@ -240,7 +242,7 @@ def figure_of_bars(block: Bars) -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     patches = [Patch(color=_part_colour(name), label=figure_text(name)) for name in block.parts]
     figure.legend(handles=patches, loc="outside upper center", ncols=min(5, len(block.parts)), frameon=False)
-    _caption(figure, block.about)
+    write_caption(figure, block.about)
     return figure
 
 
@@ -269,6 +271,7 @@ def _sheet(row: ImageRow) -> Figure:
     return figure
 
 
-def _caption(figure: Figure, lines: Sequence[str]) -> None:
+def write_caption(figure: Figure, lines: Sequence[str]) -> None:
+    """Write the lines below all panels."""
     wrapped = "\n".join(textwrap.fill(figure_text(line), int(14 * figure.get_figwidth())) for line in lines)
     figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=7.5, color="#444444")

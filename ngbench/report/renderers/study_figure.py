@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -18,8 +17,10 @@ from ngbench.experiments.studies.evaluation import CellRuns
 from ngbench.experiments.studies.models import Cell, Study
 from ngbench.experiments.studies.plan import PlannedArm, expand_arms
 from ngbench.experiments.studies.published import find_curve
-from ngbench.records.quantities import ArmRun, Point, quantity_of
-from ngbench.report.renderers.figures import line_style, new_figure, save_figure
+from ngbench.records.quantities import ArmRun, quantity_of
+from ngbench.report.blocks import Curve, Series
+from ngbench.report.curves import band_of
+from ngbench.report.renderers.figures import draw_series, line_style, new_figure, save_figure, write_caption
 from ngbench.running.samples import read_image, sample_paths
 from ngbench.units import break_label, spread
 
@@ -101,8 +102,7 @@ def _caption(figure: Any, study: Study, scale: ScaleName) -> None:
     lines.append("line: mean over seeds; band: lowest to highest seed; cross: a run that diverged")
     if study.published is not None:
         lines.append("thin and dotted: published; by time on another machine")
-    text = "\n".join(textwrap.fill(figure_text(line), int(14 * figure.get_figwidth())) for line in lines)
-    figure.supxlabel(text, x=0.01, ha="left", fontsize=7.5, color="#444444")
+    write_caption(figure, lines)
 
 
 def _draw_cell(
@@ -182,56 +182,20 @@ def _drawn(axes: Axes, along: Literal["x", "y"]) -> list[float]:
     return [float(value) for line in axes.get_lines() for value in np.asarray(getattr(line, f"get_{along}data")())]
 
 
-def _place(point: Point, x: str) -> float | None:
-    return {"epoch": point.epoch, "step": point.step, "seconds": point.seconds}[x]
-
-
 def _draw_curves(
     axes: Axes, cell: CellRuns, shown: Sequence[str], styles: Mapping[str, dict[str, Any]], x: str, y: str
 ) -> None:
     for name in shown:
         runs = cell.arms[name]
         sound = [run for run in runs if not run.diverged]
-        label: str | None = break_label(figure_text(name))
-        if curve := _band(sound, x, y):
-            places, mean, low, high = curve
-            marker = "o" if len(places) <= 20 else None
-            axes.plot(places, mean, label=label, linewidth=1.6, marker=marker, markersize=3, **styles[name])
-            if len(sound) > 1:
-                axes.fill_between(places, low, high, color=styles[name]["color"], alpha=0.2, linewidth=0)
-            label = None
-        for run in runs:
-            if run.diverged and (curve := _band([run], x, y)):
-                axes.plot(
-                    curve[0],
-                    curve[1],
-                    label=label,
-                    linewidth=0.9,
-                    marker="X",
-                    markevery=[-1],
-                    markersize=7,
-                    **styles[name],
-                )
-                label = None
+        ended = [Series("", 1, _views([run], x, y)) for run in runs if run.diverged]
+        draw_series(axes, Series(name, len(sound), _views(sound, x, y), ended), y, x, styles[name])
 
 
-def _band(runs: Sequence[ArmRun], x: str, y: str) -> tuple[list[float], list[float], list[float], list[float]] | None:
-    """Mean, lowest and highest over the runs at each step that all of them measured."""
-    by_run = [
-        {
-            point.step: point
-            for point in quantity_of(y).points(run)
-            if point.value is not None and _place(point, x) is not None
-        }
-        for run in runs
-    ]
-    shared = [step for step in (by_run[0] if by_run else {}) if all(step in points for points in by_run)]
-    if not shared:
-        return None
-    places = [math.fsum(_place(points[step], x) or 0.0 for points in by_run) / len(by_run) for step in shared]
-    values = [[points[step].value or 0.0 for points in by_run] for step in shared]
-    mean = [math.fsum(at) / len(at) for at in values]
-    return places, mean, [min(at) for at in values], [max(at) for at in values]
+def _views(runs: Sequence[ArmRun], x: str, y: str) -> dict[str, Curve]:
+    """What is drawn of the runs; nothing where they have no point in common."""
+    curve = band_of(runs, y, by="step", axes=[x])
+    return {y: curve} if curve.mean else {}
 
 
 def _dot(axes: Axes, points: Sequence[tuple[float, float]], style: Mapping[str, Any]) -> None:

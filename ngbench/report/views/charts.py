@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from ngbench.records.quantities import ArmRun
 from ngbench.records.record import Document, RunRecord
 from ngbench.records.statistics import FAILED, mean_interval
 from ngbench.records.timing import busy_machine
@@ -105,14 +106,14 @@ def _arm_series(arm: Arm, measures: Sequence[str]) -> Series:
 
 
 def _curves(runs: Sequence[RunRecord], measures: Sequence[str]) -> dict[str, Curve]:
-    curves = {measure: band_of(runs, measure) for measure in measures}
+    curves = {measure: band_of([*map(ArmRun, runs)], measure) for measure in measures}
     return {measure: curve for measure, curve in curves.items() if curve.mean}
 
 
 def epochs_table(arms: Sequence[Arm]) -> list[Column]:
     """The training loss at some epochs that are spread over all: mean over the seeds that did not fail."""
     sound = {arm.label: [run for run in arm.runs if run.status not in FAILED] for arm in arms}
-    curves = {label: band_of(runs, "training_loss") for label, runs in sound.items()}
+    curves = {label: band_of([*map(ArmRun, runs)], "training_loss") for label, runs in sound.items()}
     epochs = spread(sorted({int(epoch) for curve in curves.values() for epoch in curve.x["epoch"]}), _MOST_EPOCHS)
 
     def cell(label: str, epoch: int) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ngbench.records.quantities import ArmRun
 from ngbench.report.curves import band_of
 from ngbench.report.page.contents import report_blocks
 from ngbench.report.page.sections import gather
@@ -76,8 +77,8 @@ def test_the_pointer_reads_the_values_of_the_records(browser, page, comparison):
     browser.move(f"{LOSSES} .plot > svg", 0.5)
     shown = browser.value(f"document.querySelector('{LOSSES} .readout').innerText")
     epoch = int(shown.split("\n")[0].removeprefix("epoch "))
-    band = band_of(comparison.runs[:2], "training_loss")
-    at = band.epochs.index(epoch)
+    band = band_of([*map(ArmRun, comparison.runs[:2])], "training_loss")
+    at = band.x["epoch"].index(epoch)
     for value in (band.mean[at], band.low[at], band.high[at]):
         assert f"{value:.4f}" in shown
     # The failed seed ended in its third epoch, and what has no value there is not read.

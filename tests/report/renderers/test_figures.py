@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ngbench.errors import OutputError
+from ngbench.records.quantities import ArmRun
 from ngbench.report import view
 from ngbench.report.blocks import Bars, Chart
 from ngbench.report.curves import band_of
@@ -32,7 +33,7 @@ def texts(figure):
 
 def test_band_spans_the_seeds_over_the_epochs_that_all_finished(make_run):
     runs = [make_run(seed=0, epochs=3), make_run(seed=1, epochs=5)]
-    curve = band_of(runs, "training_loss")
+    curve = band_of([*map(ArmRun, runs)], "training_loss")
     assert curve.x["epoch"] == [1, 2, 3]
     second = [run.history.train_loss[1] for run in runs]
     assert (curve.low[1], curve.high[1]) == (min(second), max(second))
@@ -41,7 +42,7 @@ def test_band_spans_the_seeds_over_the_epochs_that_all_finished(make_run):
 
 
 def test_band_ends_where_the_loss_is_no_number(make_run):
-    assert band_of([make_run(diverge_at=4)], "validation_loss").x["epoch"] == [1, 2, 3]
+    assert band_of([ArmRun(make_run(diverge_at=4))], "validation_loss").x["epoch"] == [1, 2, 3]
 
 
 def test_band_has_the_mean_number_of_steps_and_reads_metrics_by_name(make_run):
@@ -49,10 +50,10 @@ def test_band_has_the_mean_number_of_steps_and_reads_metrics_by_name(make_run):
     runs[1].history.step = [100, 200]
     for run, accuracy in zip(runs, ([0.5, 0.7], [0.7, None]), strict=True):
         run.history.metrics["accuracy"] = accuracy
-    assert band_of(runs, "training_loss").x["step"] == [(63 + 100) / 2, (126 + 200) / 2]
-    curve = band_of(runs, "metric.accuracy")
+    assert band_of([*map(ArmRun, runs)], "training_loss").x["step"] == [(63 + 100) / 2, (126 + 200) / 2]
+    curve = band_of([*map(ArmRun, runs)], "metric.accuracy")
     assert (curve.x["epoch"], curve.low, curve.high) == ([1], [0.5], [0.7])
-    assert band_of(runs, "metric.precision").x["epoch"] == []
+    assert band_of([*map(ArmRun, runs)], "metric.precision").x["epoch"] == []
 
 
 def test_pngs_are_written_into_a_directory_that_is_made(comparison, tmp_path):

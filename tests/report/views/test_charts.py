@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from ngbench.records.quantities import ArmRun
 from ngbench.report.blocks import Chart
 from ngbench.report.curves import band_of
 from ngbench.report.extras import FisherError
@@ -15,7 +16,7 @@ def test_curves_are_the_bands_of_the_seeds_that_did_not_fail(comparison):
     assert [axis.key for axis in chart.axes] == ["epoch", "step", "time"]
     assert [measure.key for measure in chart.measures] == ["training_loss", "validation_loss"]
     sgd, kfac = chart.series
-    assert sgd.views["validation_loss"] == band_of(comparison.runs[:2], "validation_loss")
+    assert sgd.views["validation_loss"] == band_of([*map(ArmRun, comparison.runs[:2])], "validation_loss")
     assert len(sgd.views["validation_loss"].low) == 10
     assert (kfac.runs, kfac.ended[0].label) == (1, "seed 1 diverged")
     assert kfac.views["training_loss"].low == ()
