@@ -7,7 +7,8 @@ Grammar of one ``--optimizer`` (``-o``), repeatable::
     arm      = [LABEL "@"] NAME [":" setting]
     setting  = KEY "=" VALUE
 
-An item with ``=`` and without ``:`` continues the arm before it, so ``kfac:lr=0.3,damping=0.1,adam`` is two
+A name is that of a plugin, or says where the optimizer is: ``package.module.Class`` or ``path/to/file.py:Class``.
+An item that begins with ``KEY=`` continues the arm before it, so ``kfac:lr=0.3,damping=0.1,adam`` is two
 arms. An arm without a label is called by its text.
 """
 
@@ -22,7 +23,16 @@ from typing import Any
 from ngbench.errors import UsageError
 from ngbench.values import is_encodable
 
-__all__ = ["ArmSpec", "check_label", "file_slug", "parse_arms", "parse_settings", "refuse_identical"]
+__all__ = [
+    "ArmSpec",
+    "check_label",
+    "file_slug",
+    "is_setting",
+    "parse_arms",
+    "parse_settings",
+    "refuse_identical",
+    "split_name",
+]
 
 _MAX_SLUG = 80
 _LONGEST_LABEL = 500
@@ -34,7 +44,7 @@ class ArmSpec:
 
     Attributes:
         label: what the arm is called in tables and records; unique in a comparison.
-        optimizer: the plugin's name or the dotted name of a class.
+        optimizer: the plugin's name, or where it is.
         hyperparameters: the given values, not yet converted.
     """
 
@@ -58,6 +68,29 @@ def parse_arms(options: Sequence[str]) -> list[ArmSpec]:
             raise UsageError(f"two arms are called {arm.label!r}, name them apart with LABEL@NAME:KEY=VALUE")
         seen.add(arm.label)
     return arms
+
+
+def is_setting(item: str) -> bool:
+    """Whether an item is ``KEY=VALUE``, no arm; labels and values may hold all of these signs.
+
+    >>> is_setting("lr=0.1"), is_setting("others=mine.py:Mine"), is_setting("lr=1@sgd:lr=1"), is_setting("mine.py:Mine")
+    (True, True, False, False)
+    """
+    head, colon, _ = item.partition(":")
+    return "=" in (head.rpartition("@")[2] if colon else head)
+
+
+def split_name(item: str) -> tuple[str, str | None]:
+    """The name at the beginning of an item, which may be ``FILE.py:NAME``, and the setting after it, if there is one.
+
+    >>> split_name("kfac:lr=0.1"), split_name("here/mine.py:Mine:lr=0.1"), split_name("mine.py:Mine")
+    (('kfac', 'lr=0.1'), ('here/mine.py:Mine', 'lr=0.1'), ('mine.py:Mine', None))
+    """
+    head, colon, rest = item.partition(":")
+    if head.rstrip().endswith(".py") and "=" not in rest.partition(":")[0]:
+        name, colon, rest = rest.partition(":")
+        head = f"{head.strip()}:{name.strip()}"
+    return head, rest if colon else None
 
 
 def check_label(label: str, grammar: str) -> None:
@@ -127,7 +160,7 @@ def _parse_option(option: str) -> list[ArmSpec]:
         item = text.strip()
         if not item:
             raise UsageError(f"--optimizer {option!r} has an empty item, it must be NAME[:KEY=VALUE,...]")
-        if "=" in item and ":" not in item:
+        if is_setting(item):
             if not drafts:
                 raise UsageError(f"--optimizer {option!r} begins with {item!r}, it must begin with an optimizer's name")
             _add_setting(drafts[-1][2], item, f"--optimizer {option!r}")
@@ -139,7 +172,7 @@ def _parse_option(option: str) -> list[ArmSpec]:
 
 
 def _parse_arm(item: str, option: str) -> tuple[str | None, str, dict[str, str]]:
-    head, colon, setting = item.partition(":")
+    head, setting = split_name(item)
     label, at, optimizer = head.rpartition("@")
     label, optimizer = label.strip(), optimizer.strip()
     if at and not label:
@@ -147,7 +180,7 @@ def _parse_arm(item: str, option: str) -> tuple[str | None, str, dict[str, str]]
     if not optimizer or "=" in optimizer or any(character.isspace() for character in optimizer):
         raise UsageError(f"--optimizer {option!r}: {optimizer!r} is no name, it must be NAME[:KEY=VALUE,...]")
     settings: dict[str, str] = {}
-    if colon:
+    if setting is not None:
         _add_setting(settings, setting, f"--optimizer {option!r}")
     return label or None, optimizer, settings
 

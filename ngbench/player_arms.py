@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ngbench.adversarial_task import PLAYERS, AdversarialTask, Player, PlayerPair
-from ngbench.arms import check_label, parse_settings
+from ngbench.arms import check_label, is_setting, parse_settings, split_name
 from ngbench.errors import UnknownNameError, UsageError
 
 __all__ = ["PlayersArm", "parse_players", "resolve_pair"]
@@ -89,12 +89,12 @@ def _parse_option(option: str) -> list[PlayersArm]:
             part = text.strip()
             if not part:
                 raise UsageError(f"{where} has an empty item, it must be SETTING or GENERATOR+CRITIC")
-            if at == 0 and "=" in part and ":" not in part:
+            if at == 0 and is_setting(part):
                 if not drafts:
                     raise UsageError(f"{where} begins with {part!r}, it must begin with a setting or an optimizer")
                 drafts[-1].settings[-1].append(part)
                 continue
-            name, colon, setting = part.partition(":")
+            name, setting = split_name(part)
             if at == 0:
                 label, name = _label(name, where)
                 drafts.append(_Draft(label))
@@ -102,7 +102,7 @@ def _parse_option(option: str) -> list[PlayersArm]:
             if not name or any(character in "=@" or character.isspace() for character in name):
                 raise UsageError(f"{where}: {name!r} is no name, it must be SETTING or GENERATOR+CRITIC")
             drafts[-1].names.append(name)
-            drafts[-1].settings.append([setting.strip()] if colon else [])
+            drafts[-1].settings.append([] if setting is None else [setting.strip()])
     return [draft.finish(where) for draft in drafts]
 
 

@@ -157,13 +157,13 @@ def _read_int(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
-        return int(value)
+        return int(value.strip())
     raise Refused
 
 
 def _read_float(value: Any) -> float:
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        value = float(value)
+        value = float(value.strip())
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise Refused
     try:

@@ -23,7 +23,7 @@ def check_plugin(
         str,
         typer.Argument(
             metavar="NAME[:KEY=VALUE,...]",
-            help="A plugin, or an optimizer class by its dotted name, with values for what it needs.",
+            help="A plugin, or PACKAGE.MODULE.NAME or FILE.py:NAME, with values for what it needs.",
         ),
     ],
     optimizer: plugin_kind.Optimizer = False,

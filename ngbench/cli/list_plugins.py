@@ -14,7 +14,7 @@ def list_plugins(
     kind: Annotated[Listing, typer.Argument(help="What to show.", show_default=False)],
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Show these in full; an optimizer class by its dotted name.", show_default=False),
+        typer.Argument(help="Show these in full; also PACKAGE.MODULE.NAME or FILE.py:NAME.", show_default=False),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Show all in full.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -32,3 +32,5 @@ def list_plugins(
         print(json.dumps(entries, indent=2))
     else:
         print(terminal_lines(format_catalogue(kind, entries, full=full or bool(names))))
+    if names and any(entry.get("problem") for entry in entries):
+        raise typer.Exit(2)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ngbench.errors import ParameterError, PluginError, UnknownNameError, one_line
 from ngbench.plugins import registry
+from ngbench.plugins.located import is_located
 from ngbench.plugins.registry import PluginRow
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def catalogue(kind: Listing, names: Sequence[str] = (), *, full: bool = False) -
 
     Args:
         kind: what to list.
-        names: of those that are described in full; of an optimizer also the dotted name of a class.
+        names: of those that are described in full, or where they are.
         full: describe all in full. Only what is described in full is imported.
 
     Raises:
@@ -79,11 +80,11 @@ def _describe_study(study: Study) -> dict[str, Any]:
 
 
 def _chosen(kind: Listing, rows: Sequence[PluginRow], names: Sequence[str]) -> list[PluginRow]:
-    """The rows called ``names``, all if there are none; a dotted class name makes a row of its own."""
+    """The rows called ``names``, all if there are none; a plugin by its place makes a row of its own."""
     chosen = [] if names else list(rows)
     for name in names:
         matching = [row for row in rows if row.name == name]
-        if not matching and kind is Listing.OPTIMIZERS and "." in name:
+        if not matching and is_located(name):
             matching = [PluginRow(name, "", "", "")]
         if not matching:
             raise UnknownNameError(kind.value.removesuffix("s"), name, {row.name for row in rows})
@@ -127,7 +128,7 @@ def _facts(name: str) -> dict[str, Any]:
     return facts | {"likelihood": type(task.likelihood).__name__, "published": published}
 
 
-def _published(plugin: registry.OptimizerPlugin) -> dict[str, Any]:
+def _published(plugin: registry.Plugin) -> dict[str, Any]:
     """The values that tasks publish for an optimizer, by task, and the tasks that cannot be read."""
     published: dict[str, dict[str, Any]] = {}
     problems: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Optimizer classes found by their dotted name, such as ``torch.optim.AdamW``.
+"""Optimizer classes, such as ``torch.optim.AdamW``, as plugins.
 
 A class that trains matrices alone (``torch.optim.Muon``) leaves biases and the weights of convolutions to another
 class. Which one is the hyper-parameter ``others``, so that a record and its tables say it.
@@ -6,20 +6,19 @@ class. Which one is the hyper-parameter ``others``, so that a record and its tab
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Mapping
-from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ngbench.errors import ParameterError, PluginError, UnknownNameError, describe, one_line
+from ngbench.errors import ParameterError, PluginError
+from ngbench.plugins.located import locate
 from ngbench.plugins.parameters import Parameter, Range, parameters_of
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["build_from_class", "class_parameters", "optimizer_class"]
+__all__ = ["build_from_class", "check_class", "class_parameters", "is_optimizer_class"]
 
 OTHERS = "others"
 OTHERS_LR = "others_lr"
@@ -36,21 +35,22 @@ class _Nobody:
 
 
 def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
-    """The optimizer class of the dotted ``name``.
+    """The optimizer class of ``name``, which says where it is.
 
     Raises:
-        PluginError: if its module cannot be imported, it is no optimizer class, or its ``step`` cannot be
-            called without a closure.
-        UnknownNameError: if the module has nothing of that name.
+        PluginError: it cannot be imported, is no optimizer class, or its ``step`` cannot be called without a closure.
+        UnknownNameError: the module has nothing of that name.
     """
-    module_name, _, attribute = name.rpartition(".")
-    module = _import_module(module_name, name)
-    try:
-        found = getattr(module, attribute)
-    except AttributeError:
-        classes = [key for key, value in vars(module).items() if _is_optimizer_class(value)]
-        raise UnknownNameError(f"optimizer class in {module_name}", attribute, classes) from None
-    if not _is_optimizer_class(found):
+    return check_class(name, locate(name, "optimizer", "class", is_optimizer_class).found)
+
+
+def check_class(name: str, found: Any) -> type[torch.optim.Optimizer]:
+    """What was found under ``name``, an optimizer class whose ``step`` needs no closure.
+
+    Raises:
+        PluginError: it is not.
+    """
+    if not is_optimizer_class(found):
         raise PluginError(f"optimizer {name!r} is not allowed, it must be a subclass of torch.optim.Optimizer")
     closure = inspect.signature(found.step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
@@ -60,11 +60,19 @@ def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
     return found  # type: ignore[no-any-return]
 
 
+def is_optimizer_class(value: Any) -> bool:
+    """Whether the object is a subclass of ``torch.optim.Optimizer``."""
+    import torch
+
+    base = torch.optim.Optimizer
+    return isinstance(value, type) and issubclass(value, base) and value is not base
+
+
 def class_parameters(name: str, found: type[torch.optim.Optimizer]) -> tuple[Parameter, ...]:
     """The hyper-parameters of the class: its own, then which class trains the parameters that are no matrices.
 
     Args:
-        name: the dotted name by which the class was found.
+        name: by which the class was found.
         found: the class.
     """
     initialise: Any = found.__init__
@@ -72,7 +80,7 @@ def class_parameters(name: str, found: type[torch.optim.Optimizer]) -> tuple[Par
         OTHERS,
         str,
         _OTHERS_OF.get(name, _Nobody()),
-        description="the class, by its dotted name, that trains the parameters that are no matrices",
+        description="the class, by where it is, that trains the parameters that are no matrices",
     )
     rate = Parameter(
         OTHERS_LR,
@@ -109,25 +117,3 @@ def build_from_class(
     if not rest:
         return first
     return CombinedOptimizer([first, second(rest, **({} if rate is None else {"lr": rate}))])
-
-
-def _import_module(module_name: str, name: str) -> ModuleType:
-    if not module_name or not all(part.isidentifier() for part in name.split(".")):
-        raise PluginError(f"optimizer {name!r} is not allowed, it must be PACKAGE.MODULE.CLASS")
-    try:
-        return importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            raise PluginError(f"optimizer {name!r} is unknown: there is no module {error.name!r}") from None
-        raise PluginError(f"optimizer {name!r} cannot be imported: {one_line(error)}") from error
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise PluginError(f"optimizer {name!r} cannot be imported: {describe(error)}") from error
-
-
-def _is_optimizer_class(value: Any) -> bool:
-    import torch
-
-    base = torch.optim.Optimizer
-    return isinstance(value, type) and issubclass(value, base) and value is not base

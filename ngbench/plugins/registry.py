@@ -1,14 +1,15 @@
-"""Plugins: tasks and optimizers that installed distributions provide through entry points.
+"""Plugins: tasks, optimizers and approximations, which distributions provide through entry points or files hold.
 
 A name is listed without importing what it names: its summary is read from the source. What a plugin does
-wrong is one sentence that names the plugin and its distribution, and concerns that plugin alone.
+wrong is one sentence that names the plugin and where it is from, and concerns that plugin alone.
 
 An optimizer plugin is an entry point in ``ngbench.optimizers`` that names a function
 ``build(model, task, *, ...) -> torch.optim.Optimizer``; a task plugin is one in ``ngbench.tasks`` that names
-a function returning a :class:`ngbench.Task` or a :class:`ngbench.AdversarialTask`. Any optimizer class is an
-optimizer by its dotted name. An approximation plugin is an entry point in ``ngbench.approximations`` that names a
-function from a Fisher block and the previous estimate's start to an estimate
-(:data:`ngbench.curvature.kronecker.approximations.Approximation`), with its own options as further keyword parameters.
+a function returning a :class:`ngbench.Task` or a :class:`ngbench.AdversarialTask`. An approximation plugin is an entry
+point in ``ngbench.approximations`` that names a function from a Fisher block and the previous estimate's start to an
+estimate (:data:`ngbench.curvature.kronecker.approximations.Approximation`), with its own options as further keyword
+parameters. Each of these functions, and any optimizer class, is a plugin as well by where it is:
+``package.module.Name`` or ``path/to/file.py:Name``.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -32,7 +34,7 @@ from ngbench.errors import (
     describe,
     one_line,
 )
-from ngbench.plugins.optimizer_classes import build_from_class, class_parameters, optimizer_class
+from ngbench.plugins.located import SourceFile, is_located, locate
 from ngbench.plugins.parameters import Parameter, Range, accepts_any_name, convert_given, parameters_of, resolve
 from ngbench.plugins.summaries import SourceNotFound, read_summary
 
@@ -40,23 +42,22 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from ngbench.curvature.kronecker.approximations import Approximation, Estimate
+    from ngbench.curvature.kronecker.approximations import Approximation
     from ngbench.task import Task
 
 __all__ = [
     "APPROXIMATIONS",
     "OPTIMIZERS",
     "TASKS",
-    "ApproximationPlugin",
-    "OptimizerPlugin",
+    "Plugin",
     "PluginRow",
-    "TaskPlugin",
     "adversarial_task",
     "any_task",
     "approximation",
     "approximation_plugin",
     "build_optimizer",
     "effective_hyperparameters",
+    "kind_of_located",
     "optimizer",
     "published_hyperparameters",
     "rows",
@@ -70,7 +71,6 @@ TASKS = "ngbench.tasks"
 APPROXIMATIONS = "ngbench.approximations"
 Kind = Literal["optimizer", "task", "approximation"]
 GROUPS: Mapping[Kind, str] = {"optimizer": OPTIMIZERS, "task": TASKS, "approximation": APPROXIMATIONS}
-_KINDS = {group: kind for kind, group in GROUPS.items()}
 
 
 @dataclass(frozen=True)
@@ -93,74 +93,46 @@ class PluginRow:
 
 
 @dataclass(frozen=True)
-class OptimizerPlugin:
-    """An optimizer, from an entry point or a dotted class name.
+class Plugin:
+    """A plugin that is imported.
 
     Attributes:
+        kind: what it is.
         name: what the user calls it.
-        build: ``build(model, task, **hyperparameters)`` returns the optimizer.
-        parameters: its hyper-parameters.
-        distribution: the distribution that provides it; ``None`` for a dotted class name.
+        build: of an optimizer ``build(model, task, **hyperparameters)``, of a task ``build(**options)``, of an
+            approximation a function from a Fisher block and the previous estimate's start to an estimate, which takes
+            its options as keywords.
+        parameters: its hyper-parameters or options.
         summary: first line of its documentation.
-        accepts_any: whether it takes hyper-parameters that its signature does not name.
+        distribution: the distribution that provides it, if it is an entry point.
+        file: where it is from, if that is a file of the user's.
+        accepts_any: whether it takes parameters that its signature does not name.
+        is_class: whether it is an optimizer class, which need not know of this tool.
     """
 
+    kind: Kind
     name: str
-    build: Callable[..., torch.optim.Optimizer]
+    build: Callable[..., Any]
     parameters: tuple[Parameter, ...]
-    distribution: str | None
     summary: str
+    distribution: str | None = None
+    file: SourceFile | None = None
     accepts_any: bool = False
+    is_class: bool = False
+
+    @property
+    def who(self) -> str:
+        """The plugin in a message."""
+        origin = self.distribution or (self.file.path if self.file is not None else None)
+        return f"{self.kind} {self.name!r}" + (f" (from {origin})" if origin else "")
 
     def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """All hyper-parameters: those ``given``, converted and checked, and the defaults of the others."""
-        return resolve(self.parameters, given, f"optimizer {self.name}", accepts_any=self.accepts_any)
+        """All parameters: those ``given``, converted and checked, and the defaults of the others."""
+        return resolve(self.parameters, given, f"{self.kind} {self.name}", accepts_any=self.accepts_any)
 
-
-@dataclass(frozen=True)
-class TaskPlugin:
-    """A task, from an entry point.
-
-    Attributes:
-        name: the entry point's name.
-        build: returns the task; takes its options as keywords.
-        parameters: the task's own options.
-        distribution: the distribution that provides it.
-        summary: first line of its documentation.
-        accepts_any: whether it takes options that its signature does not name.
-    """
-
-    name: str
-    build: Callable[..., Task | AdversarialTask]
-    parameters: tuple[Parameter, ...]
-    distribution: str
-    summary: str
-    accepts_any: bool = False
-
-    def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """All options: those ``given``, converted and checked, and the defaults of the others."""
-        return resolve(self.parameters, given, f"task {self.name}", accepts_any=self.accepts_any)
-
-
-@dataclass(frozen=True)
-class ApproximationPlugin:
-    """A Kronecker approximation, from an entry point.
-
-    Attributes:
-        name: the entry point's name.
-        function: from a Fisher block and the previous estimate's start to an estimate; takes its options as keywords.
-        parameters: its own options, and the radius of positions that every approximation has.
-        distribution: the distribution that provides it.
-        summary: first line of its documentation.
-        accepts_any: whether it takes options that its signature does not name.
-    """
-
-    name: str
-    function: Callable[..., Estimate]
-    parameters: tuple[Parameter, ...]
-    distribution: str
-    summary: str
-    accepts_any: bool = False
+    def convert(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters that are ``given``, converted and checked."""
+        return convert_given(self.parameters, given, f"{self.kind} {self.name}", accepts_any=self.accepts_any)
 
 
 def rows(group: str) -> list[PluginRow]:
@@ -184,28 +156,58 @@ def rows(group: str) -> list[PluginRow]:
     return sorted(found, key=lambda row: (row.name, row.distribution))
 
 
-def optimizer(name: str) -> OptimizerPlugin:
-    """The optimizer called ``name``: an entry point's name, or the dotted name of an optimizer class.
+def optimizer(name: str) -> Plugin:
+    """The optimizer called ``name``: an entry point, or a class or a plugin's function by where it is.
 
     Raises:
         UnknownNameError: if there is no such optimizer.
         PluginError: if it cannot be imported, is no optimizer, or is provided twice.
     """
-    point = _find(OPTIMIZERS, name)
-    if point is None:
-        if "." in name:
-            return _class_optimizer(name)
-        raise UnknownNameError("optimizer", name, {p.name for p in _points(OPTIMIZERS)})
-    function = _load(point, OPTIMIZERS)
-    with _naming(point, OPTIMIZERS):
-        parameters = tuple(parameters_of(function, skip=2))
-    return OptimizerPlugin(
-        name, function, parameters, _distribution(point), _first_line(function), accepts_any_name(function)
-    )
+    from ngbench.plugins.optimizer_classes import build_from_class, check_class, class_parameters, is_optimizer_class
+
+    if is_located(name) and _entry_point("optimizer", name) is None:
+        located = locate(name, "optimizer", "class", is_optimizer_class)
+        if not inspect.isfunction(located.found):
+            found = check_class(name, located.found)
+            initialise: Callable[..., None] = found.__init__
+
+            def build(model: nn.Module, task: Task, **hyperparameters: Any) -> torch.optim.Optimizer:
+                return build_from_class(found, model, hyperparameters)
+
+            return Plugin(
+                "optimizer",
+                name,
+                build,
+                class_parameters(name, found),
+                _first_line(found),
+                file=located.file,
+                accepts_any=accepts_any_name(initialise),
+                is_class=True,
+            )
+    return _plugin("optimizer", name, skip=2)
+
+
+def kind_of_located(name: str) -> Kind:
+    """What the object is that ``name`` says the place of.
+
+    A class is an optimizer, as is a function whose first parameter is the ``model``; another function with parameters
+    in front of ``*`` is an approximation, and one without is a task.
+
+    Raises:
+        UnknownNameError: the module has nothing of that name.
+        PluginError: there is no such place, it cannot be imported, or it holds none of these.
+    """
+    found = locate(name, "plugin", "name", callable).found
+    if not inspect.isfunction(found):
+        return optimizer(name).kind
+    first = next(iter(inspect.signature(found).parameters.values()), None)
+    if first is None or first.kind in (first.KEYWORD_ONLY, first.VAR_KEYWORD):
+        return "task"
+    return "optimizer" if first.name == "model" else "approximation"
 
 
 def build_optimizer(
-    plugin: OptimizerPlugin, model: nn.Module, task: Task, hyperparameters: Mapping[str, Any]
+    plugin: Plugin, model: nn.Module, task: Task, hyperparameters: Mapping[str, Any]
 ) -> torch.optim.Optimizer:
     """The optimizer of ``plugin`` on the parameters of ``model``.
 
@@ -220,7 +222,6 @@ def build_optimizer(
     if os.environ.get("TORCH_COMPILE_DISABLE") == "1":
         # With the variable alone, torch.compile(fullgraph=True) raises instead of calling what it was given.
         torch.compiler.set_stance("force_eager")
-    who = f"optimizer {plugin.name!r} (from {plugin.distribution})"
     try:
         built = plugin.build(model, task, **plugin.resolve(hyperparameters))
     except (NgbenchError, KeyboardInterrupt):
@@ -228,28 +229,26 @@ def build_optimizer(
     except (ValueError, TypeError) as error:
         raise ParameterError(f"optimizer {plugin.name}: {one_line(error)}") from error
     except BaseException as error:
-        raise PluginError(f"{who} failed: {describe(error)}") from error
+        raise PluginError(f"{plugin.who} failed: {describe(error)}") from error
     if not isinstance(built, torch.optim.Optimizer):
-        raise PluginError(f"{who} returned {type(built).__name__}, it must be a torch.optim.Optimizer")
+        raise PluginError(f"{plugin.who} returned {type(built).__name__}, it must be a torch.optim.Optimizer")
     return built
 
 
-def published_hyperparameters(plugin: OptimizerPlugin, task: Task) -> dict[str, Any]:
+def published_hyperparameters(plugin: Plugin, task: Task) -> dict[str, Any]:
     """The values that ``task`` replaces defaults of ``plugin`` by, converted and checked.
 
     Raises:
         PluginError: if the task names a hyper-parameter that the optimizer does not have, or a value that it
             does not allow.
     """
-    published = task.hyperparameters.get(plugin.name, {})
-    where = f"optimizer {plugin.name}"
     try:
-        return convert_given(plugin.parameters, published, where, accepts_any=plugin.accepts_any)
+        return plugin.convert(task.hyperparameters.get(plugin.name, {}))
     except ParameterError as error:
         raise PluginError(f"the task's published hyper-parameters do not fit: {error}") from error
 
 
-def effective_hyperparameters(plugin: OptimizerPlugin, task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
+def effective_hyperparameters(plugin: Plugin, task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     """All hyper-parameters of an arm: the ``given`` value, else the task's published one, else the default.
 
     Raises:
@@ -259,22 +258,14 @@ def effective_hyperparameters(plugin: OptimizerPlugin, task: Task, given: Mappin
     return plugin.resolve({**published_hyperparameters(plugin, task), **given})
 
 
-def task_plugin(name: str) -> TaskPlugin:
-    """The task plugin called ``name``.
+def task_plugin(name: str) -> Plugin:
+    """The task plugin called ``name``: an entry point, or a function by where it is.
 
     Raises:
         UnknownNameError: if there is no such task.
         PluginError: if it cannot be imported or is provided twice.
     """
-    point = _find(TASKS, name)
-    if point is None:
-        raise UnknownNameError("task", name, {p.name for p in _points(TASKS)})
-    function = _load(point, TASKS)
-    with _naming(point, TASKS):
-        parameters = tuple(parameters_of(function))
-    return TaskPlugin(
-        name, function, parameters, _distribution(point), _first_line(function), accepts_any_name(function)
-    )
+    return _plugin("task", name)
 
 
 def task_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -322,11 +313,9 @@ def any_task(name: str, options: Mapping[str, Any]) -> Task | AdversarialTask:
     except ValueError as error:
         raise ParameterError(f"task {name}: {one_line(error)}") from error
     except BaseException as error:
-        raise PluginError(f"task {name!r} (from {plugin.distribution}) failed: {describe(error)}") from error
+        raise PluginError(f"{plugin.who} failed: {describe(error)}") from error
     if not isinstance(made, Task | AdversarialTask):
-        raise PluginError(
-            f"task {name!r} (from {plugin.distribution}) returned {type(made).__name__}, it must be an ngbench.Task"
-        )
+        raise PluginError(f"{plugin.who} returned {type(made).__name__}, it must be an ngbench.Task")
     return made
 
 
@@ -343,27 +332,20 @@ def approximation(name: str, given: Mapping[str, Any]) -> Approximation:
     from ngbench.curvature.kronecker.approximations import at_radius
 
     plugin = approximation_plugin(name)
-    options = convert_given(plugin.parameters, given, f"approximation {name}")
+    options = plugin.convert(given)
     positions = options.pop("positions", "all")
-    return at_radius(partial(plugin.function, **options), positions)
+    return at_radius(partial(plugin.build, **options), positions)
 
 
-def approximation_plugin(name: str) -> ApproximationPlugin:
-    """The approximation plugin called ``name``.
+def approximation_plugin(name: str) -> Plugin:
+    """The approximation plugin called ``name``: an entry point, or a function by where it is.
 
     Raises:
         UnknownNameError: there is no such approximation.
         PluginError: it cannot be imported or is provided twice.
     """
-    point = _find(APPROXIMATIONS, name)
-    if point is None:
-        raise UnknownNameError("approximation", name, {p.name for p in _points(APPROXIMATIONS)})
-    function = _load(point, APPROXIMATIONS)
-    with _naming(point, APPROXIMATIONS):
-        parameters = (*parameters_of(function, skip=2), *parameters_of(_with_positions))
-    return ApproximationPlugin(
-        name, function, parameters, _distribution(point), _first_line(function), accepts_any_name(function)
-    )
+    plugin = _plugin("approximation", name, skip=2)
+    return replace(plugin, parameters=(*plugin.parameters, *parameters_of(_with_positions)))
 
 
 def _with_positions(*, positions: Annotated[int, Range(minimum=0)] | Literal["all", "filter"] = "all") -> None:
@@ -387,13 +369,33 @@ def _points_on(path: tuple[str, ...], group: str) -> tuple[EntryPoint, ...]:
     return tuple(found.values())
 
 
-def _find(group: str, name: str) -> EntryPoint | None:
-    points = [point for point in _points(group) if point.name == name]
+def _plugin(kind: Kind, name: str, *, skip: int = 0) -> Plugin:
+    """The plugin that is a function, whose first ``skip`` parameters are not the user's."""
+    point = _entry_point(kind, name)
+    distribution = file = None
+    if point is not None:
+        distribution = _distribution(point)
+        who = f"{kind} {name!r} (from {distribution})"
+        with _naming(who):
+            function = point.load()
+    elif is_located(name):
+        located = locate(name, kind, "function", inspect.isfunction)
+        function, file, who = located.found, located.file, f"{kind} {name!r}"
+    else:
+        raise UnknownNameError(kind, name, {p.name for p in _points(GROUPS[kind])})
+    if not callable(function) or isinstance(function, type):
+        raise PluginError(f"{who} is {type(function).__name__}, it must be a function")
+    with _naming(who):
+        parameters = tuple(parameters_of(function, skip=skip))
+    accepts_any = accepts_any_name(function)
+    return Plugin(kind, name, function, parameters, _first_line(function), distribution, file, accepts_any)
+
+
+def _entry_point(kind: Kind, name: str) -> EntryPoint | None:
+    points = [point for point in _points(GROUPS[kind]) if point.name == name]
     if len(points) > 1:
         providers = " and ".join(sorted(_distribution(point) for point in points))
-        raise PluginError(
-            f"{_KINDS[group]} {name!r} is provided by {providers}: uninstall one of them to use the other"
-        )
+        raise PluginError(f"{kind} {name!r} is provided by {providers}: uninstall one of them to use the other")
     return points[0] if points else None
 
 
@@ -407,42 +409,17 @@ def _name_of(distribution: Distribution) -> str:
     return distribution.name
 
 
-def _load(point: EntryPoint, group: str) -> Callable[..., Any]:
-    with _naming(point, group):
-        loaded = point.load()
-    if not callable(loaded):
-        raise PluginError(
-            f"{_KINDS[group]} {point.name!r} (from {_distribution(point)}) is {type(loaded).__name__}, "
-            "it must be a function"
-        )
-    return loaded  # type: ignore[no-any-return]
-
-
-class _naming:
-    """Turns what goes wrong inside into a PluginError that names the plugin and its distribution."""
-
-    def __init__(self, point: EntryPoint, group: str) -> None:
-        self.who = f"{_KINDS[group]} {point.name!r} (from {_distribution(point)})"
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, PluginError):
-            raise PluginError(f"{self.who}: {error}") from error
-        if error is not None and not isinstance(error, KeyboardInterrupt):
-            raise PluginError(f"{self.who} cannot be imported: {describe(error)}") from error
-
-
-def _class_optimizer(name: str) -> OptimizerPlugin:
-    found = optimizer_class(name)
-    initialise: Callable[..., None] = found.__init__
-
-    def build(model: nn.Module, task: Task, **hyperparameters: Any) -> torch.optim.Optimizer:
-        return build_from_class(found, model, hyperparameters)
-
-    parameters = class_parameters(name, found)
-    return OptimizerPlugin(name, build, parameters, None, _first_line(found), accepts_any_name(initialise))
+@contextmanager
+def _naming(who: str) -> Iterator[None]:
+    """Turns what goes wrong inside into a PluginError that says whose it is."""
+    try:
+        yield
+    except PluginError as error:
+        raise PluginError(f"{who}: {error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise PluginError(f"{who} cannot be imported: {describe(error)}") from error
 
 
 def _first_line(documented: Any) -> str:

@@ -30,7 +30,7 @@ def _check_signature(subject: ApproximationSubject) -> Passed:
         subject.approximate  # noqa: B018 - whether the given options are allowed
     except NgbenchError as error:
         raise CheckFailed(one_line(error), fatal=True) from error
-    return check_signature(plugin.function, plugin.parameters, accepts_any=plugin.accepts_any)
+    return check_signature(plugin.build, plugin.parameters, accepts_any=plugin.accepts_any)
 
 
 def _check_estimate(subject: ApproximationSubject) -> Passed:

@@ -43,7 +43,7 @@ class ApproximationSubject:
     given: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
-    def plugin(self) -> registry.ApproximationPlugin:
+    def plugin(self) -> registry.Plugin:
         """The plugin, imported."""
         return registry.approximation_plugin(self.name)
 
@@ -69,7 +69,7 @@ class _WithApproximation(OptimizerSubject):
     approximate: Approximation | None = None
 
     @cached_property
-    def plugin(self) -> registry.OptimizerPlugin:
+    def plugin(self) -> registry.Plugin:
         return registry.optimizer("kfac")
 
     @cached_property

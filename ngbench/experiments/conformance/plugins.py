@@ -11,25 +11,23 @@ from ngbench.data.directory import data_directory
 from ngbench.errors import PluginError, UnknownNameError
 from ngbench.experiments.conformance.outcome import Check, Report, Row, run_checks
 from ngbench.plugins import registry
-from ngbench.plugins.parameters import convert_given
+from ngbench.plugins.located import is_located
 from ngbench.plugins.registry import GROUPS, Kind
-
-_AnyPlugin = registry.OptimizerPlugin | registry.TaskPlugin | registry.ApproximationPlugin
 
 __all__ = ["Kind", "check_plugin", "checks_of", "distribution_of", "kinds_of"]
 
 
 def kinds_of(name: str) -> list[Kind]:
-    """What ``name`` is: kinds of which a plugin has this name; a dotted name is an optimizer class.
+    """What ``name`` is: kinds of which a plugin has this name, or the kind of what it says the place of.
 
     Raises:
         UnknownNameError: it is nothing.
+        PluginError: there is no such place, or it cannot be imported.
     """
     known: dict[Kind, list[str]] = {kind: [row.name for row in registry.rows(group)] for kind, group in GROUPS.items()}
     found = [kind for kind, names in known.items() if name in names]
-    if not found and "." in name:
-        registry.optimizer(name)  # a name that is no class is refused here
-        return ["optimizer"]
+    if not found and is_located(name):
+        return [registry.kind_of_located(name)]
     if not found:
         raise UnknownNameError("plugin", name, {known_name for names in known.values() for known_name in names})
     return found
@@ -46,7 +44,7 @@ def check_plugin(
     """Run all checks of a plugin.
 
     Args:
-        name: of the plugin; of an optimizer also the dotted name of a class.
+        name: of the plugin, or where it is.
         kind: what it is.
         given: hyper-parameters or options that replace its defaults.
         data_dir: where data sets live, for tasks; by default as for all commands.
@@ -59,7 +57,7 @@ def check_plugin(
         UnknownNameError: there is no such plugin.
         ParameterError: a given value is unknown or not allowed.
     """
-    if "." not in name and kind not in kinds_of(name):
+    if not is_located(name) and kind not in kinds_of(name):
         raise UnknownNameError(kind, name, {row.name for row in registry.rows(GROUPS[kind])})
     values = given or {}
     if values:
@@ -97,16 +95,16 @@ def checks_of(kind: Kind) -> Sequence[Check[Any]]:
 
 def _convert(name: str, kind: Kind, given: Mapping[str, Any]) -> None:
     """Refuse given values that are not allowed; what is wrong with the plugin itself is for its checks to say."""
-    loaders: dict[Kind, Callable[[str], _AnyPlugin]] = {
+    loaders: dict[Kind, Callable[[str], registry.Plugin]] = {
         "optimizer": registry.optimizer,
         "task": registry.task_plugin,
         "approximation": registry.approximation_plugin,
     }
     with suppress(PluginError):
         plugin = loaders[kind](name)
-        convert_given(plugin.parameters, given, f"{kind} {name}", accepts_any=plugin.accepts_any)
+        plugin.convert(given)
 
 
 def distribution_of(name: str, kind: Kind) -> str | None:
-    """The distribution that provides the plugin; ``None`` for a class by its dotted name."""
+    """The distribution that provides the plugin; ``None`` for one that is named by its place."""
     return next((row.distribution for row in registry.rows(GROUPS[kind]) if row.name == name), None)

@@ -22,7 +22,7 @@ def check_optimizer_signature(subject: OptimizerSubject) -> Passed:
         values = subject.hyperparameters
     except NgbenchError as error:
         raise CheckFailed(_corrected(one_line(error)), fatal=True) from error
-    if plugin.distribution is None:
+    if plugin.is_class:
         raise NotApplicable(f"{len(values)} hyper-parameters of a class that was not written for this tool")
     return check_signature(plugin.build, plugin.parameters, accepts_any=plugin.accepts_any)
 

@@ -41,7 +41,7 @@ class TaskSubject:
     directory: Path = field(default_factory=Path)
 
     @cached_property
-    def plugin(self) -> registry.TaskPlugin:
+    def plugin(self) -> registry.Plugin:
         """The plugin, imported."""
         return registry.task_plugin(self.name)
 

@@ -34,7 +34,7 @@ class OptimizerSubject:
     given: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
-    def plugin(self) -> registry.OptimizerPlugin:
+    def plugin(self) -> registry.Plugin:
         """The plugin, imported."""
         return registry.optimizer(self.name)
 
