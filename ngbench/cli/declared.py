@@ -7,7 +7,6 @@ from typing import Any
 import typer
 
 from ngbench.disk.files import given_destination, given_path
-from ngbench.running.limits import SEARCH_LIMITS
 from ngbench.running.option_fields import options_of
 from ngbench.running.request import RunOptions
 
@@ -31,7 +30,7 @@ def written(name: str, help: str, panel: str | None = "Results", shown: str | bo
 def number(
     name: str, help: str, panel: str | None = None, *, like: str = "", metavar: str = "N", shown: str | bool = True
 ) -> Any:
-    """An option that takes a number, within the limits that its name has, or the name that it is ``like``."""
+    """An option that takes a number, within the limits of the run's option of its name, or that it is ``like``."""
     named = (like or name.removeprefix("--")).replace("-", "_")
-    convert = SEARCH_LIMITS[named].convert if named in SEARCH_LIMITS else options_of(RunOptions)[named].convert
+    convert = options_of(RunOptions)[named].convert
     return typer.Option(name, parser=convert, metavar=metavar, help=help, rich_help_panel=panel, show_default=shown)

@@ -21,7 +21,10 @@ from ngbench.disk import files
 from ngbench.errors import RecordError
 from ngbench.escaping import terminal
 from ngbench.experiments.fisher_error.request import FisherErrorOptions, FisherErrorRequest
-from ngbench.experiments.search.search import SearchRequest, TrialNews, open_ledger, plan_search, run_search
+from ngbench.experiments.search.crew import TrialNews
+from ngbench.experiments.search.plan import SearchPlan
+from ngbench.experiments.search.request import SearchOptions, SearchRequest
+from ngbench.experiments.search.search import search
 from ngbench.experiments.search.trials import KeptProcess
 from ngbench.experiments.studies.checking import players_arm
 from ngbench.experiments.studies.evaluation import CellRuns
@@ -263,7 +266,7 @@ class _Lines:
     def note(self, line: str) -> None:
         self._reporter.note(line)
 
-    def begun(self, arm: str, number: int) -> None:
+    def begun(self, plan: SearchPlan) -> None:
         pass
 
     def ended(self, news: TrialNews) -> None:
@@ -297,20 +300,17 @@ def _tuned(cell: PlannedCell, tune: Tune, storage: Path, conditions: Conditions)
     request = SearchRequest(
         run=replace(whole, arms=fixed, options=asked),
         spaces={name: space for name, space in spaces.items() if space},
-        sampler=tune.sampler,
-        trials=tune.trials,
-        metric=tune.metric or "training_loss",
-        sampler_seed=tune.seed or 0,
+        options=SearchOptions(
+            sampler=tune.sampler,
+            trials=tune.trials,
+            metric=tune.metric or "training_loss",
+            sampler_seed=tune.seed or 0,
+            storage=storage,
+        ),
     )
     files.make_directory(storage.parent)
-    with redirect_stdout(sys.stderr):
-        plan = plan_search(request, workers=1)
-    result = run_search(
-        plan,
-        open_ledger(plan, storage),
-        reporter=_Lines(conditions),
-        make_executor=KeptProcess if conditions.own_processes else _here_executor,
-    )
+    make_executor = _kept_process if conditions.own_processes else _here_executor
+    result = search(request, reporter=_Lines(conditions), make_executor=make_executor)
     if result.interrupted:
         raise KeyboardInterrupt
     arms = []
@@ -322,8 +322,12 @@ def _tuned(cell: PlannedCell, tune: Tune, storage: Path, conditions: Conditions)
     return replace(cell, arms=tuple(arms))
 
 
-def _here_executor() -> Executor:
-    return InProcess(TaskHost())
+def _kept_process(plan: SearchPlan) -> Executor:
+    return KeptProcess()
+
+
+def _here_executor(plan: SearchPlan) -> Executor:
+    return InProcess(TaskHost(plan.problem))
 
 
 def _dimension(values: Any) -> Any:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ngbench.cli import options
+from ngbench.cli import declared, options
 from ngbench.cli.options import Only, Without, spliced
 from ngbench.cli.outputs import Outputs
-from ngbench.disk.files import given_destination, given_path
-from ngbench.running.limits import SEARCH_LIMITS
-from ngbench.running.option_fields import options_of
+from ngbench.experiments.search.request import SearchOptions, SearchRequest
 from ngbench.running.request import DIAGNOSTICS, Request, RunOptions
 
 __all__ = ["tune"]
@@ -33,7 +33,7 @@ def tune(
             help="An optimizer, or several with commas between them (repeatable); what is given for one is fixed.",
         ),
     ],
-    search: Annotated[
+    values: Annotated[
         list[str] | None,
         typer.Option(
             "--search",
@@ -45,99 +45,23 @@ def tune(
     ] = None,
     space: Annotated[
         Path | None,
-        typer.Option(
+        declared.path(
             "--space",
-            parser=given_path,
             metavar="FILE",
             help="What to try, from a YAML file: "
             "{arms: {NAME: {lr: [0.1, 0.01], damping: {low: 1e-4, high: 1, log: true}}}}.",
-            rich_help_panel=_SEARCH,
+            panel=_SEARCH,
         ),
     ] = None,
-    sampler: Annotated[
-        str | None,
-        typer.Option(
-            "--sampler",
-            metavar="grid|random|tpe",
-            help="How points are chosen.",
-            show_default="grid, or tpe where there is a range",
-            rich_help_panel=_SEARCH,
-        ),
-    ] = None,
-    sampler_seed: Annotated[
-        int,
-        typer.Option(
-            "--sampler-seed",
-            metavar="N",
-            parser=options_of(RunOptions)["seed"].convert,
-            help="Seed of the sampler, and of the order of a grid.",
-            rich_help_panel=_SEARCH,
-        ),
-    ] = 0,
-    trials: Annotated[
-        int | None,
-        typer.Option(
-            "--trials",
-            metavar="N",
-            parser=SEARCH_LIMITS["trials"].convert,
-            help="Trials of each arm.",
-            show_default="the whole grid",
-            rich_help_panel=_SEARCH,
-        ),
-    ] = None,
-    metric: Annotated[
-        str,
-        typer.Option(
-            "--metric",
-            metavar="NAME[:min|max]",
-            help="What decides: training_loss, best_training_loss, validation_loss, best_validation_loss, "
-            "seconds_to_target, epochs_to_target, or a metric of the task such as metric.accuracy.",
-            rich_help_panel=_SEARCH,
-        ),
-    ] = "training_loss",
-    storage: Annotated[
-        Path | None,
-        typer.Option(
-            "--storage",
-            parser=given_path,
-            metavar="FILE",
-            help="The trials: SQLite (.db, .sqlite) or a journal (.journal, .log). One that exists is gone on with, "
-            "also by several processes and machines at the same time.",
-            show_default="trials.journal in the output directory",
-            rich_help_panel=_SEARCH,
-        ),
-    ] = None,
-    workers: Annotated[
-        int,
-        typer.Option(
-            "--workers",
-            metavar="N",
-            parser=SEARCH_LIMITS["workers"].convert,
-            help="Trials that run at the same time, each in a process of its own.",
-            rich_help_panel=_SEARCH,
-        ),
-    ] = 1,
+    how: SearchOptions,
     settings: options.Settings = None,
     run: Annotated[RunOptions, Without({"turn_steps", *DIAGNOSTICS})],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            parser=given_path,
-            metavar="DIR",
-            help="Keep the trials, a record of each run, and the best hyper-parameters here.",
-            rich_help_panel="Results",
-        ),
-    ] = None,
     write_hyperparameters: Annotated[
         str | None,
-        typer.Option(
+        declared.written(
             "--write-hyperparameters",
-            parser=given_destination,
-            metavar="FILE",
-            help="Write the best of each arm, for --hyperparameters of train and compare; - is stdout.",
-            show_default="hyperparameters.yaml in the output directory",
-            rich_help_panel="Results",
+            "Write the best of each arm, for --hyperparameters of train and compare; - is stdout.",
+            shown="hyperparameters.yaml in the output directory",
         ),
     ] = None,
     outputs: Annotated[Outputs, Only({"json", "markdown"})],
@@ -152,25 +76,49 @@ def tune(
 
     Example: ngbench tune curves-autoencoder -o sgd,kfac --trials 8 --epochs 2 --workers 2 --output search
     """
-    from ngbench.arms import parse_arms
-    from ngbench.cli.tune_execution import TuneOutputs, run_tune
-    from ngbench.experiments.search.given_spaces import given_spaces
-    from ngbench.experiments.search.plan import SearchRequest
+    from rich.console import Console
+    from rich.text import Text
 
+    from ngbench import escaping
+    from ngbench.arms import parse_arms
+    from ngbench.cli.reporting import check_exports, console_for_results, do_each, raise_last
+    from ngbench.cli.tune_progress import SearchProgress
+    from ngbench.disk.files import STANDARD_OUTPUT, check_directory
+    from ngbench.experiments.search.documents import write_best
+    from ngbench.experiments.search.given_spaces import given_spaces
+    from ngbench.experiments.search.search import BEST_FILE, search
+    from ngbench.report import view
+    from ngbench.report.exports.files import export_steps
+    from ngbench.report.renderers import terminal
+    from ngbench.running.session import one_interrupt
+
+    check_exports(write_hyperparameters, outputs.json, outputs.markdown)
+    if how.output is not None:
+        check_directory(how.output)
     arms = parse_arms(optimizer)
     request = SearchRequest(
         run=Request(task=task, arms=arms, task_options=options.task_settings(settings), options=run),
-        spaces=given_spaces(arms, task, space, search or []),
-        sampler=sampler,
-        trials=trials,
-        metric=metric,
-        sampler_seed=sampler_seed,
+        spaces=given_spaces(arms, task, space, values or []),
+        options=how,
     )
-    destinations = TuneOutputs(
-        directory=output,
-        storage=storage,
-        hyperparameters=write_hyperparameters,
-        json=outputs.json,
-        markdown=outputs.markdown,
-    )
-    raise typer.Exit(run_tune(request, destinations, workers=workers, quiet=quiet))
+    with one_interrupt():
+        with SearchProgress(Console(stderr=True), quiet=quiet) as progress:
+            result = search(request, reporter=progress)
+        best: str | Path | None = write_hyperparameters
+        if best is None and how.output is not None:
+            best = how.output / BEST_FILE
+        console = console_for_results(on_stderr=STANDARD_OUTPUT in (best, outputs.json, outputs.markdown))
+        steps: list[Callable[[], object]] = []
+        if best is not None and result.has_best:
+            steps.append(partial(write_best, result.document, best))
+        steps += export_steps(result.document, json=outputs.json, markdown_file=outputs.markdown)
+        steps.append(lambda: terminal.show(view(result.document), console))
+        if best not in (None, STANDARD_OUTPUT) and result.has_best:
+            said = Text(escaping.terminal(f"Best hyper-parameters: {best}"))
+            steps.append(partial(console.print, said, soft_wrap=True))
+        if result.problem is not None:
+            steps.append(partial(raise_last, [result.problem]))
+        do_each(*steps)
+    if result.error is not None:
+        raise result.error
+    raise typer.Exit(1 if result.interrupted else 0)

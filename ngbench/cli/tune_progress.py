@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console
@@ -10,11 +9,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from ngbench.escaping import terminal
-from ngbench.experiments.search.metrics import SearchMetric
-from ngbench.experiments.search.search import TrialNews
+from ngbench.experiments.search.crew import TrialNews
+from ngbench.experiments.search.plan import SearchPlan
 from ngbench.units import format_number, format_seconds
 
-__all__ = ["SearchProgress", "progress_for"]
+__all__ = ["SearchProgress"]
 
 
 class SearchProgress:
@@ -22,14 +21,11 @@ class SearchProgress:
 
     Args:
         console: where to.
-        planned: for each arm, its number of trials.
-        metric: what decides.
         quiet: show nothing.
     """
 
-    def __init__(self, console: Console, planned: Mapping[str, int], metric: SearchMetric, *, quiet: bool) -> None:
+    def __init__(self, console: Console, *, quiet: bool) -> None:
         self._console = console
-        self._metric = metric
         self._quiet = quiet
         self._best: dict[str, float] = {}
         self._bars: dict[str, TaskID] = {}
@@ -44,9 +40,6 @@ class SearchProgress:
                 # A thread that draws would take time from the processes that train.
                 auto_refresh=False,
             )
-            self._bars = {
-                label: self._progress.add_task(label, total=trials, best="") for label, trials in planned.items()
-            }
 
     def __enter__(self) -> SearchProgress:
         if self._progress is not None:
@@ -59,6 +52,13 @@ class SearchProgress:
         if self._progress is not None:
             self._progress.refresh()
             self._progress.stop()
+
+    def begun(self, plan: SearchPlan) -> None:
+        """The search is about to begin."""
+        self._metric = plan.metric
+        if self._progress is not None:
+            for arm in plan.arms:
+                self._bars[arm.label] = self._progress.add_task(arm.label, total=arm.trials, best="")
 
     def note(self, line: str) -> None:
         """Say something about the search as a whole."""
@@ -95,8 +95,3 @@ class SearchProgress:
                 best="" if best is None else f"best {format_number(best, 4)}",
             )
             self._progress.refresh()
-
-
-def progress_for(console: Console, planned: Mapping[str, int], metric: SearchMetric, *, quiet: bool) -> SearchProgress:
-    """The progress of a search on ``console``."""
-    return SearchProgress(console, planned, metric, quiet=quiet)

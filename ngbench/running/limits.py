@@ -6,9 +6,9 @@ import re
 from typing import Annotated, Any
 
 from ngbench.errors import ParameterError
-from ngbench.plugins.parameters import Parameter, Range
+from ngbench.plugins.parameters import Range
 
-__all__ = ["LONGEST", "SEARCH_LIMITS", "Count", "Seed", "Seeds", "Threads", "seconds"]
+__all__ = ["LONGEST", "Count", "Seed", "Seeds", "Threads", "seconds"]
 
 LONGEST = 1e9
 """Seconds of the longest time limit, about 32 years."""
@@ -19,13 +19,6 @@ Seeds = Annotated[int, Range(minimum=1, maximum=10_000)]
 """A record for each is planned before anything runs."""
 Threads = Annotated[int, Range(minimum=1, maximum=1024)]
 """More than any machine has cores; a million is more than a process can start."""
-
-SEARCH_LIMITS = {
-    "trials": Parameter("trials", Count, required=True),
-    # Each has a thread here and a process of its own.
-    "workers": Parameter("workers", Annotated[int, Range(minimum=1, maximum=256)], required=True),
-}
-"""Of a search for hyper-parameters, by the name of the option without the dashes before it."""
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.ASCII)

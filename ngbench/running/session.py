@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import torch
 
@@ -26,20 +27,27 @@ def threads_restored() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@contextmanager
-def one_interrupt() -> Iterator[None]:
-    """Only the first Ctrl-C counts, so that the second does not take away what was finished."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+class _Once:
+    """Handles the first interrupt, and ignores those after it."""
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
+    def __init__(self, before: Any) -> None:
+        self._before = before
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if callable(before):
-            before(number, frame)
+        if callable(self._before):
+            self._before(number, frame)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, interrupt)
+
+@contextmanager
+def one_interrupt() -> Iterator[None]:
+    """Only the first Ctrl-C counts, so that the second does not take away what was finished; may be nested."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or isinstance(before := signal.getsignal(signal.SIGINT), _Once):
+        yield
+        return
+    signal.signal(signal.SIGINT, _Once(before))
     try:
         yield
     finally:

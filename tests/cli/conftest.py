@@ -248,14 +248,15 @@ def ngbench(
 @pytest.fixture
 def tune(ngbench: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
     """As ``ngbench``, where a search trains in this process, to save the start of another."""
-    from ngbench.cli import tune_execution
-    from ngbench.experiments.search.search import run_search
+    from ngbench.experiments.search import search as searches
     from ngbench.running.executors import InProcess, TaskHost
 
-    def here(plan: Any, ledger: Any, **settings: Any) -> Any:
-        return run_search(plan, ledger, make_executor=lambda: InProcess(TaskHost(plan.problem)), **settings)
+    made = searches.search
 
-    monkeypatch.setattr(tune_execution, "run_search", here)
+    def here(request: Any, **settings: Any) -> Any:
+        return made(request, **{"make_executor": lambda plan: InProcess(TaskHost(plan.problem)), **settings})
+
+    monkeypatch.setattr(searches, "search", here)
     return ngbench
 
 

@@ -18,12 +18,12 @@ from ngbench.cli import (
     execution,
     gan_execution,
     study_execution,
-    tune_execution,
 )
 from ngbench.experiments import gate
 from ngbench.experiments.conformance import optimizers
 from ngbench.experiments.doctor import examination
 from ngbench.experiments.doctor.findings import Finding, State
+from ngbench.experiments.search import documents
 from ngbench.records.documents import dump
 from ngbench.report.exports import conformance as conformance_exports
 from ngbench.report.exports import doctor as doctor_exports
@@ -91,7 +91,7 @@ COMMANDS = {
     "tune": Command(
         f"tune pond -o {HOSTILE}@sgd --search lr=0.01,0.1 --epochs 1 --threads 1 --output out --quiet "
         "--export-json a.json --export-markdown a.md",
-        (*VIEWED, tune_execution),
+        (*VIEWED, documents),
         {"dump": "a.json", "render": "a.md", "write_best": "out/hyperparameters.yaml", "show": None},
     ),
     "fisher-error": Command(

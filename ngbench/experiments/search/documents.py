@@ -9,52 +9,73 @@ from typing import Any
 import yaml
 
 from ngbench.disk.files import write_text
+from ngbench.experiments.search.metrics import metric_in_words
 from ngbench.experiments.search.plan import SearchPlan
-from ngbench.experiments.search.samplers import settings
-from ngbench.experiments.search.search import SearchResult
-from ngbench.experiments.search.space import plain
+from ngbench.experiments.search.samplers import SAMPLERS, settings
+from ngbench.experiments.search.space import describe, plain
 from ngbench.experiments.search.summary import ArmResult
 from ngbench.plugins.parameters import format_value
 from ngbench.records.record import Document, EnvironmentRecord, RunRecord
 from ngbench.running.settings import FORMAT, VERSION
 
-__all__ = ["search_document", "write_best"]
+__all__ = ["describe_search", "introduce_search", "search_document", "write_best"]
 
 _COMMENT = "# Hyper-parameters found by ngbench tune: give this file to train or compare with --hyperparameters.\n"
 
 
+def describe_search(search: Mapping[str, Any]) -> str:
+    """What is searched for, and how."""
+    budget = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in search["budget"].items())
+    seeds = len(search["seeds"])
+    way = "highest" if search["direction"] == "maximize" else "lowest"
+    sampler = search["sampler"]
+    return (
+        f"the {way} {metric_in_words(search['metric'])}: sampler {sampler} ({SAMPLERS[sampler]}); a trial is "
+        f"{'a run' if seeds == 1 else f'{seeds} runs'} of {budget}"
+    )
+
+
+def introduce_search(plan: SearchPlan) -> Iterator[str]:
+    """What will be searched: what for, and a line for each arm."""
+    yield f"search for {describe_search(plan.common)}"
+    for arm in plan.arms:
+        space = plan.templates[arm.label].space
+        searched = " ".join(f"{name}={describe(dimension)}" for name, dimension in space.items())
+        yield f"{arm.label}: {arm.trials} trials over {searched}"
+
+
 def search_document(
-    plan: SearchPlan, result: SearchResult, environment: EnvironmentRecord, runs: Sequence[RunRecord]
+    plan: SearchPlan, arms: Mapping[str, ArmResult], environment: EnvironmentRecord, runs: Sequence[RunRecord]
 ) -> Document:
     """The records of the trials, and what was found under the key ``tuning``."""
-    found = {label: _arm_as_dict(arm) for label, arm in result.arms.items()}
-    tuning = {**plan.common, "data": plan.data, "warnings": [*_warnings(plan, result)], "arms": found}
+    found = {label: _arm_as_dict(arm) for label, arm in arms.items()}
+    tuning = {**plan.common, "data": plan.data, "warnings": [*_warnings(plan, arms)], "arms": found}
     return Document(environment=environment, runs=list(runs)).model_copy(update={"tuning": tuning})
 
 
-def write_best(plan: SearchPlan, result: SearchResult, destination: str | Path) -> None:
-    """Write the best hyper-parameters of each arm that has any, as ``--hyperparameters`` reads them.
+def write_best(document: Document, destination: str | Path) -> None:
+    """Write the best hyper-parameters of each arm of a search that has any, as ``--hyperparameters`` reads them.
 
     Raises:
         OutputError: the destination cannot be written.
     """
-    common = plan.common
-    content: dict[str, Any] = {"format": FORMAT, "version": VERSION, "task": common["task"]}
-    content |= {"task_options": common["task_options"], "data": dict(plan.data)}
-    content |= {key: common[key] for key in ("batch_size", "metric", "direction", "budget", "seeds", "sampler")}
+    search: Mapping[str, Any] = (document.model_extra or {})["tuning"]
+    content: dict[str, Any] = {"format": FORMAT, "version": VERSION}
+    content |= {key: search[key] for key in ("task", "task_options", "data", "batch_size", "metric", "direction")}
+    content |= {key: search[key] for key in ("budget", "seeds", "sampler")}
     content["arms"] = {
         label: {
-            "optimizer": arm.optimizer,
-            "hyperparameters": dict(arm.hyperparameters),
-            "searched": list(arm.searched),
-            "score": arm.score,
-            "trial": arm.trial,
-            "trials": arm.trials,
-            "diverged": arm.diverged,
-            "cost": {"seconds": round(arm.seconds, 3), "steps": arm.steps},
+            "optimizer": arm["optimizer"],
+            "hyperparameters": arm["hyperparameters"],
+            "searched": list(arm["searched"]),
+            "score": arm["score"],
+            "trial": arm["trial"],
+            "trials": len(arm["trials"]),
+            "diverged": arm["outcomes"].get("diverged", 0),
+            "cost": {"seconds": round(arm["seconds"], 3), "steps": arm["steps"]},
         }
-        for label, arm in result.arms.items()
-        if arm.hyperparameters is not None
+        for label, arm in search["arms"].items()
+        if arm["hyperparameters"] is not None
     }
     text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120)
     write_text(_COMMENT + text, destination)
@@ -70,10 +91,10 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_representer(tuple, _Dumper.represent_list)
 
 
-def _warnings(plan: SearchPlan, result: SearchResult) -> Iterator[str]:
+def _warnings(plan: SearchPlan, arms: Mapping[str, ArmResult]) -> Iterator[str]:
     """What makes the result less than it seems, and what to do."""
     yield from plan.warnings
-    for label, arm in result.arms.items():
+    for label, arm in arms.items():
         if arm.trials < arm.planned:
             yield f"{label}: {arm.trials} of {arm.planned} trials are over; the same command does the others"
         if arm.edges and arm.hyperparameters is not None:

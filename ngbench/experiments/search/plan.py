@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,42 +13,18 @@ from ngbench.arms import ArmSpec
 from ngbench.errors import ParameterError, UnknownNameError, UsageError
 from ngbench.experiments.search.ledger import SearchedArm
 from ngbench.experiments.search.metrics import SearchMetric, parse_metric
+from ngbench.experiments.search.request import SearchRequest
 from ngbench.experiments.search.samplers import SAMPLERS, proposer
 from ngbench.experiments.search.space import Choice, Dimension, Space, is_grid, plain, read_dimension, size
 from ngbench.experiments.search.trials import TrialTemplate
 from ngbench.plugins import registry
 from ngbench.plugins.parameters import Parameter, convert_given, format_value
-from ngbench.running.limits import SEARCH_LIMITS
 from ngbench.running.plan import Plan, make_plan
 from ngbench.running.problem import Problem
 from ngbench.running.request import Request
 from ngbench.task import Task
 
-__all__ = ["SearchPlan", "SearchRequest", "plan_search"]
-
-
-@dataclass(frozen=True)
-class SearchRequest:
-    """What is asked for.
-
-    Attributes:
-        run: a trial of each arm: task, budget, seeds, machine. The hyper-parameters given for an arm are fixed.
-        spaces: by arm, for each hyper-parameter what is tried
-            (:func:`~ngbench.experiments.search.space.read_dimension`, or what that returns); an arm without an entry is
-            searched on the task's grid, less what is fixed.
-        sampler: of :data:`~ngbench.experiments.search.samplers.SAMPLERS`; by default the grid's where all spaces are
-            lists of values, else TPE.
-        trials: for each arm; the whole grid by default.
-        metric: what decides (:func:`~ngbench.experiments.search.metrics.parse_metric`).
-        sampler_seed: of the sampler, and of the order of a grid.
-    """
-
-    run: Request
-    spaces: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    sampler: str | None = None
-    trials: int | None = None
-    metric: str = "training_loss"
-    sampler_seed: int = 0
+__all__ = ["SearchPlan", "plan_search"]
 
 
 @dataclass(frozen=True)
@@ -80,37 +56,35 @@ class SearchPlan:
     warnings: Sequence[str] = ()
 
 
-def plan_search(request: SearchRequest, *, workers: int = 1) -> SearchPlan:
+def plan_search(request: SearchRequest) -> SearchPlan:
     """Check the request and fill in every default; the data are loaded, and each optimizer is built once.
 
     Args:
         request: what is asked for.
-        workers: how many trials run at the same time, which share the machine's threads.
 
     Raises:
         UsageError: whatever the user can put right, naming the value and what is allowed.
     """
-    run = request.run
+    run, options = request.run, request.options
     if not run.arms:
         raise ParameterError("there is no arm to search, give at least one optimizer")
     unknown = [label for label in request.spaces if label not in {arm.label for arm in run.arms}]
     if unknown:
         raise UnknownNameError("arm", unknown[0], [arm.label for arm in run.arms])
     task = _task(run)
-    metric = parse_metric(request.metric, task.metrics, run.options.target_loss)
+    metric = parse_metric(options.metric, task.metrics, run.options.target_loss)
     spaces = {arm.label: _space(arm, task, run.task, request.spaces.get(arm.label)) for arm in run.arms}
-    sampler = request.sampler or ("grid" if all(map(is_grid, spaces.values())) else "tpe")
+    sampler = options.sampler or ("grid" if all(map(is_grid, spaces.values())) else "tpe")
     if sampler not in SAMPLERS:
         raise UnknownNameError("sampler", sampler, SAMPLERS)
-    if request.trials is None and sampler != "grid":
+    if options.trials is None and sampler != "grid":
         raise ParameterError(f"sampler {sampler!r} needs --trials, how many trials each arm gets")
-    if request.trials is not None:
-        SEARCH_LIMITS["trials"].convert(request.trials)
-    SEARCH_LIMITS["workers"].convert(workers)
     proposers = {
-        label: proposer(sampler, space, request.sampler_seed, metric.direction) for label, space in spaces.items()
+        label: proposer(sampler, space, options.sampler_seed, metric.direction) for label, space in spaces.items()
     }
-    threads = run.options.threads if run.options.threads is not None else max(1, torch.get_num_threads() // workers)
+    # Workers share the machine's threads.
+    shared = max(1, torch.get_num_threads() // options.workers)
+    threads = run.options.threads if run.options.threads is not None else shared
     plans = _plans(replace(run, options=replace(run.options, threads=threads)), spaces)
     arms, templates = [], {}
     for arm in run.arms:
@@ -121,7 +95,7 @@ def plan_search(request: SearchRequest, *, workers: int = 1) -> SearchPlan:
         fixed = {name: _plain_value(value) for name, value in hyperparameters.items() if name not in space}
         searched = {name: plain(dimension) for name, dimension in space.items()}
         identity = {"optimizer": arm.optimizer, "hyperparameters": fixed, "space": searched}
-        arms.append(SearchedArm(arm.label, proposers[arm.label], _trials(request.trials, sampler, space), identity))
+        arms.append(SearchedArm(arm.label, proposers[arm.label], _trials(options.trials, sampler, space), identity))
     first = plans[run.arms[0].label]
     return SearchPlan(
         arms=arms,
@@ -133,7 +107,7 @@ def plan_search(request: SearchRequest, *, workers: int = 1) -> SearchPlan:
         data={name: getattr(first.problem.data.source, name) for name in ("name", "origin", "digest")},
         device=first.device,
         threads=threads,
-        warnings=_warnings(arms, request.trials),
+        warnings=_warnings(arms, options.trials),
     )
 
 
@@ -220,7 +194,7 @@ def _common(plan: Plan, request: SearchRequest, metric: SearchMetric, sampler: s
         "metric": metric.name,
         "direction": metric.direction,
         "sampler": sampler,
-        "sampler_seed": request.sampler_seed,
+        "sampler_seed": request.options.sampler_seed,
     }
 
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ngbench.experiments.search.documents import describe_search
 from ngbench.experiments.search.metrics import metric_in_words
-from ngbench.experiments.search.samplers import SAMPLERS
 from ngbench.experiments.search.space import describe_plain
 from ngbench.experiments.search.summary import FAILED_OUTCOMES, LEAST_FOR_IMPORTANCE
 from ngbench.plugins.parameters import format_value
@@ -16,7 +16,7 @@ from ngbench.records.timing import busy_machine
 from ngbench.report.blocks import Block, Column, Fact, Facts, Heading, Notes, Table, Warnings
 from ngbench.units import DASH, format_count, format_hyperparameters, format_number, format_seconds, format_share
 
-__all__ = ["describe_search", "headline", "view"]
+__all__ = ["headline", "view"]
 
 _LONGEST = 60
 
@@ -34,18 +34,6 @@ def view(document: Document, *, reference: str | None = None, target_loss: float
         Notes([*_notes([*arms.values()])]),
         Warnings([*search.get("warnings", []), *busy_machine(document.runs)]),
     ]
-
-
-def describe_search(search: Mapping[str, Any]) -> str:
-    """What was searched for, and how."""
-    budget = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in search["budget"].items())
-    seeds = len(search["seeds"])
-    way = "highest" if search["direction"] == "maximize" else "lowest"
-    sampler = search["sampler"]
-    return (
-        f"the {way} {metric_in_words(search['metric'])}: sampler {sampler} ({SAMPLERS[sampler]}); a trial is "
-        f"{'a run' if seeds == 1 else f'{seeds} runs'} of {budget}"
-    )
 
 
 def _subtitle(label: str, arm: Mapping[str, Any]) -> str:

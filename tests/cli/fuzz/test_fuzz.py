@@ -191,7 +191,8 @@ def _yaml(content: Any) -> str:
 
 
 def test_settings_through_train_and_tune(outcome_of: Run, tune: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ngbench.cli import execution, tune_execution
+    from ngbench.cli import execution
+    from ngbench.experiments.search.crew import Crew
 
     assert outcome_of("tune pond -o sgd --search lr=0.01,0.1 --epochs 1 --threads 1 --output found", "good", (0,)) == 0
     settings = yaml.safe_load(Path("found/hyperparameters.yaml").read_text())
@@ -200,7 +201,7 @@ def test_settings_through_train_and_tune(outcome_of: Run, tune: Run, monkeypatch
     line = "--epochs 1 --threads 1 --quiet"
     # What is asked for is read and planned: what a fault has made long is not run.
     monkeypatch.setattr(execution, "execute_and_report", lambda *_, **__: 0)
-    monkeypatch.setattr(tune_execution, "run_search", _nothing_searched)
+    monkeypatch.setattr(Crew, "work", _nothing_searched)
     for case, chance in cases("settings", 160):
         if chance.random() < 0.5:
             Path("settings.yaml").write_bytes(with_faults(settings, chance, _yaml))
@@ -210,7 +211,7 @@ def test_settings_through_train_and_tune(outcome_of: Run, tune: Run, monkeypatch
             outcome_of(f"tune pond -o sgd --space space.yaml --trials 2 {line}", case, (0, 2))
 
 
-def _nothing_searched(plan: Any, *_: Any, **__: Any) -> Any:
+def _nothing_searched(crew: Any, *_: Any) -> Any:
     from ngbench.errors import ParameterError
 
     raise ParameterError("this search is well formed, and is not made here")
