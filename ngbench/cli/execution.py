@@ -24,7 +24,7 @@ from ngbench.running.plan import make_plan
 from ngbench.running.request import Request
 from ngbench.running.resume import with_output
 from ngbench.running.schedule import PlannedRun, execute
-from ngbench.running.session import introduce, one_interrupt, threads_restored
+from ngbench.running.session import introduce, one_interrupt
 
 __all__ = ["Prepared", "execute_and_report", "prepare", "run_and_report"]
 
@@ -156,11 +156,7 @@ def execute_and_report(
     with store.taken() if store is not None else nullcontext(), one_interrupt():
         if store is not None:
             groups = with_output(groups, store)
-        with (
-            threads_restored(),
-            redirect_stdout(sys.stderr),
-            reporter_for(Console(stderr=True), quiet=quiet) as reporter,
-        ):
+        with redirect_stdout(sys.stderr), reporter_for(Console(stderr=True), quiet=quiet) as reporter:
             for line in prepared.introduction:
                 reporter.note(line)
             observer = _Observer(store, reporter)

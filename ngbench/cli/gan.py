@@ -39,7 +39,7 @@ def gan(
 
     A Wasserstein GAN with gradient penalty: the critic takes several steps for each one of the generator. All
     arms start from the same weights and draw the same data and noise; each has a process of its own, and they
-    take turns epoch by epoch. The table says how far the images of each are from the real ones (Fréchet distance)
+    take turns of some steps. The table says how far the images of each are from the real ones (Fréchet distance)
     and what each player cost. With --output or --figures, the images made of the same noise after each epoch are
     kept as PNG files in the directory samples there.
 

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ngbench.curvature.linalg.parallel import one_thread
+from ngbench.curvature.linalg.parallel import torch_threads
 from ngbench.disk import files
 from ngbench.disk.archives import load_archive, save_archive
 from ngbench.errors import DataError
@@ -229,7 +229,7 @@ def _digest(network: nn.Module) -> str:
 
 def _train(network: _Classifier, images: Tensor, labels: Tensor, held_out: Tensor, held_out_labels: Tensor) -> float:
     # One thread: sums come in the same order whatever the number of cores, and so do the weights.
-    with torch.random.fork_rng(devices=[]), one_thread():
+    with torch.random.fork_rng(devices=[]), torch_threads(1):
         torch.manual_seed(SEED)
         for module in network.modules():
             if isinstance(module, nn.Linear | nn.Conv2d | nn.BatchNorm2d):

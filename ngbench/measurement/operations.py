@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ngbench.curvature.linalg.parallel import one_thread
+from ngbench.curvature.linalg.parallel import torch_threads
 from ngbench.measurement.formulas import flops_of, is_counted, is_known
 
 __all__ = ["Operations", "count_operations"]
@@ -128,5 +128,5 @@ def count_operations() -> Iterator[OperationCounter]:
     """Count the operations of the block; what would be spread over threads, or compiled, runs as it is written."""
     # A compiled kernel would be one unknown operation, and torch.compile refuses to compile while it is counted.
     # The arms of a comparison count at the same time, each in a process of its own.
-    with torch.compiler.set_stance("force_eager"), one_thread(), OperationCounter() as counter:
+    with torch.compiler.set_stance("force_eager"), torch_threads(1), OperationCounter() as counter:
         yield counter

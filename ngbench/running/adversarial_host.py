@@ -5,9 +5,10 @@ from __future__ import annotations
 from ngbench.records.record import RunRecord
 from ngbench.running.adversarial_config import AdversarialConfig
 from ngbench.running.adversarial_problem import AdversarialProblem, load_adversarial_problem
-from ngbench.running.adversarial_run import AdversarialRun
+from ngbench.running.adversarial_training import AdversarialTraining
 from ngbench.running.config import RunConfig
 from ngbench.running.executors import Host
+from ngbench.running.run import Run
 
 __all__ = ["AdversarialHost"]
 
@@ -23,8 +24,8 @@ class AdversarialHost(Host):
         super().__init__()
         self._problem = problem
 
-    def start(self, config: RunConfig, record: RunRecord) -> AdversarialRun:
+    def start(self, config: RunConfig, record: RunRecord) -> Run:
         assert isinstance(config, AdversarialConfig)
         if self._problem is None:
             self._problem = load_adversarial_problem(config.task, config.task_options, config.data_dir)
-        return AdversarialRun(config, self._problem, record)
+        return Run(AdversarialTraining(config, self._problem), record)

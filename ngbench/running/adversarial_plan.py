@@ -27,6 +27,7 @@ from ngbench.running.plan import budget_of, check_batch_size, first_record
 from ngbench.running.players import initial_players, player_task
 from ngbench.running.request import AdversarialRequest
 from ngbench.running.schedule import PlannedRun
+from ngbench.running.turns import default_turn_steps
 
 __all__ = ["AdversarialPlan", "make_adversarial_plan"]
 
@@ -73,6 +74,10 @@ def make_adversarial_plan(request: AdversarialRequest) -> AdversarialPlan:
     parameters, size = _try_players(problem, pairs, dtype)
     fid = FidConfig(asked.fid_every, asked.fid_samples, asked.fid_weights, asked.fid_features)
     network = feature_network(problem, fid, directory)
+    budget = budget_of(asked, task.epochs)
+    turn_steps = asked.turn_steps
+    if turn_steps is None:
+        turn_steps = default_turn_steps(budget, len(problem.data.train_inputs) // batch_size)
     configs = [
         AdversarialConfig(
             task=request.task,
@@ -81,12 +86,13 @@ def make_adversarial_plan(request: AdversarialRequest) -> AdversarialPlan:
             hyperparameters=_flat(pair),
             seed=asked.seed,
             batch_size=batch_size,
-            budget=budget_of(asked, task.epochs),
+            budget=budget,
             data_dir=directory,
             task_options=options,
             device=str(device),
             dtype=asked.dtype,
             threads=threads,
+            turn_steps=turn_steps,
             players=pair,
             critic_steps=task.critic_steps if asked.critic_steps is None else asked.critic_steps,
             penalty=task.penalty if asked.penalty is None else asked.penalty,

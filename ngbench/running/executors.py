@@ -20,6 +20,7 @@ from ngbench.running.config import RunConfig
 from ngbench.running.failures import died, failed
 from ngbench.running.problem import Problem, load_problem
 from ngbench.running.run import OnStep, Run
+from ngbench.running.supervised_training import SupervisedTraining
 
 __all__ = ["Executor", "Host", "InProcess", "OwnProcess", "TaskHost", "Trainable"]
 
@@ -113,7 +114,7 @@ class TaskHost(Host):
     def start(self, config: RunConfig, record: RunRecord) -> Run:
         if self._problem is None:
             self._problem = load_problem(config.task, config.task_options, config.data_dir)
-        return Run(config, self._problem, record)
+        return Run(SupervisedTraining(config, self._problem), record)
 
 
 class InProcess(Executor):

@@ -161,6 +161,10 @@ class Players:
             critic_twin=critic_twin,
         )
 
+    def network(self, player: Player) -> nn.Module:
+        """The player's network."""
+        return self.generator if player == "generator" else self.critic
+
     def model(self, player: Player) -> nn.Module:
         """What the player's optimizer is given."""
         return self.generator_model if player == "generator" else self.critic_model

@@ -1,21 +1,19 @@
-"""Operation counts of a step, taken on a model and an optimizer that are thrown away."""
+"""Operation counts of a step, taken on networks and optimizers that are thrown away."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from ngbench.measurement.operations import Operations, count_operations
 from ngbench.measurement.recorder import StepKind, StepRecorder
-from ngbench.running.problem import DeviceData, Problem, initial_model, initial_optimizer
-from ngbench.running.randomness import batches, epoch_generator, epoch_order, isolated, seeded_state
-from ngbench.running.step import TrainingStep
+from ngbench.running.config import RunConfig
+from ngbench.running.randomness import isolated, seeded_state
 
-__all__ = ["STEPS", "Counted", "probe_operations", "step_operations"]
+__all__ = ["STEPS", "Counted", "count_steps", "step_operations"]
 
 STEPS = 3
 """The first step refreshes whatever there is to refresh and sets up the state, the last is an ordinary one."""
@@ -34,40 +32,27 @@ class Counted:
     unknown_operators: list[str]
 
 
-def probe_operations(
-    problem: Problem,
-    data: DeviceData,
-    *,
-    optimizer: str,
-    hyperparameters: Mapping[str, Any],
-    seed: int,
-    batch_size: int,
-    device: torch.device,
-    dtype: torch.dtype,
-    steps: int = STEPS,
+def count_steps(
+    build: Callable[[StepRecorder[Operations]], Callable[[], object]], config: RunConfig, device: torch.device
 ) -> Counted:
     """The operations of one call of each phase, for each kind of step that the first few steps show.
 
-    ``steps`` is how many to take: a run of fewer has no other kinds. The random state of the process is as before, and
-    the model that the run will train is not touched.
+    The random state of the process is as before.
+
+    Args:
+        build: makes optimizers that are thrown away, and returns what takes a step and tells the recorder of it.
+        config: of the run; one of fewer steps than are counted has no other kinds.
+        device: where it computes.
     """
     counts: dict[StepKind, dict[str, Operations]] = {}
-    model = initial_model(problem, seed, device, dtype)
-    with isolated(device, seeded_state(seed, device)), count_operations() as counter:
+    with isolated(device, seeded_state(config.seed, device)), count_operations() as counter:
         recorder = StepRecorder(counter.mark)
-        built = initial_optimizer(problem, model, optimizer, hyperparameters)
-        step = TrainingStep(problem, data, model.train(), built, recorder)
-        order = epoch_order(seed, 1, len(data.train_inputs)).to(device)
-        for _, index in zip(range(steps), _endless(order, batch_size), strict=False):
-            step(index, epoch_generator(seed, 1, stream=1))
+        step = build(recorder)
+        for _ in range(min(STEPS, config.budget.steps or STEPS)):
+            step()
             kind, phases = step_operations(recorder)
             counts[kind] = phases
     return Counted(counts, counter.unknown_names)
-
-
-def _endless(order: torch.Tensor, batch_size: int) -> Any:
-    while True:
-        yield from (index for index in batches(order, batch_size) if len(index) == batch_size)
 
 
 def step_operations(recorder: StepRecorder[Operations]) -> tuple[StepKind, dict[str, Operations]]:

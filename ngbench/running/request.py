@@ -131,7 +131,7 @@ class RunOptions:
 class AdversarialOptions(RunOptions):
     """What a user may ask of every run of two players."""
 
-    without: ClassVar[frozenset[str]] = frozenset({"target_loss", "turn_steps", *DIAGNOSTICS})
+    without: ClassVar[frozenset[str]] = frozenset({"target_loss", *DIAGNOSTICS})
 
     epochs: Count | None = option(
         None,

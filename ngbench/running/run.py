@@ -1,28 +1,28 @@
-"""One training run, turn by turn: an epoch, or a block of steps of one."""
+"""One run, turn by turn: an epoch, or a block of steps of one."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from ngbench.measurement.clock import Clock
-from ngbench.measurement.memory import MemoryMeter, parameter_bytes, state_bytes
-from ngbench.plugins.protocol import measured
-from ngbench.records.record import RunRecord
-from ngbench.running.checkpoint import Checkpoint, save_checkpoint
-from ngbench.running.config import RunConfig
-from ngbench.running.evaluation import BatchMeans, evaluate
-from ngbench.running.measured_run import MeasuredRun
-from ngbench.running.probe import STEPS, probe_operations
-from ngbench.running.problem import DeviceData, Problem, initial_model, initial_optimizer
-from ngbench.running.randomness import batches, epoch_generator, epoch_order, isolated, seeded_state
-from ngbench.running.step import TrainingStep
-from ngbench.running.step_comparison import StepComparer
-from ngbench.running.stopping import status_after_epoch, steps_left
+from ngbench.curvature.linalg.parallel import torch_threads
+from ngbench.errors import RecordError, describe
+from ngbench.measurement.breakdown import Breakdown, append_turn
+from ngbench.measurement.clock import Clock, clock_for
+from ngbench.measurement.interruptions import interruptions_of
+from ngbench.measurement.memory import MemoryMeter, memory_meter, state_bytes
+from ngbench.measurement.recorder import StepRecorder
+from ngbench.records.record import MemoryRecord, RunRecord
+from ngbench.running.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from ngbench.running.randomness import RandomState, isolated, seeded_state
+from ngbench.running.stopping import steps_left
+from ngbench.running.training import Diverged, Row, Training
 from ngbench.running.turns import turn_ends
 
 __all__ = ["OnStep", "Run"]
@@ -30,83 +30,94 @@ __all__ = ["OnStep", "Run"]
 OnStep = Callable[[int, int, float], None]
 """Told between steps, a few times a second: steps taken in this epoch, steps in an epoch, the latest loss."""
 
-LARGEST = torch.finfo(torch.float32).max
 SYNCHRONISE_EVERY = 50
 """Steps between two looks at the losses on a device that runs ahead of the host."""
 REPORT_EVERY = 0.25
-_OVER = object()
 
 
 @dataclass
-class _Steps:
-    """What the steps of one epoch gave."""
+class _Epoch:
+    """An epoch that has begun.
 
-    losses: list[float] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
-    metrics: BatchMeans | None = None
+    Attributes:
+        steps: how many it has.
+        turn_ends: after how many steps each of its turns ends.
+        taken: steps.
+        rows: the losses of each step.
+        seconds: of the steps, by the clock.
+        waited: of its turns, with all that is done between steps.
+        reported: when a step was reported last.
+        why: it ended as diverged.
+        out_of_time: it was ended by the time limit.
+    """
+
+    steps: int
+    turn_ends: Sequence[int]
+    reported: float
+    taken: int = 0
+    rows: list[Row] = field(default_factory=list)
     seconds: float = 0.0
-    diverged: bool = False
+    waited: float = 0.0
+    why: str | None = None
     out_of_time: bool = False
 
-    def mean_loss(self) -> float:
-        weighted = sum(loss * length for loss, length in zip(self.losses, self.lengths, strict=True))
-        return weighted / sum(self.lengths)
+    @property
+    def over(self) -> bool:
+        """Whether it takes no further step."""
+        return self.taken == self.steps or self.why is not None or self.out_of_time
 
 
-class Run(MeasuredRun[RunConfig, Problem]):
-    """A run of one optimizer with one seed: :meth:`prepare` once, then :meth:`turn` or :meth:`epoch` while it is
-    ``running``.
+class Run:
+    """A run with one seed: :meth:`prepare` once, then :meth:`turn` or :meth:`epoch` while it is ``running``.
 
-    The random numbers of the process are the same after each call as before it, so several runs can take
-    turns in one process and each still draws what it would draw alone.
+    The random numbers and the threads of the process are the same after each call as before it, so several runs can
+    take turns in one process and each still draws what it would draw alone.
 
-    The arguments are those of :class:`~ngbench.running.measured_run.MeasuredRun`.
+    Args:
+        training: what is trained, and how.
+        record: what is known of the run before it begins; a run that resumes takes its checkpoint's instead.
+        clock: measures the steps; by default that of the device.
+        meter: measures the memory; by default that of the device.
     """
+
+    _random: RandomState
 
     def __init__(
         self,
-        config: RunConfig,
-        problem: Problem,
+        training: Training[Any, Any],
         record: RunRecord,
         *,
         clock: Clock | None = None,
         meter: MemoryMeter | None = None,
     ) -> None:
-        super().__init__(config, problem, record, clock=clock, meter=meter)
-        self._steps = _Steps()
-        self._training: Iterator[None] | None = None
-        self._on_step: OnStep | None = None
-        self._turn_started = 0.0
+        self._training = training
+        self._config = training.config
+        self._device = device = training.device
+        self._record = record.model_copy(deep=True)
+        self._clock = clock if clock is not None else clock_for(device)
+        self._meter = meter if meter is not None else memory_meter(device)
+        self._recorder: StepRecorder[Any] = StepRecorder(self._clock.mark, interruptions_of(device))
+        self._breakdown = Breakdown()
+        self._epoch: _Epoch | None = None
 
     def prepare(self) -> RunRecord:
-        """Build data, model and optimizer, count a step's operations, and load the checkpoint if there is one.
+        """Build data, networks and optimizers, count a step's operations, and load the checkpoint if there is one.
 
         Raises:
             RecordError: the checkpoint cannot be read or does not fit.
         """
-        torch.set_num_threads(self._config.threads)
-        self._data = DeviceData.of(self._problem.data, self._device, self._dtype)
-        if self._config.count_operations and not self._config.resume:
-            self._count_operations()
-        self._model = initial_model(self._problem, self._config.seed, self._device, self._dtype)
-        self._start_memory(parameter_bytes(self._model))
-        with isolated(self._device, seeded_state(self._config.seed, self._device)) as after:
-            self._optimizer = initial_optimizer(
-                self._problem, self._model, self._config.optimizer, self._config.hyperparameters
-            )
-        self._random = after
-        self._measured = measured(self._optimizer)
-        self._step = TrainingStep(
-            self._problem,
-            self._data,
-            self._model,
-            self._optimizer,
-            self._recorder,
-            keep_outputs=bool(self._problem.task.metrics),
-        )
-        self._comparer = self._make_comparer()
-        if self._config.resume:
-            self._load()
+        config, training = self._config, self._training
+        with torch_threads(config.threads):
+            training.load_data()
+            if config.count_operations and not config.resume:
+                self._count_operations()
+            self._start_memory(training.build_networks())
+            with isolated(self._device, seeded_state(config.seed, self._device)) as after:
+                training.build_optimizers(self._recorder)
+            self._random = after
+            if config.resume:
+                assert config.checkpoint is not None
+                self._load(config.checkpoint)
         return self._record.model_copy(deep=True)
 
     def epoch(self, on_step: OnStep | None = None) -> RunRecord:
@@ -122,168 +133,143 @@ class Run(MeasuredRun[RunConfig, Problem]):
         Returns:
             The record so far, whose status says whether there is more to do; ``None`` within an epoch.
         """
-        self._on_step = on_step
-        with isolated(self._device, self._random) as after:
+        with torch_threads(self._config.threads), isolated(self._device, self._random) as after:
             self._meter.reset()
-            if self._training is None:
-                self._steps = _Steps(metrics=self._means())
-                self._training = self._train(self._steps)
-            self._turn_started = time.perf_counter()
-            over = next(self._training, _OVER) is _OVER
-            self._steps.seconds += self._collect()
-            validation: float | None = None
-            metrics: dict[str, float | None] = dict.fromkeys(self._problem.task.metrics)
-            if over and not self._steps.diverged:
-                validation, metrics = evaluate(self._problem.task, self._model, self._data, self._config.batch_size)
+            if self._epoch is None:
+                self._epoch = self._begin_epoch()
+            epoch = self._epoch
+            self._take_steps(epoch, on_step)
+            epoch.seconds += self._collect()
+            if epoch.over:
+                self._end_epoch(epoch)
         self._random = after
-        if not over:
+        if not epoch.over:
             return None
-        self._training = None
-        self._append(self._steps, validation, metrics)
-        self._record.status = self._status(self._steps, validation)
+        self._epoch = None
         if self._config.checkpoint is not None:
-            self._save()
+            self._save(self._config.checkpoint)
         return self._record.model_copy(deep=True)
 
-    def _means(self) -> BatchMeans | None:
-        metrics = self._problem.task.metrics
-        return BatchMeans(list(metrics.values()), self._device) if metrics else None
-
-    def _make_comparer(self) -> StepComparer | None:
-        if self._config.diagnostics_interval is None:
-            return None
-        self._measured.diagnose()
-        return StepComparer(
-            self._problem,
-            self._model,
-            self._optimizer,
-            damping=self._config.diagnostics_damping,
-            seed=self._config.seed,
-        )
-
     def _count_operations(self) -> None:
-        config = self._config
-        self._set_operations(
-            lambda: probe_operations(
-                self._problem,
-                self._data,
-                optimizer=config.optimizer,
-                hyperparameters=config.hyperparameters,
-                seed=config.seed,
-                batch_size=config.batch_size,
-                device=self._device,
-                dtype=self._dtype,
-                steps=min(STEPS, config.budget.steps or STEPS),
-            )
-        )
+        """Count the operations of a step, or note why there are none."""
+        try:
+            counted = self._training.probe()
+        except (ArithmeticError, NotImplementedError, RuntimeError) as error:
+            # What cannot run while it is counted may still run: that is for the run itself to show.
+            self._record.operations_error = describe(error)
+        else:
+            self._record.unknown_operators = counted.unknown_operators
+            self._breakdown.set_operations(counted.operations)
 
-    def _train(self, steps: _Steps) -> Iterator[None]:
-        """Take the steps of one epoch, and pause after each turn but its last."""
-        config, epoch = self._config, len(self._record.history.epoch) + 1
-        order = epoch_order(config.seed, epoch, len(self._data.train_inputs))
-        left = steps_left(config.budget, self._record.history)
-        if left is not None:
-            order = order[: left * config.batch_size]
-        parts = batches(order.to(self._device), config.batch_size)
-        pauses = frozenset(turn_ends(len(parts), config.turn_steps)[:-1])
-        generator = epoch_generator(config.seed, epoch, stream=1)
+    def _start_memory(self, parameters: int) -> None:
+        """Measure what is in use before training, with ``parameters`` bytes of weights."""
+        self._meter.trim()
+        memory = MemoryRecord(baseline_bytes=self._meter.in_use(), parameter_bytes=parameters)
+        # A plugin's own keys are kept, so what the numbers are can stand beside them.
+        self._record.memory = memory.model_copy(update={"source": self._meter.source})
+
+    def _begin_epoch(self) -> _Epoch:
+        history = self._record.history
+        limit = steps_left(self._config.budget, history)
+        steps = self._training.begin_epoch(len(history.epoch) + 1, limit)
+        return _Epoch(steps, turn_ends(steps, self._config.turn_steps), time.perf_counter())
+
+    def _take_steps(self, epoch: _Epoch, on_step: OnStep | None) -> None:
+        """Take the steps of one turn."""
         interval = 1 if self._device.type == "cpu" else SYNCHRONISE_EVERY
-        before = self._record.history.elapsed_seconds[-1] if self._record.history.elapsed_seconds else 0.0
-        limit = config.budget.time_limit
-        reported = self._turn_started
-        spent = 0.0
-        pending: list[torch.Tensor] = []
-        self._model.train()
-        for count, index in enumerate(parts, 1):
-            compare = self._compares_next_step()
-            if compare and self._comparer is not None:
-                self._comparer.before()
-            pending.append(self._step(index, generator))
-            steps.lengths.append(len(index))
-            if steps.metrics is not None and self._step.batch is not None and self._step.outputs is not None:
-                steps.metrics.add(self._step.outputs, self._step.batch[1])
-            self._diagnose(compare)
-            paused = count in pauses
-            if count % interval == 0 or count == len(parts) or paused:
-                steps.losses += _read(pending)
+        limit = self._config.budget.time_limit
+        end = next(at for at in epoch.turn_ends if at > epoch.taken)
+        before, started = self._elapsed() + epoch.waited, time.perf_counter()
+        pending: list[Sequence[Tensor]] = []
+        while epoch.taken < end and not epoch.over:
+            try:
+                pending.append(self._training.step(self._steps_taken()))
+            except Diverged as error:
+                epoch.why = str(error)
+                break
+            epoch.taken += 1
+            for name, value in self._training.diagnostics().items():
+                self._record.diagnostics.setdefault(name, []).append([self._steps_taken(), value])
+            if epoch.taken % interval == 0 or epoch.taken == end:
+                rows = _read(pending)
                 pending.clear()
-                # A comparison with NaN is false.
-                steps.diverged = not all(abs(loss) <= LARGEST for loss in steps.losses[-interval:])
+                epoch.rows += rows
+                epoch.why = self._training.why_diverged(rows)
                 now = time.perf_counter()
-                in_turn = now - self._turn_started
-                steps.out_of_time = limit is not None and before + spent + in_turn >= limit
-                if self._on_step is not None and now - reported >= REPORT_EVERY:
-                    reported = now
-                    self._on_step(count, len(parts), steps.losses[-1])
-                if steps.diverged or steps.out_of_time:
-                    return
-                if paused:
-                    spent += in_turn
-                    yield
+                epoch.out_of_time = limit is not None and before + now - started >= limit
+                if on_step is not None and now - epoch.reported >= REPORT_EVERY:
+                    epoch.reported = now
+                    on_step(epoch.taken, epoch.steps, rows[-1][0])
+        epoch.waited += time.perf_counter() - started
 
-    def _compares_next_step(self) -> bool:
-        interval = self._config.diagnostics_interval
-        return interval is not None and self._steps_taken() % interval == 0
+    def _collect(self) -> float:
+        """Turn the marks since the last call into the record's steps and memory; returns the seconds of the steps."""
+        self._clock.synchronise()
+        collected = self._recorder.collect(self._clock.seconds)
+        self._recorder.clear()
+        self._clock.release()
+        self._breakdown.add(collected)
+        record = self._record
+        append_turn(record.steps, collected)
+        record.memory.peak_bytes = max(self._meter.peak(), record.memory.peak_bytes or 0)
+        return sum(collected.amounts)
 
-    def _diagnose(self, compare: bool) -> None:
-        numbers = self._measured.diagnostics()
-        if compare and self._comparer is not None and self._step.batch is not None:
-            numbers = {**numbers, **self._comparer.after(*self._step.batch)}
-        self._note_diagnostics(numbers)
-
-    def _append(self, steps: _Steps, validation: float | None, metrics: dict[str, float | None]) -> None:
-        record, history = self._record, self._record.history
+    def _end_epoch(self, epoch: _Epoch) -> None:
+        record, history, training = self._record, self._record.history, self._training
         record.phases = self._breakdown.records()
         if not record.layers:
-            record.layers = self._measured.layers()
-        record.memory.optimizer_state_bytes = state_bytes(self._optimizer)
-        elapsed = history.elapsed_seconds[-1] if history.elapsed_seconds else 0.0
+            record.layers = training.layers()
+        record.memory.optimizer_state_bytes = sum(map(state_bytes, training.optimizers.values()))
+        history.elapsed_seconds.append(self._elapsed() + epoch.seconds)
         history.epoch.append(len(history.epoch) + 1)
-        history.step.append(len(self._record.steps.seconds))
-        history.train_loss.append(None if steps.diverged else steps.mean_loss())
-        history.validation_loss.append(_finite(validation))
-        history.elapsed_seconds.append(elapsed + steps.seconds)
-        for name, value in metrics.items():
-            history.metrics.setdefault(name, []).append(_finite(value))
-        if steps.metrics is not None:
-            for name, value in zip(metrics, steps.metrics.values(), strict=True):
-                history.training_metrics.setdefault(name, []).append(None if steps.diverged else _finite(value))
+        history.step.append(len(record.steps.seconds))
+        whole = training.end_epoch(history, epoch.rows, sound=epoch.why is None)
+        if why := epoch.why or whole:
+            record.status, record.message = "diverged", why
+        else:
+            status = training.status(history)
+            record.status = "timeout" if epoch.out_of_time and status == "running" else status
+        training.judge(record)
 
-    def _status(self, steps: _Steps, validation: float | None) -> Any:
-        epoch = len(self._record.history.epoch)
-        if steps.diverged:
-            self._record.message = f"the training loss became {steps.losses[-1]} in epoch {epoch}"
-            return "diverged"
-        if validation is not None and _finite(validation) is None:
-            self._record.message = f"the validation loss became {validation} after epoch {epoch}"
-            return "diverged"
-        status = status_after_epoch(self._config.budget, self._record.history)
-        return "timeout" if steps.out_of_time and status == "running" else status
+    def _elapsed(self) -> float:
+        """Seconds of the steps of all epochs that have ended."""
+        return self._record.history.elapsed_seconds[-1] if self._record.history.elapsed_seconds else 0.0
 
-    def _save(self) -> None:
-        assert self._config.checkpoint is not None
-        save_checkpoint(
-            Checkpoint(self._model.state_dict(), self._optimizer.state_dict(), self._random, self._record),
-            self._config.checkpoint,
-        )
+    def _steps_taken(self) -> int:
+        return len(self._record.steps.seconds) + self._recorder.closed_steps
 
-    def _load(self) -> None:
-        assert self._config.checkpoint is not None
-        with self._resuming(self._config.checkpoint) as checkpoint:
-            self._model.load_state_dict(checkpoint.model)
-            self._optimizer.load_state_dict(checkpoint.optimizer)
-        for name in self._problem.task.metrics:
-            # A record from before metrics were measured on training data.
-            unknown: list[float | None] = [None] * len(self._record.history.epoch)
-            self._record.history.training_metrics.setdefault(name, unknown)
+    def _save(self, path: Path) -> None:
+        networks, optimizers = self._training.state()
+        save_checkpoint(Checkpoint(networks, optimizers, self._random, self._record), path)
+
+    def _load(self, path: Path) -> None:
+        """Take the states, the record and the random numbers of the checkpoint.
+
+        Raises:
+            RecordError: it cannot be read or does not fit.
+        """
+        checkpoint = load_checkpoint(path)
+        try:
+            self._training.load(checkpoint)
+            # Random numbers that no generator takes are met here, not in the middle of the run.
+            with isolated(self._device, checkpoint.random):
+                pass
+        except Exception as error:
+            raise RecordError(f"the checkpoint {str(path)!r} does not fit the run: {describe(error)}") from error
+        self._random = checkpoint.random
+        self._record = checkpoint.record
+        self._breakdown = Breakdown.from_records(checkpoint.record.phases)
+        if not self._record.steps.turns:
+            # A record from before turns were written down, when each was an epoch.
+            self._record.steps.turns = list(self._record.history.step)
+        if self._record.status not in ("done", "diverged", "timeout"):
+            self._record.status = "running"
+            self._record.message = None
 
 
-def _read(losses: list[torch.Tensor]) -> list[float]:
-    if len(losses) == 1:
-        return [losses[0].item()]
-    values: list[float] = torch.stack(losses).double().tolist()
-    return values
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and abs(value) <= LARGEST else None
+def _read(pending: Sequence[Sequence[Tensor]]) -> list[Row]:
+    """The losses of some steps; waits once for the device."""
+    if len(pending) == 1 and len(pending[0]) == 1:
+        return [[pending[0][0].item()]]
+    rows: list[Row] = torch.stack([torch.stack(list(losses)) for losses in pending]).double().tolist()
+    return rows

@@ -1,4 +1,4 @@
-"""What surrounds the making of runs, whatever is run: threads, interrupts, and what is said before they begin."""
+"""What surrounds the making of runs, whatever is run: interrupts, and what is said before they begin."""
 
 from __future__ import annotations
 
@@ -14,17 +14,7 @@ import torch
 from ngbench.running.devices import explain_device
 from ngbench.task import Data
 
-__all__ = ["introduce", "one_interrupt", "threads_restored"]
-
-
-@contextmanager
-def threads_restored() -> Iterator[None]:
-    """A run in this process sets the number of threads for as long as it lasts."""
-    before = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+__all__ = ["introduce", "one_interrupt"]
 
 
 class _Once:

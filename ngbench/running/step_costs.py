@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
 from ngbench.errors import NgbenchError
 from ngbench.records.record import RunRecord
 from ngbench.records.statistics import Estimate
@@ -68,13 +66,9 @@ def measure_step(request: Request, problem: Problem | None = None) -> StepCosts:
         NgbenchError: a run did not end as it should.
         KeyboardInterrupt: the user interrupted.
     """
-    threads = torch.get_num_threads()
-    try:
-        plan = make_plan(request, problem)
-        executors = {arm.label: InProcess(TaskHost(plan.problem)) for arm in request.arms}
-        (reference, record), interrupted = execute(plan.groups, executors, Silent())
-    finally:
-        torch.set_num_threads(threads)
+    plan = make_plan(request, problem)
+    executors = {arm.label: InProcess(TaskHost(plan.problem)) for arm in request.arms}
+    (reference, record), interrupted = execute(plan.groups, executors, Silent())
     if interrupted:
         raise KeyboardInterrupt
     for run in (reference, record):

@@ -22,7 +22,7 @@ import argparse
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -45,6 +45,7 @@ from ngbench.running.problem import Problem
 from ngbench.running.request import Request, RunOptions
 from ngbench.running.run import OnStep, Run
 from ngbench.running.schedule import Silent, execute
+from ngbench.running.supervised_training import SupervisedTraining
 
 REFERENCE, ARM = "sgd", "kfac"
 OPTIMIZERS = [REFERENCE, f"{ARM}@kfac:curvature_interval=10,inverse_interval=10"]
@@ -116,25 +117,21 @@ class Burning:
             self._burnt += time.perf_counter() - end
 
 
-class BurningRun(Run):
-    """A run whose optimizer burns time."""
+class BurningTraining(SupervisedTraining):
+    """Its optimizer burns time."""
 
-    burning: Callable[[Any], Burning]
+    make_burning: Callable[[Any], Burning]
 
-    def prepare(self) -> RunRecord:
-        record = super().prepare()
-        burning = self.burning(self._recorder)
-        self._optimizer.phase = burning
-        take_step = self._step
+    def build_optimizers(self, recorder: Any) -> None:
+        super().build_optimizers(recorder)
+        self._burning = self.make_burning(recorder)
+        self.told[""].report_to(self._burning)
 
-        def step(*arguments: Any) -> torch.Tensor:
-            burning.step_started(time.perf_counter())
-            loss = take_step(*arguments)
-            burning.step_ended(time.perf_counter())
-            return loss
-
-        self._step = step
-        return record
+    def step(self, taken: int) -> Sequence[torch.Tensor]:
+        self._burning.step_started(time.perf_counter())
+        losses = super().step(taken)
+        self._burning.step_ended(time.perf_counter())
+        return losses
 
 
 class Local(Executor):
@@ -144,10 +141,11 @@ class Local(Executor):
         self._problem, self._burning = problem, burning
 
     def begin_prepare(self, config: RunConfig, record: RunRecord) -> None:
-        self._run = Run(config, self._problem, record)
+        training = SupervisedTraining(config, self._problem)
         if self._burning is not None:
-            self._run = BurningRun(config, self._problem, record)
-            self._run.burning = self._burning
+            training = BurningTraining(config, self._problem)
+            training.make_burning = self._burning
+        self._run = Run(training, record)
         self._order: Callable[[], RunRecord | None] = self._run.prepare
 
     def begin_turn(self) -> None:

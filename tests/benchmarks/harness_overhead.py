@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
 from scipy.stats import binom
@@ -24,7 +25,8 @@ from ngbench.running.plan import Plan, make_plan
 from ngbench.running.problem import DeviceData, Problem, initial_model, initial_optimizer
 from ngbench.running.randomness import batches, epoch_order
 from ngbench.running.request import Request, RunOptions
-from ngbench.running.run import Run, _Steps
+from ngbench.running.run import OnStep, Run
+from ngbench.running.supervised_training import SupervisedTraining
 
 WARM_UP = 10
 # Where a model happens to lie in memory moves its step by up to 1 %: so several pairs, made in alternating order.
@@ -47,10 +49,12 @@ def without_validation(problem: Problem) -> Problem:
 
 
 def harness_steps(run: Run) -> Iterator[None]:
-    """One step at a time, from a run whose turns are of one step: it pauses after each but the last of an epoch."""
+    """One step at a time, from a run whose turns are of one step."""
     while True:
-        yield from run._train(_Steps())
-        yield
+        epoch = run._begin_epoch()
+        while not epoch.over:
+            run._take_steps(epoch, None)
+            yield
 
 
 def bare_steps(plan: Plan, problem: Problem) -> Iterator[None]:
@@ -84,11 +88,11 @@ def timed(action: Callable[[], object], device: torch.device) -> float:
 class StepTimedRun(Run):
     """Knows how long the steps of its last epoch took, the loop around them included."""
 
-    def _train(self, steps: _Steps) -> Iterator[None]:
+    def _take_steps(self, epoch: Any, on_step: OnStep | None) -> None:
         start = time.perf_counter()
-        yield from super()._train(steps)
+        super()._take_steps(epoch, on_step)
         self.seconds_in_steps = time.perf_counter() - start
-        self.steps = len(steps.losses)
+        self.steps = epoch.taken
 
 
 def once_an_epoch(run: StepTimedRun) -> tuple[float, int]:
@@ -106,7 +110,7 @@ def one_pair(plan: Plan, problem: Problem, quadruples: int, *, harness_first: bo
 
     def make_harness() -> Iterator[None]:
         planned = plan.groups[0][0]
-        run = Run(replace(planned.config, turn_steps=1), problem, planned.record)
+        run = Run(SupervisedTraining(replace(planned.config, turn_steps=1), problem), planned.record)
         run.prepare()
         return harness_steps(run)
 
@@ -151,7 +155,7 @@ def main() -> int:
     )
     problem = without_validation(plan.problem)
     planned = plan.groups[0][0]
-    run = StepTimedRun(replace(planned.config, turn_steps=None), problem, planned.record)
+    run = StepTimedRun(SupervisedTraining(replace(planned.config, turn_steps=None), problem), planned.record)
     run.prepare()
     outside, steps = once_an_epoch(run)
     differences, bare_seconds = [], []

@@ -15,10 +15,11 @@ from ngbench.measurement.recorder import StepRecorder
 from ngbench.records.record import AdversarialRecord, DataRecord, FidRecord, OptimizerRecord, RunRecord
 from ngbench.running.adversarial_config import AdversarialConfig, FidConfig, PlayerConfig
 from ngbench.running.adversarial_problem import AdversarialProblem, epoch_draws, player_optimizers
-from ngbench.running.adversarial_run import AdversarialRun
 from ngbench.running.adversarial_step import AdversarialStep, Draws, Losses
+from ngbench.running.adversarial_training import AdversarialTraining
 from ngbench.running.config import Budget
 from ngbench.running.players import Players, initial_players
+from ngbench.running.run import Run
 from ngbench.task import Data, DataSource
 
 EXAMPLES, BATCH, NOISE = 48, 8, 5
@@ -122,18 +123,18 @@ def first_record(config: AdversarialConfig) -> RunRecord:
     )
 
 
-def run_of(config: AdversarialConfig, problem: AdversarialProblem | None = None) -> AdversarialRun:
+def run_of(config: AdversarialConfig, problem: AdversarialProblem | None = None) -> Run:
     """The run of a configuration; its feature network is hardly trained, since only speed matters here."""
     steps, network.STEPS = network.STEPS, 5
     try:
-        run = AdversarialRun(config, problem or small_problem(), first_record(config))
+        run = Run(AdversarialTraining(config, problem or small_problem()), first_record(config))
         run.prepare()
     finally:
         network.STEPS = steps
     return run
 
 
-def to_the_end(run: AdversarialRun) -> RunRecord:
+def to_the_end(run: Run) -> RunRecord:
     record = run.epoch()
     while record.status == "running":
         record = run.epoch()

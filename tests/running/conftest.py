@@ -17,6 +17,7 @@ from ngbench.records.record import DataRecord, OptimizerRecord, RunRecord
 from ngbench.running.config import Budget, RunConfig
 from ngbench.running.problem import Problem
 from ngbench.running.run import Run
+from ngbench.running.supervised_training import SupervisedTraining
 from ngbench.task import Data, DataSource, Task
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -103,7 +104,7 @@ def run_to_end(problem: Problem) -> Callable[[RunConfig], RunRecord]:
     """The record of a whole run."""
 
     def run_to_end(config: RunConfig) -> RunRecord:
-        run = Run(config, problem, first_record(config))
+        run = Run(SupervisedTraining(config, problem), first_record(config))
         record = run.prepare()
         while record.status == "running":
             record = run.epoch()

@@ -31,9 +31,10 @@ from ngbench.records.endings import EarlyStop, early_stop
 from ngbench.records.record import RunRecord
 from ngbench.running.adversarial_config import FidConfig, PlayerConfig
 from ngbench.running.adversarial_problem import epoch_draws
-from ngbench.running.adversarial_run import AdversarialRun
+from ngbench.running.adversarial_training import AdversarialTraining
 from ngbench.running.checkpoint import load_checkpoint
 from ngbench.running.config import Budget
+from ngbench.running.run import Run
 from ngbench.running.samples import sample_paths
 
 
@@ -116,6 +117,35 @@ def test_turns_in_one_process_do_not_change_what_a_run_draws(tmp_path: Path) -> 
     assert together.history.metrics == alone.history.metrics
 
 
+@pytest.mark.parametrize("turn_steps", [1, 4])
+def test_turns_of_steps_change_nothing_but_where_the_run_is_cut(tmp_path: Path, turn_steps: int) -> None:
+    budget = Budget(steps=8)
+    config = configuration(tmp_path, budget=budget, samples=tmp_path / "whole", checkpoint=tmp_path / "whole.pt")
+    whole = to_the_end(run_of(config))
+    config = replace(config, turn_steps=turn_steps, samples=tmp_path / "parts", checkpoint=tmp_path / "parts.pt")
+    runs = [run_of(config), run_of(replace(config, seed=9, samples=None, checkpoint=None))]
+    answers = []
+    while not answers or answers[-1] is None or answers[-1].status == "running":
+        answers.append(runs[0].turn())
+        runs[1].turn()
+    # An epoch of six iterations, and what the budget leaves of one.
+    assert [answer is None for answer in answers] == {
+        1: [*[True] * 5, False, True, False],
+        4: [True, False, False],
+    }[turn_steps]
+    parts = answers[-1]
+    assert parts is not None
+    assert parts.steps.turns == {1: list(range(1, 9)), 4: [3, 6, 8]}[turn_steps]
+    assert whole.steps.turns == [6, 8]
+    left, right = without_times(parts), without_times(whole)
+    for one in (left, right):
+        one["steps"].pop("turns")
+    assert left == right
+    checkpoints = load_checkpoint(tmp_path / "parts.pt"), load_checkpoint(tmp_path / "whole.pt")
+    assert equal(checkpoints[0].model, checkpoints[1].model)
+    assert equal(checkpoints[0].optimizer, checkpoints[1].optimizer)
+
+
 @pytest.mark.parametrize(("lr", "message"), [(1e12, "became"), (float("1e38"), "became")])
 def test_an_exploding_loss_is_divergence(tmp_path: Path, lr: float, message: str) -> None:
     wild = PlayerConfig("sgd", {"lr": lr})
@@ -169,7 +199,7 @@ def test_early_stopping_is_on_the_score(tmp_path: Path, monkeypatch: pytest.Monk
     scores = iter([5.0, 3.0, 4.0, 3.5, 1.0])
     config = configuration(tmp_path, budget=Budget(epochs=10, early_stopping=2))
     run = run_of(config)
-    monkeypatch.setattr(run, "_score", lambda: next(scores))
+    monkeypatch.setattr(run._training, "_score", lambda: next(scores))
     record = to_the_end(run)
     assert record.status == "done"
     assert record.history.metrics["classifier_fid"] == [5.0, 3.0, 4.0, 3.5]
@@ -208,10 +238,12 @@ def test_draws_take_each_critic_step_its_own_batch_and_repeat_with_the_seed() ->
     assert not torch.equal(draws[0].generator_noise, other[0].generator_noise)
 
 
-def test_a_run_leaves_the_random_state_of_its_process_alone(tmp_path: Path) -> None:
+def test_a_run_leaves_the_random_state_and_the_threads_of_its_process_alone(tmp_path: Path) -> None:
     config = configuration(tmp_path)
-    before = torch.get_rng_state()
-    run = AdversarialRun(config, small_problem(), first_record(config))
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    config = replace(config, threads=threads + 1)
+    run = Run(AdversarialTraining(config, small_problem()), first_record(config))
     run.prepare()
     run.epoch()
     assert torch.equal(before, torch.get_rng_state())
+    assert torch.get_num_threads() == threads

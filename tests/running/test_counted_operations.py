@@ -13,6 +13,7 @@ from ngbench.records.record import Document, RunRecord
 from ngbench.report.summary import summarise
 from ngbench.report.views.comparison_tables import breakdown, notes
 from ngbench.running.config import Budget, RunConfig
+from ngbench.running.supervised_training import SupervisedTraining
 
 Configure = Callable[..., RunConfig]
 RunToEnd = Callable[[RunConfig], RunRecord]
@@ -54,7 +55,7 @@ def test_a_run_whose_operations_cannot_be_counted_says_why(
     def refuse(*arguments: Any, **options: Any) -> None:
         raise NotImplementedError("no modes\nhere")
 
-    monkeypatch.setattr("ngbench.running.run.probe_operations", refuse)
+    monkeypatch.setattr(SupervisedTraining, "probe", refuse)
     record = run_to_end(configure(budget=Budget(epochs=1)))
     assert record.status == "done"
     assert record.operations_error == "NotImplementedError: no modes here"

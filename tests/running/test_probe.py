@@ -1,27 +1,32 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from ngbench.running.probe import probe_operations
+from ngbench.running.config import Budget, RunConfig
 from ngbench.running.problem import DeviceData, Problem
+from ngbench.running.supervised_training import SupervisedTraining
 
 CPU = torch.device("cpu")
 
 
 def probe(problem: Problem, optimizer: str, **hyperparameters: Any) -> Any:
-    return probe_operations(
-        problem,
-        DeviceData.of(problem.data, CPU, torch.float32),
+    config = RunConfig(
+        task="small",
+        label=optimizer,
         optimizer=optimizer,
-        hyperparameters=hyperparameters,
         seed=0,
         batch_size=10,
-        device=CPU,
-        dtype=torch.float32,
+        budget=Budget(epochs=1),
+        data_dir=Path("unused"),
+        hyperparameters=hyperparameters,
     )
+    training = SupervisedTraining(config, problem)
+    training.load_data()
+    return training.probe()
 
 
 def test_refresh_and_plain_steps_are_counted_apart(problem: Problem) -> None:

@@ -99,7 +99,7 @@ def test_an_option_is_written_down_in_one_place_and_obeyed_in_another() -> None:
         "running/config.py",
         "running/plan.py",
         "running/stopping.py",
-        "running/adversarial_run.py",
+        "running/adversarial_training.py",
         "running/turns.py",
         "records/endings.py",
         "experiments/studies/settings.py",

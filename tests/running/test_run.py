@@ -20,6 +20,7 @@ from ngbench.running.config import Budget, RunConfig
 from ngbench.running.problem import Problem, initial_model
 from ngbench.running.randomness import epoch_order
 from ngbench.running.run import Run
+from ngbench.running.supervised_training import SupervisedTraining
 from ngbench.task import Data
 
 Configure = Callable[..., RunConfig]
@@ -89,7 +90,7 @@ class Ticking:
 
 def test_the_clock_can_be_replaced(problem: Problem, configure: Configure, record_of: RecordOf) -> None:
     config = configure(budget=Budget(epochs=1))
-    run = Run(config, problem, record_of(config), clock=Ticking())
+    run = Run(SupervisedTraining(config, problem), record_of(config), clock=Ticking())
     run.prepare()
     record = run.epoch()
     # Marks: begin, forward, backward, step, end.
@@ -157,7 +158,10 @@ def test_training_metrics_are_measured_without_gradient_while_no_step_is_open(
         original = getattr(StepRecorder, name)
         monkeypatch.setattr(StepRecorder, name, lambda self, n=name, f=original: (events.append(n), f(self)))
     config = configure(budget=Budget(steps=2), count_operations=False)
-    run = Run(config, replace(problem, task=replace(problem.task, metrics={"mean": metric})), record_of(config))
+    run = Run(
+        SupervisedTraining(config, replace(problem, task=replace(problem.task, metrics={"mean": metric}))),
+        record_of(config),
+    )
     run.prepare()
     run.epoch()
     step = ["begin_step", "end_step", (16, False, False)]
@@ -170,12 +174,15 @@ def test_a_task_without_metrics_has_none_on_training_data_and_keeps_no_outputs(
 ) -> None:
     plain = replace(problem, task=replace(problem.task, metrics={}))
     config = configure(budget=Budget(epochs=1))
-    run, measured = Run(config, plain, record_of(config)), Run(config, problem, record_of(config))
+    run, measured = (
+        Run(SupervisedTraining(config, plain), record_of(config)),
+        Run(SupervisedTraining(config, problem), record_of(config)),
+    )
     for each in (run, measured):
         each.prepare()
     record, other = run.epoch(), measured.epoch()
     assert (record.history.metrics, record.history.training_metrics) == ({}, {})
-    assert (run._step.outputs is None, measured._step.outputs is None) == (True, False)
+    assert (run._training._step.outputs is None, measured._training._step.outputs is None) == (True, False)
     # Measuring changes no step.
     assert record.history.train_loss == other.history.train_loss
 
@@ -187,7 +194,9 @@ def test_training_metrics_that_are_no_numbers_are_null(
     assert diverged.history.training_metrics == {"largest": [None]}
     metrics = {"nan": lambda outputs, targets: outputs.mean() * torch.nan, "one": lambda outputs, targets: 1.0}
     config = configure(budget=Budget(epochs=1))
-    run = Run(config, replace(problem, task=replace(problem.task, metrics=metrics)), record_of(config))
+    run = Run(
+        SupervisedTraining(config, replace(problem, task=replace(problem.task, metrics=metrics))), record_of(config)
+    )
     run.prepare()
     record = run.epoch()
     assert (record.status, record.history.training_metrics) == ("done", {"nan": [None], "one": [1.0]})
@@ -197,13 +206,13 @@ def test_a_checkpoint_from_before_training_metrics_has_none_of_its_epochs(
     problem: Problem, configure: Configure, record_of: RecordOf, tmp_path: Path
 ) -> None:
     config = configure(checkpoint=tmp_path / "old.pt", budget=Budget(epochs=2))
-    run = Run(config, problem, record_of(config))
+    run = Run(SupervisedTraining(config, problem), record_of(config))
     run.prepare()
     run.epoch()
     checkpoint = load_checkpoint(tmp_path / "old.pt")
     checkpoint.record.history.training_metrics.clear()
     save_checkpoint(checkpoint, tmp_path / "old.pt")
-    resumed = Run(replace(config, resume=True), problem, record_of(config))
+    resumed = Run(SupervisedTraining(replace(config, resume=True), problem), record_of(config))
     resumed.prepare()
     first, second = resumed.epoch().history.training_metrics["largest"]
     assert first is None
@@ -255,7 +264,10 @@ def test_a_validation_loss_that_is_not_finite_ends_the_run(
     broken = problem.data.validation_inputs.clone()
     broken[3, 2] = float("nan")
     config = configure()
-    run = Run(config, replace(problem, data=replace(problem.data, validation_inputs=broken)), record_of(config))
+    run = Run(
+        SupervisedTraining(config, replace(problem, data=replace(problem.data, validation_inputs=broken))),
+        record_of(config),
+    )
     run.prepare()
     record = run.epoch()
     assert (record.status, record.history.validation_loss) == ("diverged", [None])
@@ -268,9 +280,9 @@ def test_arms_start_from_the_same_weights_bit_for_bit(
     weights = []
     for name in ("torch.optim.SGD", "torch.optim.Adam"):
         config = configure(optimizer=name, hyperparameters={})
-        run = Run(config, problem, record_of(config))
+        run = Run(SupervisedTraining(config, problem), record_of(config))
         run.prepare()
-        weights.append([p.detach().clone() for p in run._model.parameters()])
+        weights.append([p.detach().clone() for p in run._training.model.parameters()])
         torch.rand(5)
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
 
@@ -286,7 +298,7 @@ def test_runs_that_take_turns_in_one_process_are_what_they_are_alone(
 ) -> None:
     configs = [configure(), configure(hyperparameters={"lr": 0.01})]
     alone = [run_to_end(config).history.train_loss for config in configs]
-    runs = [Run(config, problem, record_of(config)) for config in configs]
+    runs = [Run(SupervisedTraining(config, problem), record_of(config)) for config in configs]
     for run in runs:
         run.prepare()
     torch.manual_seed(99)
@@ -299,9 +311,9 @@ def test_the_record_names_the_steps_that_were_interrupted(
 ) -> None:
     # Three looks in a turn of two steps; what happens between turns, when others run, does not count.
     looks = iter([0, 0, 1, 7, 7, 7, 7, 9, 9, 20, 20, 21])
-    monkeypatch.setattr("ngbench.running.measured_run.interruptions_of", lambda device: lambda: next(looks))
+    monkeypatch.setattr("ngbench.running.run.interruptions_of", lambda device: lambda: next(looks))
     config = configure(turn_steps=2)
-    run = Run(config, problem, record_of(config))
+    run = Run(SupervisedTraining(config, problem), record_of(config))
     run.prepare()
     record = [run.epoch() for _ in range(2)][-1]
     assert record.steps.interrupted == [1, 4, 7]
@@ -321,7 +333,7 @@ def test_turns_change_nothing_but_where_the_run_is_cut(
     whole = configure(optimizer=optimizer, hyperparameters=hyperparameters)
     expected = run_to_end(whole)
     config = replace(whole, turn_steps=3)
-    runs = [Run(config, problem, record_of(config)) for _ in range(2)]
+    runs = [Run(SupervisedTraining(config, problem), record_of(config)) for _ in range(2)]
     for run in runs:
         run.prepare()
     answers = [[run.turn() for run in runs] for _ in range(6)]
@@ -343,7 +355,7 @@ def test_a_run_resumes_after_an_epoch_of_several_turns(
     problem: Problem, configure: Configure, record_of: RecordOf, run_to_end: RunToEnd, tmp_path: Path
 ) -> None:
     config = configure(turn_steps=2, checkpoint=tmp_path / "run.pt")
-    first = Run(config, problem, record_of(config))
+    first = Run(SupervisedTraining(config, problem), record_of(config))
     first.prepare()
     first.epoch()
     # This turn is lost, like any that no checkpoint follows.
@@ -357,7 +369,7 @@ def test_a_checkpoint_without_turns_took_an_epoch_in_each(
     problem: Problem, configure: Configure, record_of: RecordOf, run_to_end: RunToEnd, tmp_path: Path
 ) -> None:
     config = configure(checkpoint=tmp_path / "run.pt")
-    first = Run(config, problem, record_of(config))
+    first = Run(SupervisedTraining(config, problem), record_of(config))
     first.prepare()
     first.epoch()
     before = load_checkpoint(tmp_path / "run.pt")
@@ -374,7 +386,7 @@ def test_the_time_limit_does_not_count_other_runs_turns(
     now = [0.0]
     monkeypatch.setattr("ngbench.running.run.time", SimpleNamespace(perf_counter=lambda: now[0]))
     config = configure(turn_steps=2, budget=Budget(epochs=1, time_limit=10.0))
-    run = Run(config, problem, record_of(config))
+    run = Run(SupervisedTraining(config, problem), record_of(config))
     run.prepare()
     assert run.turn() is None
     now[0] += 1000.0
@@ -400,7 +412,7 @@ def test_a_resumed_run_ends_in_the_same_record_but_for_times(
     config = configure(optimizer=optimizer, hyperparameters=hyperparameters, checkpoint=tmp_path / "whole.pt")
     whole = run_to_end(config)
     config = replace(config, checkpoint=tmp_path / "broken.pt")
-    first = Run(config, problem, record_of(config))
+    first = Run(SupervisedTraining(config, problem), record_of(config))
     first.prepare()
     first.epoch()
     resumed = run_to_end(replace(config, resume=True))
@@ -429,12 +441,12 @@ def test_a_checkpoint_of_another_model_does_not_fit(
     problem: Problem, configure: Configure, record_of: RecordOf, tmp_path: Path
 ) -> None:
     config = configure(checkpoint=tmp_path / "run.pt")
-    run = Run(config, problem, record_of(config))
+    run = Run(SupervisedTraining(config, problem), record_of(config))
     run.prepare()
     run.epoch()
     other = replace(problem, task=replace(problem.task, model=lambda: torch.nn.Linear(6, 3)))
     with pytest.raises(RecordError, match=r"run\.pt' does not fit the run"):
-        Run(replace(config, resume=True), other, record_of(config)).prepare()
+        Run(SupervisedTraining(replace(config, resume=True), other), record_of(config)).prepare()
 
 
 def test_memory_and_operations_are_recorded(configure: Configure, run_to_end: RunToEnd) -> None:
@@ -460,7 +472,7 @@ def test_augmentation_changes_the_inputs_of_training_alone(
 
     def run_with(data: Data) -> RunRecord:
         config = configure(budget=Budget(epochs=2))
-        run = Run(config, replace(problem, data=data), record_of(config))
+        run = Run(SupervisedTraining(config, replace(problem, data=data)), record_of(config))
         run.prepare()
         seen.clear()
         run.epoch()
@@ -480,7 +492,7 @@ def test_progress_is_told_between_steps(
 ) -> None:
     monkeypatch.setattr("ngbench.running.run.REPORT_EVERY", 0.0)
     config = configure()
-    run = Run(config, problem, record_of(config))
+    run = Run(SupervisedTraining(config, problem), record_of(config))
     run.prepare()
     told: list[tuple[int, int]] = []
     run.epoch(lambda step, steps, loss: told.append((step, steps)))

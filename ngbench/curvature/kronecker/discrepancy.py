@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ngbench.curvature.blocks.block import FisherBlock
 from ngbench.curvature.kronecker.sums import KroneckerSum
-from ngbench.curvature.linalg.parallel import one_thread
+from ngbench.curvature.linalg.parallel import torch_threads
 
 __all__ = ["Reference", "largest_eigenvalues"]
 
@@ -150,6 +150,6 @@ def _largest_of_sum(total: KroneckerSum, count: int) -> Tensor:
     # The trace of the rows is a start that no symmetry of the sum makes orthogonal to its dominant eigenvector.
     start = torch.outer(g.diagonal(), a.diagonal()).flatten().cpu().numpy()
     first = start if start.any() else None
-    with one_thread():
+    with torch_threads(1):
         found: np.ndarray = eigsh(operator, k=count, which="LA", v0=first, return_eigenvectors=False, tol=1e-9)
     return torch.from_numpy(found).to(a)

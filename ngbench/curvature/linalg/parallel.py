@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import torch
 
-__all__ = ["map_layers", "one_thread"]
+__all__ = ["map_layers", "torch_threads"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -30,18 +30,19 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread of torch's, and :func:`map_layers` in the calling thread, where dispatch modes see it.
+def torch_threads(number: int) -> Iterator[None]:
+    """So many threads of torch's for the block, and those of before after it.
 
-    After a multi-threaded product torch's threads wait actively for the next one, on the cores that another library or
-    another process would work on: where they alternate all take several times as long.
+    With one, :func:`map_layers` works in the calling thread, where dispatch modes see it. After a multi-threaded
+    product torch's threads wait actively for the next one, on the cores that another library or another process would
+    work on: where they alternate all take several times as long.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def map_layers(

@@ -17,6 +17,7 @@ from ngbench.running.checkpoint import load_checkpoint
 from ngbench.running.config import Budget, RunConfig
 from ngbench.running.plan import first_record
 from ngbench.running.run import Run
+from ngbench.running.supervised_training import SupervisedTraining
 
 __all__ = ["check_resumption", "check_state_dict"]
 
@@ -86,7 +87,7 @@ def _run(subject: OptimizerSubject, checkpoint: Path, *, resume: bool) -> Run:
         checkpoint=checkpoint,
     )
     record = first_record(config, problem, subject.plugin.distribution, parameters=0, size=0)
-    return Run(replace(config, resume=resume), problem, record)
+    return Run(SupervisedTraining(replace(config, resume=resume), problem), record)
 
 
 def _epoch(run: Run, record: RunRecord) -> RunRecord:

@@ -16,6 +16,7 @@ from ngbench.curvature.capture import Capture, FisherKind
 from ngbench.curvature.kronecker.discrepancy import Reference
 from ngbench.curvature.kronecker.sums import KroneckerSum
 from ngbench.curvature.layers import Layer, find_layers
+from ngbench.curvature.linalg.parallel import torch_threads
 from ngbench.errors import ParameterError, UnknownNameError
 from ngbench.measurement.recorder import StepRecorder
 from ngbench.plugins import registry
@@ -142,8 +143,11 @@ class FisherErrorRun:
 
     def prepare(self) -> RunRecord:
         """Build data, model and optimizer."""
+        with torch_threads(self._config.threads):
+            return self._prepare()
+
+    def _prepare(self) -> RunRecord:
         config = self._config
-        torch.set_num_threads(config.threads)
         device = torch.device(config.device)
         dtype = resolve_dtype(config.dtype, device)
         self._device, self._random = device, seeded_state(config.seed, device)
@@ -165,7 +169,7 @@ class FisherErrorRun:
 
     def turn(self, on_step: Any = None) -> RunRecord:
         """Train until a step was measured or the run is over; it diverges where its loss becomes NaN or infinite."""
-        with isolated(self._device, self._random) as after:
+        with torch_threads(self._config.threads), isolated(self._device, self._random) as after:
             for step, (generator, index) in self._training:
                 self._capture.due = (step - 1) % self._config.every == 0
                 loss = float(self._step(index, generator))
