@@ -46,13 +46,11 @@ PRESENT_ARROWS_UP = {
 PRESENT_KNOTS_OF_FILES: set[str] = set()
 PRESENT_KNOTS_OF_ROOMS = {
     "ngbench: experiments, report",
-    "ngbench.curvature: blocks, capture, curvatures, inverses, kronecker, layers",
 }
 PRESENT_CLASSES_OF_ONE_NAME = {
     "Arm",
     "Claim",
     "Curve",
-    "Damping",
     "Estimate",
     "NotApplicable",
     "Part",
@@ -63,18 +61,13 @@ PRESENT_CLASSES_OF_ONE_NAME = {
     "Row",
     "Scale",
     "Settings",
-    "Side",
     "Verdict",
     "_Lines",
     "_Observer",
     "_Part",
     "_Silent",
 }
-PRESENT_PRIVATE_NAMES = {
-    "ngbench.curvature.blocks.truncation: block._by_column",
-    "ngbench.curvature.blocks.truncation: block._images",
-    "ngbench.curvature.blocks.truncation: block._weight_gradient",
-}
+PRESENT_PRIVATE_NAMES: set[str] = set()
 
 EVERYWHERE = {"annotated_types", "numpy", "scipy", "yaml"}
 LIBRARIES = {

@@ -83,7 +83,7 @@ def block_diagonal_ng(
     model: nn.Module,
     task: Task,
     *,
-    damping_kind: Literal["normal", "heuristic"] = "normal",
+    damping_kind: Literal["normal", "factored"] = "normal",
     pi: bool = False,
     **shared: Any,
 ) -> NaturalGradient:
@@ -92,7 +92,7 @@ def block_diagonal_ng(
     Args:
         damping_kind: add λ to the block (4.52), or what KFAC's damping of its factors adds to their product, for which
             λ is divided by the number of positions of a convolution, as for KFAC.
-        pi: with heuristic damping, balance that of the two factors (3.1.2).
+        pi: with factored damping, balance that of the two factors (3.1.2).
     """
     if pi and damping_kind == "normal":
         raise ParameterError("pi=true is not allowed with damping_kind=normal, which has no factors to balance")

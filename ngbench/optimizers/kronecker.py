@@ -21,9 +21,10 @@ from ngbench.curvature.bounds import (
     Seed,
     Share,
 )
-from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
 from ngbench.curvature.kronecker import approximations
-from ngbench.curvature.kronecker.approximations import Approximation, Estimate, at_radius
+from ngbench.curvature.kronecker.declaration import at_radius
+from ngbench.curvature.kronecker.estimate import Approximation, Estimate
 from ngbench.errors import ParameterError
 from ngbench.optimizers.natural_gradient import NaturalGradient
 from ngbench.signatures import shares_parameters

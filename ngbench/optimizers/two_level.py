@@ -9,8 +9,8 @@ from torch import nn
 
 from ngbench.curvature.bounds import Count, Fraction, Positive
 from ngbench.curvature.curvatures.additive import AdditiveTwoLevelCurvature
-from ngbench.curvature.curvatures.base import KroneckerCurvature
 from ngbench.curvature.curvatures.coarse import FIXED_SPACES
+from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
 from ngbench.curvature.curvatures.two_level import TwoLevelCurvature
 from ngbench.errors import ParameterError
 from ngbench.optimizers import kronecker

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from ngbench.curvature.kronecker.approximations import Approximation
+    from ngbench.curvature.kronecker.estimate import Approximation
     from ngbench.task import Task
 
 __all__ = [
@@ -329,7 +329,7 @@ def approximation(name: str, given: Mapping[str, Any]) -> Approximation:
         ParameterError: an option is unknown or not allowed.
         PluginError: the plugin cannot be imported or is provided twice.
     """
-    from ngbench.curvature.kronecker.approximations import at_radius
+    from ngbench.curvature.kronecker.declaration import at_radius
 
     plugin = approximation_plugin(name)
     options = plugin.convert(given)

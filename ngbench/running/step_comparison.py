@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ngbench.curvature.capture import Capture
-from ngbench.curvature.kronecker.comparison import compare_with_exact
+from ngbench.curvature.curvatures.comparison import compare_with_exact
 from ngbench.curvature.layers import Layer, find_layers
 from ngbench.running.problem import Problem, initial_model
 from ngbench.running.randomness import isolated

@@ -48,7 +48,7 @@ ARMS = {
     },
     "two-level-deflation": f"two-level:approximation=deflation,{EVERY_FIFTH}",
     "block-diagonal-ng": "block-diagonal-ng:curvature_interval=5",
-    "block-diagonal-ng-heuristic": "block-diagonal-ng:damping_kind=heuristic,curvature_interval=5",
+    "block-diagonal-ng-factored": "block-diagonal-ng:damping_kind=factored,curvature_interval=5",
     "exact-ng": "exact-ng:curvature_interval=5",
     "exact-ng-empirical": "exact-ng:fisher=empirical,curvature_interval=5",
 }

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
 from ngbench.curvature.kronecker.approximations import kfac
 from ngbench.curvature.layers import Call, ConvTranspose2dLayer, find_layers
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ngbench.curvature.blocks.linear import LinearBlock
 from ngbench.curvature.blocks.positions import SequenceBlock
-from ngbench.curvature.kronecker.approximations import at_radius, deflation, kfac, kfac_corrected, kpsvd, lanczos
+from ngbench.curvature.kronecker.approximations import deflation, kfac, kfac_corrected, kpsvd, lanczos
+from ngbench.curvature.kronecker.declaration import at_radius
 from ngbench.curvature.kronecker.sums import KroneckerSum
 from ngbench.curvature.layers import Call, find_layers
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from ngbench.curvature.capture import Capture
-from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
 from ngbench.curvature.kronecker.approximations import kfac
 from ngbench.curvature.layers import find_layers
 from ngbench.curvature.likelihoods import Categorical
@@ -215,7 +215,7 @@ def test_a_layer_with_a_frozen_weight_has_no_block_and_its_bias_takes_the_plain_
     LIKELIHOOD.loss(model(_images()), _labels()).backward()
     gradient = model[0].bias.grad.clone()
     optimizer.step()
-    assert [layer.name for layer in optimizer.layers] == ["3", "6"]
+    assert [layer.name for layer in optimizer.covered_layers] == ["3", "6"]
     assert torch.equal(model[0].weight, frozen)
     _close(model[0].bias.detach(), bias - 0.1 * gradient)
 
@@ -241,7 +241,7 @@ def test_a_parametrised_weight_takes_the_plain_gradient(normalise):
     optimizer = _optimizer(model, lr=0.1, momentum=0.0)
     LIKELIHOOD.loss(model(_images()), _labels()).backward()
     optimizer.step()
-    assert [layer.name for layer in optimizer.layers] == ["0", "6"]
+    assert [layer.name for layer in optimizer.covered_layers] == ["0", "6"]
     own = {name: p for name, p in model.named_parameters() if name.startswith("3.")}
     assert own
     for name, p in own.items():

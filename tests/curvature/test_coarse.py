@@ -9,8 +9,8 @@ from oracle import vec
 from torch import nn
 
 from ngbench.curvature.blocks.positions import SequenceBlock
+from ngbench.curvature.capture.jacobian import Jacobian
 from ngbench.curvature.curvatures import coarse_operator
-from ngbench.curvature.curvatures.base import KroneckerCurvature
 from ngbench.curvature.curvatures.coarse import (
     CoarseContext,
     DenseVector,
@@ -22,11 +22,11 @@ from ngbench.curvature.curvatures.coarse import (
 )
 from ngbench.curvature.curvatures.coarse_operator import CoarseOperator, PseudoInverse
 from ngbench.curvature.curvatures.exact import ExactCurvature
-from ngbench.curvature.curvatures.jacobian import Jacobian
-from ngbench.curvature.kronecker import low_rank
+from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
 from ngbench.curvature.kronecker.approximations import kfac
 from ngbench.curvature.kronecker.sums import KroneckerSum
 from ngbench.curvature.layers import Call, find_layers
+from ngbench.curvature.linalg import low_rank
 from ngbench.measurement.operations import count_operations
 
 
@@ -94,7 +94,7 @@ def test_the_spectral_vector_of_a_sum_of_products_is_the_eigenvector_of_its_damp
 
 def test_the_spectral_space_needs_kronecker_factors():
     given = problem()
-    with pytest.raises(TypeError, match="spectral coarse space needs Kronecker factors, which ExactCurvature has not"):
+    with pytest.raises(TypeError, match="needs the blocks of layers, which ExactCurvature has not"):
         spectral(_context(given, ExactCurvature(given.layers, damping=0.1)))
 
 

@@ -122,7 +122,7 @@ def _check_products(block, f):
         _close(block.rearranged_times(v), (image + image.T) / 2)
         _close(block.rearranged_transpose_times(u), (back + back.T) / 2)
     terms = KroneckerSum(tuple((_symmetric(d_in), _symmetric(d_out)) for _ in range(2)))
-    _close(block.inner_product(terms), torch.sum(f * terms.dense()))
+    _close(terms.inner_product_with(block), torch.sum(f * terms.dense()))
     _close(block.norm_squared(), f.square().sum())
 
 
@@ -246,7 +246,7 @@ def test_everything_is_the_same_in_small_pieces(name, columns, monkeypatch):
     def results(block):
         near = block.truncated(1)
         u, v = other.terms[0]
-        given = (v, u, other)
+        given = (v, u, other.terms)
         by_gradients = zip((getattr(FisherBlock, name) for name in names), given, strict=True)
         by_positions = zip((getattr(PositionPairs, name) for name in names), given, strict=True)
         return [
@@ -256,7 +256,7 @@ def test_everything_is_the_same_in_small_pieces(name, columns, monkeypatch):
             *(call(block, x) for call, x in by_gradients),
             *(call(block._all_pairs, x) for call, x in by_positions),
             near.rearranged_times(v),
-            near.inner_product(other),
+            other.inner_product_with(near),
         ]
 
     whole = results(case.block)

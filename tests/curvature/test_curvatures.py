@@ -11,9 +11,11 @@ from dense import convolutions, perceptron
 from torch import nn
 
 from ngbench.curvature.capture import Capture
-from ngbench.curvature.curvatures.base import KroneckerCurvature
-from ngbench.curvature.inverses.inverse import Damping, invert
-from ngbench.curvature.kronecker.approximations import Estimate, deflation, kfac, kfac_corrected, kpsvd, lanczos
+from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
+from ngbench.curvature.inverses.damping import Damping
+from ngbench.curvature.kronecker.approximations import deflation, kfac, kfac_corrected, kpsvd, lanczos
+from ngbench.curvature.kronecker.declaration import declares
+from ngbench.curvature.kronecker.estimate import Estimate
 from ngbench.curvature.kronecker.sums import KroneckerSum
 from ngbench.curvature.layers import find_layers
 from ngbench.curvature.likelihoods import Categorical
@@ -115,16 +117,22 @@ def test_products_whose_signs_change_between_batches_are_averaged_with_one_sign(
         assert (curvature.factors[layer.name].dense() - expected).norm() <= 1e-9 * expected.norm()
 
 
+@declares(damping_by_positions=False)
+def _damped_alike(block, previous):
+    return kpsvd(block, previous)
+
+
 @pytest.mark.parametrize("kind", ["factored", "normal"])
-def test_the_damping_of_a_convolution_is_divided_by_its_positions(kind):
+@pytest.mark.parametrize(("approximation", "divisors"), [(kpsvd, (36, 4, 1)), (_damped_alike, (1, 1, 1))])
+def test_the_damping_of_a_convolution_is_divided_by_its_positions_unless_declared(kind, approximation, divisors):
     run = _convolutions()
-    curvature = KroneckerCurvature(run.layers, kpsvd, damping=0.6, damping_kind=kind, use_pi=False)
+    curvature = KroneckerCurvature(run.layers, approximation, damping=0.6, damping_kind=kind, use_pi=False)
     blocks, gradients = batch = run.batch()
     directions = _step(curvature, batch)
     assert [block.positions for block in blocks.values()] == [36, 4, 1]
-    for layer, positions in zip(blocks, (36, 4, 1), strict=True):
+    for layer, positions in zip(blocks, divisors, strict=True):
         damping = Damping(0.6 / positions, kind, use_pi=False)
-        expected = invert(curvature.factors[layer.name], damping).times(gradients[layer])
+        expected = curvature.factors[layer.name].inverse(damping).times(gradients[layer])
         torch.testing.assert_close(directions[layer], expected)
 
 
@@ -191,7 +199,7 @@ def test_options_of_the_second_product_reach_the_inverse(second_term):
     directions = _step(curvature, batch)
     damping = Damping(1e-3, second_term=second_term, floor=0.4)
     for layer in blocks:
-        expected = invert(curvature.factors[layer.name], damping).times(gradients[layer])
+        expected = curvature.factors[layer.name].inverse(damping).times(gradients[layer])
         torch.testing.assert_close(directions[layer], expected)
 
 

@@ -8,8 +8,9 @@ import torch
 from ngbench.curvature.blocks.linear import LinearBlock
 from ngbench.curvature.kronecker import discrepancy
 from ngbench.curvature.kronecker.approximations import deflation, kfac, kfac_corrected, kpsvd
-from ngbench.curvature.kronecker.discrepancy import Reference, largest_eigenvalues
+from ngbench.curvature.kronecker.discrepancy import Reference
 from ngbench.curvature.kronecker.sums import KroneckerSum
+from ngbench.curvature.linalg import largest
 
 APPROXIMATIONS = {"kfac": kfac, "kpsvd": kpsvd, "deflation": deflation, "kfac-corrected": kfac_corrected}
 
@@ -41,7 +42,7 @@ def test_errors_equal_those_of_the_dense_matrices(examples, columns, name):
 
 @pytest.mark.parametrize("name", APPROXIMATIONS)
 def test_errors_of_a_large_block_need_some_eigenvalues_only(name, monkeypatch):
-    monkeypatch.setattr(discrepancy, "_DENSE_ORDER", 10)
+    monkeypatch.setattr(largest, "_DENSE_ORDER", 10)
     monkeypatch.setattr(discrepancy, "_FIRST_EIGENVALUES", 4)
     block = _block(12, d_in=20, d_out=15)
     value = APPROXIMATIONS[name](block, None).value
@@ -52,7 +53,7 @@ def test_errors_of_a_large_block_need_some_eigenvalues_only(name, monkeypatch):
 
 
 def test_the_tail_of_a_spectrum_is_bounded_and_not_ignored(monkeypatch):
-    monkeypatch.setattr(discrepancy, "_DENSE_ORDER", 10)
+    monkeypatch.setattr(largest, "_DENSE_ORDER", 10)
     monkeypatch.setattr(discrepancy, "_FIRST_EIGENVALUES", 1)
     block = _block(30, d_in=20, d_out=15)
     flat = KroneckerSum(((torch.eye(21).double(), torch.eye(15).double()),))
@@ -60,32 +61,35 @@ def test_the_tail_of_a_spectrum_is_bounded_and_not_ignored(monkeypatch):
 
 
 def test_the_largest_eigenvalues_of_an_indefinite_sum_are_the_algebraically_largest(monkeypatch):
-    monkeypatch.setattr(discrepancy, "_DENSE_ORDER", 10)
+    monkeypatch.setattr(largest, "_DENSE_ORDER", 10)
     torch.manual_seed(0)
     factors = [torch.randn(n, n, dtype=torch.float64) for n in (9, 8, 9, 8)]
     a, g, c, d = (factor + factor.T for factor in factors)
     total = KroneckerSum(((a @ a, g @ g), (c, d)))
     expected = torch.linalg.eigvalsh(total.dense()).flip(0)[:7]
-    torch.testing.assert_close(largest_eigenvalues(total, 7), expected)
+    torch.testing.assert_close(total.largest_eigenvalues(7), expected)
 
 
 @pytest.mark.parametrize("dense_order", [10, 1500], ids=["by-iteration", "dense"])
 @pytest.mark.parametrize("count", [3, 40, 72])
 def test_factors_of_low_rank_leave_zeros_in_the_spectrum_and_need_no_large_iteration(dense_order, count, monkeypatch):
-    monkeypatch.setattr(discrepancy, "_DENSE_ORDER", dense_order)
+    monkeypatch.setattr(largest, "_DENSE_ORDER", dense_order)
     orders = []
-    found = discrepancy._largest_of_sum
-    monkeypatch.setattr(
-        discrepancy, "_largest_of_sum", lambda total, k: orders.append(total.terms[0][0].shape[0]) or found(total, k)
-    )
+    found = largest.largest_eigenvalues
+
+    def watched(times, dense, start, count):
+        orders.append(start.shape[1])
+        return found(times, dense, start, count)
+
+    monkeypatch.setattr(largest, "largest_eigenvalues", watched)
     torch.manual_seed(0)
     tall, wide = torch.randn(9, 4, dtype=torch.float64), torch.randn(8, 5, dtype=torch.float64)
     signs = torch.diag(torch.tensor([1.0, -1, 1, -1, 1], dtype=torch.float64))
     total = KroneckerSum(((tall @ tall.T, wide @ wide.T), (tall @ tall.T * 0.5, wide @ signs @ wide.T)))
     expected = torch.linalg.eigvalsh(total.dense()).flip(0)
-    largest = largest_eigenvalues(total, count)
-    assert len(largest) >= count
-    torch.testing.assert_close(largest, expected[: len(largest)], atol=1e-9, rtol=1e-9)
+    top = total.largest_eigenvalues(count)
+    assert len(top) >= count
+    torch.testing.assert_close(top, expected[: len(top)], atol=1e-9, rtol=1e-9)
     assert orders == [4]
 
 
@@ -99,23 +103,23 @@ def test_a_block_that_vanishes_has_no_relative_error():
 def test_an_approximation_that_is_not_finite_is_an_error():
     nan = torch.full((3, 3), math.nan, dtype=torch.float64)
     with pytest.raises(FloatingPointError, match="NaN or infinite"):
-        largest_eigenvalues(KroneckerSum(((nan, nan),)), 2)
+        KroneckerSum(((nan, nan),)).largest_eigenvalues(2)
 
 
 def test_torch_keeps_to_one_thread_while_another_library_iterates(monkeypatch):
-    monkeypatch.setattr(discrepancy, "_DENSE_ORDER", 0)
+    monkeypatch.setattr(largest, "_DENSE_ORDER", 0)
     seen = []
 
     def fail(*arguments, **options):
         seen.append(torch.get_num_threads())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(discrepancy, "eigsh", fail)
+    monkeypatch.setattr(largest, "eigsh", fail)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         with pytest.raises(KeyboardInterrupt):
-            largest_eigenvalues(deflation(_block(20), None).value, 2)
+            deflation(_block(20), None).value.largest_eigenvalues(2)
         assert (seen, torch.get_num_threads()) == ([1], 2)
     finally:
         torch.set_num_threads(threads)

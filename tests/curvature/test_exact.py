@@ -9,11 +9,11 @@ from oracle import unvec, vec
 from torch import nn
 
 from ngbench.curvature.blocks.linear import LinearBlock
+from ngbench.curvature.capture.jacobian import Jacobian
 from ngbench.curvature.curvatures import exact
 from ngbench.curvature.curvatures.exact import BlockDiagonalCurvature, ExactCurvature
-from ngbench.curvature.curvatures.jacobian import Jacobian
-from ngbench.curvature.inverses.damped import DenseInverse, GramInverse, factorise
-from ngbench.curvature.inverses.heuristic import HeuristicGramInverse, cross_approximation
+from ngbench.curvature.inverses.gram import DenseInverse, GramInverse, factorise
+from ngbench.curvature.inverses.gram_factored import FactoredGramInverse, cross_approximation
 from ngbench.curvature.layers import find_layers
 from ngbench.curvature.likelihoods import Gaussian
 
@@ -69,9 +69,9 @@ def test_each_layer_on_its_own_solves_its_dense_block(fisher):
 @pytest.mark.parametrize("examples", [7, 60], ids=["gram", "dense"])
 @pytest.mark.parametrize("use_pi", [True, False])
 @pytest.mark.parametrize("model", [perceptron, convolutions])
-def test_heuristic_damping_adds_what_it_adds_to_the_kronecker_product(model, use_pi, examples):
+def test_factored_damping_adds_what_it_adds_to_the_kronecker_product(model, use_pi, examples):
     given = problem(model=model(), examples=examples)
-    curvature = BlockDiagonalCurvature(given.layers, damping=DAMPING, damping_kind="heuristic", use_pi=use_pi)
+    curvature = BlockDiagonalCurvature(given.layers, damping=DAMPING, damping_kind="factored", use_pi=use_pi)
     step = _direction(curvature, given)
     positions = {"0": 36, "3": 4} if model is convolutions else {}
     for layer, block in given.blocks.items():
@@ -84,14 +84,14 @@ def test_heuristic_damping_adds_what_it_adds_to_the_kronecker_product(model, use
         close(step[layer], _solve_block(given, layer, 0.0, extra))
 
 
-def test_wide_layers_take_the_low_rank_form_of_the_heuristic_damping():
+def test_wide_layers_take_the_low_rank_form_of_the_factored_damping():
     torch.manual_seed(0)
     given = problem(model=nn.Sequential(nn.Linear(5, 40), nn.Tanh(), nn.Linear(40, 50)).double(), likelihood=Gaussian())
-    curvature = BlockDiagonalCurvature(given.layers, damping=1e-3, damping_kind="heuristic")
+    curvature = BlockDiagonalCurvature(given.layers, damping=1e-3, damping_kind="factored")
     step = _direction(curvature, given)
     layer = list(given.layers.values())[1]
     (inverse,) = (i for i in curvature.inverses if layer in i.jacobian.blocks)
-    assert isinstance(inverse, HeuristicGramInverse)
+    assert isinstance(inverse, FactoredGramInverse)
     columns, rows = cross_approximation(inverse.basis[2])
     assert len(columns) * (50 + 41) < 50 * 41
     close(columns.T @ rows, inverse.basis[2], 1e-13)
@@ -245,9 +245,9 @@ def test_a_batch_that_was_overwritten_is_not_used_again():
     [
         lambda layers: ExactCurvature(layers, damping=DAMPING),
         lambda layers: BlockDiagonalCurvature(layers, damping=DAMPING),
-        lambda layers: BlockDiagonalCurvature(layers, damping=DAMPING, damping_kind="heuristic"),
+        lambda layers: BlockDiagonalCurvature(layers, damping=DAMPING, damping_kind="factored"),
     ],
-    ids=["exact", "block-diagonal", "heuristic"],
+    ids=["exact", "block-diagonal", "factored"],
 )
 @pytest.mark.parametrize("refreshed", [True, False])
 def test_a_saved_state_continues_bit_for_bit(make, refreshed):

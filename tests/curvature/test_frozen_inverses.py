@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from ngbench.curvature.curvatures.additive import AdditiveTwoLevelCurvature
-from ngbench.curvature.curvatures.base import KroneckerCurvature
 from ngbench.curvature.curvatures.coarse import FIXED_SPACES, RESIDUAL_SPACES
 from ngbench.curvature.curvatures.exact import BlockDiagonalCurvature, ExactCurvature
+from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
 from ngbench.curvature.curvatures.two_level import TwoLevelCurvature
 from ngbench.curvature.kronecker import approximations as ap
-from ngbench.curvature.kronecker import low_rank
 from ngbench.curvature.layers import Call, find_layers
+from ngbench.curvature.linalg import low_rank
 
 EXAMPLES = 12
 
@@ -123,7 +123,7 @@ def test_a_two_level_correction_is_frozen(space, fine):
     [
         ExactCurvature,
         BlockDiagonalCurvature,
-        partial(BlockDiagonalCurvature, damping_kind="heuristic", use_pi=True),
+        partial(BlockDiagonalCurvature, damping_kind="factored", use_pi=True),
         partial(ExactCurvature, empirical=True),
     ],
 )

@@ -7,9 +7,10 @@ from torch import nn
 
 from ngbench.curvature.blocks.moments import homogeneous_second_moment
 from ngbench.curvature.capture import Capture
-from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
+from ngbench.curvature.inverses.damping import Damping
 from ngbench.curvature.kronecker.approximations import kfac
-from ngbench.curvature.kronecker.sums import KroneckerSum, invert_factored
+from ngbench.curvature.kronecker.sums import KroneckerSum
 from ngbench.curvature.layers import find_layers
 from ngbench.curvature.likelihoods import Bernoulli, Categorical, Gaussian
 
@@ -115,7 +116,7 @@ def test_the_preconditioned_gradient_solves_the_dense_damped_system(use_pi):
     dense = torch.kron(a + pi * damping**0.5 * torch.eye(4).double(), g + damping**0.5 / pi * torch.eye(3).double())
     gradient = torch.randn(3, 4, dtype=torch.float64)
     expected = unvec(torch.linalg.solve(dense, vec(gradient)), 3)
-    inverse = invert_factored(KroneckerSum(((a, g),)), damping, use_pi=use_pi)
+    inverse = KroneckerSum(((a, g),)).inverse(Damping(damping, use_pi=use_pi))
     _close(inverse.times(gradient), expected)
 
 

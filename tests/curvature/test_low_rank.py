@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from ngbench.curvature.blocks.moments import homogeneous_second_moment
-from ngbench.curvature.kronecker import low_rank
-from ngbench.curvature.kronecker.low_rank import most_columns, null_vector, range_of
+from ngbench.curvature.linalg import low_rank
+from ngbench.curvature.linalg.low_rank import most_columns, null_vector, range_of
 from ngbench.curvature.linalg.norms import frobenius_norm
 
 N = 600

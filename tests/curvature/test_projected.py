@@ -10,13 +10,17 @@ from oracle import unvec, vec
 from torch import nn
 
 from ngbench.curvature.blocks.linear import LinearBlock
-from ngbench.curvature.curvatures.base import KroneckerCurvature
-from ngbench.curvature.inverses.inverse import Damping, IterativeInverse, invert, pack_inverse, unpack_inverse
+from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
+from ngbench.curvature.inverses.damping import Damping, factor_shifts
+from ngbench.curvature.inverses.diagonalised import DiagonalisedInverse
+from ngbench.curvature.inverses.factored import FactoredInverse, shifted
+from ngbench.curvature.inverses.iterative import IterativeInverse
 from ngbench.curvature.inverses.projected import ProjectedInverse, ProjectedNormalInverse
-from ngbench.curvature.inverses.two_term import DiagonalisedInverse
-from ngbench.curvature.kronecker import approximations, low_rank
-from ngbench.curvature.kronecker.sums import FactoredInverse, KroneckerSum, damped_factors
+from ngbench.curvature.kronecker import approximations
+from ngbench.curvature.kronecker.sums import KroneckerSum
 from ngbench.curvature.layers import find_layers
+from ngbench.curvature.linalg import low_rank
+from ngbench.curvature.linalg.packing import unpack
 from ngbench.measurement.operations import count_operations
 
 WIDE = 64
@@ -31,10 +35,10 @@ def wide(monkeypatch):
     monkeypatch.setattr(low_rank, "WIDE", WIDE)
 
 
-def _dense(monkeypatch, total, damping, positions=1):
+def _dense(monkeypatch, total, damping):
     with monkeypatch.context() as patch:
         patch.setattr(low_rank, "WIDE", 10**9)
-        return invert(total, damping, positions)
+        return total.inverse(damping)
 
 
 def _total(ranks, terms, scale=0.3, dtype=torch.float64, seed=0, shape=(D_IN, D_OUT)):
@@ -78,7 +82,7 @@ def test_the_inverse_is_the_one_without_a_projection(sides, kind, terms, damping
     two_term = (kind, terms) == ("factored", 2)
     total = _total(SIDES[sides], terms, scale=2.0 if two_term else 0.02)
     options = Damping(damping, kind)
-    inverse, expected = invert(total, options, 2), _dense(monkeypatch, total, options, 2)
+    inverse, expected = total.inverse(options), _dense(monkeypatch, total, options)
     assert _is_projected(inverse)
     assert not _is_projected(expected)
     assert not inverse.info
@@ -95,9 +99,10 @@ def test_the_inverse_is_the_one_without_a_projection(sides, kind, terms, damping
 def test_the_inverse_solves_the_dense_system(use_pi, terms):
     shape = (WIDE + 6, 9)
     total = _total((2, 9), terms, 0.02, shape=shape)
-    inverse = invert(total, Damping(0.5, use_pi=use_pi, floor=1e-6))
+    inverse = total.inverse(Damping(0.5, use_pi=use_pi, floor=1e-6))
     assert isinstance(inverse, ProjectedInverse)
-    damped = KroneckerSum((damped_factors(*total.terms[0], 0.5, use_pi=use_pi), *total.terms[1:])).dense()
+    first = tuple(map(shifted, total.terms[0], factor_shifts(*total.terms[0], 0.5, use_pi=use_pi)))
+    damped = KroneckerSum((first, *total.terms[1:])).dense()
     expected = torch.linalg.solve(damped, vec(_gradient(shape=shape)))
     _close(inverse.times(_gradient(shape=shape)), unvec(expected, 9), 1e-10)
 
@@ -107,9 +112,9 @@ def test_absolute_values_of_the_second_product(sides, monkeypatch):
     total = _total(SIDES[sides], 2, 2.0)
     options = Damping(0.01, second_term="absolute")
     gradient = _inside(total, _gradient())
-    absolute = invert(total, options).times(gradient)
+    absolute = total.inverse(options).times(gradient)
     _close(absolute, _dense(monkeypatch, total, options).times(gradient), 1e-10)
-    clamped = invert(total, Damping(0.01)).times(gradient)
+    clamped = total.inverse(Damping(0.01)).times(gradient)
     assert (clamped - absolute).norm() > 0.01 * clamped.norm()
 
 
@@ -119,7 +124,7 @@ def test_float32_is_as_near_as_without_a_projection(sides, kind, terms, monkeypa
     single = _total(SIDES[sides], terms, 0.05, torch.float32)
     double = KroneckerSum(tuple((a.double(), g.double()) for a, g in single.terms))
     options = Damping(1e-4, kind)
-    inverse = invert(single, options)
+    inverse = single.inverse(options)
     assert _is_projected(inverse)
     exact, plain = _dense(monkeypatch, double, options), _dense(monkeypatch, single, options)
     # What the inverse makes of a few roundings of the gradient, which leave the range of the factors.
@@ -137,16 +142,16 @@ def test_factors_of_full_rank_are_not_projected(kind, terms):
         ("factored", 2): DiagonalisedInverse,
         ("normal", 1): DiagonalisedInverse,
     }
-    inverse = invert(_total((D_IN, D_OUT), terms, 0.01), Damping(1.0, kind))
+    inverse = _total((D_IN, D_OUT), terms, 0.01).inverse(Damping(1.0, kind))
     assert type(inverse) is expected.get((kind, terms), IterativeInverse)
 
 
 def test_narrow_factors_are_not_projected(monkeypatch):
     total = _total((4, 5), 2, 0.01)
     monkeypatch.setattr(low_rank, "WIDE", D_IN + 1)
-    assert type(invert(total, Damping(1.0))) is DiagonalisedInverse
+    assert type(total.inverse(Damping(1.0))) is DiagonalisedInverse
     monkeypatch.setattr(low_rank, "WIDE", D_IN)
-    inverse = invert(total, Damping(1.0))
+    inverse = total.inverse(Damping(1.0))
     assert isinstance(inverse, ProjectedInverse)
     assert inverse.a.basis is not None
     assert inverse.g.basis is None
@@ -169,7 +174,7 @@ def test_a_running_average_is_projected_while_its_rank_is_low(seed, examples, te
         for batch in range(8):
             new = _total((examples, 20), terms, 0.1, seed=seed + batch, shape=(D_IN, 20))
             average = new if average is None else average.averaged(new, decay)
-            inverse = invert(average, Damping(0.1, kind))
+            inverse = average.inverse(Damping(0.1, kind))
             projected.append(_is_projected(inverse))
             expected = _dense(patch, average, Damping(0.1, kind))
             for gradient in (_gradient(shape=(D_IN, 20)), _inside(average, _gradient(shape=(D_IN, 20)))):
@@ -184,16 +189,16 @@ def test_a_running_average_is_projected_while_its_rank_is_low(seed, examples, te
 @pytest.mark.parametrize("sides", SIDES)
 @pytest.mark.parametrize(("kind", "terms"), CLOSED + ITERATIVE)
 def test_an_inverse_survives_storage(sides, kind, terms, tmp_path):
-    inverse = invert(_total(SIDES[sides], terms, 0.02), Damping(1.0, kind))
+    inverse = _total(SIDES[sides], terms, 0.02).inverse(Damping(1.0, kind))
     assert _is_projected(inverse)
-    torch.save(pack_inverse(inverse), tmp_path / "state")
+    torch.save(inverse.pack(), tmp_path / "state")
     placed = []
 
     def place(tensor):
         placed.append(tensor)
         return tensor.clone()
 
-    again = unpack_inverse(torch.load(tmp_path / "state", weights_only=True), place)
+    again = unpack(torch.load(tmp_path / "state", weights_only=True), place)
     assert type(again) is type(inverse)
     assert placed
     assert torch.equal(again.times(_gradient()), inverse.times(_gradient()))
@@ -205,7 +210,7 @@ def test_an_inverse_survives_storage(sides, kind, terms, tmp_path):
 def test_neither_a_wide_matrix_is_kept_nor_a_wide_factorisation_made(terms):
     total = _total((4, 5), terms, 0.1, shape=(1200, 1000))
     with count_operations() as counter:
-        inverse = invert(total, Damping(0.1))
+        inverse = total.inverse(Damping(0.1))
     # Cholesky factorisations and inverses of both sides alone take n³ operations each.
     assert counter.mark().flops < (0.25 if terms == 1 else 0.5) * (1200**3 + 1000**3)
 
@@ -216,7 +221,7 @@ def test_neither_a_wide_matrix_is_kept_nor_a_wide_factorisation_made(terms):
             for value in part.values():
                 yield from sizes(value)
 
-    assert max(sizes(pack_inverse(inverse))) < 1200 * 50
+    assert max(sizes(inverse.pack())) < 1200 * 50
 
 
 @pytest.mark.parametrize("terms", [1, 2])
@@ -225,13 +230,13 @@ def test_what_contains_nan_has_no_inverse(terms, side):
     total = _total((4, 5), terms, 0.1)
     total.terms[-1][side][3, 7] = torch.nan
     total.terms[-1][side][7, 3] = torch.nan
-    assert invert(total, Damping(0.1)).info
+    assert total.inverse(Damping(0.1)).info
 
 
 def test_raised_damping_reaches_what_is_projected(monkeypatch):
     total = _total((4, 5), 2, 0.01, torch.float32)
     options = Damping(1e-16, raised=1)
-    inverse = invert(total, options)
+    inverse = total.inverse(options)
     assert isinstance(inverse, ProjectedInverse)
     assert not inverse.info
     assert inverse.a.shift >= 4 * torch.finfo(torch.float32).eps * total.terms[0][0].trace() > 1e-8

@@ -7,8 +7,8 @@ import torch
 from embedding import EmbeddingLayer, Vocabulary
 from torch import nn
 
-from ngbench.curvature.curvatures.base import KroneckerCurvature
 from ngbench.curvature.curvatures.exact import BlockDiagonalCurvature, ExactCurvature
+from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
 from ngbench.curvature.curvatures.two_level import TwoLevelCurvature
 from ngbench.curvature.kronecker.approximations import deflation, kfac, kpsvd
 from ngbench.curvature.layers import Layer, find_layers
@@ -53,7 +53,7 @@ def test_a_registered_embedding_steps_as_the_linear_layer_of_one_hot_inputs(curv
     twin[2].load_state_dict(model[2].state_dict())
     for one, inputs in ((model, TOKENS), (twin, nn.functional.one_hot(TOKENS, 7).double())):
         optimizer = NaturalGradient(one, Categorical(), curvature, lr=0.1, fisher=fisher, seed=0)
-        assert len(optimizer.layers) == 2
+        assert len(optimizer.covered_layers) == 2
         for _ in range(3):
             optimizer.zero_grad()
             Categorical().loss(one(inputs), TARGETS).backward()

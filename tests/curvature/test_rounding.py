@@ -15,10 +15,11 @@ from ngbench.curvature.blocks import moments
 from ngbench.curvature.blocks.moments import homogeneous_second_moment
 from ngbench.curvature.blocks.positions import SequenceBlock
 from ngbench.curvature.curvatures.additive import AdditiveTwoLevelCurvature
-from ngbench.curvature.curvatures.base import KroneckerCurvature
 from ngbench.curvature.curvatures.exact import BlockDiagonalCurvature, ExactCurvature
+from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
 from ngbench.curvature.curvatures.two_level import TwoLevelCurvature
-from ngbench.curvature.kronecker.approximations import at_radius, deflation, kfac, kfac_corrected, kpsvd, lanczos
+from ngbench.curvature.kronecker.approximations import deflation, kfac, kfac_corrected, kpsvd, lanczos
+from ngbench.curvature.kronecker.declaration import at_radius
 from ngbench.curvature.layers import Call, find_layers
 from ngbench.curvature.likelihoods import Categorical
 from ngbench.curvature.linalg import lower
@@ -172,7 +173,7 @@ CURVATURES = {
     "near-positions": partial(KroneckerCurvature, approximation=at_radius(partial(kpsvd, **TIGHT), 1), damping=0.1),
     "exact": partial(ExactCurvature, damping=0.1),
     "block-diagonal": partial(BlockDiagonalCurvature, damping=0.1),
-    "block-diagonal-heuristic": partial(BlockDiagonalCurvature, damping=0.1, damping_kind="heuristic"),
+    "block-diagonal-factored": partial(BlockDiagonalCurvature, damping=0.1, damping_kind="factored"),
     **{
         f"two-level-{space}": lambda layers, space=space: TwoLevelCurvature(
             layers, FINE(layers), coarse_space=space, damping=0.1

@@ -7,7 +7,7 @@ from torch import nn
 from torch.func import functional_call, grad, vmap
 
 from ngbench.curvature.capture import Capture
-from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
 from ngbench.curvature.kronecker.approximations import kfac
 from ngbench.curvature.layers import Call, find_layers
 from ngbench.curvature.likelihoods import Gaussian

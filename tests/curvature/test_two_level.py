@@ -13,8 +13,8 @@ from torch import nn
 
 from ngbench.curvature.curvatures import coarse
 from ngbench.curvature.curvatures.additive import AdditiveTwoLevelCurvature
-from ngbench.curvature.curvatures.base import KroneckerCurvature
 from ngbench.curvature.curvatures.exact import ExactCurvature
+from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
 from ngbench.curvature.curvatures.two_level import TwoLevelCurvature
 from ngbench.curvature.kronecker.approximations import kfac
 from ngbench.curvature.likelihoods import Gaussian

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
 from ngbench.curvature.kronecker.approximations import kfac
 from ngbench.curvature.layers import find_layers
 from ngbench.curvature.likelihoods import Gaussian

@@ -14,11 +14,12 @@ from torch import nn
 
 from ngbench.curvature.bounds import Positive, Range, allowed, check, checked
 from ngbench.curvature.curvatures.additive import AdditiveTwoLevelCurvature
-from ngbench.curvature.curvatures.base import KroneckerCurvature
 from ngbench.curvature.curvatures.exact import BlockDiagonalCurvature, ExactCurvature
+from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
 from ngbench.curvature.curvatures.two_level import TwoLevelCurvature
-from ngbench.curvature.inverses import inverse
+from ngbench.curvature.inverses import damping
 from ngbench.curvature.kronecker import approximations as ap
+from ngbench.curvature.kronecker import declaration
 from ngbench.curvature.layers import Call, find_layers
 from ngbench.curvature.likelihoods import Bernoulli, Categorical, Gaussian
 from ngbench.errors import ParameterError
@@ -138,12 +139,12 @@ CALLS = {
     ),
     "TwoLevelCurvature": (_two_level, "coarse_space order lifetime"),
     "AdditiveTwoLevelCurvature": (lambda **o: AdditiveTwoLevelCurvature(_layers(), _kronecker(), **o), ""),
-    "Damping": (lambda **o: inverse.Damping(**{"value": 0.1, **o}), "use_pi second_term floor"),
+    "Damping": (lambda **o: damping.Damping(**{"value": 0.1, **o}), "use_pi second_term floor"),
     "kpsvd": (lambda **o: ap.kpsvd(_block(), **o), "precision max_iterations route"),
     "deflation": (lambda **o: ap.deflation(_block(), **o), "precision max_iterations route"),
     "lanczos": (lambda **o: ap.lanczos(_block(), **o), "precision max_iterations route"),
     "kfac_corrected": (lambda **o: ap.kfac_corrected(_block(), **o), "precision max_iterations route"),
-    "at_radius": (lambda **o: ap.at_radius(ap.kfac, **o), "positions"),
+    "at_radius": (lambda **o: declaration.at_radius(ap.kfac, **o), "positions"),
     "Bernoulli": (Bernoulli, "reduction"),
     "Gaussian": (Gaussian, "reduction"),
     "Categorical": (Categorical, "ignore_index class_axis"),
@@ -182,8 +183,8 @@ def test_a_value_without_a_meaning_is_refused(call, name):
 def test_a_value_with_a_meaning_is_taken(call, name):
     function, parameters = CALLS[call]
     others = {key: one for key, one in COMPANIONS.get(name, {}).items() if key in parameters.split()}
-    if name == "pi" and "heuristic" in str(parameters_of(PLUGINS[call].load(), skip=2)):
-        others = {"damping_kind": "heuristic"}
+    if name == "pi" and "block-diagonal" in call:
+        others = {"damping_kind": "factored"}
     for value in _taken(call, name):
         function(**{**others, name: value})
 

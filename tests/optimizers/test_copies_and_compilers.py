@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ngbench.curvature.curvatures.base import KroneckerCurvature
 from ngbench.curvature.curvatures.exact import ExactCurvature
+from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
 from ngbench.curvature.kronecker.approximations import kfac
 from ngbench.curvature.likelihoods import Categorical
 from ngbench.optimizers.natural_gradient import NaturalGradient

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from ngbench.curvature.blocks.linear import LinearBlock
-from ngbench.curvature.curvatures.base import KroneckerCurvature
-from ngbench.curvature.inverses.damped import GramInverse
+from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
+from ngbench.curvature.inverses.gram import GramInverse
 from ngbench.curvature.kronecker.approximations import kfac
 from ngbench.curvature.likelihoods import Gaussian
 from ngbench.optimizers import exact
@@ -170,7 +170,7 @@ def test_the_steps_are_those_of_formed_gradients(name, fisher):
         (exact_ng, {"curvature_interval": 2}),
         (exact_ng, {"kl_clip": 1e-4}),
         (block_diagonal_ng, {}),
-        (block_diagonal_ng, {"damping_kind": "heuristic"}),
+        (block_diagonal_ng, {"damping_kind": "factored"}),
         (_kfac, {}),
         (_kfac, {"inverse_interval": 2}),
         (_kfac, {"kl_clip": 1e-4, "curvature_interval": 2}),

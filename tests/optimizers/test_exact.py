@@ -161,9 +161,9 @@ def test_a_resumed_run_is_the_uninterrupted_one(make, options):
     assert torch.equal(_vector(second), _vector(straight))
 
 
-def test_heuristic_damping_is_another_step():
+def test_factored_damping_is_another_step():
     steps = []
-    for options in ({}, {"damping_kind": "heuristic"}, {"damping_kind": "heuristic", "pi": True}):
+    for options in ({}, {"damping_kind": "factored"}, {"damping_kind": "factored", "pi": True}):
         model = _model()
         _train(model, block_diagonal_ng(model, TASK, **options), [_batch()])
         steps.append(_vector(model))
@@ -171,6 +171,6 @@ def test_heuristic_damping_is_another_step():
     assert not torch.allclose(steps[1], steps[2])
 
 
-def test_pi_without_heuristic_damping_is_refused():
+def test_pi_without_factored_damping_is_refused():
     with pytest.raises(ParameterError, match="pi=true is not allowed with damping_kind=normal"):
         block_diagonal_ng(_model(), TASK, pi=True)

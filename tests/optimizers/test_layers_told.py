@@ -20,7 +20,7 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in ("kfac", "kpsvd", "deflation", "lanczos", "kfac-corrected")},
     **{name: (name, {}) for name in ("exact-ng", "block-diagonal-ng")},
     "exact-ng-formed": ("exact-ng", {"defer_gradients": False}),
-    "block-diagonal-ng-heuristic": ("block-diagonal-ng", {"damping_kind": "heuristic"}),
+    "block-diagonal-ng-factored": ("block-diagonal-ng", {"damping_kind": "factored"}),
     **{f"two-level-{space}": ("two-level", {"coarse_space": space}) for space in SPACES},
 }
 """Names of arms, with the optimizer and hyper-parameters of each."""

@@ -38,7 +38,7 @@ MAKERS = {
     "exact-ng-formed": partial(exact.exact_ng, defer_gradients=False, **ONCE),
     "exact-ng-empirical": partial(exact.exact_ng, **ONCE),
     "block-diagonal-ng": partial(exact.block_diagonal_ng, **ONCE),
-    "block-diagonal-ng-heuristic": partial(exact.block_diagonal_ng, damping_kind="heuristic", **ONCE),
+    "block-diagonal-ng-factored": partial(exact.block_diagonal_ng, damping_kind="factored", **ONCE),
 }
 # How far a step may be off by the rounding of the narrower type.
 TOLERANCES = {

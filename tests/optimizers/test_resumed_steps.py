@@ -63,11 +63,11 @@ MAKERS = {
     "exact-ng-empirical": _plugin(exact.exact_ng, fisher="empirical", curvature_interval=3),
     "exact-ng-formed": _plugin(exact.exact_ng, defer_gradients=False, curvature_interval=3),
     "block-diagonal-ng": _plugin(exact.block_diagonal_ng, curvature_interval=3),
-    "block-diagonal-ng-heuristic": _plugin(
-        exact.block_diagonal_ng, damping_kind="heuristic", pi=True, curvature_interval=3
+    "block-diagonal-ng-factored": _plugin(
+        exact.block_diagonal_ng, damping_kind="factored", pi=True, curvature_interval=3
     ),
     "exact-rarely-inverted": _rare_inversions(ExactCurvature),
-    "blocks-rarely-inverted": _rare_inversions(BlockDiagonalCurvature, damping_kind="heuristic"),
+    "blocks-rarely-inverted": _rare_inversions(BlockDiagonalCurvature, damping_kind="factored"),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from ngbench.curvature.curvatures.base import KroneckerCurvature
+from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
 from ngbench.curvature.kronecker.approximations import kfac
 from ngbench.curvature.likelihoods import Categorical
 from ngbench.optimizers import exact, kronecker
@@ -28,7 +28,7 @@ MAKERS = {
     "two-level with residuals": partial(two_level, inverse_interval=1, coarse_space="residual"),
     "two-level, additive": partial(two_level, inverse_interval=1, coarse_space="previous"),
     "exact-ng": exact.exact_ng,
-    "block-diagonal-ng": partial(exact.block_diagonal_ng, damping_kind="heuristic"),
+    "block-diagonal-ng": partial(exact.block_diagonal_ng, damping_kind="factored"),
 }
 
 

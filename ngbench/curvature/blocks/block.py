@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from ngbench.curvature.blocks.call import Call
-from ngbench.curvature.kronecker.sums import KroneckerSum
 from ngbench.curvature.linalg.lower import add_symmetric_product, halve, mirror, symmetric_part, times_lower
+from ngbench.curvature.linalg.products import Terms
 
 __all__ = ["FisherBlock", "chunk_length"]
 
@@ -164,11 +164,11 @@ class FisherBlock(ABC):
         """``‖F‖²_F``, from the Gram matrix: F and ``JᵀJ/m`` have the same non-zero eigenvalues."""
         return self.gram().double().square().sum() / self.examples**2
 
-    def inner_product(self, other: KroneckerSum) -> Tensor:
+    def inner_product(self, terms: Terms) -> Tensor:
         """``⟨F, Σ_r A_r ⊗ G_r⟩ = (1/m) Σ_b ⟨D_b, Σ_r G_r D_b A_r⟩``, a scalar in float64."""
-        total = torch.zeros((), dtype=torch.float64, device=other.terms[0][0].device)
+        total = torch.zeros((), dtype=torch.float64, device=terms[0][0].device)
         for d in self.gradient_chunks():
-            for a, g in other.terms:
+            for a, g in terms:
                 total += torch.sum((g @ d).mul_(d @ a), dtype=torch.float64)
         return total / self.examples
 

@@ -104,7 +104,7 @@ class ConvolutionBlock(PositionBlock):
         # ⟨Σ_t g āᵀ, W⟩ = Σ_t ⟨g, W ā⟩, and the W ā are the convolution with W.
         return (
             torch.stack(
-                [(g * image).sum((2, 3, 4)) for g, image in zip(self._by_column(), self._images(matrix), strict=True)]
+                [(g * image).sum((2, 3, 4)) for g, image in zip(self.by_column(), self.images(matrix), strict=True)]
             )
             .sum(0)
             .flatten()
@@ -115,29 +115,30 @@ class ConvolutionBlock(PositionBlock):
             return super().rank_one_products(left, right)
         pairs = left if left.ndim == 2 else left.unsqueeze(1)
         # Each right-hand vector is a filter with one output channel.
-        images = self._images(right.reshape(self.d_in, -1).T)
+        images = self.images(right.reshape(self.d_in, -1).T)
         products = torch.stack(
             [
                 (torch.einsum("cmohw,ok->cmkhw", g, pairs) * image).sum((3, 4))
-                for g, image in zip(self._by_column(), images, strict=True)
+                for g, image in zip(self.by_column(), images, strict=True)
             ]
         ).sum(0)
         return products.flatten(0, 1).view(-1, *left.shape[1:])
 
     def weighted_sum(self, weights: Tensor) -> Tensor:
         by_column = weights.view(self.columns, self.examples, 1, 1, 1)
-        return self._weight_gradient([(g * by_column).sum(0) for g in self._by_column()])
+        return self.weight_gradient([(g * by_column).sum(0) for g in self.by_column()])
 
-    def _by_column(self) -> list[Tensor]:
+    def by_column(self) -> list[Tensor]:
+        """The derivatives of each call: ``(c, m, d_out, height, width)``."""
         return [torch.unflatten(g, 0, (self.columns, self.examples)) for g in self.derivatives]
 
-    def _images(self, matrix: Tensor) -> list[Tensor]:
+    def images(self, matrix: Tensor) -> list[Tensor]:
         """``W ā`` at all positions of each call, each in the row's own group: ``(m, d_out, height, width)``."""
         weight, bias = (matrix[:, :-1], matrix[:, -1]) if self.constant else (matrix, None)
         weight = torch.unflatten(weight, 1, (-1, *self.geometry.kernel))
         return [self.geometry.outputs(x, weight, bias) for x in self.inputs]
 
-    def _weight_gradient(self, derivatives: Sequence[Tensor]) -> Tensor:
+    def weight_gradient(self, derivatives: Sequence[Tensor]) -> Tensor:
         """``Σ_b Σ_t g āᵀ`` of given derivatives of each call, ``(m, d_out, height, width)``."""
         total = self.like.new_zeros(self.d_out, self.d_in)
         for x, g in zip(self.inputs, derivatives, strict=True):

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ngbench.curvature.blocks.block import FisherBlock, chunk_length
 from ngbench.curvature.blocks.moments import homogeneous_second_moment, second_moment
-from ngbench.curvature.kronecker.sums import KroneckerSum
 from ngbench.curvature.linalg.lower import lower_blocks, mirror
+from ngbench.curvature.linalg.products import Terms
 
 __all__ = ["LinearBlock"]
 
@@ -204,9 +204,9 @@ class LinearBlock(FisherBlock):
         weights = torch.sum((self.homogeneous @ matrix) * self.homogeneous, 1)
         return second_moment(self.derivatives, weights).div_(self.examples)
 
-    def inner_product(self, other: KroneckerSum) -> Tensor:
+    def inner_product(self, terms: Terms) -> Tensor:
         total = torch.zeros((), dtype=torch.float64, device=self.inputs.device)
-        for a, g in other.terms:
+        for a, g in terms:
             left = torch.sum((self.homogeneous @ a) * self.homogeneous, 1).double()
             total += torch.sum(left * torch.sum((self.derivatives @ g) * self.derivatives, 1).double())
         return total / self.examples

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ngbench.curvature.kronecker.sums import KroneckerSum
 from ngbench.curvature.linalg.lower import add_symmetric_product, halve, mirror, symmetric_part, times_lower
+from ngbench.curvature.linalg.products import Terms
 
 if TYPE_CHECKING:
     from ngbench.curvature.blocks.positions import PositionBlock
@@ -83,11 +83,11 @@ class PositionPairs:
             rows[near.group].addmm_(near.g.flatten(0, 1).T, right.flatten(0, 1))
         return (total + total.T) / self.block.examples
 
-    def inner_product(self, other: KroneckerSum) -> Tensor:
+    def inner_product(self, terms: Terms) -> Tensor:
         """``⟨Z_r, Σ_r vec(A_r) vec(G_r)ᵀ⟩``, a scalar in float64."""
-        total = torch.zeros((), dtype=torch.float64, device=other.terms[0][0].device)
+        total = torch.zeros((), dtype=torch.float64, device=terms[0][0].device)
         for near in self._neighbourhoods():
-            for a, g in other.terms:
+            for a, g in terms:
                 inputs = (near.a @ a).unsqueeze(1) @ near.a_near.transpose(2, 3)
                 outputs = _bilinear(near.g, self._by_group(g)[near.group], near.g_near)
                 total += torch.sum(near.among_near(inputs.mul_(outputs)), dtype=torch.float64)

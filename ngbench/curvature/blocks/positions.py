@@ -11,7 +11,7 @@ from torch import Tensor
 from ngbench.curvature.blocks.block import FisherBlock, chunk_length
 from ngbench.curvature.blocks.moments import homogeneous_second_moment, second_moment
 from ngbench.curvature.blocks.pairs import PositionPairs
-from ngbench.curvature.kronecker.sums import KroneckerSum
+from ngbench.curvature.linalg.products import Terms
 
 __all__ = ["PositionBlock", "SequenceBlock"]
 
@@ -107,8 +107,8 @@ class PositionBlock(FisherBlock):
             return self._all_pairs.rearranged_transpose_times(matrix)
         return super().rearranged_transpose_times(matrix)
 
-    def inner_product(self, other: KroneckerSum) -> Tensor:
-        return self._all_pairs.inner_product(other) if self._few_positions else super().inner_product(other)
+    def inner_product(self, terms: Terms) -> Tensor:
+        return self._all_pairs.inner_product(terms) if self._few_positions else super().inner_product(terms)
 
     @property
     def _few_positions(self) -> bool:

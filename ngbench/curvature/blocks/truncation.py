@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from ngbench.curvature.blocks.block import FisherBlock
 from ngbench.curvature.blocks.pairs import PositionPairs
-from ngbench.curvature.kronecker.sums import KroneckerSum
+from ngbench.curvature.linalg.products import Terms
 
 if TYPE_CHECKING:
     from ngbench.curvature.blocks.convolution import ConvolutionBlock
@@ -56,12 +56,12 @@ class TruncatedBlock(FisherBlock):
     def times(self, matrix: Tensor) -> Tensor:
         block = self.block
         # ⟨g_{t'}, V ā_{t'}⟩, summed over the positions t' near t, weighs g_t ā_tᵀ.
-        weights = [(g * image).sum(2) for g, image in zip(block._by_column(), block._images(matrix), strict=True)]
+        weights = [(g * image).sum(2) for g, image in zip(block.by_column(), block.images(matrix), strict=True)]
         derivatives = []
-        for g, grid in zip(block._by_column(), block.grids, strict=True):
+        for g, grid in zip(block.by_column(), block.grids, strict=True):
             near = torch.stack([self._sum_near(values, grid) for values in weights]).sum(0)
             derivatives.append((g * near.unsqueeze(2)).sum(0))
-        return block._weight_gradient(derivatives) / self.examples
+        return block.weight_gradient(derivatives) / self.examples
 
     def _sum_near(self, values: Tensor, grid: tuple[int, int]) -> Tensor:
         """Sums of ``values`` ``(c, m, height, width)`` over the positions near each of ``grid``."""
@@ -77,8 +77,8 @@ class TruncatedBlock(FisherBlock):
     def rearranged_transpose_times(self, matrix: Tensor) -> Tensor:
         return self._pairs.rearranged_transpose_times(matrix)
 
-    def inner_product(self, other: KroneckerSum) -> Tensor:
-        return self._pairs.inner_product(other)
+    def inner_product(self, terms: Terms) -> Tensor:
+        return self._pairs.inner_product(terms)
 
     def norm_squared(self) -> Tensor:
         """``‖F_r‖²_F``, column by column: exact, and far dearer than that of the whole block."""

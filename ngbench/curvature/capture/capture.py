@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ngbench.curvature.blocks.block import FisherBlock
 from ngbench.curvature.capture.deferred import DeferredGradient
 from ngbench.curvature.capture.hooks import ModuleHook
-from ngbench.curvature.capture.passes import EmpiricalPass, ExactPass, FisherKind, Pass, SampledPass, Settings
+from ngbench.curvature.capture.passes import EmpiricalPass, ExactPass, FisherKind, Pass, PassSettings, SampledPass
 from ngbench.curvature.capture.watch import Watch, suspend
 from ngbench.curvature.layers import Layer, still_is
 from ngbench.curvature.likelihoods import Likelihood
@@ -80,7 +80,7 @@ class Capture:
         self._defer = defer
         self.before_recording: Callable[[], Callable[[], None] | None] = lambda: None
         self.unseen: set[Layer] = set()
-        self._settings = Settings(likelihood, fraction, gradient_scale, nullcontext)
+        self._settings = PassSettings(likelihood, fraction, gradient_scale, nullcontext)
         self._fisher = fisher
         self._seed = seed
         self.taken = 0

@@ -26,13 +26,13 @@ from ngbench.curvature.layers import Layer
 from ngbench.curvature.likelihoods import Likelihood
 from ngbench.curvature.linalg.precision import in_dtype, statistics_dtype
 
-__all__ = ["EmpiricalPass", "ExactPass", "FisherKind", "Pass", "SampledPass", "Settings"]
+__all__ = ["EmpiricalPass", "ExactPass", "FisherKind", "Pass", "PassSettings", "SampledPass"]
 
 FisherKind = Literal["sampled", "empirical", "exact"]
 
 
 @dataclass
-class Settings:
+class PassSettings:
     """What all passes of a capture have in common; see :class:`~ngbench.curvature.capture.Capture`."""
 
     likelihood: Likelihood
@@ -130,7 +130,7 @@ class Pass(ABC):
         unseen: layers whose weights the outputs depend on in another way than by a call of the layer.
     """
 
-    def __init__(self, settings: Settings, reached: Callable[[Pass], None], number: int) -> None:
+    def __init__(self, settings: PassSettings, reached: Callable[[Pass], None], number: int) -> None:
         self.settings = settings
         self.number = number
         self.visits: list[_Visit] = []
@@ -366,7 +366,7 @@ class SampledPass(_ModelsPass):
         seed: of the draw.
     """
 
-    def __init__(self, settings: Settings, reached: Callable[[Pass], None], number: int, seed: int) -> None:
+    def __init__(self, settings: PassSettings, reached: Callable[[Pass], None], number: int, seed: int) -> None:
         super().__init__(settings, reached, number)
         self._seed = seed
 

@@ -15,13 +15,15 @@ from torch import Tensor
 
 from ngbench.curvature.blocks.block import FisherBlock
 from ngbench.curvature.bounds import Positive, checked
-from ngbench.curvature.curvatures.base import Curvature, KroneckerCurvature
+from ngbench.curvature.capture.jacobian import Jacobian
+from ngbench.curvature.curvatures.base import Curvature
 from ngbench.curvature.curvatures.coarse import CoarseContext, nicolaides
 from ngbench.curvature.curvatures.coarse_damping import CoarseDamping
 from ngbench.curvature.curvatures.coarse_operator import CoarseOperator, PseudoInverse
 from ngbench.curvature.curvatures.exact import refuse_workers
-from ngbench.curvature.curvatures.jacobian import Jacobian
-from ngbench.curvature.kronecker.sums import pi_ratio
+from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
+from ngbench.curvature.inverses.damping import shifts_of
+from ngbench.curvature.kronecker.sums import KroneckerSum
 from ngbench.curvature.layers import Layer
 from ngbench.curvature.linalg.precision import statistics_dtype
 
@@ -118,14 +120,15 @@ class AdditiveTwoLevelCurvature(Curvature):
 
     def _damped_sum(self, name: str) -> Tensor:
         """``1ᵀ[F•]ᵢᵢ1`` of the fine level (4.20b)."""
-        damping, value = self.fine.damping, self.fine.factors[name]
-        shift = damping.value / self.fine.positions[name]
+        value, damping = self.fine.factors[name], self.fine.damping_of(name)
+        if not isinstance(value, KroneckerSum):
+            raise TypeError(f"coarse_space='previous' needs Kronecker products, which {type(value).__name__} has not")
         a, g = value.terms[0]
         sums = [a.sum().double() * g.sum().double() for a, g in value.terms]
         if damping.kind == "normal":
-            return torch.stack(sums).sum() + shift * len(a) * len(g)
-        pi = pi_ratio(a, g).double() if damping.use_pi else torch.ones((), dtype=torch.float64, device=a.device)
-        first = (a.sum().double() + pi * shift**0.5 * len(a)) * (g.sum().double() + shift**0.5 / pi * len(g))
+            return torch.stack(sums).sum() + damping.value * len(a) * len(g)
+        for_a, for_g = (shift.double() for shift in shifts_of(a, g, damping))
+        first = (a.sum().double() + for_a * len(a)) * (g.sum().double() + for_g * len(g))
         return torch.stack([first, *sums[1:]]).sum()
 
     def precondition(self, gradients: Mapping[Layer, Tensor]) -> dict[Layer, Tensor]:

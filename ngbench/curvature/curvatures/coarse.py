@@ -16,12 +16,14 @@ import torch
 from torch import Tensor
 
 from ngbench.curvature.blocks.block import FisherBlock
-from ngbench.curvature.curvatures.base import Curvature, KroneckerCurvature
-from ngbench.curvature.curvatures.jacobian import Jacobian, Matrices
-from ngbench.curvature.kronecker.low_rank import null_vector
+from ngbench.curvature.capture.jacobian import Jacobian, Matrices
+from ngbench.curvature.curvatures.base import Curvature
+from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
+from ngbench.curvature.kronecker.estimate import ApproximateBlock
 from ngbench.curvature.kronecker.sums import KroneckerSum
 from ngbench.curvature.layers import Layer
 from ngbench.curvature.linalg.eigen import symmetric_eigen
+from ngbench.curvature.linalg.low_rank import null_vector
 from ngbench.curvature.linalg.parallel import map_layers
 
 __all__ = [
@@ -208,30 +210,35 @@ def nicolaides(context: CoarseContext) -> list[Column]:
 def spectral(context: CoarseContext) -> list[Column]:
     """Eigenvectors of the smallest eigenvalue of each block of the fine level (4.27).
 
-    Of one Kronecker product it is that of its factors (4.30), damped or not; of a sum of several it is found by
-    inverse iteration, starting there, whose number is reported as ``spectral_iterations``.
+    Of one Kronecker product it is that of its factors (4.30), damped or not; of a sum of several, and of a block of
+    another form, it is found by inverse iteration, whose number is reported as ``spectral_iterations``.
 
     Raises:
-        TypeError: the fine level does not consist of Kronecker products.
+        TypeError: the fine level has no approximation of each block.
     """
     fine = context.fine
     if not isinstance(fine, KroneckerCurvature):
-        raise TypeError(f"the spectral coarse space needs Kronecker factors, which {type(fine).__name__} has not")
-    sums = [(layer, fine.factors[layer.name]) for layer in context.batch.blocks]
+        raise TypeError(f"the spectral coarse space needs the blocks of layers, which {type(fine).__name__} has not")
+    blocks = [(layer, fine.factors[layer.name]) for layer in context.batch.blocks]
     vectors = map_layers(
         lambda item: _smallest_eigenvector(item[1], context.batch.dtype),
-        sums,
+        blocks,
         device=context.batch.device,
-        size=lambda item: sum(len(factor) ** 3 for factor in item[1].terms[0]),
+        size=lambda item: sum(width**3 for width in item[1].shape),
     )
-    column: dict[Layer, CoarseVector] = {layer: vector for (layer, _), vector in zip(sums, vectors, strict=True)}
-    several = {layer: column[layer].dense() for layer, value in sums if len(value.terms) > 1}
+    column: dict[Layer, CoarseVector] = {layer: vector for (layer, _), vector in zip(blocks, vectors, strict=True)}
+    single = {layer for layer, value in blocks if isinstance(value, KroneckerSum) and len(value.terms) == 1}
+    several = {layer: vector.dense() for layer, vector in column.items() if layer not in single}
     if several:
         column.update(_inverse_iteration(context, several))
     return [column]
 
 
-def _smallest_eigenvector(value: KroneckerSum, dtype: torch.dtype) -> RankOneVector:
+def _smallest_eigenvector(value: ApproximateBlock, dtype: torch.dtype) -> CoarseVector:
+    """That of the first product, or a vector that inverse iteration may start from."""
+    if not isinstance(value, KroneckerSum):
+        start = torch.randn(value.shape, generator=torch.Generator().manual_seed(0))
+        return DenseVector(start.to(value.tensors()[0].device, dtype))
     a, g = value.terms[0]
     return RankOneVector(_of_factor(g).to(dtype), _of_factor(a).to(dtype))
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from ngbench.curvature.capture.jacobian import Jacobian
 from ngbench.curvature.curvatures.coarse import CoarseContext, Column
-from ngbench.curvature.curvatures.jacobian import Jacobian
 from ngbench.curvature.layers import Layer
 
 __all__ = ["CoarseOperator", "PseudoInverse"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import torch.distributed as dist
 from torch import Tensor
@@ -17,10 +17,11 @@ from torch import Tensor
 from ngbench.curvature.blocks.block import FisherBlock
 from ngbench.curvature.bounds import Positive, checked
 from ngbench.curvature.capture.deferred import DeferredGradient
+from ngbench.curvature.capture.jacobian import Jacobian, Matrices
 from ngbench.curvature.curvatures.base import Curvature
-from ngbench.curvature.curvatures.jacobian import Jacobian, Matrices
-from ngbench.curvature.inverses.damped import DampedInverse, Damping, DenseInverse, GramInverse
-from ngbench.curvature.inverses.heuristic import HeuristicDenseInverse, HeuristicGramInverse
+from ngbench.curvature.inverses.damping import Damping, DampingKind
+from ngbench.curvature.inverses.gram import DampedInverse, DenseInverse, GramInverse
+from ngbench.curvature.inverses.gram_factored import FactoredDenseInverse, FactoredGramInverse
 from ngbench.curvature.layers import Layer
 from ngbench.curvature.linalg.parallel import map_layers
 from ngbench.curvature.linalg.precision import in_dtype
@@ -31,7 +32,7 @@ LARGEST_SYSTEM = 32768
 """Unknowns of the largest system that is solved: 4 GiB in float32."""
 
 _INVERSES: dict[str, type[DampedInverse]] = {
-    inverse.__name__: inverse for inverse in (GramInverse, DenseInverse, HeuristicGramInverse, HeuristicDenseInverse)
+    inverse.__name__: inverse for inverse in (GramInverse, DenseInverse, FactoredGramInverse, FactoredDenseInverse)
 }
 
 
@@ -94,9 +95,9 @@ class _BatchCurvature(Curvature):
 
     def _invert(self, jacobian: Jacobian, what: str) -> DampedInverse:
         dense = jacobian.parameters < jacobian.columns
-        if self.damping.kind == "heuristic":
-            heuristic: type[DampedInverse] = HeuristicDenseInverse if dense else HeuristicGramInverse
-            return heuristic.build(jacobian, self.damping, what)
+        if self.damping.kind == "factored":
+            factored: type[DampedInverse] = FactoredDenseInverse if dense else FactoredGramInverse
+            return factored.build(jacobian, self.damping, what)
         return (DenseInverse if dense else GramInverse).build(jacobian, self.damping, what)
 
     def precondition(self, gradients: Mapping[Layer, Tensor]) -> dict[Layer, Tensor]:
@@ -176,7 +177,7 @@ class ExactCurvature(_BatchCurvature):
 
     @checked
     def __init__(self, layers: Mapping[Any, Layer], *, damping: Positive, empirical: bool = False) -> None:
-        super().__init__(layers, damping=Damping(damping), empirical=empirical)
+        super().__init__(layers, damping=Damping(damping, "normal"), empirical=empirical)
 
     def _groups(self, batch: Jacobian) -> list[tuple[str, Jacobian]]:
         return [("the curvature of the network", batch)]
@@ -188,9 +189,10 @@ class BlockDiagonalCurvature(_BatchCurvature):
     Args:
         layers: the layers, in the order of the model.
         damping: λ > 0.
-        damping_kind: ``"normal"`` adds λI to a block; ``"heuristic"`` adds ``π√λ I ⊗ G + π⁻¹√λ A ⊗ I + λI``, which is
-            what KFAC's damping (4.53) adds to its approximation of the block.
-        use_pi: with ``"heuristic"``, balance the damping of the factors (3.1.2); otherwise π = 1.
+        damping_kind: ``"normal"`` adds λI to a block, in convolutions too; ``"factored"`` adds what KFAC's damping
+            (4.53) adds to its approximation of the block, ``π√λ I ⊗ G + π⁻¹√λ A ⊗ I + λI`` with λ divided by the number
+            of positions.
+        use_pi: with ``"factored"``, balance the damping of the factors (3.1.2); otherwise π = 1.
         empirical: the gradient may be the mean of the per-example gradients; where that is found to hold, the form
             of the solution that does not cancel is used.
     """
@@ -201,7 +203,7 @@ class BlockDiagonalCurvature(_BatchCurvature):
         layers: Mapping[Any, Layer],
         *,
         damping: Positive,
-        damping_kind: Literal["normal", "heuristic"] = "normal",
+        damping_kind: DampingKind = "normal",
         use_pi: bool = False,
         empirical: bool = False,
     ) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ngbench.curvature.blocks.block import FisherBlock
 from ngbench.curvature.bounds import Count, Fraction, Positive, Range, checked
+from ngbench.curvature.capture.jacobian import Jacobian, Matrices
 from ngbench.curvature.curvatures.base import Curvature
 from ngbench.curvature.curvatures.coarse import (
     FIXED_SPACES,
@@ -34,7 +35,6 @@ from ngbench.curvature.curvatures.coarse import (
 from ngbench.curvature.curvatures.coarse_damping import CoarseDamping
 from ngbench.curvature.curvatures.coarse_operator import CoarseOperator, PseudoInverse
 from ngbench.curvature.curvatures.exact import refuse_workers
-from ngbench.curvature.curvatures.jacobian import Jacobian, Matrices
 from ngbench.curvature.layers import Layer
 from ngbench.curvature.linalg.precision import in_dtype
 

@@ -27,16 +27,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ngbench.curvature.kronecker import low_rank
-from ngbench.curvature.kronecker.low_rank import Range, most_columns, range_of
-from ngbench.curvature.kronecker.sums import KroneckerInverse, KroneckerSum, inverse_of_shifted
+from ngbench.curvature.inverses.factored import BlockInverse, inverse_of_shifted
+from ngbench.curvature.linalg import low_rank
+from ngbench.curvature.linalg.low_rank import Subspace, most_columns, range_of
 from ngbench.curvature.linalg.norms import frobenius_norm
+from ngbench.curvature.linalg.packing import Packed
+from ngbench.curvature.linalg.products import Terms
 
-__all__ = ["ProjectedInverse", "ProjectedNormalInverse", "Projection", "Side", "project", "side_of"]
+__all__ = ["FactorSide", "ProjectedInverse", "ProjectedNormalInverse", "Projection", "project", "side_of"]
 
 
 @dataclass(frozen=True)
-class Side:
+class FactorSide(Packed):
     """The first product's damped factor on one side, ``F + cI``.
 
     Attributes:
@@ -59,7 +61,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class ProjectedInverse(KroneckerInverse):
+class ProjectedInverse(BlockInverse):
     """The inverse under factored damping.
 
     Attributes:
@@ -68,9 +70,9 @@ class ProjectedInverse(KroneckerInverse):
         g: the side of the second factors; at least one side has a basis.
     """
 
-    core: KroneckerInverse
-    a: Side
-    g: Side
+    core: BlockInverse
+    a: FactorSide
+    g: FactorSide
     info: Tensor
 
     @property
@@ -97,7 +99,7 @@ class ProjectedInverse(KroneckerInverse):
 
 
 @dataclass(frozen=True)
-class ProjectedNormalInverse(KroneckerInverse):
+class ProjectedNormalInverse(BlockInverse):
     """The inverse with λI added to the sum.
 
     Attributes:
@@ -107,7 +109,7 @@ class ProjectedNormalInverse(KroneckerInverse):
         damping: λ.
     """
 
-    core: KroneckerInverse
+    core: BlockInverse
     a: Tensor | None
     g: Tensor | None
     damping: float
@@ -136,60 +138,60 @@ class Projection:
     """A sum of Kronecker products in the coordinates of its ranges.
 
     Attributes:
-        total: the projected sum.
+        terms: the projected sum.
         a: Q_A, or None where the factors are as given.
         g: Q_G, or None.
     """
 
-    total: KroneckerSum
+    terms: Terms
     a: Tensor | None
     g: Tensor | None
 
 
-def project(total: KroneckerSum, shifts: tuple[float, float] | float, dense_cubes: float) -> Projection | None:
+def project(terms: Terms, shifts: tuple[float, float] | float, dense_cubes: float) -> Projection | None:
     """The projection of a damped sum of wide factors of low rank.
 
     What is left out changes the damped sum by no more, relative to its smallest eigenvalue, than rounding the entries
     of the factors does, or by some ε.
 
     Args:
-        total: the products.
+        terms: the products.
         shifts: what damping adds to the two factors of the first product, or λ that it adds to the sum.
         dense_cubes: operations of the inverse without a projection, in units of d_in³ and d_out³.
 
     Returns:
         None where no side is wide and of low rank, or where a factor contains NaN or infinite values.
     """
-    sides: list[Range | None] = []
+    sides: list[Subspace | None] = []
     for side in (0, 1):
-        factors = [term[side] for term in total.terms]
+        factors = [term[side] for term in terms]
         width = len(factors[0])
         most = most_columns(width, len(factors), dense_cubes)
         if width < low_rank.WIDE or not most:
             sides.append(None)
             continue
-        tolerances = _tolerances(total, side, shifts)
+        tolerances = _tolerances(terms, side, shifts)
         sides.append(range_of(factors, tolerances, most) if all(map(math.isfinite, tolerances)) else None)
     if sides == [None, None]:
         return None
-    terms = tuple(
+    projected = tuple(
         tuple(term[k] if found is None else found.cores[i] for k, found in enumerate(sides))
-        for i, term in enumerate(total.terms)
+        for i, term in enumerate(terms)
     )
     a, g = (None if found is None else found.basis for found in sides)
-    return Projection(KroneckerSum(terms), a, g)  # type: ignore[arg-type]
+    return Projection(projected, a, g)  # type: ignore[arg-type]
 
 
-def _tolerances(total: KroneckerSum, side: int, shifts: tuple[float, float] | float) -> list[float]:
+def _tolerances(terms: Terms, side: int, shifts: tuple[float, float] | float) -> list[float]:
     """How much of each factor may be left out.
 
     Leaving ``E`` out of ``A_i`` changes the sum by ``E ⊗ G_i``, and by ``E ⊗ (G_1 + γI)`` for the damped product,
     relative to it by at most ``‖E‖/α``; a later product relative to the smallest eigenvalue αγ by ``‖E‖ ‖G_i‖/(αγ)``.
     """
     smallest = shifts if isinstance(shifts, float) else shifts[0] * shifts[1]
-    unit = low_rank.ROUNDING * torch.finfo(total.terms[0][0].dtype).eps
+    unit = low_rank.ROUNDING * torch.finfo(terms[0][0].dtype).eps
     tolerances = []
-    for i, term in enumerate(total.terms):
+    for i, term in enumerate(terms):
         if i == 0 and not isinstance(shifts, float):
             least = shifts[side]
         else:
@@ -199,7 +201,7 @@ def _tolerances(total: KroneckerSum, side: int, shifts: tuple[float, float] | fl
     return tolerances
 
 
-def side_of(factor: Tensor, core: Tensor, basis: Tensor | None, shift: Tensor) -> tuple[Side, Tensor]:
+def side_of(factor: Tensor, core: Tensor, basis: Tensor | None, shift: Tensor) -> tuple[FactorSide, Tensor]:
     """One side of the first product, and non-zero where its damped factor has no inverse.
 
     Args:
@@ -209,4 +211,4 @@ def side_of(factor: Tensor, core: Tensor, basis: Tensor | None, shift: Tensor) -
         shift: c.
     """
     inverse, info = inverse_of_shifted(factor if basis is None else core, shift)
-    return Side(basis, inverse, shift), info
+    return FactorSide(basis, inverse, shift), info

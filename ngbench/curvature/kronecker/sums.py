@@ -1,60 +1,91 @@
-"""Sums of Kronecker products, and the inverse of one damped Kronecker product.
-
-Conventions: ``vec`` stacks columns, a vector of a layer's block is held as the matrix ``B`` of the layer's weight
-shape ``(d_out, d_in)`` (bias column included), and ``(A ⊗ G) vec(B) = vec(G B Aᵀ)`` (Theorem 3.13).
-"""
+"""Sums of Kronecker products as approximations of Fisher blocks."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ngbench.curvature.linalg.cholesky import cholesky
+from ngbench.curvature.blocks.block import FisherBlock
+from ngbench.curvature.inverses.damping import Damping
+from ngbench.curvature.inverses.factored import BlockInverse
+from ngbench.curvature.inverses.inverse import invert
+from ngbench.curvature.kronecker.estimate import ApproximateBlock
+from ngbench.curvature.linalg import products
 from ngbench.curvature.linalg.norms import frobenius_cosine
+from ngbench.curvature.linalg.products import Terms
 
-__all__ = [
-    "FactoredInverse",
-    "KroneckerInverse",
-    "KroneckerSum",
-    "damped_factors",
-    "factor_shifts",
-    "inverse_of_shifted",
-    "invert_factored",
-    "invert_shifted",
-    "pi_ratio",
-    "shifted",
-]
+__all__ = ["KroneckerSum"]
+
+# Directions in which all factors together are smaller than this part of their largest are left out.
+_NEGLIGIBLE = 1e-7
 
 
 @dataclass(frozen=True)
-class KroneckerSum:
+class KroneckerSum(ApproximateBlock):
     """``Σ_r A_r ⊗ G_r``, never formed.
 
     Attributes:
-        terms: pairs ``(A_r, G_r)`` of shapes ``(d_in, d_in)`` and ``(d_out, d_out)``, all symmetric.
+        terms: pairs ``(A_r, G_r)`` of shapes ``(d_in, d_in)`` and ``(d_out, d_out)``, all symmetric; the factors of the
+            first one positive semi-definite.
     """
 
-    terms: tuple[tuple[Tensor, Tensor], ...]
+    terms: Terms
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        a, g = self.terms[0]
+        return len(g), len(a)
+
+    def fits(self, d_out: int, d_in: int) -> bool:
+        return bool(self.terms) and all(len(a) == d_in and len(g) == d_out for a, g in self.terms)
 
     def times(self, matrix: Tensor) -> Tensor:
-        """The product with ``vec(matrix)``, as a matrix ``(d_out, d_in)``."""
-        product = torch.zeros_like(matrix)
-        for a, g in self.terms:
-            product += g @ matrix @ a
-        return product
+        return products.times(self.terms, matrix)
 
-    def in_dtype(self, dtype: torch.dtype) -> KroneckerSum:
-        """The same sum in another type."""
-        if all(factor.dtype == dtype for term in self.terms for factor in term):
-            return self
-        return KroneckerSum(tuple((a.to(dtype), g.to(dtype)) for a, g in self.terms))
+    def inverse(self, damping: Damping) -> BlockInverse:
+        return invert(self.terms, damping)
+
+    def probe(self) -> Tensor:
+        # A number that is not finite makes the sum along a diagonal so: second moments have it there, and products
+        # found by iteration have it everywhere.
+        sums = [factor.diagonal().sum(dtype=torch.float64) for term in self.terms for factor in term]
+        return torch.stack(sums).sum()
 
     def dense(self) -> Tensor:
-        """The matrix itself, ``(d_in · d_out)²`` numbers: for tests."""
         return torch.stack([torch.kron(a, g) for a, g in self.terms]).sum(0)
+
+    def inner_product_with(self, block: FisherBlock) -> Tensor:
+        return block.inner_product(self.terms)
+
+    def norm_squared(self) -> Tensor:
+        return self.inner_product(self)
+
+    def largest_eigenvalues(self, count: int) -> Tensor:
+        """Those of one product are the products of its factors' eigenvalues; of a sum they are found by iteration."""
+        from ngbench.curvature.linalg import largest
+
+        if not all(torch.isfinite(factor).all() for factor in self.tensors()):
+            raise FloatingPointError("an approximation of a Fisher block contains NaN or infinite values")
+        (a, g), *others = self.terms
+        # A product that vanishes (beyond the rank of Z) leaves the others alone.
+        others = [term for term in others if term[0].any() and term[1].any()]
+        order = len(a) * len(g)
+        if not others:
+            every = torch.outer(torch.linalg.eigvalsh(a), torch.linalg.eigvalsh(g)).flatten()
+            top: Tensor = every.topk(min(count, order)).values
+            return top
+        inside = _on_ranges(((a, g), *others))
+        (a, g), *_ = inside.terms
+        inner = len(a) * len(g)
+        # The trace of the rows is a start that no symmetry of the sum makes orthogonal to its dominant eigenvector.
+        start = torch.outer(g.diagonal(), a.diagonal())
+        found = largest.largest_eigenvalues(inside.times, inside.dense, start, min(count, inner))
+        # What was not found may lie between what was and zero.
+        reach = order if len(found) == inner else len(found)
+        return torch.cat((found, found.new_zeros(order - inner))).sort(descending=True).values[:reach]
 
     def inner_product(self, other: KroneckerSum) -> Tensor:
         """``⟨Σ_r A_r ⊗ G_r, Σ_s A'_s ⊗ G'_s⟩ = Σ_rs ⟨A_r, A'_s⟩ ⟨G_r, G'_s⟩``: a scalar in float64."""
@@ -87,7 +118,7 @@ class KroneckerSum:
     def averaged(self, other: KroneckerSum, weight: float) -> KroneckerSum:
         """``weight · self + (1 − weight) · other``, factor by factor (3.1.2), the signs of ``other`` aligned.
 
-        It shares nothing with either: what was made of ``self``, such as an inverse, may go on holding its tensors.
+        It shares nothing with either.
         """
         terms = [
             tuple(torch.lerp(old, new, 1 - weight) for old, new in zip(self.terms[0], other.terms[0], strict=True))
@@ -102,120 +133,16 @@ class KroneckerSum:
         return KroneckerSum(tuple((a, g) for a, g in terms))
 
 
-def pi_ratio(a: Tensor, g: Tensor) -> Tensor:
-    """``π = √((tr A / dim A) / (tr G / dim G))`` (3.1.2): a scalar tensor, 1 where a trace vanishes."""
-    ratio = (a.diagonal().mean() / g.diagonal().mean()).sqrt()
-    return torch.where(torch.isfinite(ratio) & (ratio > 0), ratio, torch.ones_like(ratio))
+def _on_ranges(terms: Terms) -> KroneckerSum:
+    """The sum in orthonormal bases of the common ranges of its factors: the same eigenvalues but for zeros."""
+    firsts, seconds = zip(*terms, strict=True)
+    left, right = _range(firsts), _range(seconds)
+    return KroneckerSum(tuple((left.T @ a @ left, right.T @ g @ right) for a, g in terms))
 
 
-class KroneckerInverse(ABC):
-    """The inverse of a damped sum of Kronecker products: a dataclass of tensors and numbers.
-
-    Attributes:
-        info: a scalar tensor, non-zero where a factorisation failed and the inverse must not be used. It stays on
-            the device, so that inverting many layers waits for the device once.
-    """
-
-    info: Tensor
-
-    @abstractmethod
-    def times(self, matrix: Tensor) -> Tensor:
-        """The product with ``vec(matrix)``, as a matrix ``(d_out, d_in)``."""
-
-    @property
-    def iterates(self) -> bool:
-        """Whether every product is an iteration, with news for :meth:`diagnostics`."""
-        return False
-
-    def diagnostics(self) -> dict[str, float]:
-        """Numbers about the inverse and its last product that belong in a record; none by default."""
-        return {}
-
-
-@dataclass(frozen=True)
-class FactoredInverse(KroneckerInverse):
-    """``(A + π√λ I)⁻¹ ⊗ (G + π⁻¹√λ I)⁻¹``.
-
-    Attributes:
-        a: ``(d_in, d_in)``.
-        g: ``(d_out, d_out)``.
-    """
-
-    a: Tensor
-    g: Tensor
-    info: Tensor
-
-    def times(self, matrix: Tensor) -> Tensor:
-        """The product with ``vec(matrix)``, as a matrix ``(d_out, d_in)`` (3.21)."""
-        if self.g.shape[0] < self.a.shape[0]:
-            return (self.g @ matrix) @ self.a
-        return self.g @ (matrix @ self.a)
-
-
-def factor_shifts(a: Tensor, g: Tensor, damping: float, *, use_pi: bool, raised: int = 0) -> tuple[Tensor, Tensor]:
-    """``π√λ`` and ``π⁻¹√λ`` (3.1.2, 1.50), scalar tensors.
-
-    Args:
-        a: ``(d_in, d_in)``.
-        g: ``(d_out, d_out)``.
-        damping: λ > 0.
-        use_pi: balance by :func:`pi_ratio`; otherwise π = 1.
-        raised: k > 0 takes for each factor at least ``4ᵏ`` times its trace times the unit of rounding: what rounding
-            made indefinite, in the sum over many patches, is positive definite for a k that is not known beforehand.
-    """
-    pi = pi_ratio(a, g) if use_pi else torch.ones((), dtype=a.dtype, device=a.device)
-    for_a, for_g = pi * damping**0.5, damping**0.5 / pi
-    if not raised:
-        return for_a, for_g
-    return torch.maximum(for_a, _least_shift(a, raised)), torch.maximum(for_g, _least_shift(g, raised))
-
-
-def damped_factors(a: Tensor, g: Tensor, damping: float, *, use_pi: bool, raised: int = 0) -> tuple[Tensor, Tensor]:
-    """``A + π√λ I`` and ``G + π⁻¹√λ I`` (3.1.2, 1.50); the arguments are those of :func:`factor_shifts`."""
-    shifts = factor_shifts(a, g, damping, use_pi=use_pi, raised=raised)
-    return shifted(a, shifts[0]), shifted(g, shifts[1])
-
-
-def shifted(factor: Tensor, shift: Tensor) -> Tensor:
-    """``factor + shift · I``, a new tensor."""
-    total = factor.clone()
-    total.diagonal().add_(shift)
-    return total
-
-
-def _least_shift(factor: Tensor, raised: int) -> Tensor:
-    return factor.diagonal().sum() * (4.0**raised * torch.finfo(factor.dtype).eps)
-
-
-def inverse_of_shifted(factor: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    """``(factor + shift · I)⁻¹``, and non-zero where it is not positive definite in its precision."""
-    lower, info = cholesky(shifted(factor, shift))
-    try:
-        return torch.cholesky_inverse(lower), info
-    except RuntimeError:
-        # What is left of a failed factorisation may be singular; ``info`` says that it failed.
-        return torch.zeros_like(factor), torch.ones_like(info)
-
-
-def invert_factored(product: KroneckerSum, damping: float, *, use_pi: bool = True, raised: int = 0) -> FactoredInverse:
-    """Inverse of ``A ⊗ G`` under factored Tikhonov damping (3.1.2, 1.50).
-
-    Args:
-        product: a single Kronecker product.
-        damping: λ > 0.
-        use_pi: balance the damping by :func:`pi_ratio`; otherwise π = 1.
-        raised: as for :func:`factor_shifts`.
-
-    Returns:
-        The inverse; its ``info`` says whether the damped factors are positive definite in their precision.
-    """
-    ((a, g),) = product.terms
-    return invert_shifted(product, factor_shifts(a, g, damping, use_pi=use_pi, raised=raised))
-
-
-def invert_shifted(product: KroneckerSum, shifts: tuple[Tensor, Tensor]) -> FactoredInverse:
-    """The same, with what damping adds to the two factors."""
-    ((a, g),) = product.terms
-    a_inverse, a_info = inverse_of_shifted(a, shifts[0])
-    g_inverse, g_info = inverse_of_shifted(g, shifts[1])
-    return FactoredInverse(a_inverse, g_inverse, a_info + g_info)
+def _range(factors: Sequence[Tensor]) -> Tensor:
+    # Each factor in its own unit, so that none hides another.
+    squares = sum(torch.linalg.matrix_power(factor / torch.linalg.matrix_norm(factor), 2) for factor in factors)
+    values, vectors = torch.linalg.eigh(squares)
+    basis: Tensor = vectors[:, values > _NEGLIGIBLE**2 * values[-1]]
+    return basis

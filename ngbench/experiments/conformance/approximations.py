@@ -1,4 +1,4 @@
-"""The checks of Kronecker approximations of a Fisher block, in the order in which they are shown."""
+"""The checks of approximations of a Fisher block, in the order in which they are shown."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from functools import partial
 from statistics import median
 
 import torch
+from torch import Tensor
 
-from ngbench.curvature.kronecker.approximations import Estimate, kfac
+from ngbench.curvature.blocks.block import FisherBlock
+from ngbench.curvature.inverses.damping import Damping
+from ngbench.curvature.kronecker.approximations import kfac
+from ngbench.curvature.kronecker.estimate import ApproximateBlock, Estimate
 from ngbench.curvature.kronecker.sums import KroneckerSum
+from ngbench.curvature.linalg.packing import unpack
 from ngbench.errors import NgbenchError, one_line
-from ngbench.experiments.conformance.blocks import KINDS, ApproximationSubject, make_block, relative_error
+from ngbench.experiments.conformance.blocks import KINDS, ApproximationSubject, is_finite, make_block, relative_error
 from ngbench.experiments.conformance.convergence import GOALS, Goal, check_convergence
 from ngbench.experiments.conformance.degenerate import check_degenerate_input, check_nan_input
 from ngbench.experiments.conformance.outcome import Check, CheckFailed, NotApplicable, Passed
@@ -34,49 +39,104 @@ def _check_signature(subject: ApproximationSubject) -> Passed:
 
 
 def _check_estimate(subject: ApproximationSubject) -> Passed:
-    """Factors of the right shapes, finite, in the type of the block."""
+    """An approximate block of the right shape, finite."""
     for kind in KINDS:
         block = make_block(kind)
         estimate = subject(block)
-        if not isinstance(estimate, Estimate) or not isinstance(estimate.value, KroneckerSum):
-            raise CheckFailed(f"it returned {type(estimate).__name__}: return Estimate(KroneckerSum(...))", fatal=True)
-        if not estimate.value.terms:
-            raise CheckFailed("it returned no Kronecker product: KroneckerSum needs at least one", fatal=True)
-        for a, g in estimate.value.terms:
-            shapes = (tuple(a.shape), tuple(g.shape))
-            expected = ((block.d_in, block.d_in), (block.d_out, block.d_out))
-            if shapes != expected:
-                raise CheckFailed(
-                    f"for a {kind} layer the factors have shapes {shapes}, they must be (A, G) of {expected}",
-                    fatal=True,
-                )
-            if not (a.isfinite().all() and g.isfinite().all()):
-                raise CheckFailed(f"a factor of a {kind} layer is not finite", fatal=True)
+        if not isinstance(estimate, Estimate) or not isinstance(estimate.value, ApproximateBlock):
+            raise CheckFailed(
+                f"it returned {type(estimate).__name__}: return Estimate(KroneckerSum(...)), or an Estimate of another"
+                " ApproximateBlock",
+                fatal=True,
+            )
+        if isinstance(estimate.value, KroneckerSum):
+            _check_shapes(kind, block, estimate.value)
+        elif not estimate.value.fits(block.d_out, block.d_in):
+            raise CheckFailed(
+                f"for a {kind} layer the block has the shape {estimate.value.shape}, it must be (d_out, d_in) ="
+                f" {(block.d_out, block.d_in)}",
+                fatal=True,
+            )
+        if not is_finite(estimate.value):
+            raise CheckFailed(f"a factor of a {kind} layer is not finite", fatal=True)
     return Passed(f"{', '.join(KINDS)}")
+
+
+def _check_shapes(kind: str, block: FisherBlock, value: KroneckerSum) -> None:
+    if not value.terms:
+        raise CheckFailed("it returned no Kronecker product: KroneckerSum needs at least one", fatal=True)
+    for a, g in value.terms:
+        shapes = (tuple(a.shape), tuple(g.shape))
+        expected = ((block.d_in, block.d_in), (block.d_out, block.d_out))
+        if shapes != expected:
+            raise CheckFailed(
+                f"for a {kind} layer the factors have shapes {shapes}, they must be (A, G) of {expected}", fatal=True
+            )
 
 
 def _check_symmetry(subject: ApproximationSubject) -> Passed:
     for kind in KINDS:
-        for at, term in enumerate(subject(make_block(kind)).value.terms, 1):
+        value = subject(make_block(kind)).value
+        if not isinstance(value, KroneckerSum):
+            if _apart(value.dense()) > TOLERANCE:
+                raise CheckFailed(f"the block of a {kind} layer is not symmetric: ⟨x, F̂ y⟩ must be ⟨F̂ x, y⟩")
+            continue
+        for at, term in enumerate(value.terms, 1):
             for name, factor in zip("AG", term, strict=True):
-                apart = float((factor - factor.T).norm())
-                if apart > TOLERANCE * float(factor.norm()):
+                if _apart(factor) > TOLERANCE:
                     raise CheckFailed(
                         f"factor {name} of product {at} of a {kind} layer is not symmetric: return (X + X.T) / 2"
                     )
-    return Passed("all factors")
+    return Passed("all blocks")
+
+
+def _apart(matrix: Tensor) -> float:
+    """How far a matrix is from its transpose, relative to itself."""
+    norm = float(matrix.norm())
+    return float((matrix - matrix.T).norm()) / norm if norm else 0.0
 
 
 def _check_semi_definite(subject: ApproximationSubject) -> Passed:
     for kind in KINDS:
-        for name, factor in zip("AG", subject(make_block(kind)).value.terms[0], strict=True):
-            values = torch.linalg.eigvalsh((factor + factor.T) / 2)
-            if float(values[0]) < -TOLERANCE * float(values.abs().max()):
+        value = subject(make_block(kind)).value
+        if not isinstance(value, KroneckerSum):
+            if (least := _least_eigenvalue(value.dense())) < -TOLERANCE:
+                raise CheckFailed(f"the block of a {kind} layer has an eigenvalue of {least:.3g} times its largest")
+            continue
+        for name, factor in zip("AG", value.terms[0], strict=True):
+            if (least := _least_eigenvalue(factor)) < -TOLERANCE:
                 raise CheckFailed(
-                    f"factor {name} of the first product of a {kind} layer has the eigenvalue {float(values[0]):.3g}: "
-                    "damping needs it positive semi-definite; choose the signs so that both are"
+                    f"factor {name} of the first product of a {kind} layer has an eigenvalue of {least:.3g} times its"
+                    " largest: damping needs it positive semi-definite; choose the signs so that both are"
                 )
-    return Passed("the first product of every block")
+    return Passed("all blocks, or their first products")
+
+
+def _least_eigenvalue(matrix: Tensor) -> float:
+    """Relative to the largest in size."""
+    values = torch.linalg.eigvalsh((matrix + matrix.T) / 2)
+    return float(values[0] / values.abs().max()) if values.any() else 0.0
+
+
+def _check_inverse(subject: ApproximationSubject) -> Passed:
+    """Averages have damped inverses that lower the loss along any gradient, and that a checkpoint keeps."""
+    for kind in KINDS:
+        first, second = (subject(make_block(kind, seed=seed)).value for seed in (0, 1))
+        average = first.averaged(second, 0.5)
+        generator = torch.Generator().manual_seed(0)
+        gradients = torch.randn(8, *average.shape, dtype=torch.float64, generator=generator).to(average.dtype)
+        for damping in (Damping(0.1), Damping(0.1, "normal")):
+            inverse = average.inverse(damping)
+            steps = [inverse.times(gradient) for gradient in gradients]
+            if inverse.info or any(not torch.sum(g * x) > 0 for g, x in zip(gradients, steps, strict=True)):
+                raise CheckFailed(
+                    f"the inverse of the block of a {kind} layer under {damping.kind} damping is not positive definite:"
+                    " steps along it need not lower the loss"
+                )
+            again = unpack(inverse.pack(), torch.clone)
+            if not all(torch.equal(again.times(g), x) for g, x in zip(gradients, steps, strict=True)):
+                raise CheckFailed(f"the inverse of the block of a {kind} layer is another one after pack and unpack")
+    return Passed("factored and normal damping")
 
 
 def _check_dense_error(subject: ApproximationSubject) -> Passed:
@@ -98,15 +158,14 @@ def _check_dense_error(subject: ApproximationSubject) -> Passed:
 
 def _check_rank(subject: ApproximationSubject) -> Passed:
     """As many products for every batch: running averages are taken product by product."""
-    ranks = {
-        len(subject(make_block(kind, seed=seed, examples=m)).value.terms)
-        for kind in KINDS
-        for seed, m in ((0, 24), (1, 3))
-    }
+    values = [subject(make_block(kind, seed=seed, examples=m)).value for kind in KINDS for seed, m in ((0, 24), (1, 3))]
+    ranks = {len(value.terms) for value in values if isinstance(value, KroneckerSum)}
+    if not ranks:
+        raise NotApplicable("it returns no Kronecker products")
     if len(ranks) > 1:
         raise CheckFailed(
-            f"the number of products changes from batch to batch ({', '.join(map(str, sorted(ranks)))}): fill up with "
-            "products of zeros, since averages are taken product by product"
+            f"the number of products changes from batch to batch ({', '.join(map(str, sorted(ranks)))}): fill up with"
+            " products of zeros, since averages are taken product by product"
         )
     (rank,) = ranks
     return Passed(f"{rank} product{'s' if rank > 1 else ''}", {"rank": float(rank)})
@@ -116,9 +175,7 @@ def _check_determinism(subject: ApproximationSubject) -> Passed:
     for kind in KINDS:
         block, untouched = make_block(kind), make_block(kind)
         first, second = subject(block).value, subject(block).value
-        if not all(
-            torch.equal(x, y) for s, t in zip(first.terms, second.terms, strict=True) for x, y in zip(s, t, strict=True)
-        ):
+        if not all(torch.equal(x, y) for x, y in zip(first.tensors(), second.tensors(), strict=True)):
             raise CheckFailed(f"two estimates of one block of a {kind} layer differ: seed a generator of its own")
         if not torch.equal(block.dense(), untouched.dense()):
             raise CheckFailed(f"it changed the statistics of the block of a {kind} layer: work on copies")
@@ -146,11 +203,10 @@ def _check_warm_start(subject: ApproximationSubject) -> Passed:
 def _check_dtype(subject: ApproximationSubject) -> Passed:
     for dtype in (torch.float32, torch.float64):
         for kind in KINDS:
-            for term in subject(make_block(kind, dtype=dtype)).value.terms:
-                if any(factor.dtype != dtype for factor in term):
+            for tensor in subject(make_block(kind, dtype=dtype)).value.tensors():
+                if tensor.is_floating_point() and tensor.dtype != dtype:
                     raise CheckFailed(
-                        f"a block of {dtype} gave a factor of {term[0].dtype}, {term[1].dtype}: make tensors like "
-                        "block.like"
+                        f"a block of {dtype} gave a factor of {tensor.dtype}: make tensors like block.like"
                     )
     return Passed("float32 and float64")
 
@@ -160,8 +216,8 @@ def _check_device(subject: ApproximationSubject) -> Passed:
         raise NotApplicable("there is no CUDA device here")
     device = torch.device("cuda", torch.cuda.current_device())
     for kind in KINDS:
-        for term in subject(make_block(kind, device=device)).value.terms:
-            if any(factor.device != device for factor in term):
+        for tensor in subject(make_block(kind, device=device)).value.tensors():
+            if tensor.device != device:
                 raise CheckFailed(f"a block on {device} gave a factor on another device: make tensors like block.like")
     return Passed(str(device))
 
@@ -188,9 +244,10 @@ def _check_convergence(subject: ApproximationSubject, goal: Goal) -> Passed:
 
 APPROXIMATION_CHECKS: tuple[Check[ApproximationSubject], ...] = (
     Check("signature", "be imported and show its options", _check_signature),
-    Check("estimate", "give Kronecker factors of any block", _check_estimate),
-    Check("symmetry", "give symmetric factors", _check_symmetry),
-    Check("semi-definite", "give a positive semi-definite first product", _check_semi_definite),
+    Check("estimate", "give an approximation of any block", _check_estimate),
+    Check("symmetry", "be symmetric", _check_symmetry),
+    Check("semi-definite", "be positive semi-definite", _check_semi_definite),
+    Check("inverse", "have an inverse that lowers the loss", _check_inverse, ("semi-definite",)),
     Check("dense-error", "be closer to the Fisher block than nothing", _check_dense_error),
     Check("rank", "give the same number of products for every batch", _check_rank),
     Check("determinism", "give the same estimate twice", _check_determinism),

@@ -11,16 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from ngbench.curvature.blocks.block import FisherBlock
-from ngbench.curvature.curvatures.base import KroneckerCurvature
-from ngbench.curvature.kronecker.approximations import Approximation, Estimate
-from ngbench.curvature.kronecker.sums import KroneckerSum
+from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
+from ngbench.curvature.kronecker.estimate import ApproximateBlock, Approximation, Estimate
 from ngbench.curvature.layers import Call, Layer, find_layers
 from ngbench.experiments.conformance.trial import CPU, OptimizerSubject
 from ngbench.optimizers.natural_gradient import NaturalGradient
 from ngbench.plugins import registry
 from ngbench.running.problem import Problem
 
-__all__ = ["KINDS", "ApproximationSubject", "make_block", "relative_error"]
+__all__ = ["KINDS", "ApproximationSubject", "is_finite", "make_block", "relative_error"]
 
 KINDS: Mapping[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "linear": (lambda: nn.Linear(6, 4), (6,)),
@@ -52,7 +51,7 @@ class ApproximationSubject:
         """The function, with its options."""
         return registry.approximation(self.name, self.given)
 
-    def __call__(self, block: FisherBlock, previous: KroneckerSum | None = None) -> Estimate:
+    def __call__(self, block: FisherBlock, previous: ApproximateBlock | None = None) -> Estimate:
         """The estimate of a block."""
         return self.approximate(block, previous)
 
@@ -127,7 +126,12 @@ def make_block(
     return layer.block([Call(inputs.to(device, dtype), derivatives.to(device, dtype))])
 
 
-def relative_error(block: FisherBlock, value: KroneckerSum) -> float:
+def relative_error(block: FisherBlock, value: ApproximateBlock) -> float:
     """``‖F − F̂‖_F / ‖F‖_F``, from the matrices themselves."""
     dense = block.dense()
     return float((dense - value.dense()).norm() / dense.norm())
+
+
+def is_finite(value: ApproximateBlock) -> bool:
+    """Whether all numbers of an approximation are finite."""
+    return all(bool(tensor.isfinite().all()) for tensor in value.tensors())

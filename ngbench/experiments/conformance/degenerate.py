@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ngbench.experiments.conformance.blocks import KINDS, ApproximationSubject, make_block
+from ngbench.experiments.conformance.blocks import KINDS, ApproximationSubject, is_finite, make_block
 from ngbench.experiments.conformance.outcome import CheckFailed, Passed, raised
 
 __all__ = ["check_degenerate_input", "check_nan_input"]
@@ -45,12 +45,12 @@ def check_degenerate_input(subject: ApproximationSubject) -> Passed:
         for what, (examples, change) in DEGENERATE.items():
             block = make_block(kind, examples=examples, change=change)
             try:
-                terms = subject(block).value.terms
+                value = subject(block).value
             except Exception as error:
                 raise CheckFailed(
                     f"a {kind} layer with {what} raised {raised(error)}; guard against a zero norm"
                 ) from error
-            if not all(factor.isfinite().all() for term in terms for factor in term):
+            if not is_finite(value):
                 raise CheckFailed(f"a {kind} layer with {what} gave NaN or infinite factors: guard against a zero norm")
     return Passed(", ".join(DEGENERATE))
 
@@ -65,11 +65,11 @@ def check_nan_input(subject: ApproximationSubject) -> Passed:
     outcomes = set()
     for kind in KINDS:
         try:
-            terms = subject(make_block(kind, change=spoil)).value.terms
+            value = subject(make_block(kind, change=spoil)).value
         except ArithmeticError as error:
             outcomes.add(f"raises {type(error).__name__}")
             continue
-        if all(factor.isfinite().all() for term in terms for factor in term):
+        if is_finite(value):
             raise CheckFailed(
                 f"NaN in the inputs of a {kind} layer gave finite factors: raise FloatingPointError or let it through"
             )

@@ -14,7 +14,7 @@ from ngbench.arms import ArmSpec
 from ngbench.curvature.blocks.block import FisherBlock
 from ngbench.curvature.capture import Capture, FisherKind
 from ngbench.curvature.kronecker.discrepancy import Reference
-from ngbench.curvature.kronecker.sums import KroneckerSum
+from ngbench.curvature.kronecker.estimate import ApproximateBlock
 from ngbench.curvature.layers import Layer, find_layers
 from ngbench.curvature.linalg.parallel import torch_threads
 from ngbench.errors import ParameterError, UnknownNameError
@@ -137,7 +137,7 @@ class FisherErrorRun:
         self._problem = problem
         self._record = record
         self._steps = config.budget.steps
-        self._previous: dict[tuple[str, str], KroneckerSum | None] = {}
+        self._previous: dict[tuple[str, str], ApproximateBlock | None] = {}
         self._measured: list[int] = []
         self._losses: list[float] = []
 

@@ -12,7 +12,8 @@ SOUND = '''
 import torch
 from ngbench import Range
 from typing import Annotated
-from ngbench.curvature.kronecker.approximations import Estimate, kfac
+from ngbench.curvature.kronecker.approximations import kfac
+from ngbench.curvature.kronecker.estimate import Estimate
 from ngbench.curvature.kronecker.sums import KroneckerSum
 
 def planted(block, previous=None, *, share: Annotated[float, Range(minimum=0, maximum=1)] = 0.0) -> Estimate:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ngbench.curvature.blocks.block import FisherBlock
+from ngbench.curvature.capture.jacobian import inner_product
 from ngbench.curvature.curvatures.exact import ExactCurvature
-from ngbench.curvature.curvatures.jacobian import inner_product
 from ngbench.curvature.layers import Layer
 
 __all__ = ["StepComparison", "compare_steps", "compare_with_exact"]

@@ -8,43 +8,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ngbench.curvature.bounds import Positive, check
 from ngbench.curvature.capture.deferred import DeferredGradient, split_apart
-from ngbench.curvature.curvatures.jacobian import Jacobian, Matrices
+from ngbench.curvature.capture.jacobian import Jacobian, Matrices
+from ngbench.curvature.inverses.damping import Damping
 from ngbench.curvature.layers import Layer
 from ngbench.curvature.linalg.cholesky import cholesky
 
-__all__ = ["DampedInverse", "Damping", "DenseInverse", "GramInverse", "SystemFactor", "dense_fisher", "factorise"]
-
-
-@dataclass(frozen=True)
-class Damping:
-    """What is added to a Fisher matrix.
-
-    Attributes:
-        value: λ > 0.
-        kind: ``"normal"`` adds λI, as (4.50) and (4.52) do, in convolutions too, where KFAC's damping of either kind
-            takes λ/T; ``"heuristic"`` adds what KFAC's damping of its factors adds to their product, and takes λ/T.
-        use_pi: with ``"heuristic"``, balance the damping of the factors (3.1.2); otherwise π = 1.
-
-    Raises:
-        ValueError: a value is not allowed.
-    """
-
-    value: float
-    kind: Literal["normal", "heuristic"] = "normal"
-    use_pi: bool = False
-
-    def __post_init__(self) -> None:
-        check("damping", self.value, Positive)
-        check("damping_kind", self.kind, Literal["normal", "heuristic"])
-        check("use_pi", self.use_pi, bool)
+__all__ = ["DampedInverse", "DenseInverse", "GramInverse", "SystemFactor", "dense_fisher", "factorise"]
 
 
 class SystemFactor:

@@ -6,22 +6,21 @@ Both have the form ``u = vec(K_G [(K_Gᵀ V K_A) ⊘ S] K_Aᵀ)`` with bases K t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ngbench.curvature.kronecker.sums import KroneckerInverse, KroneckerSum, factor_shifts, shifted
+from ngbench.curvature.inverses.damping import SecondTerm
+from ngbench.curvature.inverses.factored import BlockInverse, shifted
 from ngbench.curvature.linalg.cholesky import cholesky
 from ngbench.curvature.linalg.eigen import symmetric_eigen
+from ngbench.curvature.linalg.products import Terms
 
-__all__ = ["DiagonalisedInverse", "SecondTerm", "invert_normal", "invert_two_shifted", "invert_two_term"]
-
-SecondTerm = Literal["clamp", "absolute"]
+__all__ = ["DiagonalisedInverse", "invert_normal", "invert_two"]
 
 
 @dataclass(frozen=True)
-class DiagonalisedInverse(KroneckerInverse):
+class DiagonalisedInverse(BlockInverse):
     """``(K_A ⊗ K_G) diag(vec(reciprocals)) (K_A ⊗ K_G)ᵀ``.
 
     Attributes:
@@ -45,14 +44,14 @@ class DiagonalisedInverse(KroneckerInverse):
         return {"clamped": float(self.clamped)}
 
 
-def invert_normal(product: KroneckerSum, damping: float) -> DiagonalisedInverse:
+def invert_normal(term: tuple[Tensor, Tensor], damping: float) -> DiagonalisedInverse:
     """Inverse of ``A ⊗ G + λI`` in the eigenbases of A and G (4.54).
 
     Args:
-        product: a single Kronecker product; products of eigenvalues below zero are clamped to zero and counted.
+        term: A and G; products of eigenvalues below zero are clamped to zero and counted.
         damping: λ > 0.
     """
-    ((a, g),) = product.terms
+    a, g = term
     if not (a.isfinite().all() and g.isfinite().all()):
         return _failed(a, g)
     a_values, a_vectors = symmetric_eigen(a)
@@ -67,14 +66,8 @@ def invert_normal(product: KroneckerSum, damping: float) -> DiagonalisedInverse:
     )
 
 
-def invert_two_term(
-    total: KroneckerSum,
-    damping: float,
-    *,
-    use_pi: bool = True,
-    second_term: SecondTerm = "clamp",
-    floor: float,
-    raised: int = 0,
+def invert_two(
+    terms: Terms, shifts: tuple[Tensor, Tensor], *, second_term: SecondTerm, floor: float
 ) -> DiagonalisedInverse:
     """Inverse of ``(A + π√λI) ⊗ (B + π⁻¹√λI) + C ⊗ D`` by simultaneous diagonalisation (3.2.5).
 
@@ -82,26 +75,16 @@ def invert_two_term(
     likewise for B' and D. Cholesky factors take half the time of the inverse square roots of 3.2.5, and lose less.
 
     Args:
-        total: two Kronecker products, the first one of positive semi-definite factors.
-        damping: λ > 0, on the first product alone.
-        use_pi: balance the damping by :func:`~ngbench.curvature.kronecker.sums.pi_ratio`; otherwise π = 1.
+        terms: two Kronecker products, the first one of positive semi-definite factors.
+        shifts: what damping adds to the two factors of the first product.
         second_term: C and D need not be semi-definite, so that ``1 + s₂s₁ᵀ`` may have entries near or below zero:
             ``"clamp"`` raises entries to ``floor``; ``"absolute"`` takes the absolute values of s₁ and s₂.
         floor: in (0, 1]; no direction is given a step longer than 1/floor times the one of the first product alone.
-        raised: as for :func:`~ngbench.curvature.kronecker.sums.factor_shifts`.
 
     Returns:
         The inverse; its ``info`` says whether the damped factors are positive definite in their precision.
     """
-    shifts = factor_shifts(*total.terms[0], damping, use_pi=use_pi, raised=raised)
-    return invert_two_shifted(total, shifts, second_term=second_term, floor=floor)
-
-
-def invert_two_shifted(
-    total: KroneckerSum, shifts: tuple[Tensor, Tensor], *, second_term: SecondTerm, floor: float
-) -> DiagonalisedInverse:
-    """The same, with what damping adds to the two factors of the first product."""
-    ((a, b), (c, d)) = total.terms
+    ((a, b), (c, d)) = terms
     a, b = shifted(a, shifts[0]), shifted(b, shifts[1])
     a_values, a_basis, a_info = _diagonalise(a, c)
     b_values, b_basis, b_info = _diagonalise(b, d)

@@ -16,7 +16,7 @@ from torch import Tensor
 from ngbench.curvature.linalg.lower import symmetric_part
 from ngbench.curvature.linalg.norms import frobenius_norm
 
-__all__ = ["ROUNDING", "WIDE", "Range", "most_columns", "null_vector", "range_of"]
+__all__ = ["ROUNDING", "WIDE", "Subspace", "most_columns", "null_vector", "range_of"]
 
 WIDE = 2048
 """Below this width the dense factorisations take less than the passes over the matrices that could save them."""
@@ -35,7 +35,7 @@ _FIRST_SAMPLE = 128
 _PIECE_ROWS = 512
 
 
-class Range:
+class Subspace:
     """A subspace that contains the ranges of some symmetric matrices but for rounding.
 
     Attributes:
@@ -60,7 +60,7 @@ def most_columns(width: int, matrices: int, dense_cubes: float) -> int:
     return int(min(width / 4, _SHARE * dense_cubes * width / (6 * matrices)))
 
 
-def range_of(matrices: Sequence[Tensor], tolerances: Sequence[float], most: int) -> Range | None:
+def range_of(matrices: Sequence[Tensor], tolerances: Sequence[float], most: int) -> Subspace | None:
     """A basis that contains the ranges of symmetric matrices, of any sign.
 
     Args:
@@ -155,7 +155,7 @@ def _orthonormal(columns: Tensor, basis: Tensor) -> Tensor:
     return torch.linalg.qr(_without(columns, basis)).Q if basis.shape[1] else columns
 
 
-def _projected(matrices: Sequence[Tensor], tolerances: Sequence[float], basis: Tensor) -> Range | None:
+def _projected(matrices: Sequence[Tensor], tolerances: Sequence[float], basis: Tensor) -> Subspace | None:
     """What the basis makes of the matrices, if it contains their ranges."""
     cores = []
     for matrix, tolerance in zip(matrices, tolerances, strict=True):
@@ -171,7 +171,7 @@ def _projected(matrices: Sequence[Tensor], tolerances: Sequence[float], basis: T
         if not remainder <= 2 * tolerance:
             return None
         cores.append(symmetric_part(basis.double().T @ exact).to(basis.dtype))
-    return Range(basis, cores)
+    return Subspace(basis, cores)
 
 
 def _product(matrix: Tensor, columns: Tensor) -> Tensor:

@@ -18,20 +18,13 @@ from torch import Tensor
 
 from ngbench.curvature.blocks.block import FisherBlock
 from ngbench.curvature.blocks.linear import LinearBlock
-from ngbench.curvature.curvatures.jacobian import Jacobian, Matrices
-from ngbench.curvature.inverses.damped import (
-    DampedInverse,
-    Damping,
-    DenseInverse,
-    SystemFactor,
-    dense_fisher,
-    factorise,
-)
-from ngbench.curvature.kronecker.sums import pi_ratio
+from ngbench.curvature.capture.jacobian import Jacobian, Matrices
+from ngbench.curvature.inverses.damping import Damping, factor_shifts
+from ngbench.curvature.inverses.gram import DampedInverse, DenseInverse, SystemFactor, dense_fisher, factorise
 from ngbench.curvature.layers import Layer
 from ngbench.curvature.linalg.eigen import symmetric_eigen
 
-__all__ = ["HeuristicDenseInverse", "HeuristicGramInverse", "cross_approximation"]
+__all__ = ["FactoredDenseInverse", "FactoredGramInverse", "cross_approximation"]
 
 # Per-example gradients of so many numbers (64 MiB in float32) at a time are formed in the eigenbases.
 _SLICE_NUMBERS = 2**24
@@ -42,12 +35,10 @@ def _shifts(block: FisherBlock, damping: Damping, what: str) -> tuple[Tensor, Te
     a, g = block.kfac_factors()
     if not (torch.isfinite(a).all() and torch.isfinite(g).all()):
         raise FloatingPointError(f"{what} contains NaN or infinite values")
-    pi = pi_ratio(a, g) if damping.use_pi else torch.ones((), dtype=a.dtype, device=a.device)
-    root = (damping.value / block.positions) ** 0.5
-    return a, g, pi * root, root / pi
+    return a, g, *factor_shifts(a, g, damping.value / block.positions, use_pi=damping.use_pi)
 
 
-class HeuristicGramInverse(DampedInverse):
+class FactoredGramInverse(DampedInverse):
     """``(M + (1/m) J Jᵀ)⁻¹`` of one layer, through a system with one unknown a column of J.
 
     Args:
@@ -61,7 +52,7 @@ class HeuristicGramInverse(DampedInverse):
         self.basis = basis
 
     @classmethod
-    def build(cls, jacobian: Jacobian, damping: Damping, what: str) -> HeuristicGramInverse:
+    def build(cls, jacobian: Jacobian, damping: Damping, what: str) -> FactoredGramInverse:
         (block,) = jacobian.blocks.values()
         a, g, shift_a, shift_g = _shifts(block, damping, what)
         alpha, u_a = symmetric_eigen(a)
@@ -84,16 +75,16 @@ class HeuristicGramInverse(DampedInverse):
         return {**super().state_dict(), "basis": list(self.basis)}
 
     @classmethod
-    def from_state(cls, jacobian: Jacobian, damping: Damping, state: Mapping[str, Any]) -> HeuristicGramInverse:
+    def from_state(cls, jacobian: Jacobian, damping: Damping, state: Mapping[str, Any]) -> FactoredGramInverse:
         lower, u_a, u_g, omega = (tensor.to(jacobian.device, copy=True) for tensor in (state["lower"], *state["basis"]))
         return cls(jacobian, damping, SystemFactor(lower, state["clamped"]), (u_a, u_g, omega))
 
 
-class HeuristicDenseInverse(DenseInverse):
+class FactoredDenseInverse(DenseInverse):
     """The same for a layer with fewer parameters than columns of J, through the matrix itself."""
 
     @classmethod
-    def build(cls, jacobian: Jacobian, damping: Damping, what: str) -> HeuristicDenseInverse:
+    def build(cls, jacobian: Jacobian, damping: Damping, what: str) -> FactoredDenseInverse:
         (block,) = jacobian.blocks.values()
         a, g, shift_a, shift_g = _shifts(block, damping, what)
         matrix = dense_fisher(jacobian)
