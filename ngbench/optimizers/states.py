@@ -15,8 +15,8 @@ from ngbench.optimizers.groups import check_group
 
 __all__ = ["VERSION", "check_curvature", "check_parameters", "described", "in_types_of", "joined", "separated", "whole"]
 
-VERSION = 2
-"""Of the form of a state; the first form had a key of its own beside torch's."""
+VERSION = 3
+"""Of the form of a state; the first had a key of its own beside torch's, the second held only Kronecker products."""
 
 _KEY = "curvature"
 
