@@ -97,7 +97,6 @@ LIBRARIES = {
 """The rooms that may import a library: what shows things stays above, and curvature knows torch alone."""
 
 PRESENT_LIBRARIES = {
-    "ngbench.data.download: rich",
     "ngbench.report.extras: pydantic",
 }
 

@@ -21,7 +21,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ngbench import __version__
+from ngbench.cli.downloads import show_download
 from ngbench.cli.reporting import TRACEBACK_VARIABLE, say_error
+from ngbench.data.watching import watch_downloads
 from ngbench.streams import lasting_streams, result_apart, stdout_problem
 
 __all__ = ["COMMANDS", "TRACEBACK_VARIABLE", "load_command", "main"]
@@ -117,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the program's name; ``sys.argv[1:]`` by default.
     """
+    watch_downloads(show_download)
     with result_apart(), lasting_streams():
         given = list(sys.argv[1:] if arguments is None else arguments)
         code = _run(given)

@@ -9,21 +9,18 @@ import stat
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import urlsplit
 
-from rich.console import Console
-from rich.filesize import decimal
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
+from ngbench.data.watching import download_watched
 from ngbench.disk import files
 from ngbench.disk.locks import PATIENCE, locked
 from ngbench.disk.reading import open_regular
 from ngbench.errors import DataError, OutputError
+from ngbench.units import format_bytes
 
 __all__ = ["DownloadError", "RemoteFile", "checksum_matches", "download"]
 
@@ -235,13 +232,13 @@ def _receive(response: http.client.HTTPResponse, partial: Path, offset: int) -> 
     total = None if response.length is None else start + response.length
     received = start
     partial.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("ab" if continued else "wb") as file, _progress(partial.stem, start, total) as bar:
+    with partial.open("ab" if continued else "wb") as file, download_watched(partial.stem, start, total) as advance:
         while block := _read(response):
             file.write(block)
             received += len(block)
-            bar.advance(len(block))
+            advance(len(block))
     if total is not None and received < total:
-        raise _BrokenOff(f"broke off after {decimal(received)} of {decimal(total)}")
+        raise _BrokenOff(f"broke off after {format_bytes(received)} of {format_bytes(total)}")
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:
@@ -250,35 +247,3 @@ def _read(response: http.client.HTTPResponse) -> bytes:
         return response.read(CHUNK)
     except (http.client.HTTPException, OSError) as error:
         raise _BrokenOff(f"broke off ({_reason(error)})") from None
-
-
-class _Bar(Protocol):
-    def advance(self, count: int) -> None: ...
-
-
-class _NoBar:
-    def advance(self, count: int) -> None:
-        pass
-
-
-class _RichBar:
-    def __init__(self, progress: Progress, name: str, start: int, total: int | None) -> None:
-        self._progress = progress
-        self._task = progress.add_task(name, total=total, completed=start)
-
-    def advance(self, count: int) -> None:
-        self._progress.advance(self._task, count)
-
-
-@contextmanager
-def _progress(name: str, start: int, total: int | None) -> Iterator[_Bar]:
-    """A progress bar on a terminal, one line otherwise; both on standard error."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        size = "" if total is None else f" ({decimal(total)})"
-        console.print(f"downloading {name}{size}", highlight=False, markup=False, soft_wrap=True)
-        yield _NoBar()
-        return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        yield _RichBar(progress, name, start, total)

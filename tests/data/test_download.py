@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 
 import ngbench.data.download
-from ngbench.data import curves, faces
+from ngbench.cli import main
+from ngbench.cli.downloads import show_download
+from ngbench.data import curves, faces, watching
 from ngbench.data.download import DownloadError, RemoteFile, download
 from ngbench.disk.locks import locked
 from ngbench.errors import DataError, PathError
@@ -131,7 +133,7 @@ def test_truncated_file_is_refused_and_continued_by_the_next_run(
 ) -> None:
     site.break_after = [400_000, 0]
     file = RemoteFile("file.bin", (site.url(),), checksum, read_content)
-    with pytest.raises(DataError, match=r"could not download file\.bin: .* broke off after 400\.0 kB of 1\.0 MB"):
+    with pytest.raises(DataError, match=r"could not download file\.bin: .* broke off after 391 KiB of 1\.00 MiB"):
         download(file, tmp_path)
     assert not (tmp_path / "file.bin").exists()
     site.requests.clear()
@@ -215,15 +217,34 @@ def test_directory_that_cannot_be_made_is_named(site: Site, tmp_path: Path) -> N
         download(RemoteFile("file.bin", (site.url(),), SHA256), tmp_path / "occupied" / "below")
 
 
-def test_progress_goes_to_standard_error_only(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on the command line."""
+    monkeypatch.setattr(watching, "_watcher", show_download)
+
+
+def test_nothing_is_shown_where_nobody_asks(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    download(RemoteFile("file.bin", (site.url(),), SHA256), tmp_path)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_command_line_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "_watcher", None)
+    main(["--version"])
+    assert watching._watcher is show_download
+
+
+def test_progress_goes_to_standard_error_only(
+    site: Site, shown: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     download(RemoteFile("file.bin", (site.url(),), SHA256), tmp_path)
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err == "downloading file.bin (1.0 MB)\n"
+    assert captured.err == "downloading file.bin (1.00 MiB)\n"
 
 
 def test_terminal_gets_a_progress_bar(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    site: Site, shown: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     (tmp_path / "file.bin.part").write_bytes(CONTENT[:1000])
@@ -232,7 +253,7 @@ def test_terminal_gets_a_progress_bar(
     assert captured.out == ""
     assert "━" in captured.err
     # Counted from the bytes that were there before.
-    assert "1.0/1.0 MB" in captured.err
+    assert "1.0/1.0 MiB" in captured.err
 
 
 def test_a_page_in_the_place_of_a_file_without_checksum_is_not_kept(site: Site, tmp_path: Path) -> None:
