@@ -150,14 +150,14 @@ class Curve:
     Attributes:
         x: for each axis, where the values lie.
         mean: the values.
-        low: lowest of the runs; empty of a single one.
+        low: lowest of the runs; of a single one there is none.
         high: highest of the runs.
     """
 
     x: Mapping[str, Sequence[float]]
     mean: Sequence[float]
-    low: Sequence[float] = ()
-    high: Sequence[float] = ()
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
 
 
 @dataclass(frozen=True)

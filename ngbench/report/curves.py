@@ -44,8 +44,8 @@ def band_of(
     return Curve(
         x={axis: [mean([points[at][0][axis] for points in by_run]) for at in shared] for axis in axes},
         mean=[mean(at) for at in values],
-        low=[min(at) for at in values] if several else (),
-        high=[max(at) for at in values] if several else (),
+        low=[min(at) for at in values] if several else None,
+        high=[max(at) for at in values] if several else None,
     )
 
 

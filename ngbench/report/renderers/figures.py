@@ -197,7 +197,7 @@ def draw_series(axes: Axes, series: Series, measure: str, axis: str, style: dict
         x = curve.x[axis]
         marker = "o" if len(x) <= _MARKED else None
         axes.plot(x, curve.mean, label=label, linewidth=1.8, marker=marker, markersize=3.5, **style)
-        if curve.low:
+        if curve.low is not None and curve.high is not None:
             axes.fill_between(x, curve.low, curve.high, color=style["color"], alpha=0.2, linewidth=0)
         drawn += [*(curve.low or curve.mean), *(curve.high or curve.mean)]
         label = None
@@ -238,7 +238,7 @@ def figure_of_bars(block: Bars) -> Figure:
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xlim(left=0)
-    axes.set_xlabel(f"time of {block.per}, amortised (ms)")
+    axes.set_xlabel(f"time per {block.per}, amortised (ms)")
     axes.spines[["top", "right"]].set_visible(False)
     patches = [Patch(color=_part_colour(name), label=figure_text(name)) for name in block.parts]
     figure.legend(handles=patches, loc="outside upper center", ncols=min(5, len(block.parts)), frameon=False)

@@ -6,14 +6,14 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from ngbench import __version__
-from ngbench.report.blocks import Bars, Block, Chart, Column, Curve, Facts, Heading, Series, Warnings, tone_of
+from ngbench.report.blocks import Bars, Block, Chart, Column, Facts, Heading, Warnings, tone_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -25,7 +25,6 @@ _SCRIPTS = ("elements.js", "lines.js", "bars.js", "page.js")
 _LONG = 60
 """Characters of a sentence: its column gets room for several words a line."""
 _DIGITS = 7
-"""More than a screen shows, fewer than make the page large."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def render(blocks: Sequence[Block], *, title: str, lead: str = "") -> str:
     """
     sections = [*_sections(blocks)]
     charts = {
-        f"{section.name}-{block.name}": _lines(block) if isinstance(block, Chart) else _bars(block)
+        f"{section.name}-{block.name}": _rounded(asdict(block))
         for section in sections
         for block in section.blocks
         if isinstance(block, Chart | Bars)
@@ -152,47 +151,10 @@ def _embedded(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _lines(chart: Chart) -> dict[str, Any]:
-    """What the page's script draws: it scales and formats these numbers and computes none."""
-    return {
-        "axes": [
-            {"key": axis.key, "label": axis.label, "integer": axis.integer, "time": axis.time, "zero": axis.zero}
-            for axis in chart.axes
-        ],
-        "measures": [{"key": one.key, "label": one.label, "time": one.time} for one in chart.measures],
-        "series": [_series(one) for one in chart.series],
-    }
-
-
-def _series(series: Series) -> dict[str, Any]:
-    return {
-        "label": series.label,
-        "runs": series.runs,
-        "views": {measure: _curve(curve) for measure, curve in series.views.items()},
-        "ended": [_series(one) for one in series.ended],
-    }
-
-
-def _curve(curve: Curve) -> dict[str, Any]:
-    band = {"low": _rounded(curve.low), "high": _rounded(curve.high)} if curve.low else {}
-    return {"x": {axis: _rounded(x) for axis, x in curve.x.items()}, "mean": _rounded(curve.mean), **band}
-
-
-def _bars(block: Bars) -> dict[str, Any]:
-    return {
-        "phases": list(block.parts),
-        "arms": [
-            {
-                "label": bar.label,
-                "parts": [
-                    {"phase": part.name, "seconds": _rounded([part.seconds])[0], "read": part.read}
-                    for part in bar.parts
-                ],
-            }
-            for bar in block.bars
-        ],
-    }
-
-
-def _rounded(values: Sequence[float]) -> list[float]:
-    return [value if isinstance(value, int) else float(f"{value:.{_DIGITS - 1}e}") for value in values]
+def _rounded(value: Any) -> Any:
+    """The value with more digits than a screen shows, fewer than make the page large."""
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS - 1}e}")
+    if isinstance(value, Mapping):
+        return {key: _rounded(part) for key, part in value.items()}
+    return [_rounded(part) for part in value] if isinstance(value, list | tuple) else value

@@ -129,7 +129,7 @@ def _bars(document: Document, arms: Sequence[GanArm]) -> Bars:
         ]
         bars.append(Bar(one.arm.label, parts))
     caption = "Time of an iteration, amortised over plain and refresh steps, by player."
-    return Bars("cost_by_player", caption, _TURNS, bars, per="an iteration", about=about(document))
+    return Bars("cost_by_player", caption, _TURNS, bars, per="iteration", about=about(document))
 
 
 def _notes(arms: Sequence[GanArm], document: Document) -> list[str]:

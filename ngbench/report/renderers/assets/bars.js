@@ -10,15 +10,15 @@ class BarChart {
     this.says = element("p", { class: "says", "aria-live": "polite" });
     host.prepend(
       element("div", { class: "controls" }, choose("Show", modes, this.mode, (key) => { this.mode = key; this.redraw(); })),
-      legend(spec.phases, box, this.hidden, () => this.redraw(), (index) => this.emphasise(index)),
+      legend(spec.parts, box, this.hidden, () => this.redraw(), (index) => this.emphasise(index)),
       this.bars, this.says,
     );
     this.redraw();
   }
 
   redraw() {
-    const shown = this.spec.arms.map((arm) => {
-      const parts = arm.parts.filter((part) => !this.hidden.has(this.spec.phases.indexOf(part.phase)));
+    const shown = this.spec.bars.map((arm) => {
+      const parts = arm.parts.filter((part) => !this.hidden.has(this.spec.parts.indexOf(part.name)));
       return { label: arm.label, parts, total: parts.reduce((sum, part) => sum + part.seconds, 0) };
     });
     const longest = Math.max(...shown.map((arm) => arm.total), 1e-12);
@@ -33,16 +33,16 @@ class BarChart {
     const picture = shape("svg", { viewBox: `0 0 ${width} 26`, "aria-hidden": "true" });
     let left = 0;
     for (const part of arm.parts) {
-      const index = this.spec.phases.indexOf(part.phase);
+      const index = this.spec.parts.indexOf(part.name);
       const size = (part.seconds / full) * width;
       const bar = shape("rect", { class: "part", x: left, width: size, height: 26, "data-phase": index, fill: colour(index) });
-      bar.append(shape("title", {}, `${part.phase}: ${part.read}`));
-      bar.addEventListener("pointerenter", () => { this.says.textContent = `${arm.label}, ${part.phase}: ${part.read}`; });
+      bar.append(shape("title", {}, `${part.name}: ${part.read}`));
+      bar.addEventListener("pointerenter", () => { this.says.textContent = `${arm.label}, ${part.name}: ${part.read}`; });
       picture.append(bar);
-      if (size > 7 * part.phase.length + 12) picture.append(shape("text", { class: "name", x: left + 7, y: 17 }, part.phase));
+      if (size > 7 * part.name.length + 12) picture.append(shape("text", { class: "name", x: left + 7, y: 17 }, part.name));
       left += size;
     }
-    const label = element("div", { class: "bar-label" }, element("span", {}, ...breakable(arm.label)), element("span", {}, `${formatTime(arm.total)} per update`));
+    const label = element("div", { class: "bar-label" }, element("span", {}, ...breakable(arm.label)), element("span", {}, `${formatTime(arm.total)} per ${this.spec.per}`));
     return element("div", { class: "bar" }, label, picture);
   }
 
