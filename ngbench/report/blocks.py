@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -56,14 +56,8 @@ def tone_of(text: str) -> Tone | None:
 
 @dataclass(frozen=True)
 class Heading:
-    """What the blocks after it are about.
-
-    Attributes:
-        text: the heading.
-        more: what stands beside it in plain letters, such as the options of a task.
-        level: 2 begins a section, 3 a part of one.
-        anchor: the name that links lead to; empty where none do.
-    """
+    """What the blocks after it are about; ``more`` stands beside it in plain letters, ``anchor`` is what links lead to.
+    Level 2 begins a section."""
 
     text: str
     more: str = ""
@@ -145,14 +139,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Curve:
-    """The values of one measure: mean over runs, and the lowest and highest run where there are several.
-
-    Attributes:
-        x: for each axis, where the values lie.
-        mean: the values.
-        low: lowest of the runs; of a single one there is none.
-        high: highest of the runs.
-    """
+    """Values, where they lie on each axis, and the lowest and highest run where they are means over several."""
 
     x: Mapping[str, Sequence[float]]
     mean: Sequence[float]
@@ -162,14 +149,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Series:
-    """The curves of an arm: over its runs that ended well, and of each that did not.
-
-    Attributes:
-        label: of the arm, or what became of the run.
-        runs: how many the curves are over.
-        views: by measure.
-        ended: the runs that failed or diverged.
-    """
+    """The curves of an arm by measure, over so many runs that ended well; ``ended`` are those that did not."""
 
     label: str
     runs: int
@@ -179,7 +159,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Axis:
-    """What values may be drawn against; ``zero`` where it begins."""
+    """What values may be drawn against: whole numbers, or a time; ``zero`` is where it begins."""
 
     key: str
     label: str
@@ -247,16 +227,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Bars:
-    """A bar for each arm, in parts.
-
-    Attributes:
-        name: of its file and its element.
-        caption: how to read it.
-        parts: names of the parts in their order.
-        bars: one for each arm.
-        per: what the time of a whole bar is of.
-        about: as of :class:`Chart`.
-    """
+    """A bar for each arm, of the time per step or iteration, in parts; the rest as of :class:`Chart`."""
 
     name: str
     caption: str
@@ -340,14 +311,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class CheckRow:
-    """Something that was looked at.
-
-    Attributes:
-        name: of what.
-        state: how it is.
-        text: what was found.
-        advice: what to do next.
-    """
+    """Something that was looked at: how it is, what was found, and what to do next."""
 
     name: str
     state: str
@@ -357,12 +321,7 @@ class CheckRow:
 
 @dataclass(frozen=True)
 class Checks:
-    """Rows that may be shown one by one, as they come: each is laid out without knowing the others.
-
-    Attributes:
-        checks: the rows.
-        states: all that there are.
-    """
+    """Rows that may be shown one by one, as they come: each is laid out knowing all ``states``, not the other rows."""
 
     checks: Sequence[CheckRow]
     states: Sequence[str]
@@ -390,7 +349,6 @@ class Conclusion:
 
     text: str
     tone: Tone
-    title: str = field(default="ngbench")
 
 
 Block: TypeAlias = Heading | Facts | Table | Chart | Bars | Images | Counts | Checks | Notes | Warnings | Conclusion

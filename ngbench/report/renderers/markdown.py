@@ -51,7 +51,7 @@ def render(blocks: Sequence[Block], *, title: str = "", lead: str = "", file: Pa
     """
     outcomes = [block for block in blocks if isinstance(block, Conclusion)]
     parts = [f"# {markdown(title)}" if title else "", markdown(lead)]
-    parts += [f"### {markdown(one.title)}: {markdown(one.text)}" for one in outcomes]
+    parts += [f"### ngbench: {markdown(one.text)}" for one in outcomes]
     section = 0
     for block in blocks:
         section += isinstance(block, Heading) and block.level == 2
