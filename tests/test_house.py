@@ -63,7 +63,6 @@ PRESENT_CLASSES_OF_ONE_NAME = {
     "Settings",
     "Verdict",
     "_Lines",
-    "_Observer",
     "_Part",
     "_Silent",
 }

@@ -44,18 +44,20 @@ def compare(
     """
     from ngbench.arms import parse_arms
     from ngbench.cli.execution import run_and_report
-    from ngbench.errors import UnknownNameError
+    from ngbench.experiments import comparison
     from ngbench.running.settings import load_settings
 
-    arms = parse_arms(optimizer)
-    labels = [arm.label for arm in arms]
-    if reference is not None and reference not in labels:
-        raise UnknownNameError("arm", reference, labels)
     request = Request(
         task=task,
-        arms=arms,
+        arms=parse_arms(optimizer),
         task_options=options.task_settings(settings),
         options=run,
         tuned=None if hyperparameters is None else load_settings(hyperparameters, task),
     )
-    raise typer.Exit(run_and_report(request, outputs, quiet=quiet, reference=reference))
+    code = run_and_report(
+        lambda reporter: comparison.compare(request, place=outputs.place, observer=reporter, reference=reference),
+        outputs,
+        quiet=quiet,
+        reference=reference,
+    )
+    raise typer.Exit(code)

@@ -42,7 +42,9 @@ def fisher_error(
     Example: ngbench fisher-error curves-autoencoder --steps 300
     """
     from ngbench.arms import parse_arms
-    from ngbench.cli.fisher_error_execution import measure_and_report
+    from ngbench.cli.execution import run_and_report
+    from ngbench.cli.fisher_error_progress import FisherErrorProgress
+    from ngbench.experiments.fisher_error.measure import measure_fisher_errors
 
     request = FisherErrorRequest(
         task=task,
@@ -50,4 +52,9 @@ def fisher_error(
         task_options=options.task_settings(settings),
         options=run,
     )
-    raise typer.Exit(measure_and_report(request, outputs, quiet=quiet))
+    code = run_and_report(
+        lambda reporter: measure_fisher_errors(request, observer=FisherErrorProgress(reporter)),
+        outputs,
+        quiet=quiet,
+    )
+    raise typer.Exit(code)

@@ -45,13 +45,26 @@ def gan(
 
     Example: ngbench gan gan-mnist --set width=16 --players adam,kfac3,adam+kfac:lr=0.01,damping=0.001
     """
-    from ngbench.cli.gan_execution import run_gan
+    from ngbench.cli.execution import run_and_report
+    from ngbench.experiments.comparison import compare_players
     from ngbench.player_arms import parse_players
+    from ngbench.running.samples import DIRECTORY
 
+    # The images lie beside the records, so that a resumed run finds them, or beside the figures.
+    beside = outputs.directory if outputs.directory is not None else outputs.figures
+    origin = None if beside is None else beside.absolute()
     request = AdversarialRequest(
         task=task,
         arms=parse_players(players or []),
         task_options=options.task_settings(settings),
         options=run,
+        samples=None if origin is None else origin / DIRECTORY,
     )
-    raise typer.Exit(run_gan(request, outputs, quiet=quiet, reference=reference))
+    code = run_and_report(
+        lambda reporter: compare_players(request, place=outputs.place, observer=reporter, reference=reference),
+        outputs,
+        quiet=quiet,
+        reference=reference,
+        origin=origin,
+    )
+    raise typer.Exit(code)

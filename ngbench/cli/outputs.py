@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from ngbench.cli.reporting import check_exports, console_for_results
 from ngbench.disk.files import STANDARD_OUTPUT, check_directory, given_destination, given_path
-from ngbench.errors import ParameterError
 from ngbench.running.option_fields import option
 
 if TYPE_CHECKING:
+    from ngbench.experiments.runs import Place
     from ngbench.records.record import Document
 
 __all__ = ["Outputs"]
@@ -72,16 +72,17 @@ class Outputs:
             OutputError: naming it.
             ParameterError: two exports go to standard output, or there is nothing to resume from.
         """
-        from ngbench.records.store import check_unused
-
         check_exports(self.json, self.csv, self.markdown)
         if self.figures is not None:
             check_directory(self.figures)
-        if self.directory is not None:
-            check_directory(self.directory)
-            check_unused(self.directory, resume=self.resume)
-        elif self.resume:
-            raise ParameterError("--resume needs --output, the directory that holds what to go on with")
+        self.place.check()
+
+    @property
+    def place(self) -> Place:
+        """Of the records."""
+        from ngbench.experiments.runs import Place
+
+        return Place(self.directory, self.resume)
 
     @property
     def use_stdout(self) -> bool:

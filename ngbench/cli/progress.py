@@ -107,24 +107,23 @@ class _Bars(Reporter):
         )
         self._bars: dict[tuple[str, int], TaskID] = {}
 
-    def __enter__(self) -> Reporter:
-        self._progress.start()
-        return self
-
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._progress.refresh()
-        self._progress.stop()
+        if self._bars:
+            self._progress.refresh()
+            self._progress.stop()
 
     def note(self, line: str) -> None:
-        self._progress.console.print(Text(terminal(line)), highlight=False, soft_wrap=True)
-        self._progress.refresh()
+        super().note(line)
+        if self._bars:
+            self._progress.refresh()
 
     def group(self, records: Sequence[RunRecord]) -> None:
+        self._progress.start()
         for record in records:
             self._bars[(record.label, record.seed)] = self._progress.add_task(
                 "", total=None, name=_name(record), epoch="preparing", numbers=""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,15 +12,15 @@ from typing import Any, TypeVar
 from rich.console import Console
 
 from ngbench.arms import ArmSpec
-from ngbench.cli.execution import execute_and_report, prepare
-from ngbench.cli.fisher_error_execution import measure
-from ngbench.cli.gan_execution import prepare_gan
-from ngbench.cli.outputs import Outputs
-from ngbench.cli.progress import reporter_for
+from ngbench.cli.fisher_error_progress import FisherErrorProgress
+from ngbench.cli.progress import Reporter, reporter_for
 from ngbench.disk import files
 from ngbench.errors import RecordError
 from ngbench.escaping import terminal
+from ngbench.experiments.comparison import compare, compare_players
+from ngbench.experiments.fisher_error.measure import measure_fisher_errors
 from ngbench.experiments.fisher_error.request import FisherErrorOptions, FisherErrorRequest
+from ngbench.experiments.runs import Place
 from ngbench.experiments.search.crew import TrialNews
 from ngbench.experiments.search.plan import SearchPlan
 from ngbench.experiments.search.request import SearchOptions, SearchRequest
@@ -39,6 +39,7 @@ from ngbench.running.executors import Executor, InProcess, TaskHost
 from ngbench.running.option_fields import options_of
 from ngbench.running.request import AdversarialOptions, AdversarialRequest, Request, RunOptions
 from ngbench.running.samples import DIRECTORY
+from ngbench.running.session import one_interrupt
 from ngbench.running.settings import Settings as Tuned
 
 __all__ = ["Conditions", "RanCell", "batch_size_of", "cell_name", "run_cell"]
@@ -73,6 +74,16 @@ class Conditions:
     own_processes: bool = True
     count_operations: bool = True
     quiet: bool = False
+
+    @contextmanager
+    def watched(self) -> Iterator[Reporter]:
+        """Shows the progress of runs; only the first Ctrl-C counts, and what plugins print is no result."""
+        with (
+            one_interrupt(),
+            redirect_stdout(sys.stderr),
+            reporter_for(Console(stderr=True), quiet=self.quiet) as reporter,
+        ):
+            yield reporter
 
     def note(self, line: str) -> None:
         """Say something, on stderr."""
@@ -138,14 +149,23 @@ def run_cell(study: Study, cell: PlannedCell, tune: Tune | None, directory: Path
         return _run_fisher_error(cell, own, marks, conditions)
     if tune is not None:
         cell = _tuned(cell, tune, directory / "tune" / f"{own.name}.journal", conditions)
-    outputs = Outputs(directory=own, resume=conditions.resume)
-    outputs.check()
-    if study.measure == "gan":
-        prepared = prepare_gan(_gan_request(cell, own, conditions), own_processes=conditions.own_processes)
-    else:
-        prepared = prepare(_request(cell, conditions), own_processes=conditions.own_processes)
-    records: list[RunRecord] = []
-    execute_and_report(prepared, outputs, records.extend, quiet=conditions.quiet, marks=marks)
+    place = Place(own, conditions.resume, marks)
+    place.check()
+    with conditions.watched() as observer:
+        if study.measure == "gan":
+            ran = compare_players(
+                _gan_request(cell, own, conditions),
+                place=place,
+                observer=observer,
+                own_processes=conditions.own_processes,
+            )
+        else:
+            ran = compare(
+                _request(cell, conditions), place=place, observer=observer, own_processes=conditions.own_processes
+            )
+    if ran.problem is not None:
+        raise ran.problem
+    records = ran.document.runs
     arms = {arm.name: [ArmRun(record) for record in records if record.label == arm.name] for arm in cell.arms}
     return RanCell(CellRuns(cell.panel.name, batch_size_of(cell), arms), records, own)
 
@@ -203,11 +223,11 @@ def _run_fisher_error(cell: PlannedCell, directory: Path, marks: Mapping[str, An
         task_options=cell.options,
         options=_options(FisherErrorOptions, cell, conditions),
     )
-    outputs = Outputs(directory=directory, resume=conditions.resume)
-    outputs.check()
+    place = Place(directory, conditions.resume, marks)
+    place.check()
     records: list[RunRecord] = []
     for seed in range(settings.seed or 0, (settings.seed or 0) + _seeds(cell, conditions)):
-        record = _measured(replace(request, options=replace(request.options, seed=seed)), outputs, marks, conditions)
+        record = _measured(replace(request, options=replace(request.options, seed=seed)), place, conditions)
         records.append(record)
         if record.status == "interrupted":
             break
@@ -215,20 +235,20 @@ def _run_fisher_error(cell: PlannedCell, directory: Path, marks: Mapping[str, An
     return RanCell(CellRuns(cell.panel.name, batch_size_of(cell), arms), records, directory)
 
 
-def _measured(
-    request: FisherErrorRequest, outputs: Outputs, marks: Mapping[str, Any], conditions: Conditions
-) -> RunRecord:
+def _measured(request: FisherErrorRequest, place: Place, conditions: Conditions) -> RunRecord:
     """The record of one seed: the one that the directory holds, else made and kept there."""
-    assert outputs.directory is not None
-    for record in _recorded(outputs.directory, conditions):
+    assert place.directory is not None
+    for record in _recorded(place.directory, conditions):
         if record.seed == request.options.seed and record.status in ("done", "diverged"):
-            _refuse_other(record, request, outputs.directory)
+            _refuse_other(record, request, place.directory)
             return record
-    with redirect_stdout(sys.stderr):
-        document = measure(request, quiet=conditions.quiet, own_process=conditions.own_processes)
-    (record,) = document.runs
+    with conditions.watched() as observer:
+        ran = measure_fisher_errors(
+            request, observer=FisherErrorProgress(observer), own_processes=conditions.own_processes
+        )
+    (record,) = ran.document.runs
     # Each seed goes on in the directory of the one before.
-    Store(outputs.directory, document.environment, resume=True, marks=marks).write(record)
+    Store(place.directory, ran.document.environment, resume=True, marks=place.marks).write(record)
     return record
 
 

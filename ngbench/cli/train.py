@@ -43,6 +43,7 @@ def train(
     from ngbench.arms import parse_arms
     from ngbench.cli.execution import run_and_report
     from ngbench.errors import ParameterError
+    from ngbench.experiments.comparison import compare
     from ngbench.running.settings import load_settings
 
     arms = parse_arms([optimizer])
@@ -57,4 +58,7 @@ def train(
         options=run,
         tuned=None if hyperparameters is None else load_settings(hyperparameters, task),
     )
-    raise typer.Exit(run_and_report(request, outputs, quiet=quiet))
+    code = run_and_report(
+        lambda reporter: compare(request, place=outputs.place, observer=reporter), outputs, quiet=quiet
+    )
+    raise typer.Exit(code)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import Any
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -16,35 +17,139 @@ from ngbench.measurement.memory import parameter_bytes
 from ngbench.plugins import registry
 from ngbench.records.record import DataRecord, MemoryRecord, OptimizerRecord, RunRecord
 from ngbench.running.config import Budget, RunConfig
-from ngbench.running.devices import device_name, resolve_device, resolve_dtype
+from ngbench.running.devices import device_name, explain_device, resolve_device, resolve_dtype
+from ngbench.running.executors import Host, TaskHost
 from ngbench.running.problem import LoadedTask, Problem, initial_model, initial_optimizer, load_problem
 from ngbench.running.request import Request, RunOptions
 from ngbench.running.schedule import PlannedRun
 from ngbench.running.turns import default_turn_steps
 
-__all__ = ["Plan", "budget_of", "check_batch_size", "first_record", "make_plan"]
+__all__ = ["Plan", "RunConditions", "first_record", "for_each_seed", "make_plan"]
+
+
+ProblemT = TypeVar("ProblemT", bound=LoadedTask)
+ConfigT = TypeVar("ConfigT", bound=RunConfig)
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Generic[ProblemT]):
     """The runs to be made.
 
     Attributes:
         groups: for each seed, one run for each arm.
         problem: the task with its data.
+        host: makes what executes the runs, of the problem or of one that it loads itself.
         device: where the runs compute.
         threads: of torch's operations on the CPU.
-        notes: what the user should know of the hyper-parameters.
+        introduction: what the user should know before they begin, a line each.
     """
 
-    groups: list[list[PlannedRun]]
-    problem: Problem
+    groups: Sequence[Sequence[PlannedRun]]
+    problem: ProblemT
+    host: Callable[..., Host]
     device: torch.device
     threads: int
-    notes: Sequence[str] = ()
+    introduction: Sequence[str] = ()
 
 
-def make_plan(request: Request, problem: Problem | None = None) -> Plan:
+@dataclass(frozen=True)
+class RunConditions:
+    """What all runs of a request have in common, with every default filled in but those of the task.
+
+    Raises:
+        UsageError: whatever the user can put right, naming the value and what is allowed.
+    """
+
+    task: str
+    options: RunOptions
+    task_options: dict[str, Any]
+    device: torch.device
+    dtype: torch.dtype
+    threads: int
+    directory: Path
+
+    @classmethod
+    def of(cls, task: str, task_options: Mapping[str, str], options: RunOptions) -> RunConditions:
+        """The conditions that are asked for."""
+        device = resolve_device(options.device)
+        return cls(
+            task=task,
+            options=options,
+            task_options=registry.task_options(task, task_options),
+            device=device,
+            dtype=resolve_dtype(options.dtype, device),
+            threads=options.threads if options.threads is not None else torch.get_num_threads(),
+            directory=data_directory(options.data_dir),
+        )
+
+    def introduce(self, problem: LoadedTask) -> list[str]:
+        """Where the runs compute, and on which data."""
+        source = problem.data.source
+        origin = "" if source.origin == "original" else f" ({source.origin})"
+        return [
+            explain_device(self.options.device, self.device, self.threads),
+            f"data: {source.name}{origin}, {source.description}",
+        ]
+
+    def config(
+        self,
+        kind: Callable[..., ConfigT],
+        problem: LoadedTask,
+        *,
+        label: str,
+        whole_batches: bool = False,
+        **of_kind: Any,
+    ) -> ConfigT:
+        """The configuration of the first seed's run.
+
+        Args:
+            kind: of the configuration.
+            problem: the task with its data.
+            label: the arm.
+            whole_batches: whether an epoch leaves out the examples that do not fill a mini-batch.
+            of_kind: what the arm and the kind of run have beside.
+        """
+        asked, examples = self.options, len(problem.data.train_inputs)
+        batch_size = check_batch_size(asked.batch_size, problem)
+        budget = _budget(asked, problem.task.epochs)
+        epoch_steps = examples // batch_size if whole_batches else -(-examples // batch_size)
+        return kind(
+            task=self.task,
+            label=label,
+            seed=asked.seed,
+            batch_size=batch_size,
+            budget=budget,
+            data_dir=self.directory,
+            task_options=self.task_options,
+            device=str(self.device),
+            dtype=asked.dtype,
+            threads=self.threads,
+            target_loss=asked.target_loss,
+            turn_steps=default_turn_steps(budget, epoch_steps) if asked.turn_steps is None else asked.turn_steps,
+            diagnostics_interval=asked.diagnostics_interval if asked.diagnostics else None,
+            diagnostics_damping=asked.diagnostics_damping,
+            count_operations=asked.count_operations,
+            **of_kind,
+        )
+
+
+def for_each_seed(
+    configs: Sequence[ConfigT], seeds: int, record: Callable[[ConfigT], RunRecord]
+) -> list[list[PlannedRun]]:
+    """The runs of all seeds, counted up from that of the configurations, each with its first record."""
+
+    def planned(config: ConfigT, position: int) -> PlannedRun:
+        first = record(config)
+        first.position = position
+        return PlannedRun(config, first)
+
+    return [
+        [planned(replace(config, seed=config.seed + more), at) for at, config in enumerate(configs)]
+        for more in range(seeds)
+    ]
+
+
+def make_plan(request: Request, problem: Problem | None = None) -> Plan[Problem]:
     """Check the request and fill in every default; the data are loaded, and each optimizer is built once.
 
     Args:
@@ -54,61 +159,44 @@ def make_plan(request: Request, problem: Problem | None = None) -> Plan:
     Raises:
         UsageError: whatever the user can put right, naming the value and what is allowed.
     """
-    asked = request.options
-    device = resolve_device(asked.device)
-    dtype = resolve_dtype(asked.dtype, device)
-    threads = asked.threads if asked.threads is not None else torch.get_num_threads()
-    directory = data_directory(asked.data_dir)
-    options = registry.task_options(request.task, request.task_options)
-    found = [registry.optimizer(arm.optimizer) for arm in request.arms]
+    conditions = RunConditions.of(request.task, request.task_options, request.options)
+    found = {arm.label: registry.optimizer(arm.optimizer) for arm in request.arms}
     # A wrong name or value is said before anything is downloaded.
-    task = registry.task(request.task, options)
-    hyperparameters = [
-        registry.effective_hyperparameters(plugin, task, {**_tuned(request, arm), **arm.hyperparameters})
-        for plugin, arm in zip(found, request.arms, strict=True)
-    ]
+    task = registry.task(request.task, conditions.task_options)
+    hyperparameters = {
+        arm.label: registry.effective_hyperparameters(
+            found[arm.label], task, {**_tuned(request, arm), **arm.hyperparameters}
+        )
+        for arm in request.arms
+    }
     # A default of 0 and a given 0.0 are the same value.
     refuse_identical(
-        (arm.label, arm.optimizer, {name: _as_float(value) for name, value in values.items()})
-        for arm, values in zip(request.arms, hyperparameters, strict=True)
+        (arm.label, arm.optimizer, {name: _as_float(value) for name, value in hyperparameters[arm.label].items()})
+        for arm in request.arms
     )
     if problem is None:
-        problem = load_problem(request.task, options, directory)
-    batch_size = check_batch_size(asked.batch_size, problem)
-    parameters, size = _try_optimizers(problem, request.arms, hyperparameters, dtype)
-    budget = budget_of(asked, problem.task.epochs)
-    turn_steps = asked.turn_steps
-    if turn_steps is None:
-        turn_steps = default_turn_steps(budget, -(-len(problem.data.train_inputs) // batch_size))
-
-    def planned(at: int, seed: int) -> PlannedRun:
-        arm = request.arms[at]
-        config = RunConfig(
-            task=request.task,
+        problem = load_problem(request.task, conditions.task_options, conditions.directory)
+    loaded = problem
+    configs = [
+        conditions.config(
+            RunConfig,
+            loaded,
             label=arm.label,
             optimizer=arm.optimizer,
-            seed=seed,
-            batch_size=batch_size,
-            budget=budget,
-            data_dir=directory,
-            task_options=options,
-            hyperparameters=hyperparameters[at],
-            device=str(device),
-            dtype=asked.dtype,
-            threads=threads,
-            target_loss=asked.target_loss,
-            turn_steps=turn_steps,
-            diagnostics_interval=asked.diagnostics_interval if asked.diagnostics else None,
-            diagnostics_damping=asked.diagnostics_damping,
-            count_operations=asked.count_operations,
+            hyperparameters=hyperparameters[arm.label],
         )
-        record = first_record(config, problem, found[at].distribution, parameters, size)
-        record.position = at
-        return PlannedRun(config, record)
+        for arm in request.arms
+    ]
+    parameters, size = _try_optimizers(loaded, configs, conditions.dtype)
 
-    groups = [[planned(at, asked.seed + k) for at in range(len(request.arms))] for k in range(asked.seeds)]
-    notes = [] if request.tuned is None else request.tuned.notes(request.arms, batch_size, options)
-    return Plan(groups, problem, device, threads, notes)
+    def record(config: RunConfig) -> RunRecord:
+        return first_record(config, loaded, found[config.label].distribution, parameters, size)
+
+    introduction = conditions.introduce(loaded)
+    if request.tuned is not None:
+        introduction += request.tuned.notes(request.arms, configs[0].batch_size, conditions.task_options)
+    groups = for_each_seed(configs, request.options.seeds, record)
+    return Plan(groups, loaded, TaskHost, conditions.device, conditions.threads, introduction)
 
 
 def _tuned(request: Request, arm: ArmSpec) -> Mapping[str, Any]:
@@ -136,7 +224,7 @@ def check_batch_size(given: int | None, problem: LoadedTask) -> int:
     return size
 
 
-def budget_of(options: RunOptions, epochs: int) -> Budget:
+def _budget(options: RunOptions, epochs: int) -> Budget:
     """The budget asked for; the task's own number of ``epochs`` where no end is asked for at all."""
     endless = options.epochs is None and options.steps is None and options.time_limit is None
     return Budget(
@@ -147,21 +235,16 @@ def budget_of(options: RunOptions, epochs: int) -> Budget:
     )
 
 
-def _try_optimizers(
-    problem: Problem,
-    arms: Sequence[ArmSpec],
-    hyperparameters: Sequence[Mapping[str, Any]],
-    dtype: torch.dtype,
-) -> tuple[int, int]:
+def _try_optimizers(problem: Problem, configs: Sequence[RunConfig], dtype: torch.dtype) -> tuple[int, int]:
     """Build each optimizer once, on the CPU, and forget it.
 
     Returns:
         The model's number of parameters, and their bytes.
     """
-    for arm, values in zip(arms, hyperparameters, strict=True):
+    for config in configs:
         # A new model each time: an optimizer may leave hooks on its own.
         model = initial_model(problem, 0, torch.device("cpu"), dtype)
-        initial_optimizer(problem, model, arm.optimizer, values)
+        initial_optimizer(problem, model, config.optimizer, config.hyperparameters)
     return sum(p.numel() for p in model.parameters()), parameter_bytes(model)
 
 

@@ -1,4 +1,4 @@
-"""What surrounds the making of runs, whatever is run: interrupts, and what is said before they begin."""
+"""What surrounds the making of runs, whatever is run: interrupts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-import torch
-
-from ngbench.running.devices import explain_device
-from ngbench.task import Data
-
-__all__ = ["introduce", "one_interrupt"]
+__all__ = ["one_interrupt"]
 
 
 class _Once:
@@ -42,9 +37,3 @@ def one_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def introduce(asked: str, device: torch.device, threads: int, data: Data) -> list[str]:
-    """Where the runs compute and on which data: what is said before they begin."""
-    origin = "" if data.source.origin == "original" else f" ({data.source.origin})"
-    return [explain_device(asked, device, threads), f"data: {data.source.name}{origin}, {data.source.description}"]

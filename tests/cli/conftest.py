@@ -219,21 +219,18 @@ def ngbench(
     laboratory: None, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[..., Outcome]:
     """Runs a command line, without the program's name, in an empty directory."""
-    from ngbench.cli import execution, fisher_error_execution
-    from ngbench.experiments import conformance
-    from ngbench.running.executors import InProcess
+    from ngbench.experiments import conformance, runs
 
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("COLUMNS", "200")
-    prepare = execution.prepare
+    executors_for = runs.executors_for
 
-    def prepare_here(request: Any, *, own_processes: bool) -> Any:
-        return prepare(request, own_processes=own_processes and len(request.arms) > 1)
+    def mostly_here(plan: Any, *, own_processes: bool) -> Any:
+        return executors_for(plan, own_processes=own_processes and len(plan.groups[0]) > 1)
 
     # What is alone runs in this process, to save the start of another; other tests show that it does not.
-    monkeypatch.setattr(execution, "prepare", prepare_here)
-    monkeypatch.setattr(fisher_error_execution, "OwnProcess", lambda host: InProcess(host()))
+    monkeypatch.setattr(runs, "executors_for", mostly_here)
     monkeypatch.setattr(conformance, "check_plugin_apart", conformance.check_plugin)
 
     def run(line: str) -> Outcome:

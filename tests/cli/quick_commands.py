@@ -14,12 +14,8 @@ from typing import Any
 
 import pytest
 
-from ngbench.cli import (
-    execution,
-    gan_execution,
-    study_execution,
-)
-from ngbench.experiments import gate
+from ngbench.cli import study_execution
+from ngbench.experiments import gate, runs
 from ngbench.experiments.conformance import optimizers
 from ngbench.experiments.doctor import examination
 from ngbench.experiments.doctor.findings import Finding, State
@@ -141,8 +137,7 @@ def quick(tune: Run, arcade: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     """The command line, in this process alone, with little to do and figures that are drawn at once."""
     monkeypatch.setenv("NGBENCH_DATA_DIR", str(tmp_path / "data"))
 
-    def here(prepare: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda request, *, own_processes: prepare(request, own_processes=False)
+    executors_for = runs.executors_for
 
     def touch(name: str) -> Callable[..., None]:
         def draw(*given: Any, **options: Any) -> None:
@@ -153,8 +148,7 @@ def quick(tune: Run, arcade: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
         return draw
 
-    monkeypatch.setattr(execution, "prepare", here(execution.prepare))
-    monkeypatch.setattr(gan_execution, "prepare_gan", here(gan_execution.prepare_gan))
+    monkeypatch.setattr(runs, "executors_for", lambda plan, own_processes: executors_for(plan, own_processes=False))
     monkeypatch.setattr(optimizers, "OPTIMIZER_CHECKS", CHECKS)
     fine = Finding("timer", State.GOOD, "fine", "nothing to do")
     monkeypatch.setattr(examination, "_examine_machine", lambda request: [fine])

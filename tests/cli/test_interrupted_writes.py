@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from ngbench import cli
-from ngbench.cli import execution, gan_execution
+from ngbench.experiments import runs
 from ngbench.records.store import Store
 from ngbench.running import adversarial_run
-from ngbench.running import run as runs
+from ngbench.running import run as training
 
 LINES = {
     "train": "train pond -o adam --epochs 3",
@@ -42,15 +42,11 @@ def snapshots(laboratory: None, arcade: None, monkeypatch: pytest.MonkeyPatch, t
 
         monkeypatch.setattr(place, name, watched)
 
-    def here(place: Any, name: str) -> None:
-        prepare = getattr(place, name)
-        monkeypatch.setattr(place, name, lambda request, own_processes: prepare(request, own_processes=False))
-
+    executors_for = runs.executors_for
+    monkeypatch.setattr(runs, "executors_for", lambda plan, own_processes: executors_for(plan, own_processes=False))
     keep(Store, "write")
-    keep(runs, "save_checkpoint")
+    keep(training, "save_checkpoint")
     keep(adversarial_run, "save_checkpoint")
-    here(execution, "prepare")
-    here(gan_execution, "prepare_gan")
     return kept
 
 

@@ -17,6 +17,7 @@ from ngbench.running.request import Request, RunOptions
 
 if TYPE_CHECKING:
     from ngbench.running.plan import Plan
+    from ngbench.running.problem import Problem
 
 __all__ = ["OPTIMIZER", "REFERENCES", "TASK", "DoctorRequest", "examine"]
 
@@ -93,7 +94,7 @@ def _relative(text: str) -> Threshold:
     return threshold
 
 
-def _plan(request: DoctorRequest) -> Plan:
+def _plan(request: DoctorRequest) -> Plan[Problem]:
     from ngbench.running.plan import make_plan
 
     return make_plan(
@@ -141,7 +142,7 @@ def _examine_machine(request: DoctorRequest) -> list[Finding]:
     ]
 
 
-def _measure(plan: Plan, comparisons: int, threshold: Threshold, note: Callable[[str], None]) -> list[Finding]:
+def _measure(plan: Plan[Problem], comparisons: int, threshold: Threshold, note: Callable[[str], None]) -> list[Finding]:
     from ngbench.experiments.doctor.noise import examine_noise, make_equal
     from ngbench.running.executors import OwnProcess
 

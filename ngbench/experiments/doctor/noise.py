@@ -14,6 +14,7 @@ from ngbench.records.thresholds import Threshold
 from ngbench.records.timing import Timing
 from ngbench.running.executors import Executor
 from ngbench.running.plan import Plan
+from ngbench.running.problem import Problem
 from ngbench.running.schedule import Silent, execute
 from ngbench.units import format_number, format_seconds, format_share
 
@@ -41,7 +42,7 @@ class Equal:
 
 
 def make_equal(
-    plan: Plan,
+    plan: Plan[Problem],
     executors: Callable[[], Mapping[str, Executor]],
     *,
     documents: int,

@@ -41,6 +41,7 @@ class SearchPlan:
         data: name, origin and digest of the data.
         device: where trials compute.
         threads: of torch's operations on the CPU.
+        introduction: where trials compute, and on which data.
         warnings: what the user should know.
     """
 
@@ -53,6 +54,7 @@ class SearchPlan:
     data: Mapping[str, str]
     device: torch.device
     threads: int
+    introduction: Sequence[str] = ()
     warnings: Sequence[str] = ()
 
 
@@ -107,6 +109,7 @@ def plan_search(request: SearchRequest) -> SearchPlan:
         data={name: getattr(first.problem.data.source, name) for name in ("name", "origin", "digest")},
         device=first.device,
         threads=threads,
+        introduction=first.introduction,
         warnings=_warnings(arms, options.trials),
     )
 
@@ -153,9 +156,9 @@ def _space(arm: ArmSpec, task: Task, name: str, given: Mapping[str, Any] | None)
     return space
 
 
-def _plans(run: Request, spaces: Mapping[str, Space]) -> dict[str, Plan]:
+def _plans(run: Request, spaces: Mapping[str, Space]) -> dict[str, Plan[Problem]]:
     """A plan for each arm, with one value of what is searched: it checks all that does not depend on the trial."""
-    plans: dict[str, Plan] = {}
+    plans: dict[str, Plan[Problem]] = {}
     problem = None
     for arm in run.arms:
         some = {name: _some_value(dimension) for name, dimension in spaces[arm.label].items()}
@@ -177,7 +180,7 @@ def _trials(asked: int | None, sampler: str, space: Space) -> int:
     return asked
 
 
-def _common(plan: Plan, request: SearchRequest, metric: SearchMetric, sampler: str) -> dict[str, Any]:
+def _common(plan: Plan[Problem], request: SearchRequest, metric: SearchMetric, sampler: str) -> dict[str, Any]:
     """What must be equal for trials to be of one search."""
     config = plan.groups[0][0].config
     return {

@@ -29,7 +29,7 @@ from ngbench.records.environment import describe_environment
 from ngbench.records.record import Document, RunRecord
 from ngbench.records.store import Store
 from ngbench.running.executors import Executor
-from ngbench.running.session import introduce, one_interrupt
+from ngbench.running.session import one_interrupt
 
 __all__ = ["BEST_FILE", "STORAGE_FILE", "SearchResult", "search"]
 
@@ -113,7 +113,7 @@ def search(
     with _trials(options) as path, one_interrupt(), redirect_stdout(sys.stderr):
         ledger = Ledger(SharedStorage(path), plan.arms, plan.common, plan.metric.direction)
         reporter.begun(plan)
-        for line in introduce(request.run.options.device, plan.device, plan.threads, plan.problem.data):
+        for line in plan.introduction:
             reporter.note(line)
         for line in introduce_search(plan):
             reporter.note(line)

@@ -1,0 +1,96 @@
+"""The measurement of Fisher errors: from what is asked for to the record of its run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ngbench.arms import ArmSpec
+from ngbench.curvature.blocks.linear import LinearBlock
+from ngbench.errors import NgbenchError, ParameterError, PluginError, describe, one_line
+from ngbench.experiments.fisher_error.request import FisherErrorRequest
+from ngbench.experiments.fisher_error.run import (
+    Curve,
+    FisherErrorConfig,
+    FisherErrorHost,
+    choose_layers,
+    fisher_errors,
+    numbers_of,
+)
+from ngbench.experiments.runs import ExperimentObserver, Place, Ran, Unobserved, make_runs
+from ngbench.measurement.memory import parameter_bytes
+from ngbench.plugins import registry
+from ngbench.records.record import RunRecord
+from ngbench.running.plan import Plan, RunConditions, first_record, for_each_seed
+from ngbench.running.problem import Problem, initial_model, load_problem
+
+__all__ = ["measure_fisher_errors"]
+
+
+def measure_fisher_errors(
+    request: FisherErrorRequest, *, observer: ExperimentObserver | None = None, own_processes: bool = True
+) -> Ran:
+    """Train, and measure approximations at some of the steps.
+
+    Args:
+        request: what to measure.
+        observer: is told what happens.
+        own_processes: whether the run has a process of its own.
+
+    Raises:
+        UsageError: whatever the user can put right, before anything runs.
+    """
+    plan = _plan(request)
+    return make_runs(plan, place=Place(), observer=observer or Unobserved(), own_processes=own_processes)
+
+
+def _plan(request: FisherErrorRequest) -> Plan[Problem]:
+    """The run, after all was refused that a user can get wrong."""
+    for arm in request.approximations:
+        _try(arm)
+    asked = request.options
+    conditions = RunConditions.of(request.task, request.task_options, asked)
+    problem = load_problem(request.task, conditions.task_options, conditions.directory)
+    config = conditions.config(
+        FisherErrorConfig,
+        problem,
+        label=asked.trained_with,
+        optimizer=asked.trained_with,
+        hyperparameters=registry.effective_hyperparameters(registry.optimizer(asked.trained_with), problem.task, {}),
+        approximations=tuple(request.approximations),
+        layer=asked.layer,
+        every=asked.every,
+        fisher=asked.fisher,
+    )
+    model = initial_model(problem, 0, torch.device("cpu"), conditions.dtype)
+    layers = numbers_of(model, choose_layers(model, asked.layer))
+    curves = {name: {arm.label: Curve() for arm in request.approximations} for name in layers}
+    # Keys of this experiment alone, kept beside those that every run has.
+    nothing: dict[str, Any] = {
+        "fisher_error": fisher_errors(layers, curves, [], asked.fisher),
+        "step_losses": [],
+    }
+
+    def record(config: FisherErrorConfig) -> RunRecord:
+        size = sum(p.numel() for p in model.parameters())
+        return first_record(config, problem, None, size, parameter_bytes(model)).model_copy(update=nothing)
+
+    groups = for_each_seed([config], 1, record)
+    introduction = conditions.introduce(problem)
+    return Plan(groups, problem, FisherErrorHost, conditions.device, conditions.threads, introduction)
+
+
+def _try(arm: ArmSpec) -> None:
+    """What an approximation refuses of its options, it refuses before anything runs."""
+    approximation = registry.approximation(arm.optimizer, arm.hyperparameters)
+    generator = torch.Generator().manual_seed(0)
+    inputs, derivatives = torch.randn(4, 3, generator=generator), torch.randn(4, 3, generator=generator)
+    try:
+        approximation(LinearBlock(inputs, derivatives, constant=True), None)
+    except KeyboardInterrupt:
+        raise
+    except (ValueError, NgbenchError) as error:
+        raise ParameterError(f"approximation {arm.label}: {one_line(error)}") from error
+    except BaseException as error:
+        raise PluginError(f"approximation {arm.label!r} failed: {describe(error)}") from error

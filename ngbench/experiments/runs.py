@@ -1,0 +1,158 @@
+"""Planned runs, made and kept: what every experiment does once it knows what to run. It prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from ngbench.disk.files import check_directory
+from ngbench.errors import OutputError, ParameterError
+from ngbench.records.environment import describe_environment
+from ngbench.records.record import Document, RunRecord
+from ngbench.records.statistics import FAILED
+from ngbench.records.store import Store, check_unused
+from ngbench.running.executors import Executor, InProcess, OwnProcess
+from ngbench.running.plan import Plan
+from ngbench.running.resume import with_output
+from ngbench.running.schedule import Observer, Silent, execute
+
+__all__ = ["ExperimentObserver", "Place", "Ran", "Unobserved", "executors_for", "make_runs"]
+
+
+class ExperimentObserver(Observer, Protocol):
+    """Told what happens, in this process, with the clock of all runs stopped."""
+
+    def note(self, line: str) -> None:
+        """Something is to be known of the runs as a whole."""
+
+
+class Unobserved(Silent):
+    """Is told of everything, and says nothing."""
+
+    def note(self, line: str) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where records are kept.
+
+    Attributes:
+        directory: has a record and a checkpoint of each run, written as it goes; ``None`` keeps nothing.
+        resume: go on with what the directory holds.
+        marks: further keys of each record's file.
+    """
+
+    directory: Path | None = None
+    resume: bool = False
+    marks: Mapping[str, Any] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Refuse what could not be written in the end.
+
+        Raises:
+            OutputError: naming it.
+            ParameterError: there is nothing to resume from.
+        """
+        if self.directory is not None:
+            check_directory(self.directory)
+            check_unused(self.directory, resume=self.resume)
+        elif self.resume:
+            raise ParameterError("--resume needs --output, the directory that holds what to go on with")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What came of an experiment.
+
+    Attributes:
+        document: the records, also of runs that the user interrupted.
+        interrupted: whether the user did.
+        problem: why records are no longer written, if that is so; the runs went on.
+    """
+
+    document: Document
+    interrupted: bool = False
+    problem: OutputError | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether a run did not do what was asked."""
+        return self.interrupted or any(run.status in FAILED | {"interrupted"} for run in self.document.runs)
+
+
+class _Keeper:
+    """Keeps what happens: on disk first, then it is told."""
+
+    def __init__(self, store: Store | None, observer: ExperimentObserver) -> None:
+        self.problem: OutputError | None = None
+        self._store = store
+        self._observer = observer
+
+    def group(self, records: Sequence[RunRecord]) -> None:
+        for record in records:
+            # The file of a run that is over stays as it is, with the environment that it was made in.
+            if record.status == "running":
+                self._write(record)
+        self._observer.group(records)
+
+    def update(self, record: RunRecord) -> None:
+        self._write(record)
+        self._observer.update(record)
+
+    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
+        self._observer.step(record, step, steps, loss)
+
+    def _write(self, record: RunRecord) -> None:
+        if self._store is None or self.problem is not None:
+            return
+        try:
+            self._store.write(record)
+        except OutputError as error:
+            self.problem = error
+            self._observer.note(f"warning: {error}; the runs go on, their records are not written")
+
+
+def make_runs(
+    plan: Plan[Any],
+    *,
+    place: Place,
+    observer: ExperimentObserver,
+    own_processes: bool,
+) -> Ran:
+    """Make the runs and keep their records, also those of runs that the user interrupts.
+
+    Args:
+        plan: the runs.
+        place: of the records.
+        observer: is told what happens.
+        own_processes: each arm in a process of its own; else all in this one.
+
+    Raises:
+        OutputError: the place cannot be written, or another process has it.
+        RecordError: the place holds other runs than those to be resumed.
+    """
+    environment = describe_environment()
+    environment.threads = plan.threads
+    store, groups = None, plan.groups
+    if place.directory is not None:
+        store = Store(place.directory, environment, resume=place.resume, marks=place.marks)
+    with store.taken() if store is not None else nullcontext():
+        if store is not None:
+            groups = with_output(groups, store)
+        for line in plan.introduction:
+            observer.note(line)
+        keeper = _Keeper(store, observer)
+        records, interrupted = execute(groups, executors_for(plan, own_processes=own_processes), keeper)
+    return Ran(Document(environment=environment, runs=records), interrupted, keeper.problem)
+
+
+def executors_for(plan: Plan[Any], *, own_processes: bool) -> dict[str, Executor]:
+    """What executes the runs of each arm."""
+    return {
+        run.config.label: OwnProcess(plan.host) if own_processes else InProcess(plan.host(plan.problem))
+        for run in plan.groups[0]
+    }
