@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 from torch import Tensor, nn
 
 from ngbench.curvature.blocks.block import FisherBlock
+from ngbench.curvature.curvatures.base import Curvature
 from ngbench.curvature.layers import Layer, Survey, survey
 from ngbench.plugins.protocol import LayerShape
 
@@ -42,6 +45,7 @@ class Coverage:
         self._surveyed: list[int] = []
         self.named: set[str] = set()
         self.positions: dict[str, int] = {}
+        self._predicted: dict[str, dict[str, Mapping[str, Any]]] = {}
         self._last: list[int] | None = None
         self._missed = False
 
@@ -69,14 +73,25 @@ class Coverage:
         self._reasons, self._surveyed = found.without, key
         return {module: layer for module, layer in found.layers.items() if not _covers(known.get(module), layer)}
 
-    def note_blocks(self, blocks: Mapping[Layer, FisherBlock]) -> None:
+    def note_blocks(self, blocks: Mapping[Layer, FisherBlock], curvature: Curvature) -> None:
         """A curvature was estimated from these blocks."""
-        self.positions.update({layer.name: block.positions for layer, block in blocks.items()})
+        for layer, block in blocks.items():
+            if self.positions.get(layer.name) != block.positions:
+                self.positions[layer.name] = block.positions
+                self._predicted[layer.name] = {
+                    phase: asdict(cost) for phase, cost in curvature.predicted(layer, block).items()
+                }
 
     def shapes(self, layers: Iterable[Layer]) -> list[LayerShape]:
         """Those of ``layers`` that a curvature was estimated of."""
         return [
-            {"name": one.name, "d_in": one.d_in, "d_out": one.d_out, "positions": self.positions[one.name]}
+            {
+                "name": one.name,
+                "d_in": one.d_in,
+                "d_out": one.d_out,
+                "positions": self.positions[one.name],
+                "predicted": self._predicted[one.name],
+            }
             for one in layers
             if one.name in self.positions
         ]

@@ -326,7 +326,7 @@ class NaturalGradient(SharedGroups):
         if blocks:
             with self._phase("accumulate"):
                 self.curvature.accumulate(blocks)
-            self._coverage.note_blocks(blocks)
+            self._coverage.note_blocks(blocks, self.curvature)
         elif not self._steps:
             raise RuntimeError(f"no curvature yet: {why}")
         elif why:

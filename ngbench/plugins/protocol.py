@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 __all__ = ["LayerShape", "Measured", "MeasuredOptimizer", "measured"]
 
 
-class LayerShape(TypedDict):
+class _Shape(TypedDict):
+    name: str
+    d_in: int
+    d_out: int
+    positions: int
+
+
+class LayerShape(_Shape, total=False):
     """A layer that an optimizer has a curvature of.
 
     Attributes:
@@ -31,12 +38,11 @@ class LayerShape(TypedDict):
         d_out: rows: outputs of a linear layer, channels of a convolution.
         positions: T ≥ 1, the places at which one example uses the weight: 1 for a linear layer on vectors, the pixels
             of the output for a convolution, the sum over its calls for a layer that is called several times.
+        predicted: what each phase is predicted to cost, where the method knows: by phase the ``order``, the
+            ``operations`` of a call, and those ``per_iteration`` of its estimate.
     """
 
-    name: str
-    d_in: int
-    d_out: int
-    positions: int
+    predicted: Mapping[str, Mapping[str, Any]]
 
 
 class Measured(Protocol):
@@ -160,7 +166,7 @@ def _plain(name: str, value: Any) -> float | None:
 
 def _layer(shape: Any) -> LayerRecord:
     keys = LayerShape.__required_keys__
-    if not isinstance(shape, Mapping) or set(shape) != keys:
+    if not isinstance(shape, Mapping) or set(shape) - LayerShape.__optional_keys__ != keys:
         raise PluginError(f"layers() gives {shape!r:.80}, it must be a mapping with the keys {', '.join(sorted(keys))}")
     try:
         return LayerRecord.model_validate(dict(shape))

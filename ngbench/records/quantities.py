@@ -350,7 +350,7 @@ QUANTITIES: dict[str, Quantity] = _table([
              _RUNS | _CHECK, _phase(lambda phase: phase.bytes), exact=True),
     Quantity("phase.NAME.calls", "calls of the phase", "number", "run",
              _RUNS | _CHECK, _phase(lambda phase: phase.calls), exact=True),
-    Quantity("phase.NAME.predicted", "operations of a call of the phase by Table 3.1", "number", "call",
+    Quantity("phase.NAME.predicted", "operations of a call of the phase as declared", "number", "call",
              _RUNS, _predicted, exact=True),
     Quantity("peak_memory", "largest peak of any seed", "bytes", "run",
              _RUNS | _CHECK, _of_record(lambda run: run.memory.peak_bytes)),

@@ -27,6 +27,7 @@ __all__ = [
     "OptimizerRecord",
     "PhaseCost",
     "PhaseRecord",
+    "PredictionRecord",
     "RunRecord",
     "Status",
     "StepsRecord",
@@ -156,14 +157,24 @@ class PhaseRecord(PhaseCost):
     undisturbed_calls_by_round: list[Count] = []
 
 
+class PredictionRecord(_Part):
+    """What a phase is predicted to cost for a layer in one call: ``operations``, and ``per_iteration`` more for each
+    iteration of the estimate, a multiplication and its addition counted as two. ``order`` is the formula in words."""
+
+    order: Name
+    operations: Annotated[float, Field(ge=0, le=LARGEST_NUMBER)] = 0.0
+    per_iteration: Annotated[float, Field(ge=0, le=LARGEST_NUMBER)] = 0.0
+
+
 class LayerRecord(_Part):
     """A layer that the optimizer has a curvature of: its weight matrix is ``d_out × d_in``, the bias column included,
-    and an example uses it at ``positions`` places."""
+    and an example uses it at ``positions`` places. ``predicted`` is by phase, where the method declares it."""
 
     name: Name
     d_in: Count
     d_out: Count
     positions: Count = 1
+    predicted: dict[Name, PredictionRecord] = {}
 
 
 class MemoryRecord(_Part):

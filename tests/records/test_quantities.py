@@ -132,9 +132,10 @@ def test_numbers_of_a_run(name, expected):
     assert quantity_of(name).value(_run(target_loss=0.3, phases=phases, memory={"peak_bytes": 1000})) == expected
 
 
-def test_predicted_operations_are_those_of_table_3_1():
-    layers = [{"name": "0", "d_in": 3, "d_out": 2}]
-    assert quantity_of("phase.refresh.predicted").value(_run(layers=layers)) == 2 * (3**3 + 2**3)
+def test_predicted_operations_are_those_that_the_layers_declare():
+    predicted = {"refresh": {"order": "2ℓd³", "operations": 35.0}}
+    layers = [{"name": name, "d_in": 3, "d_out": 2, "predicted": predicted} for name in "01"]
+    assert quantity_of("phase.refresh.predicted").value(_run(layers=layers)) == 2 * 35
     assert quantity_of("phase.forward.predicted").value(_run(layers=layers)) is None
 
 

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from ngbench.errors import UnknownNameError
-from ngbench.records.record import LayerRecord, OptimizerRecord, PhaseRecord
+from ngbench.records.record import LayerRecord, PhaseRecord
 from ngbench.report import view
 from ngbench.report.renderers import terminal
 
@@ -100,9 +100,10 @@ def test_a_run_that_stopped_early_is_told_from_one_that_ran_all_its_epochs(make_
 
 def test_the_cost_of_an_update_stands_beside_the_order_that_is_predicted(make_document, make_run):
     run = make_run("kfac")
-    run.layers = [LayerRecord(name="0", d_in=10, d_out=4)]
-    run.optimizer = OptimizerRecord(name="kfac", hyperparameters={})
-    flops = 6 * run.batch_size * (10**2 + 4**2)
+    operations = 2 * run.batch_size * (10**2 + 4**2)
+    predicted = {"accumulate": {"order": "2ℓmd²", "operations": operations}}
+    run.layers = [LayerRecord.model_validate({"name": "0", "d_in": 10, "d_out": 4, "predicted": predicted})]
+    flops = 3 * operations
     run.phases["accumulate"] = PhaseRecord(seconds_total=0.01, calls=2, flops=flops)
     text = shown(make_document(run, make_run("adam")), 160)
     assert "Cost per update, measured and predicted" in text
