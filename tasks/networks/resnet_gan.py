@@ -11,7 +11,18 @@ __all__ = ["ResnetCritic", "ResnetGenerator"]
 _SIDE = 4
 
 
-class _UpBlock(nn.Module):
+class _Residual(nn.Module):
+    """The sum of what two paths make of an image."""
+
+    residual: nn.Module
+    shortcut: nn.Module
+
+    def forward(self, images: Tensor) -> Tensor:
+        result: Tensor = self.residual(images) + self.shortcut(images)
+        return result
+
+
+class _UpBlock(_Residual):
     """Twice the height and width: normalised transposed convolution and convolution beside a shortcut."""
 
     def __init__(self, width: int) -> None:
@@ -26,12 +37,8 @@ class _UpBlock(nn.Module):
         )
         self.shortcut = nn.ConvTranspose2d(width, width, kernel_size=1, stride=2, output_padding=1)
 
-    def forward(self, images: Tensor) -> Tensor:
-        result: Tensor = self.residual(images) + self.shortcut(images)
-        return result
 
-
-class _FirstBlock(nn.Module):
+class _FirstBlock(_Residual):
     """From the image's channels to ``width``, half the height and width, without batch norm."""
 
     def __init__(self, channels: int, width: int) -> None:
@@ -43,12 +50,8 @@ class _FirstBlock(nn.Module):
         )
         self.shortcut = nn.Conv2d(channels, width, kernel_size=1, stride=2)
 
-    def forward(self, images: Tensor) -> Tensor:
-        result: Tensor = self.residual(images) + self.shortcut(images)
-        return result
 
-
-class _Block(nn.Module):
+class _Block(_Residual):
     """Batch norm, ReLU, convolution, twice, beside a shortcut; ``stride=2`` halves the height and width."""
 
     def __init__(self, width: int, stride: int = 1) -> None:
@@ -62,10 +65,6 @@ class _Block(nn.Module):
             nn.Conv2d(width, width, kernel_size=3, stride=stride, padding=1),
         )
         self.shortcut = nn.Identity() if stride == 1 else nn.Conv2d(width, width, kernel_size=1, stride=stride)
-
-    def forward(self, images: Tensor) -> Tensor:
-        result: Tensor = self.residual(images) + self.shortcut(images)
-        return result
 
 
 class ResnetGenerator(nn.Module):
