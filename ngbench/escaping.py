@@ -75,7 +75,7 @@ def figure(text: str) -> str:
 
 
 def workflow_command(level: str, title: str, message: str) -> str:
-    """A workflow command of GitHub, such as an annotation; the one line of a log that shall be one."""
+    """A workflow command of GitHub, such as an annotation; the one line of a log that is meant to be one."""
     return f"::{level} title={_percent(title, ':,')}::{_percent(message, '')}"
 
 

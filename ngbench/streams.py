@@ -149,7 +149,7 @@ def write_out(text: str) -> None:
 
 
 def write_commands(text: str, stream: IO[str]) -> None:
-    """Write whole lines that the runner of a GitHub workflow shall take for commands; it takes nothing else for one.
+    """Write whole lines that the runner of a GitHub workflow is to take for commands; it takes nothing else for one.
 
     Args:
         text: of :func:`ngbench.escaping.workflow_command`.

@@ -92,7 +92,7 @@ def _image_folder(folder: Path, examples: int | Literal["all"], size: int) -> Da
 
     Raises:
         DownloadError: there is no such folder.
-        DataError: it has not the layout, has more classes than the network has outputs, or too few images.
+        DataError: it lacks the layout, has more classes than the network has outputs, or too few images.
     """
     if not is_directory(folder):
         raise DownloadError(

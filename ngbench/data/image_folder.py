@@ -84,7 +84,7 @@ def list_images(folder: Path) -> ImageFolders:
     """What lies in ``folder``; no image is opened.
 
     Raises:
-        DataError: it has not the layout, a class of the validation images has no training images, or a folder cannot
+        DataError: it lacks the layout, a class of the validation images has no training images, or a folder cannot
             be read.
     """
     parts = {}
@@ -102,7 +102,7 @@ def list_images(folder: Path) -> ImageFolders:
             raise DataError(f"{str(folder / part)!r} has no images, it must hold CLASS/NAME.jpg")
     for name in parts[VALIDATION]:
         if name not in parts[TRAIN]:
-            raise DataError(f"{str(folder / VALIDATION / name)!r} is a class that {str(folder / TRAIN)!r} has not")
+            raise DataError(f"{str(folder / VALIDATION / name)!r} is a class that {str(folder / TRAIN)!r} lacks")
     train, validation = (_labelled(classes, parts[part]) for part in (TRAIN, VALIDATION))
     available = (len(train.paths), len(validation.paths))
     return ImageFolders(folder, classes, train, validation, digest.hexdigest(), available)

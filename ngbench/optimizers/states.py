@@ -92,10 +92,10 @@ def check_parameters(
     """
     saved = plain.get("param_groups")
     if not isinstance(saved, list | tuple) or len(saved) != len(groups):
-        raise ValueError(f"the state has not the {len(groups)} parameter groups of this optimizer")
+        raise ValueError(f"the state lacks the {len(groups)} parameter groups of this optimizer")
     for theirs, ours in zip(saved, groups, strict=True):
         if not isinstance(theirs, Mapping) or len(theirs.get("params", ())) != len(ours["params"]):
-            raise ValueError(f"the state has not the {len(ours['params'])} parameters of a group of this optimizer")
+            raise ValueError(f"the state lacks the {len(ours['params'])} parameters of a group of this optimizer")
         if missing := sorted(set(hyperparameters) - set(theirs)):
             raise ValueError(f"the state has no hyper-parameter {missing[0]!r} in its parameter groups")
         check_group(theirs)

@@ -112,7 +112,7 @@ def read_fisher_errors(extra: Mapping[str, Any] | None, file: Path, prefix: str 
     """What a document or a run holds under ``fisher_error``, one object or a list of them.
 
     Raises:
-        RecordError: an object has not the shape of :class:`FisherError`.
+        RecordError: an object does not have the shape of :class:`FisherError`.
     """
     found = (extra or {}).get("fisher_error")
     if found is None:
@@ -138,7 +138,7 @@ def with_images(run: RunRecord, file: Path, prefix: str = "") -> RunRecord:
     wants to see a file of whoever publishes the page. One that is not there keeps its path.
 
     Raises:
-        RecordError: an entry has not the shape, or an image is no PNG.
+        RecordError: an entry does not have the shape, or an image is no PNG.
     """
     entries = [
         _with_image(read_part(_SampleRecord, part, file, key), file, key)
@@ -159,7 +159,7 @@ def read_part(model: type[_Model], value: Any, file: Path, key: str) -> _Model:
     """What the file holds at the key, as the model.
 
     Raises:
-        RecordError: it has not the model's shape; the message names the first key that has not.
+        RecordError: it does not have the model's shape; the message names the first key that has not.
     """
     try:
         return model.model_validate(value)

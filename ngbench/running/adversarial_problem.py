@@ -84,7 +84,7 @@ def player_optimizers(
         optimizer = registry.build_optimizer(plugin, players.model(player), view, configs[player].hyperparameters)
         if needs_closure(optimizer):
             raise ParameterError(
-                f"optimizer {configs[player].optimizer} needs a closure at each step, which the training loop has not"
+                f"optimizer {configs[player].optimizer} needs a closure at each step, which the training loop lacks"
             )
         built[player] = optimizer
     return built

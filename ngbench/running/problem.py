@@ -137,7 +137,7 @@ def initial_optimizer(
     plugin = registry.optimizer(name)
     optimizer = registry.build_optimizer(plugin, model, problem.task, hyperparameters)
     if needs_closure(optimizer):
-        raise ParameterError(f"optimizer {name} needs a closure at each step, which the training loop has not")
+        raise ParameterError(f"optimizer {name} needs a closure at each step, which the training loop lacks")
     return optimizer
 
 

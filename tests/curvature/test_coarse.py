@@ -94,7 +94,7 @@ def test_the_spectral_vector_of_a_sum_of_products_is_the_eigenvector_of_its_damp
 
 def test_the_spectral_space_needs_kronecker_factors():
     given = problem()
-    with pytest.raises(TypeError, match="needs the blocks of layers, which ExactCurvature has not"):
+    with pytest.raises(TypeError, match="needs the blocks of layers, which ExactCurvature lacks"):
         spectral(_context(given, ExactCurvature(given.layers, damping=0.1)))
 
 

@@ -66,7 +66,7 @@ def test_digest_follows_names_and_sizes(folder: Path) -> None:
     ("damage", "message"),
     [
         (lambda folder: (folder / "val").rename(folder / "valid"), r"has no folder 'val', it must hold val/CLASS"),
-        (lambda folder: save(folder / "val" / "bee" / "0.png", (8, 8)), r"bee' is a class that .*train' has not"),
+        (lambda folder: save(folder / "val" / "bee" / "0.png", (8, 8)), r"bee' is a class that .*train' lacks"),
         (lambda folder: [path.unlink() for path in folder.glob("val/*/*")], r"val' has no images"),
     ],
 )

@@ -55,7 +55,7 @@ class AdditiveTwoLevelCurvature(Curvature):
     def __init__(self, layers: Mapping[Any, Layer], fine: Curvature, *, damping: Positive | None = None) -> None:
         self.layers = {layer.name: layer for layer in layers.values()}
         if not isinstance(fine, KroneckerCurvature):
-            raise TypeError(f"coarse_space='previous' needs Kronecker factors, which {type(fine).__name__} has not")
+            raise TypeError(f"coarse_space='previous' needs Kronecker factors, which {type(fine).__name__} lacks")
         self.fine = fine
         self._damping = CoarseDamping(fine, damping)
         self._names: list[str] = []
@@ -122,7 +122,7 @@ class AdditiveTwoLevelCurvature(Curvature):
         """``1ᵀ[F•]ᵢᵢ1`` of the fine level (4.20b)."""
         value, damping = self.fine.factors[name], self.fine.damping_of(name)
         if not isinstance(value, KroneckerSum):
-            raise TypeError(f"coarse_space='previous' needs Kronecker products, which {type(value).__name__} has not")
+            raise TypeError(f"coarse_space='previous' needs Kronecker products, which {type(value).__name__} lacks")
         a, g = value.terms[0]
         sums = [a.sum().double() * g.sum().double() for a, g in value.terms]
         if damping.kind == "normal":

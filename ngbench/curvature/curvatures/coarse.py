@@ -218,7 +218,7 @@ def spectral(context: CoarseContext) -> list[Column]:
     """
     fine = context.fine
     if not isinstance(fine, KroneckerCurvature):
-        raise TypeError(f"the spectral coarse space needs the blocks of layers, which {type(fine).__name__} has not")
+        raise TypeError(f"the spectral coarse space needs the blocks of layers, which {type(fine).__name__} lacks")
     blocks = [(layer, fine.factors[layer.name]) for layer in context.batch.blocks]
     vectors = map_layers(
         lambda item: _smallest_eigenvector(item[1], context.batch.dtype),

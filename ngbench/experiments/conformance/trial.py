@@ -50,7 +50,7 @@ class OptimizerSubject:
         values = {**self.hyperparameters, **(changes or {})}
         optimizer = registry.build_optimizer(self.plugin, model, problem.task, values)
         if needs_closure(optimizer):
-            raise TypeError("step() needs a closure, which the training loop has not")
+            raise TypeError("step() needs a closure, which the training loop lacks")
         return optimizer
 
 

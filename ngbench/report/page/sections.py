@@ -85,7 +85,7 @@ def gather(sources: Sequence[Source]) -> Report:
     """The report on these files.
 
     Raises:
-        RecordError: a Fisher error, claim or sample image in them has not the right shape.
+        RecordError: a Fisher error, claim or sample image in them does not have the right shape.
     """
     by_key: dict[_Key, list[Found]] = {}
     alone: list[Section] = []
