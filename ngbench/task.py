@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from ngbench.errors import DataError, one_line
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
     from ngbench.curvature.likelihoods import Likelihood
+
+Origin = Literal["original", "generated", "stand-in"]
 
 __all__ = ["Data", "DataSource", "Task", "TensorSource"]
 
@@ -29,7 +34,7 @@ class DataSource:
     """
 
     name: str
-    origin: Literal["original", "generated", "stand-in"]
+    origin: Origin
     description: str
     digest: str
 
@@ -71,6 +76,111 @@ class Data:
     validation_targets: Tensor
     source: DataSource
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
+
+    @classmethod
+    def from_tensors(
+        cls,
+        inputs: Any,
+        targets: Any = None,
+        *,
+        validation: float | tuple[Any, Any] = 0.2,
+        name: str = "own data",
+        origin: Origin = "original",
+        description: str | None = None,
+        augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    ) -> Data:
+        """Data that lie in memory; their digest is computed.
+
+        Args:
+            inputs: ``(n, ...)``, a tensor or what ``torch.as_tensor`` makes one of.
+            targets: ``(n, ...)``; the inputs themselves by default, as for an auto-encoder.
+            validation: the share of the examples to validate on, drawn with a fixed seed, or the inputs and targets of
+                others (``None`` for targets that are the inputs).
+            name: of the data set.
+            origin: whether they are the original, made by a program, or other data in the place of the original.
+            description: one sentence that says what they are; by default how many examples of which shape.
+            augment: see :attr:`augment`.
+
+        Raises:
+            DataError: the numbers of inputs and targets differ, or a part would be empty.
+        """
+        import torch
+
+        given = _pair(inputs, targets)
+        if isinstance(validation, tuple):
+            train, held_out = given, _pair(*validation)
+        else:
+            order = torch.randperm(len(given[0]), generator=torch.Generator().manual_seed(0))
+            size = round(len(order) * validation)
+            if not 0 < size < len(order):
+                raise DataError(
+                    f"validation={validation} of {len(order)} examples is {size}, it must leave some of both parts"
+                )
+            train, held_out = _rows(given, order[size:]), _rows(given, order[:size])
+        if description is None:
+            description = f"{len(train[0]) + len(held_out[0])} examples of shape {tuple(train[0].shape[1:])}"
+        source = DataSource(name, origin, description, _digest([*train, *held_out]))
+        return cls(*train, *held_out, source, augment)
+
+    @classmethod
+    def from_arrays(cls, inputs: Any, targets: Any = None, **others: Any) -> Data:
+        """Data from arrays of numpy; the arguments are those of :meth:`from_tensors`."""
+        return cls.from_tensors(inputs, targets, **others)
+
+    @classmethod
+    def from_dataset(cls, dataset: Any, *, validation: Any = 0.2, **others: Any) -> Data:
+        """Data of a ``torch.utils.data.Dataset`` of pairs of an input and a target, all of which are loaded.
+
+        Args:
+            dataset: has a length; its items are collated as a ``DataLoader`` does.
+            validation: a share as for :meth:`from_tensors`, or another such data set.
+            others: further arguments of :meth:`from_tensors`.
+
+        Raises:
+            DataError: its items are no such pairs.
+        """
+        given = validation if isinstance(validation, float) else _collated(validation)
+        return cls.from_tensors(*_collated(dataset), validation=given, **others)
+
+
+def _pair(inputs: Any, targets: Any) -> tuple[Tensor, Tensor]:
+    import torch
+
+    first = torch.as_tensor(inputs)
+    second = first if targets is None else torch.as_tensor(targets)
+    if not first.ndim or not second.ndim or len(first) != len(second) or not len(first):
+        raise DataError(
+            f"inputs of shape {tuple(first.shape)} and targets of shape {tuple(second.shape)} are not allowed, "
+            "their first dimensions must be the same number of examples"
+        )
+    return first, second
+
+
+def _rows(pair: tuple[Tensor, Tensor], places: Tensor) -> tuple[Tensor, Tensor]:
+    inputs = pair[0][places]
+    return inputs, inputs if pair[1] is pair[0] else pair[1][places]
+
+
+def _collated(dataset: Any) -> tuple[Tensor, Tensor]:
+    from torch.utils.data import default_collate
+
+    try:
+        inputs, targets = default_collate([dataset[at] for at in range(len(dataset))])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(
+            f"the data set does not consist of pairs of an input and a target: {one_line(error)}"
+        ) from error
+    return inputs, targets
+
+
+def _digest(tensors: Sequence[Tensor]) -> str:
+    import torch
+
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ LIBRARIES = {
     "tomli": {"cli", "experiments"},
     "torch": {
         *("cli", "curvature", "data", "disk", "experiments", "frechet", "measurement"),
-        *("ngbench_tasks", "optimizers", "plugins", "records", "running"),
+        *("ngbench_tasks", "optimizers", "plugins", "records", "running", "task"),
     },
     "typer": {"cli"},
 }
