@@ -8,22 +8,27 @@ import json
 import re
 from html import unescape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
 from ngbench.experiments.studies.comparisons import View, seed_values, timed_difference
+from ngbench.records.documents import dump
 from ngbench.records.gate import check
 from ngbench.records.quantities import ArmRun, quantity_of
 from ngbench.records.record import Document, EnvironmentRecord, RunRecord
+from ngbench.records.sources import load_records
 from ngbench.records.thresholds import parse_threshold
 from ngbench.report import view
+from ngbench.report.blocks import Bars, Chart, Table
 from ngbench.report.exports.csv import format_csv
 from ngbench.report.exports.pytest_benchmark import format_pytest_benchmark
 from ngbench.report.page.contents import report_blocks
 from ngbench.report.page.sections import gather
-from ngbench.report.page.sources import Source
+from ngbench.report.page.sources import Source, read_sources
 from ngbench.report.renderers import html, markdown, terminal
 from ngbench.report.summary import OTHER, summarise
 from ngbench.units import format_estimate, format_number, format_seconds, format_seconds_estimate
@@ -189,3 +194,68 @@ def test_every_output_gives_the_same_numbers(document):
     said = [*texts.values(), *report.notes, *exported["kfac", "step_time"]["warnings"]]
     assert sum("kfac was measured on a busy machine" in text for text in said) == (6 if busy else 0)
     assert (rows["kfac"]["busy_machine"] == "true") is busy
+
+
+@st.composite
+def comparisons(draw: st.DrawFn) -> Document:
+    """Three arms with two seeds each, in an order that names of files lose."""
+    rounds, length = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    labels = draw(st.permutations(["adam", "kfac", "sgd"]))
+    runs = [
+        draw(run_records(label, rounds, length)).model_copy(update={"seed": seed, "position": at})
+        for seed in (0, 1)
+        for at, label in enumerate(labels)
+    ]
+    return Document(environment=ENVIRONMENT, runs=runs)
+
+
+@settings(max_examples=40, deadline=None)
+@given(comparisons())
+def test_arms_keep_their_order_their_reference_and_their_numbers(document):
+    labels = list(dict.fromkeys(run.label for run in document.runs))
+    with TemporaryDirectory() as directory:
+        for run in document.runs:
+            file = Path(directory) / f"{run.label}-seed{run.seed}.json"
+            file.write_text(dump(Document(environment=ENVIRONMENT, runs=[run])))
+        loaded = load_records(Path(directory))
+        (section,) = gather(read_sources([Path(directory)])[0]).sections
+    assert section.document.runs == loaded.runs
+    arms = summarise(loaded)
+    assert [arm.label for arm in arms] == labels
+    assert [arm.is_reference for arm in arms] == [True, False, False]
+
+    blocks = view(loaded)
+    tables = {block.title: block for block in blocks if isinstance(block, Table)}
+    assert [list(tables[title].columns[0].cells) for title in ("Progress", "Cost")] == [labels, labels]
+    (chart,) = (block for block in blocks if isinstance(block, Chart))
+    (bars,) = (block for block in blocks if isinstance(block, Bars))
+    assert [series.label for series in chart.series] == [bar.label for bar in bars.bars] == labels
+    assert list(dict.fromkeys(row["label"] for row in csv.DictReader(io.StringIO(format_csv(loaded))))) == labels
+
+    names = ("step_time", "step_time.ratio", "phase.*.seconds", "training_loss")
+    report = check(loaded, loaded, [parse_threshold(f"{name}:5%") for name in names], floor=0.0)
+    checked = {(row.arm, row.metric): row.change.current for row in report.comparisons if row.change is not None}
+    assert list(dict.fromkeys(arm for arm, _ in checked)) == labels
+    exported = {
+        (one["params"]["arm"], one["params"]["part"]): one["extra_info"]
+        for one in json.loads(format_pytest_benchmark({"t": loaded}))["benchmarks"]
+    }
+    assert {info["reference"] for info in exported.values()} == {labels[0]}
+    texts = shown_in_tables(loaded)
+    for arm in arms:
+        cells = [format_seconds_estimate(arm.step.value, arm.step.error)]
+        cells.append(format_estimate(arm.final.value, arm.final.error, 4))
+        assert checked[arm.label, "step_time"] == arm.step.value
+        assert exported[arm.label, "step_time"]["seconds"]["value"] == arm.step.value
+        assert checked[arm.label, "training_loss"] == pytest.approx(arm.final.value, rel=1e-15)
+        if arm.ratio is not None:
+            assert checked[arm.label, "step_time.ratio"] == arm.ratio.value
+            assert exported[arm.label, "step_time"]["ratio"]["value"] == arm.ratio.value
+            cells.append(format_estimate(arm.ratio.value, arm.ratio.error))
+        for phase in arm.phases:
+            if phase.name != OTHER:
+                assert checked[arm.label, f"phase.{phase.name}.seconds"] == phase.seconds_per_call
+                assert exported[arm.label, f"phase.{phase.name}"]["seconds"]["value"] == phase.seconds_per_call
+                cells += [format_seconds(phase.seconds_per_call), format_seconds(phase.seconds_per_step)]
+        for output, text in texts.items():
+            assert [cell for cell in cells if f" {cell} " not in text and f" {cell}\n" not in text] == [], output
