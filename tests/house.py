@@ -37,18 +37,32 @@ def room_of(module: str) -> str:
 
 @cache
 def import_graph() -> Mapping[str, frozenset[str]]:
-    """What each module imports of the product when it runs, at its top or within a function.
+    """What each module imports of the product when it runs, at its top or within a function, also by a made-up name.
 
+    With a module goes the ``__init__`` of each package that it lies in, unless the importing module lies there as well.
     ``ngbench`` itself has an arrow from nobody: it holds the public names and takes each from its home on first use.
     """
-    return {
-        module: frozenset(
-            target
-            for target, _ in imported_names(tree_of(module), module)
-            if target in modules() and target not in (module, "ngbench")
-        )
-        for module in modules()
-    }
+    return {module: frozenset(_targets(module) - {module, "ngbench"}) for module in modules()}
+
+
+def _targets(module: str) -> set[str]:
+    found = {name for name, _ in imported_names(tree_of(module), module)} | _made_up_names(module)
+    around = {name.rsplit(".", depth)[0] for name in found for depth in range(1, name.count(".") + 1)}
+    return {name for name in found | around if name in modules() and (name in found or not _lies_in(module, name))}
+
+
+def _lies_in(module: str, package: str) -> bool:
+    return f"{module}.".startswith(f"{package}.")
+
+
+def _made_up_names(module: str) -> set[str]:
+    """The modules whose names begin as what ``module`` gives to ``import_module``, and end in a text that it holds."""
+    nodes = list(ast.walk(tree_of(module)))
+    texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    calls = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module")]
+    names = [call.args[0] for call in calls if isinstance(call.args[0], ast.JoinedStr)]
+    beginnings = [ast.unparse(name)[2:-1].replace("{__name__}", module).partition("{")[0] for name in names]
+    return {f"{beginning}{text}" for beginning in beginnings for text in texts}
 
 
 def imported_names(tree: ast.AST, module: str) -> Iterator[tuple[str, str]]:

@@ -41,6 +41,7 @@ RANKS = (
 """The rooms from top to bottom. A room imports of its own rank and below; ``ngbench`` itself stands for the version."""
 
 PRESENT_ARROWS_UP = {
+    "ngbench.experiments.studies.verdicts → ngbench.report",
     "ngbench.experiments.studies.verdicts → ngbench.report.extras",
 }
 PRESENT_KNOTS_OF_FILES: set[str] = set()
