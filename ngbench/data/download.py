@@ -91,7 +91,7 @@ def download(file: RemoteFile, directory: Path, timeout: float = TIMEOUT) -> Pat
 
     Bytes are collected in ``NAME.part``; an earlier partial file is continued with an HTTP range request. It is
     renamed to ``NAME`` only when its length is right and it is the file that was meant; else it is deleted. One process
-    downloads, and others that want the same file wait for as long as it gets on.
+    downloads, and others that want the same file wait as long as bytes keep arriving.
 
     Args:
         file: what to download.

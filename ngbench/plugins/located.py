@@ -66,7 +66,7 @@ def locate(name: str, what: str, noun: str, eligible: Callable[[Any], bool]) -> 
         name: ``package.module.Name`` or ``path/to/file.py:Name``.
         what: the kind of plugin, for messages, such as ``optimizer``.
         noun: what the object is, for messages, such as ``class``.
-        eligible: whether an object could be meant: those that are named where there is none of the name.
+        eligible: whether an object could be meant; where nothing has the name, the message lists those that could.
 
     Raises:
         PluginError: the name is neither, there is no such module or file, or it cannot be imported.

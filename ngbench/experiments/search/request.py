@@ -46,7 +46,7 @@ class SearchOptions:
     )
     storage: Path | None = option(
         None,
-        "The trials: SQLite (.db, .sqlite) or a journal (.journal, .log). One that exists is gone on with, "
+        "The trials: SQLite (.db, .sqlite) or a journal (.journal, .log). One that exists is continued, "
         "also by several processes and machines at the same time.",
         metavar="FILE",
         panel=_SEARCH,

@@ -124,7 +124,7 @@ class SharedStorage:
 
     def _mend(self) -> None:
         if not mend(self.path):
-            raise RecordError(f"the storage {str(self.path)!r} is corrupt: its last line is none of a journal")
+            raise RecordError(f"the storage {str(self.path)!r} is corrupt: its last line is no line of a journal")
 
     def _open_sqlite(self) -> BaseStorage:
         from optuna.storages import RDBStorage, get_storage
