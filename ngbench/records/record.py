@@ -85,12 +85,20 @@ class DataRecord(_Part):
     validation_examples: Count
 
 
+class SourceFileRecord(_Part):
+    """The user's own file of an optimizer or a task, as it was; ``digest`` is the SHA-256 of its content."""
+
+    path: Text
+    digest: Name
+
+
 class OptimizerRecord(_Part):
-    """The optimizer's plugin name (or dotted class name) and every hyper-parameter, defaults included."""
+    """The optimizer's plugin name (or where it is) and every hyper-parameter, defaults included."""
 
     name: Name
     hyperparameters: dict[str, Any]
     distribution: Name | None = None
+    file: SourceFileRecord | None = None
 
 
 class History(_Part):
@@ -230,6 +238,7 @@ class RunRecord(_Part):
     """Among the arms of its command, from 0: the first one is the reference unless another is named."""
     task: Name
     task_options: dict[str, Any] = {}
+    task_file: SourceFileRecord | None = None
     data: DataRecord
     optimizer: OptimizerRecord
     seed: Annotated[int, Field(ge=-LARGEST_COUNT, le=LARGEST_COUNT)]

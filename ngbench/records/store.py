@@ -21,10 +21,12 @@ __all__ = ["Store", "check_unused", "differences_of"]
 _IDENTITY = (
     "task",
     "task_options",
+    "task_file.digest",
     "data.name",
     "data.digest",
     "optimizer.name",
     "optimizer.hyperparameters",
+    "optimizer.file.digest",
     "seed",
     "device",
     "dtype",

@@ -12,7 +12,7 @@ from ngbench.frechet.network import FeatureNetwork
 from ngbench.measurement.memory import parameter_bytes
 from ngbench.player_arms import PlayersArm, parse_players, resolve_pair
 from ngbench.plugins import registry
-from ngbench.records.record import AdversarialRecord, FidRecord, OptimizerRecord, RunRecord
+from ngbench.records.record import AdversarialRecord, FidRecord, RunRecord
 from ngbench.running.adversarial_config import AdversarialConfig, FidConfig, PlayerConfig
 from ngbench.running.adversarial_host import AdversarialHost
 from ngbench.running.adversarial_problem import (
@@ -21,7 +21,7 @@ from ngbench.running.adversarial_problem import (
     load_adversarial_problem,
     player_optimizers,
 )
-from ngbench.running.plan import Plan, RunConditions, first_record, for_each_seed
+from ngbench.running.plan import Plan, RunConditions, first_record, for_each_seed, optimizer_record
 from ngbench.running.players import initial_players, player_task
 from ngbench.running.request import AdversarialRequest
 
@@ -114,11 +114,7 @@ def _adversarial_record(
 ) -> AdversarialRecord:
     return AdversarialRecord(
         players={
-            player: OptimizerRecord(
-                name=chosen.optimizer,
-                hyperparameters=chosen.hyperparameters,
-                distribution=registry.optimizer(chosen.optimizer).distribution,
-            )
+            player: optimizer_record(chosen.optimizer, chosen.hyperparameters, registry.optimizer(chosen.optimizer))
             for player, chosen in config.players.items()
         },
         critic_steps=config.critic_steps,

@@ -14,6 +14,7 @@ from ngbench.adversarial_task import PLAYERS, AdversarialTask, Player
 from ngbench.errors import DataError, ParameterError, PluginError
 from ngbench.frechet.network import FeatureNetwork, classifier_network, inception_network
 from ngbench.plugins import registry
+from ngbench.plugins.located import SourceFile
 from ngbench.running.adversarial_config import FidConfig, PlayerConfig
 from ngbench.running.adversarial_step import Draws
 from ngbench.running.players import Players, player_task
@@ -42,6 +43,7 @@ class AdversarialProblem:
     name: str
     task: AdversarialTask
     data: Data
+    file: SourceFile | None = None
 
     @property
     def images(self) -> Tensor:
@@ -66,7 +68,7 @@ def load_adversarial_problem(name: str, options: Mapping[str, Any], directory: P
         raise PluginError(f"task {name!r}: its data are {shape}, not images (n, 1 or 3, h, w)")
     if float(images.min()) < -1 or float(images.max()) > 1:
         raise PluginError(f"task {name!r}: its images are not in [-1, 1]")
-    return AdversarialProblem(name, task, data)
+    return AdversarialProblem(name, task, data, registry.task_plugin(name).file)
 
 
 def player_optimizers(

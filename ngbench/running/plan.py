@@ -15,7 +15,9 @@ from ngbench.data.directory import data_directory
 from ngbench.errors import ParameterError
 from ngbench.measurement.memory import parameter_bytes
 from ngbench.plugins import registry
-from ngbench.records.record import DataRecord, MemoryRecord, OptimizerRecord, RunRecord
+from ngbench.plugins.located import SourceFile
+from ngbench.plugins.registry import Plugin
+from ngbench.records.record import DataRecord, MemoryRecord, OptimizerRecord, RunRecord, SourceFileRecord
 from ngbench.running.config import Budget, RunConfig
 from ngbench.running.devices import device_name, explain_device, resolve_device, resolve_dtype
 from ngbench.running.executors import Host, TaskHost
@@ -24,7 +26,7 @@ from ngbench.running.request import Request, RunOptions
 from ngbench.running.schedule import PlannedRun
 from ngbench.running.turns import default_turn_steps
 
-__all__ = ["Plan", "RunConditions", "first_record", "for_each_seed", "make_plan"]
+__all__ = ["Plan", "RunConditions", "first_record", "for_each_seed", "make_plan", "optimizer_record"]
 
 
 ProblemT = TypeVar("ProblemT", bound=LoadedTask)
@@ -86,8 +88,10 @@ class RunConditions:
         """Where the runs compute, and on which data."""
         source = problem.data.source
         origin = "" if source.origin == "original" else f" ({source.origin})"
+        own = [] if problem.file is None else [f"task {problem.name!r} is that of {problem.file.path}"]
         return [
             explain_device(self.options.device, self.device, self.threads),
+            *own,
             f"data: {source.name}{origin}, {source.description}",
         ]
 
@@ -190,9 +194,12 @@ def make_plan(request: Request, problem: Problem | None = None) -> Plan[Problem]
     parameters, size = _try_optimizers(loaded, configs, conditions.dtype)
 
     def record(config: RunConfig) -> RunRecord:
-        return first_record(config, loaded, found[config.label].distribution, parameters, size)
+        return first_record(config, loaded, found[config.label], parameters, size)
 
     introduction = conditions.introduce(loaded)
+    for plugin in found.values():
+        if plugin.file is not None:
+            introduction.append(f"optimizer {plugin.name!r} is that of {plugin.file.path}")
     if request.tuned is not None:
         introduction += request.tuned.notes(request.arms, configs[0].batch_size, conditions.task_options)
     groups = for_each_seed(configs, request.options.seeds, record)
@@ -249,14 +256,23 @@ def _try_optimizers(problem: Problem, configs: Sequence[RunConfig], dtype: torch
 
 
 def first_record(
-    config: RunConfig, problem: LoadedTask, distribution: str | None, parameters: int, size: int
+    config: RunConfig, problem: LoadedTask, plugin: Plugin | None, parameters: int, size: int
 ) -> RunRecord:
-    """What is known of a run before it begins; ``size`` is the model's in bytes."""
+    """What is known of a run before it begins.
+
+    Args:
+        config: of the run.
+        problem: the task with its data.
+        plugin: the optimizer, if it is one plugin.
+        parameters: how many the model has.
+        size: of the model in bytes.
+    """
     data, device = problem.data, torch.device(config.device)
     return RunRecord(
         label=config.label,
         task=config.task,
         task_options=config.task_options,
+        task_file=_file_record(problem.file),
         data=DataRecord(
             name=data.source.name,
             origin=data.source.origin,
@@ -265,9 +281,7 @@ def first_record(
             train_examples=len(data.train_inputs),
             validation_examples=len(data.validation_inputs),
         ),
-        optimizer=OptimizerRecord(
-            name=config.optimizer, hyperparameters=config.hyperparameters, distribution=distribution
-        ),
+        optimizer=optimizer_record(config.optimizer, config.hyperparameters, plugin),
         seed=config.seed,
         device=config.device,
         device_name=device_name(device),
@@ -280,3 +294,17 @@ def first_record(
         memory=MemoryRecord(parameter_bytes=size),
         started_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
+
+
+def optimizer_record(name: str, hyperparameters: Mapping[str, Any], plugin: Plugin | None) -> OptimizerRecord:
+    """What a record says of an optimizer called ``name``, which is the plugin if it is one."""
+    return OptimizerRecord(
+        name=name,
+        hyperparameters=dict(hyperparameters),
+        distribution=None if plugin is None else plugin.distribution,
+        file=None if plugin is None else _file_record(plugin.file),
+    )
+
+
+def _file_record(file: SourceFile | None) -> SourceFileRecord | None:
+    return None if file is None else SourceFileRecord(path=file.path, digest=file.digest)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ngbench.adversarial_task import AdversarialTask
 from ngbench.errors import DataError, NgbenchError, ParameterError, PluginError, describe
 from ngbench.plugins import registry
+from ngbench.plugins.located import SourceFile
 from ngbench.running.randomness import isolated, seeded_state
 from ngbench.task import Data, Task, TensorSource
 
@@ -44,6 +45,10 @@ class LoadedTask(Protocol):
     def data(self) -> Data:
         """Its data."""
 
+    @property
+    def file(self) -> SourceFile | None:
+        """The user's own file that the task is from."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -52,6 +57,7 @@ class Problem:
     name: str
     task: Task
     data: Data
+    file: SourceFile | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ def load_problem(name: str, options: Mapping[str, Any], directory: Path) -> Prob
         PluginError: the task's plugin fails.
     """
     task = registry.task(name, options)
-    return Problem(name, task, load_data(name, task.data, directory))
+    return Problem(name, task, load_data(name, task.data, directory), registry.task_plugin(name).file)
 
 
 def load_data(name: str, load: Callable[[Path], Data], directory: Path) -> Data:

@@ -86,7 +86,7 @@ def _run(subject: OptimizerSubject, checkpoint: Path, *, resume: bool) -> Run:
         threads=torch.get_num_threads(),
         checkpoint=checkpoint,
     )
-    record = first_record(config, problem, subject.plugin.distribution, parameters=0, size=0)
+    record = first_record(config, problem, subject.plugin, parameters=0, size=0)
     return Run(SupervisedTraining(replace(config, resume=resume), problem), record)
 
 
