@@ -22,6 +22,9 @@ class FisherErrorProgress(Unobserved):
     def note(self, line: str) -> None:
         self._reporter.note(line)
 
+    def group(self, records: Sequence[RunRecord]) -> None:
+        self._told = 0
+
     def update(self, record: RunRecord) -> None:
         errors = fisher_errors_of(record)
         if len(errors[0].steps) > self._told:

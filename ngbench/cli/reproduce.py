@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ngbench.cli import options
+from ngbench.cli import declared, options
 from ngbench.cli.options import Only, spliced
 from ngbench.cli.outputs import Outputs
-from ngbench.disk.files import given_path
-from ngbench.running.option_fields import options_of
+from ngbench.errors import OUR_ERROR
 from ngbench.running.request import RunOptions
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ngbench.experiments.runs import ExperimentObserver
+    from ngbench.experiments.studies.reproduction import StudyOutcome
+    from ngbench.report.blocks import Block
+
 __all__ = ["reproduce"]
+
+FIGURE_FILE = "figure.png"
 
 
 class Scale(str, Enum):
@@ -42,29 +54,18 @@ def reproduce(
     ] = Scale.laptop,
     output: Annotated[
         Path,
-        typer.Option(
+        declared.path(
             "--output",
-            parser=given_path,
             metavar="DIR",
             help="Each study gets a directory here: records, verdicts and figure.",
-            rich_help_panel="Results",
+            panel="Results",
         ),
     ] = Path("ngbench-studies"),
-    seeds: Annotated[
-        int | None,
-        typer.Option(
-            "--seeds",
-            metavar="N",
-            parser=options_of(RunOptions)["seeds"].convert,
-            help="Seeds.",
-            show_default="the study's",
-        ),
-    ] = None,
+    seeds: Annotated[int | None, declared.number("--seeds", "Seeds.", shown="the study's")] = None,
     hyperparameters: Annotated[
         Path | None,
-        typer.Option(
+        declared.path(
             "--hyperparameters",
-            parser=given_path,
             metavar="FILE",
             help="Best settings that ngbench tune wrote: for arms of their optimizers, where the task is theirs.",
         ),
@@ -84,31 +85,125 @@ def reproduce(
 
     Example: ngbench reproduce figure-3.2 --scale smoke --output studies
     """
-    from ngbench.cli.study_cells import Conditions
-    from ngbench.cli.study_execution import Reproduction, reproduce_studies
+    from rich.console import Console
+
+    from ngbench.cli.fisher_error_progress import FisherErrorProgress
+    from ngbench.cli.progress import reporter_for
+    from ngbench.cli.reporting import check_exports, console_for_results, do_each
+    from ngbench.disk.files import write_text
     from ngbench.errors import ParameterError
+    from ngbench.experiments.studies.cells import Conditions
     from ngbench.experiments.studies.loader import study_names
+    from ngbench.experiments.studies.reproduction import document_of_all, load_studies, run_study, settings_for
+    from ngbench.report import view
+    from ngbench.report.exports.files import export_steps
+    from ngbench.report.renderers import markdown, terminal
+    from ngbench.units import format_seconds
 
     if everything == bool(studies):
         raise ParameterError("name the studies to run, or give --all, not both")
+    check_exports(outputs.json, outputs.markdown)
+    loaded = load_studies(study_names() if everything else studies or [], output, resume=outputs.resume)
+
+    @contextmanager
+    def watch(measure: str) -> Iterator[ExperimentObserver]:
+        # A plugin that prints must not write into an export that goes to stdout.
+        with redirect_stdout(sys.stderr), reporter_for(Console(stderr=True), quiet=quiet) as reporter:
+            yield FisherErrorProgress(reporter) if measure == "fisher-error" else reporter
+
     conditions = Conditions(
         resume=outputs.resume,
         seeds=seeds,
         data_dir=run.data_dir,
         device=run.device,
         threads=run.threads,
+        tuned=None if hyperparameters is None else settings_for(loaded, hyperparameters),
         # To start a process and to count operations takes seconds, more than all else at the smallest scale.
         own_processes=scale is not Scale.smoke,
         count_operations=scale is not Scale.smoke,
-        quiet=quiet,
+        watch=watch,
     )
-    request = Reproduction(
-        names=study_names() if everything else studies or [],
-        scale=scale.value,
-        output=output,
-        conditions=conditions,
-        hyperparameters=hyperparameters,
-        json=outputs.json,
-        markdown=outputs.markdown,
-    )
-    raise typer.Exit(reproduce_studies(request))
+    console = console_for_results(on_stderr=outputs.use_stdout)
+    started = time.perf_counter()
+    outcomes: list[StudyOutcome] = []
+    codes: list[int] = []
+    for one in loaded:
+        outcomes.append(run_study(one.study, scale.value, output, conditions))
+        codes.append(_tell(outcomes[-1], console))
+        if outcomes[-1].interrupted:
+            break
+    steps: list[Callable[[], object]] = []
+    if outputs.json is not None:
+        steps += export_steps(document_of_all(outcomes), json=outputs.json)
+    if (file := outputs.markdown) is not None:
+        blocks = [block for one in outcomes if one.document is not None for block in view(one.document)]
+        steps.append(lambda: write_text(markdown.render(blocks, title="Studies"), file))
+    if len(loaded) > 1:
+        steps.append(lambda: terminal.show(_summary(outcomes, codes), console))
+    steps.append(lambda: console.print(f"total time: {format_seconds(time.perf_counter() - started)}", markup=False))
+    do_each(*steps)
+    raise typer.Exit(next((code for code in codes if code), 0))
+
+
+def _tell(outcome: StudyOutcome, console: Console) -> int:
+    """Draw a study's figure, say what went wrong, and print its verdicts: whatever it is, it stops no other study.
+
+    Returns:
+        The exit code: 0 if everything ran, whatever the verdicts.
+    """
+    from ngbench.cli.reporting import say_error
+
+    code, name = int(outcome.failed), outcome.study.study
+    if outcome.error is not None:
+        code = say_error(outcome.error, name)
+    for show in (_draw, _print):
+        try:
+            show(outcome, console)
+        except Exception as error:
+            code = say_error(error, name)
+    return code
+
+
+def _draw(outcome: StudyOutcome, console: Console) -> None:
+    from ngbench.report.renderers.study_figure import draw_study
+
+    if outcome.ran:
+        draw_study(outcome.study, outcome.scale, outcome.ran, outcome.directory / FIGURE_FILE)
+
+
+def _print(outcome: StudyOutcome, console: Console) -> None:
+    from rich.text import Text
+
+    from ngbench import escaping
+    from ngbench.report import view
+    from ngbench.report.renderers import terminal
+    from ngbench.units import format_seconds
+
+    if outcome.document is None:
+        return
+    console.print()
+    terminal.show(view(outcome.document), console)
+    console.print(Text(escaping.terminal(f"{format_seconds(outcome.seconds)} · {outcome.directory}")), soft_wrap=True)
+    # Who reads along in a pipe should not wait for the next study.
+    console.file.flush()
+
+
+def _summary(outcomes: Sequence[StudyOutcome], codes: Sequence[int]) -> list[Block]:
+    from ngbench.report.blocks import Column, Table
+    from ngbench.report.views.study import count_verdicts
+    from ngbench.units import format_seconds
+
+    endings = [f"{count_verdicts(one.claims)}{_ending(one, code)}" for one, code in zip(outcomes, codes, strict=True)]
+    columns = [
+        Column("study", [one.study.study for one in outcomes], left=True),
+        Column("time", [format_seconds(one.seconds) for one in outcomes]),
+        Column("verdicts", endings, left=True),
+    ]
+    return [Table("Studies", columns), count_verdicts([claim for one in outcomes for claim in one.claims])]
+
+
+def _ending(outcome: StudyOutcome, code: int) -> str:
+    if outcome.interrupted:
+        return " (interrupted)"
+    words = {0: "", 1: " (a run failed or diverged)", OUR_ERROR: " (an error of ngbench)"}
+    return words.get(code, " (did not run)")

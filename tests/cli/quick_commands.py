@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ngbench.cli import study_execution
+from ngbench.cli import reproduce
 from ngbench.experiments import gate, runs
 from ngbench.experiments.conformance import optimizers
 from ngbench.experiments.doctor import examination
@@ -25,7 +25,7 @@ from ngbench.report.exports import conformance as conformance_exports
 from ngbench.report.exports import doctor as doctor_exports
 from ngbench.report.exports import files
 from ngbench.report.exports import gate as gate_exports
-from ngbench.report.renderers import figures, markdown, terminal
+from ngbench.report.renderers import figures, markdown, study_figure, terminal
 from tests.cli.test_check_plugin import CHECKS
 from tests.cli.test_reproduce import MINE
 from tests.records.gate_documents import build_comparison
@@ -98,11 +98,11 @@ COMMANDS = {
     "reproduce": Command(
         "reproduce mine.yaml other.yaml --scale smoke --seeds 1 --device cpu --threads 1 --quiet --output out "
         "--export-json a.json --export-markdown a.md",
-        (*VIEWED, study_execution),
+        (*VIEWED, study_figure, reproduce),
         {
             "draw_study": None,
-            "_print_study": None,
-            "_print_summary": None,
+            "_print": None,
+            "_summary": None,
             "dump": "a.json",
             "render": "a.md",
             "show": None,
@@ -154,7 +154,7 @@ def quick(tune: Run, arcade: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(examination, "_examine_machine", lambda request: [fine])
     for module, name in (
         (figures, "draw"),
-        (study_execution, "draw_study"),
+        (study_figure, "draw_study"),
     ):
         monkeypatch.setattr(module, name, touch(name))
     for name in ("mine", "other"):

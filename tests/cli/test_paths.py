@@ -109,7 +109,7 @@ for name in cli.COMMANDS:
 import numpy, torch, torch._dynamo, optuna, yaml, tabulate
 from ngbench.report.renderers.html import _environment
 _environment().get_template("page.html").render
-import ngbench.cli.execution, ngbench.experiments.comparison, ngbench.experiments.gate, ngbench.cli.study_execution
+import ngbench.cli.execution, ngbench.experiments.gate, ngbench.experiments.studies.reproduction
 import ngbench.experiments.search.search, ngbench.report.renderers.html, ngbench.report.renderers.markdown
 import ngbench.report.page.contents, ngbench.report.exports.pytest_benchmark, ngbench.data.presence
 import ngbench.report.views.comparison, ngbench.report.views.gan

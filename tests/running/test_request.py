@@ -103,5 +103,5 @@ def test_an_option_is_written_down_in_one_place_and_obeyed_in_another() -> None:
         "running/turns.py",
         "records/endings.py",
         "experiments/studies/settings.py",
-        "cli/study_cells.py",
+        "experiments/studies/cells.py",
     }

@@ -170,15 +170,15 @@ def test_records_and_checkpoints_through_resume(outcome_of: Run) -> None:
 
 
 def test_studies_through_reproduce(outcome_of: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ngbench.cli import study_execution
+    from ngbench.experiments.studies import reproduction
 
     ran = []
 
-    def judged(study: Any, *_: Any) -> Any:
+    def judged(study: Any, scale: Any, output: Path, *_: Any) -> Any:
         ran.append(study.study)
-        return study_execution._Outcome(study)
+        return reproduction.StudyOutcome(study, scale, output / study.study)
 
-    monkeypatch.setattr(study_execution, "_run_or_explain", judged)
+    monkeypatch.setattr(reproduction, "run_study", judged)
     content = yaml.safe_load(dedent(MINE))
     for case, chance in cases("reproduce", 220):
         Path("mine.yaml").write_bytes(with_faults(content, chance, _yaml))
