@@ -162,6 +162,8 @@ def taken_from() -> Mapping[str, frozenset[str]]:
     for text in (path.read_text(encoding="utf-8") for path in texts):
         for source, names in re.findall(r"^ *from (ngbench\S*) import \(?([^()\n]+|[^()]+\))", text, re.MULTILINE):
             taken.get(source, set()).update(re.findall(r"\w+", names))
+        for source, name in re.findall(r"`(ngbench[\w.]*)\.(\w+)`", text):
+            taken.get(source, set()).add(name)
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     for source, name in re.findall(r'"(ngbench[\w.]*):(\w+)"', pyproject):
         taken[source].add(name)
@@ -186,6 +188,27 @@ def _taken_by(module: str) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree_of(module)):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in whole:
             yield whole[node.value.id], node.attr
+
+
+def unused_in(module: str) -> set[str]:
+    """The functions and classes of a module that nobody takes, by name or as an attribute; none that is registered."""
+    used: set[str] = set()
+    defined = set()
+    for node in tree_of(module).body:
+        names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.discard(node.name)
+            if not node.decorator_list or ast.unparse(node.decorator_list[0]).startswith("dataclass"):
+                defined.add(node.name)
+        used |= names
+    return defined - used - taken_from()[module] - _attributes()
+
+
+@cache
+def _attributes() -> frozenset[str]:
+    return frozenset(
+        node.attr for module in modules() for node in ast.walk(tree_of(module)) if isinstance(node, ast.Attribute)
+    )
 
 
 def classes_of(module: str) -> list[str]:

@@ -24,6 +24,7 @@ from tests.house import (
     room_of,
     siblings,
     taken_from,
+    unused_in,
 )
 
 RANKS = (
@@ -156,6 +157,11 @@ def test_what_a_module_exports_is_what_others_take(room):
     assert found == {
         module: {name for name in taken_from()[module] if f"{module}.{name}" not in modules()} for module in found
     }
+
+
+def test_nothing_is_dead():
+    hooks = {"__getattr__", "pytest_configure"}
+    assert {module: unused for module in modules() if (unused := unused_in(module) - hooks)} == {}
 
 
 def test_sentences_are_not_cut_into_crumbs():
