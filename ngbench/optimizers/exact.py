@@ -2,83 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
 from torch import nn
 
-from ngbench.curvature.bounds import Fraction, Interval, NonNegative, Positive, PositiveShare, Seed
+from ngbench.curvature.bounds import Interval, Positive
 from ngbench.curvature.curvatures.base import Curvature
 from ngbench.curvature.curvatures.exact import BlockDiagonalCurvature, ExactCurvature
 from ngbench.errors import ParameterError
 from ngbench.optimizers.natural_gradient import NaturalGradient
+from ngbench.optimizers.shared import natural_gradient
 from ngbench.signatures import shares_parameters
 from ngbench.task import Task
 
 __all__ = ["block_diagonal_ng", "exact_ng"]
 
 
-def _natural_gradient(
+@shares_parameters(natural_gradient)
+def _exact(
     model: nn.Module,
     task: Task,
     curvature: Callable[..., Curvature],
-    options: Mapping[str, Any] | None = None,
     *,
     lr: Positive = 1e-3,
-    momentum: Fraction = 0.9,
-    weight_decay: NonNegative = 0.0,
     damping: Positive = 1e-2,
-    kl_clip: Positive | None = None,
     fisher: Literal["sampled", "empirical", "exact"] = "sampled",
     curvature_interval: Interval = 1,
-    curvature_fraction: PositiveShare = 1.0,
     defer_gradients: bool = True,
-    seed: Seed | None = None,
+    **shared: Any,
 ) -> NaturalGradient:
     """Natural gradient with the Fisher matrix of the batch.
 
     Args:
-        lr: learning rate α.
-        momentum: β of the moving sum of steps.
-        weight_decay: η, added to the preconditioned gradient.
         damping: λ, added to the Fisher matrix as (4.50) has it; not divided by the positions of a convolution.
-        kl_clip: c of the KL clipping (3.E), or none as in the published runs.
         fisher: targets sampled from the model, those of the data, or their expectation in closed form, whose system
             has as many times more unknowns as an example has outputs. Before batch norm in training mode derivatives
             are those of the sum of all losses, and what is called exact is exact for them.
         curvature_interval: steps between batches of which the Fisher matrix is taken, or once.
-        curvature_fraction: the part of the batch that the curvature sees (a quarter in the published runs).
         defer_gradients: let a loop in which nobody looks at gradients between backward and step, such as that of train
             and compare, leave the weights' gradients unformed where the Fisher matrix is taken on the same batch; the
             step is the same and costs a third of a step of SGD less.
-        seed: of the sampled targets; none takes one that follows from the run's.
     """
-    optimizer = NaturalGradient(
-        model,
-        task.likelihood,
-        partial(curvature, damping=damping, empirical=fisher == "empirical", **(options or {})),
-        lr=lr,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        kl_clip=kl_clip,
-        fisher=fisher,
-        curvature_interval=curvature_interval,
-        inverse_interval=curvature_interval,
-        curvature_fraction=curvature_fraction,
-        seed=seed,
-    )
+    made = partial(curvature, empirical=fisher == "empirical")
+    given: dict[str, Any] = {"lr": lr, "damping": damping, "fisher": fisher, "curvature_interval": curvature_interval}
+    optimizer = natural_gradient(model, task, made, **given, **shared)
     optimizer.can_defer = defer_gradients
     return optimizer
 
 
-@shares_parameters(_natural_gradient)
+@shares_parameters(_exact)
 def exact_ng(model: nn.Module, task: Task, **shared: Any) -> NaturalGradient:
     """Exact natural gradient: the Fisher matrix of the whole network (before batch norm: see fisher)."""
-    return _natural_gradient(model, task, ExactCurvature, **shared)
+    return _exact(model, task, ExactCurvature, **shared)
 
 
-@shares_parameters(_natural_gradient)
+@shares_parameters(_exact)
 def block_diagonal_ng(
     model: nn.Module,
     task: Task,
@@ -96,5 +76,5 @@ def block_diagonal_ng(
     """
     if pi and damping_kind == "normal":
         raise ParameterError("pi=true is not allowed with damping_kind=normal, which has no factors to balance")
-    options = {"damping_kind": damping_kind, "use_pi": pi}
-    return _natural_gradient(model, task, BlockDiagonalCurvature, options, **shared)
+    curvature = partial(BlockDiagonalCurvature, damping_kind=damping_kind, use_pi=pi)
+    return _exact(model, task, curvature, **shared)

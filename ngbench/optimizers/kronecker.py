@@ -8,96 +8,62 @@ from typing import Annotated, Any, Literal
 
 from torch import nn
 
-from ngbench.curvature.bounds import (
-    Count,
-    Fraction,
-    Interval,
-    NonNegative,
-    Positive,
-    PositiveShare,
-    Precision,
-    Radius,
-    Range,
-    Seed,
-    Share,
-)
+from ngbench.curvature.bounds import Count, Interval, Positive, PositiveShare, Precision, Radius, Range, Share
 from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
+from ngbench.curvature.inverses.damping import DampingKind
 from ngbench.curvature.kronecker import approximations
 from ngbench.curvature.kronecker.declaration import at_radius
 from ngbench.curvature.kronecker.estimate import Approximation, Estimate
 from ngbench.errors import ParameterError
 from ngbench.optimizers.natural_gradient import NaturalGradient
+from ngbench.optimizers.shared import natural_gradient
 from ngbench.signatures import shares_parameters
 from ngbench.task import Task
 
-__all__ = ["deflation", "kfac", "kfac_corrected", "kpsvd", "lanczos"]
+__all__ = ["deflation", "kfac", "kfac_corrected", "kpsvd", "lanczos", "with_approximation"]
 
 
-def _natural_gradient(
+@shares_parameters(natural_gradient)
+def with_approximation(
     model: nn.Module,
     task: Task,
     approximation: Approximation,
     options: Mapping[str, Any] | None = None,
     *,
-    lr: Positive = 0.01,
-    momentum: Fraction = 0.9,
-    weight_decay: NonNegative = 0.0,
     damping: Positive = 1e-3,
-    damping_kind: Literal["factored", "normal"] = "factored",
+    damping_kind: DampingKind = "factored",
     pi: bool = False,
     kl_clip: Positive | None = 1e-2,
-    fisher: Literal["sampled", "empirical", "exact"] = "sampled",
     decay: Share = 0.95,
     curvature_interval: Interval = 100,
     inverse_interval: Interval = 100,
-    curvature_fraction: PositiveShare = 1.0,
-    seed: Seed | None = None,
+    **shared: Any,
 ) -> NaturalGradient:
-    """Natural gradient with a Kronecker approximation, and further ``options`` of its curvature.
+    """Natural gradient with an approximation of each layer's Fisher block, and further ``options`` of its curvature.
 
     Args:
-        lr: learning rate α.
-        momentum: β of the moving sum of steps.
-        weight_decay: η, added to the preconditioned gradient.
         damping: λ; divided by the number T of positions of a convolution, whichever the kind, as in the published runs.
         damping_kind: add √λ to each factor of the first product, or λ to the sum, where (4.54) has λ and not λ/T.
         pi: balance the factored damping of the two factors (3.1.2); the published runs did not.
         kl_clip: c of the KL clipping (3.E), or none.
-        fisher: targets sampled from the model, those of the data, or their expectation in closed form. Before batch
-            norm in training mode derivatives are those of the sum of all losses, not of one example's.
         decay: γ of the running averages.
-        curvature_interval: T₁, steps between estimates, or once.
         inverse_interval: T₂, steps between inversions, or once.
-        curvature_fraction: the part of the batch that the curvature sees (a quarter in the published runs).
-        seed: of the sampled targets; none takes one that follows from the run's.
     """
     if pi and damping_kind == "normal":
         raise ParameterError("pi=true is not allowed with damping_kind=normal, which has no factors to balance")
-    return NaturalGradient(
-        model,
-        task.likelihood,
-        partial(
-            KroneckerCurvature,
-            approximation=approximation,
-            damping=damping,
-            damping_kind=damping_kind,
-            use_pi=pi,
-            decay=decay,
-            **(options or {}),
-        ),
-        lr=lr,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        kl_clip=kl_clip,
-        fisher=fisher,
-        curvature_interval=curvature_interval,
-        inverse_interval=inverse_interval,
-        curvature_fraction=curvature_fraction,
-        seed=seed,
+    curvature = partial(
+        KroneckerCurvature,
+        approximation=approximation,
+        damping_kind=damping_kind,
+        use_pi=pi,
+        decay=decay,
+        **(options or {}),
     )
+    given: dict[str, Any] = {"damping": damping, "kl_clip": kl_clip, "curvature_interval": curvature_interval}
+    return natural_gradient(model, task, curvature, inverse_interval, **given, **shared)
 
 
-@shares_parameters(_natural_gradient)
+@shares_parameters(with_approximation)
 def _iterated(
     model: nn.Module,
     task: Task,
@@ -118,7 +84,7 @@ def _iterated(
         max_iterations: it stops after so many products with the rearranged block and its transpose.
     """
     searched = partial(approximation, precision=precision, max_iterations=max_iterations)
-    return _natural_gradient(model, task, at_radius(searched, positions), options, **shared)
+    return with_approximation(model, task, at_radius(searched, positions), options, **shared)
 
 
 @shares_parameters(_iterated)
@@ -145,10 +111,10 @@ def _summed(
     return _iterated(model, task, approximation, {"second_term": second_term, "floor": floor}, **shared)
 
 
-@shares_parameters(_natural_gradient)
+@shares_parameters(with_approximation)
 def kfac(model: nn.Module, task: Task, **shared: Any) -> NaturalGradient:
     """KFAC: the Fisher block of a layer as a Kronecker product of two second moments."""
-    return _natural_gradient(model, task, approximations.kfac, **shared)
+    return with_approximation(model, task, approximations.kfac, **shared)
 
 
 @shares_parameters(_iterated)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
 
@@ -13,23 +13,21 @@ from ngbench.curvature.curvatures.coarse import FIXED_SPACES
 from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
 from ngbench.curvature.curvatures.two_level import TwoLevelCurvature
 from ngbench.errors import ParameterError
-from ngbench.optimizers import kronecker
+from ngbench.optimizers.kronecker import with_approximation
 from ngbench.optimizers.natural_gradient import NaturalGradient
+from ngbench.plugins import registry
 from ngbench.signatures import shares_parameters
 from ngbench.task import Task
 
 __all__ = ["two_level"]
 
-_FINE = {
-    "kfac": kronecker.kfac,
-    "kpsvd": kronecker.kpsvd,
-    "deflation": kronecker.deflation,
-    "lanczos": kronecker.lanczos,
-    "kfac-corrected": kronecker.kfac_corrected,
-}
+if TYPE_CHECKING:
+    ApproximationName = str
+else:
+    ApproximationName = Literal[tuple(registry.names(registry.APPROXIMATIONS))]
 
 
-@shares_parameters(kronecker.kfac)
+@shares_parameters(with_approximation)
 def two_level(
     model: nn.Module,
     task: Task,
@@ -44,7 +42,7 @@ def two_level(
         "previous",
     ] = "nicolaides",
     order: Count | None = None,
-    approximation: Literal["kfac", "kpsvd", "deflation", "lanczos", "kfac-corrected"] = "kfac",
+    approximation: ApproximationName = "kfac",
     coarse_damping: Positive | None = None,
     coarse_decay: Fraction = 0.0,
     **shared: Any,
@@ -55,13 +53,13 @@ def two_level(
         coarse_space: the vectors of each layer that the correction combines (4.2.3); previous is the additive
             correction of Tselepidis et al.
         order: columns of the taylor space, 2 if none is given; of no other space.
-        approximation: of the curvature that is corrected.
+        approximation: of the curvature that is corrected, any that is installed, with its own defaults.
         coarse_damping: λ of F + λI in the correction; none takes that of the damping. It is never divided by the
             positions of a convolution, as the damping of the curvature is: the correction makes up for that too.
         coarse_decay: γ of the running average of the coarse operator; 0 takes it from the last batch, whose
             correction is optimal there. Spaces that follow the gradient have none, and previous takes decay.
     """
-    optimizer = _FINE[approximation](model, task, **shared)
+    optimizer = with_approximation(model, task, registry.approximation(approximation, {}), **shared)
     layers, fine = {layer: layer for layer in optimizer.covered_layers}, optimizer.curvature
     assert isinstance(fine, KroneckerCurvature)
     if order is not None and coarse_space != "taylor":

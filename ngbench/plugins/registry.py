@@ -58,6 +58,7 @@ __all__ = [
     "build_optimizer",
     "effective_hyperparameters",
     "kind_of_located",
+    "names",
     "optimizer",
     "published_hyperparameters",
     "rows",
@@ -159,6 +160,8 @@ def rows(group: str) -> list[PluginRow]:
 def optimizer(name: str) -> Plugin:
     """The optimizer called ``name``: an entry point, or a class or a plugin's function by where it is.
 
+    An approximation's name is also that of the natural gradient with it, if no optimizer has it.
+
     Raises:
         UnknownNameError: if there is no such optimizer.
         PluginError: if it cannot be imported, is no optimizer, or is provided twice.
@@ -184,7 +187,35 @@ def optimizer(name: str) -> Plugin:
                 accepts_any=accepts_any_name(initialise),
                 is_class=True,
             )
+    if _entry_point("optimizer", name) is None and _entry_point("approximation", name) is not None:
+        return _optimizer_with(approximation_plugin(name))
     return _plugin("optimizer", name, skip=2)
+
+
+def _optimizer_with(plugin: Plugin) -> Plugin:
+    """Natural gradient with an approximation, whose options follow the hyper-parameters of all natural gradients.
+
+    Raises:
+        PluginError: an option is called like a hyper-parameter.
+    """
+    # By its place, since optimizers import the registry.
+    with_approximation = EntryPoint("", "ngbench.optimizers.kronecker:with_approximation", OPTIMIZERS).load()
+    shared = parameters_of(with_approximation, skip=4)
+    own = {parameter.name for parameter in plugin.parameters}
+    if taken := sorted(own & {parameter.name for parameter in shared}):
+        raise PluginError(f"{plugin.who}: its option {taken[0]!r} is a hyper-parameter of every natural gradient")
+
+    def build(model: nn.Module, task: Task, **given: Any) -> torch.optim.Optimizer:
+        made = approximation(plugin.name, {name: given.pop(name) for name in own & given.keys()})
+        optimizer: torch.optim.Optimizer = with_approximation(model, task, made, **given)
+        return optimizer
+
+    return replace(plugin, kind="optimizer", build=build, parameters=(*shared, *plugin.parameters))
+
+
+def names(group: str) -> list[str]:
+    """The names of the plugins of a group, sorted; none is imported."""
+    return sorted({point.name for point in _points(group)})
 
 
 def kind_of_located(name: str) -> Kind:
