@@ -25,9 +25,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 __all__ = [
     "OUR_ERROR",
+    "TRACEBACK_VARIABLE",
     "DataError",
     "DeviceError",
     "NgbenchError",
@@ -42,12 +44,17 @@ __all__ = [
     "UnknownNameError",
     "UsageError",
     "describe",
+    "explain",
     "one_line",
 ]
 
 OUR_ERROR = 70
 """The exit code of an error that no user can have caused; ``EX_SOFTWARE`` of ``sysexits.h``."""
 
+TRACEBACK_VARIABLE = "NGBENCH_TRACEBACK"
+"""Where it is set in the environment, errors are shown with their traceback."""
+
+_PACKAGE = Path(__file__).parent
 _LONGEST = 1000
 """Characters of a message, which goes into records, tables and terminals."""
 
@@ -141,6 +148,28 @@ def describe(error: BaseException) -> str:
     """The class of ``error`` and its message, in one line."""
     name, text = _shortened(type(error).__name__), one_line(error)
     return name if text == name else f"{name}: {text}"
+
+
+def explain(error: BaseException) -> tuple[str, int]:
+    """The sentence for the user and the exit code."""
+    if isinstance(error, NgbenchError):
+        return one_line(error), error.exit_code
+    return (
+        f"unexpected {type(error).__name__}{_place(error)}: {one_line(error)} (an error of ngbench: please report this "
+        f"line with the output of ngbench env; {TRACEBACK_VARIABLE}=1 shows the traceback)"
+    ), OUR_ERROR
+
+
+def _place(error: BaseException) -> str:
+    """Where it was raised, as far as it is known: the innermost line of this package."""
+    # Nobody needs it before something went wrong.
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
+    if not ours:
+        return ""
+    return f" at {Path(ours[-1].filename).relative_to(_PACKAGE.parent).as_posix()}:{ours[-1].lineno}"
 
 
 def _shortened(text: str) -> str:

@@ -22,11 +22,11 @@ from typer.core import TyperCommand, TyperGroup
 
 from ngbench import __version__
 from ngbench.cli.downloads import show_download
-from ngbench.cli.reporting import TRACEBACK_VARIABLE, say_error
+from ngbench.cli.reporting import say_error
 from ngbench.data.watching import watch_downloads
 from ngbench.streams import lasting_streams, result_apart, stdout_problem
 
-__all__ = ["COMMANDS", "TRACEBACK_VARIABLE", "load_command", "main"]
+__all__ = ["COMMANDS", "load_command", "main"]
 
 _PROGRAM = "ngbench"
 _COMPLETE_VARIABLE = "_NGBENCH_COMPLETE"

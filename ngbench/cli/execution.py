@@ -11,9 +11,9 @@ from pathlib import Path
 from rich.console import Console
 
 from ngbench.cli.outputs import Outputs
-from ngbench.cli.progress import Reporter, reporter_for
 from ngbench.cli.reporting import do_each, raise_last
 from ngbench.experiments.runs import Ran
+from ngbench.report.progress.runs import Reporter, reporter_for
 from ngbench.running.session import one_interrupt
 
 __all__ = ["run_and_report"]

@@ -43,8 +43,8 @@ def fisher_error(
     """
     from ngbench.arms import parse_arms
     from ngbench.cli.execution import run_and_report
-    from ngbench.cli.fisher_error_progress import FisherErrorProgress
     from ngbench.experiments.fisher_error.measure import measure_fisher_errors
+    from ngbench.report.progress.fisher_errors import FisherErrorProgress
 
     request = FisherErrorRequest(
         task=task,

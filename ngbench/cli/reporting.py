@@ -6,30 +6,20 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ngbench import errors
 from ngbench.disk.files import STANDARD_OUTPUT, check_destination
-from ngbench.errors import OUR_ERROR, NgbenchError, ParameterError, one_line
+from ngbench.errors import OUR_ERROR, TRACEBACK_VARIABLE, ParameterError
 from ngbench.escaping import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = [
-    "TRACEBACK_VARIABLE",
-    "check_exports",
-    "console_for_results",
-    "do_each",
-    "explain",
-    "raise_last",
-    "say_error",
-]
+__all__ = ["check_exports", "console_for_results", "do_each", "raise_last", "say_error"]
 
-TRACEBACK_VARIABLE = "NGBENCH_TRACEBACK"
-_PACKAGE = Path(__file__).parent.parent
 _UNLIMITED = 10_000
 # What the parser raises for a wrong command line. Typer exports its subclass BadParameter under one name in
 # all versions, the class itself under a name that depends on whether Click is bundled.
@@ -68,18 +58,18 @@ def do_each(*steps: Callable[[], object]) -> None:
         Exception: what a step raised, after all were taken. Of several, an error of ours before what the user can
             put right, and the last before the others, which are said on standard error.
     """
-    errors: list[Exception] = []
+    raised: list[Exception] = []
     for step in steps:
         try:
             step()
         except Exception as error:
-            errors.append(error)
-    raise_last(errors)
+            raised.append(error)
+    raise_last(raised)
 
 
-def raise_last(errors: Iterable[Exception]) -> None:
+def raise_last(raised: Iterable[Exception]) -> None:
     """Say all errors but one on standard error, and raise that one; see :func:`do_each`."""
-    ordered = sorted(errors, key=lambda error: explain(error)[1] == OUR_ERROR)
+    ordered = sorted(raised, key=lambda error: _explain(error)[1] == OUR_ERROR)
     for error in ordered[:-1]:
         say_error(error)
     if ordered:
@@ -90,30 +80,16 @@ def say_error(error: BaseException, about: str = "") -> int:
     """Say what is wrong, and with what, on standard error, and return the exit code for it."""
     if os.environ.get(TRACEBACK_VARIABLE):
         traceback.print_exception(error)
-    message, code = explain(error)
+    message, code = _explain(error)
     print(f"Error: {terminal(f'{about}: {message}' if about else message)}", file=sys.stderr)
     return code
 
 
-def explain(error: BaseException) -> tuple[str, int]:
-    """The sentence for the user and the exit code."""
-    if isinstance(error, NgbenchError):
-        return one_line(error), error.exit_code
-    if isinstance(error, _BadCommandLine):
-        message = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context is not None else "ngbench"
-        return f"{message} (see {path} --help)", 2
-    return (
-        f"unexpected {type(error).__name__}{_place(error)}: {one_line(error)} (an error of ngbench: please report this "
-        f"line with the output of ngbench env; {TRACEBACK_VARIABLE}=1 shows the traceback)"
-    ), OUR_ERROR
-
-
-def _place(error: BaseException) -> str:
-    """Where it was raised, as far as it is known: the innermost line of this package."""
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
-    if not ours:
-        return ""
-    return f" at {Path(ours[-1].filename).relative_to(_PACKAGE.parent).as_posix()}:{ours[-1].lineno}"
+def _explain(error: BaseException) -> tuple[str, int]:
+    """As :func:`ngbench.errors.explain`, also of what the parser raises for a wrong command line."""
+    if not isinstance(error, _BadCommandLine):
+        return errors.explain(error)
+    message = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "ngbench"
+    return f"{message} (see {path} --help)", 2

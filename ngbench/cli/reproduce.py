@@ -87,8 +87,6 @@ def reproduce(
     """
     from rich.console import Console
 
-    from ngbench.cli.fisher_error_progress import FisherErrorProgress
-    from ngbench.cli.progress import reporter_for
     from ngbench.cli.reporting import check_exports, console_for_results, do_each
     from ngbench.disk.files import write_text
     from ngbench.errors import ParameterError
@@ -97,6 +95,8 @@ def reproduce(
     from ngbench.experiments.studies.reproduction import document_of_all, load_studies, run_study, settings_for
     from ngbench.report import view
     from ngbench.report.exports.files import export_steps
+    from ngbench.report.progress.fisher_errors import FisherErrorProgress
+    from ngbench.report.progress.runs import reporter_for
     from ngbench.report.renderers import markdown, terminal
     from ngbench.units import format_seconds
 

@@ -56,7 +56,7 @@ def test_an_exit_code_passes_through(run: Run) -> None:
 
 
 def test_an_unexpected_error_is_ours_and_says_what_to_report(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(cli.TRACEBACK_VARIABLE, raising=False)
+    monkeypatch.delenv(errors_of_ngbench.TRACEBACK_VARIABLE, raising=False)
     code, _, errors = run("raise KeyError('x')")
     assert code == errors_of_ngbench.OUR_ERROR == 70
     assert errors.startswith("Error: unexpected KeyError at ngbench/cli/__init__.py:")
@@ -80,7 +80,7 @@ UNSPEAKABLE = {
 def test_an_error_that_cannot_say_what_it_is_has_a_name(
     run: Run, monkeypatch: pytest.MonkeyPatch, message: str, base: str, traced: str
 ) -> None:
-    monkeypatch.setenv(cli.TRACEBACK_VARIABLE, traced)
+    monkeypatch.setenv(errors_of_ngbench.TRACEBACK_VARIABLE, traced)
     code, _, errors = run(f"import sys; raise type('Mute', ({base},), {UNSPEAKABLE[message]})")
     assert code == (2 if base == "errors.DataError" else errors_of_ngbench.OUR_ERROR)
     assert "Mute" in errors.splitlines()[-1]
@@ -88,7 +88,7 @@ def test_an_error_that_cannot_say_what_it_is_has_a_name(
 
 
 def test_the_traceback_is_printed_on_request(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(cli.TRACEBACK_VARIABLE, "1")
+    monkeypatch.setenv(errors_of_ngbench.TRACEBACK_VARIABLE, "1")
     code, _, errors = run("raise errors.DataError('gone')")
     assert code == 2
     assert "Traceback" in errors

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ngbench.cli import progress
 from ngbench.errors import OUR_ERROR, OutputError
+from ngbench.report.progress import runs as progress
 from tests.cli.quick_commands import COMMANDS, HOSTILE
 
 Run = Callable[..., Any]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ngbench.cli.progress import Reporter
 from ngbench.experiments.runs import Unobserved
 from ngbench.records.record import RunRecord
 from ngbench.report.extras import FisherError, fisher_errors_of
+from ngbench.report.progress.runs import Reporter
 
 __all__ = ["FisherErrorProgress"]
 

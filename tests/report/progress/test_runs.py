@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ngbench.cli.progress import reporter_for
 from ngbench.records.record import DataRecord, History, OptimizerRecord, RunRecord
+from ngbench.report.progress.runs import reporter_for
 
 
 def record(epochs: int = 0, **parts: Any) -> RunRecord:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from ngbench.cli.reporting import explain
+from ngbench.errors import explain
 from ngbench.escaping import terminal
 from ngbench.records.endings import describe_ending
 from ngbench.records.record import RunRecord
