@@ -14,12 +14,12 @@ from ngbench.records.environment import describe_environment
 from ngbench.records.record import Document, RunRecord
 from ngbench.records.statistics import FAILED
 from ngbench.records.store import Store, check_unused
-from ngbench.running.executors import Executor, InProcess, OwnProcess
 from ngbench.running.plan import Plan
 from ngbench.running.resume import with_output
 from ngbench.running.schedule import Observer, Silent, execute
+from ngbench.running.workers import LocalWorker, ProcessWorker, Worker
 
-__all__ = ["ExperimentObserver", "Place", "Ran", "Unobserved", "executors_for", "make_runs"]
+__all__ = ["ExperimentObserver", "Place", "Ran", "Unobserved", "make_runs", "workers_for"]
 
 
 class ExperimentObserver(Observer, Protocol):
@@ -146,13 +146,13 @@ def make_runs(
         for line in plan.introduction:
             observer.note(line)
         keeper = _Keeper(store, observer)
-        records, interrupted = execute(groups, executors_for(plan, own_processes=own_processes), keeper)
+        records, interrupted = execute(groups, workers_for(plan, own_processes=own_processes), keeper)
     return Ran(Document(environment=environment, runs=records), interrupted, keeper.problem)
 
 
-def executors_for(plan: Plan[Any], *, own_processes: bool) -> dict[str, Executor]:
-    """What executes the runs of each arm."""
+def workers_for(plan: Plan[Any], *, own_processes: bool) -> dict[str, Worker]:
+    """What makes the runs of each arm."""
     return {
-        run.config.label: OwnProcess(plan.host) if own_processes else InProcess(plan.host(plan.problem))
+        run.config.label: ProcessWorker(plan.starter) if own_processes else LocalWorker(plan.starter(plan.problem))
         for run in plan.groups[0]
     }

@@ -14,7 +14,6 @@ from ngbench.player_arms import PlayersArm, parse_players, resolve_pair
 from ngbench.plugins import registry
 from ngbench.records.record import AdversarialRecord, FidRecord, RunRecord
 from ngbench.running.adversarial_config import AdversarialConfig, FidConfig, PlayerConfig
-from ngbench.running.adversarial_host import AdversarialHost
 from ngbench.running.adversarial_problem import (
     AdversarialProblem,
     feature_network,
@@ -24,6 +23,7 @@ from ngbench.running.adversarial_problem import (
 from ngbench.running.plan import Plan, RunConditions, first_record, for_each_seed, optimizer_record
 from ngbench.running.players import initial_players, player_task
 from ngbench.running.request import AdversarialRequest
+from ngbench.running.workers import RunStarter
 
 __all__ = ["make_adversarial_plan"]
 
@@ -70,7 +70,7 @@ def make_adversarial_plan(request: AdversarialRequest) -> Plan[AdversarialProble
 
     groups = for_each_seed(configs, asked.seeds, record)
     introduction = [*conditions.introduce(problem), f"scored by {network.description}"]
-    return Plan(groups, problem, AdversarialHost, conditions.device, conditions.threads, introduction)
+    return Plan(groups, problem, RunStarter, conditions.device, conditions.threads, introduction)
 
 
 def _resolve(arm: PlayersArm, task: AdversarialTask, batch_size: int) -> dict[Player, PlayerConfig]:

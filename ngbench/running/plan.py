@@ -20,11 +20,11 @@ from ngbench.plugins.registry import Plugin
 from ngbench.records.record import DataRecord, MemoryRecord, OptimizerRecord, RunRecord, SourceFileRecord
 from ngbench.running.config import Budget, RunConfig
 from ngbench.running.devices import device_name, explain_device, resolve_device, resolve_dtype
-from ngbench.running.executors import Host, TaskHost
 from ngbench.running.problem import LoadedTask, Problem, initial_model, initial_optimizer, load_problem
 from ngbench.running.request import Request, RunOptions
 from ngbench.running.schedule import PlannedRun
 from ngbench.running.turns import default_turn_steps
+from ngbench.running.workers import RunStarter, Start
 
 __all__ = ["Plan", "RunConditions", "first_record", "for_each_seed", "make_plan", "optimizer_record"]
 
@@ -40,7 +40,7 @@ class Plan(Generic[ProblemT]):
     Attributes:
         groups: for each seed, one run for each arm.
         problem: the task with its data.
-        host: makes what executes the runs, of the problem or of one that it loads itself.
+        starter: makes what starts the runs, of the problem or of one that it loads itself.
         device: where the runs compute.
         threads: of torch's operations on the CPU.
         introduction: what the user should know before they begin, a line each.
@@ -48,7 +48,7 @@ class Plan(Generic[ProblemT]):
 
     groups: Sequence[Sequence[PlannedRun]]
     problem: ProblemT
-    host: Callable[..., Host]
+    starter: Callable[..., Start]
     device: torch.device
     threads: int
     introduction: Sequence[str] = ()
@@ -203,7 +203,7 @@ def make_plan(request: Request, problem: Problem | None = None) -> Plan[Problem]
     if request.tuned is not None:
         introduction += request.tuned.notes(request.arms, configs[0].batch_size, conditions.task_options)
     groups = for_each_seed(configs, request.options.seeds, record)
-    return Plan(groups, loaded, TaskHost, conditions.device, conditions.threads, introduction)
+    return Plan(groups, loaded, RunStarter, conditions.device, conditions.threads, introduction)
 
 
 def _tuned(request: Request, arm: ArmSpec) -> Mapping[str, Any]:

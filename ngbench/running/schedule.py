@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ngbench.records.record import RunRecord
 from ngbench.running.config import RunConfig
-from ngbench.running.executors import Executor
+from ngbench.running.workers import Worker
 
 __all__ = ["Observer", "PlannedRun", "Silent", "execute"]
 
@@ -51,7 +51,7 @@ class Silent:
 
 
 def execute(
-    groups: Sequence[Sequence[PlannedRun]], executors: Mapping[str, Executor], observer: Observer
+    groups: Sequence[Sequence[PlannedRun]], workers: Mapping[str, Worker], observer: Observer
 ) -> tuple[list[RunRecord], bool]:
     """Make all runs: group after group, and within a group the runs take turns.
 
@@ -60,7 +60,7 @@ def execute(
 
     Args:
         groups: the runs of each seed, with different labels.
-        executors: one for each label.
+        workers: one for each label.
         observer: is told of everything; what it raises ends the execution.
 
     Returns:
@@ -70,7 +70,7 @@ def execute(
     latest: dict[tuple[str, int], RunRecord] = {}
     try:
         for group in groups:
-            _execute_group(group, executors, observer, latest)
+            _execute_group(group, workers, observer, latest)
     except KeyboardInterrupt:
         for key, record in latest.items():
             if record.status == "running":
@@ -78,14 +78,14 @@ def execute(
                 observer.update(latest[key])
         return list(latest.values()), True
     finally:
-        for executor in executors.values():
-            executor.close()
+        for worker in workers.values():
+            worker.close()
     return list(latest.values()), False
 
 
 def _execute_group(
     group: Sequence[PlannedRun],
-    executors: Mapping[str, Executor],
+    workers: Mapping[str, Worker],
     observer: Observer,
     latest: dict[tuple[str, int], RunRecord],
 ) -> None:
@@ -99,15 +99,13 @@ def _execute_group(
     observer.group([run.record for run in group])
     active = [run for run in group if run.record.status == "running"]
     for run in active:
-        executors[run.config.label].begin_prepare(run.config, run.record)
+        workers[run.config.label].begin(run.config, run.record)
     for run in active:
-        update(executors[run.config.label].result())
+        update(workers[run.config.label].prepared())
     turn = 0
     while active := [r for r in active if latest[(r.config.label, r.config.seed)].status == "running"]:
         start = turn % len(active)
         for run in active[start:] + active[:start]:
             record = latest[(run.config.label, run.config.seed)]
-            executor = executors[run.config.label]
-            executor.begin_turn()
-            update(executor.result(lambda *args, record=record: observer.step(record, *args)))
+            update(workers[run.config.label].turn(lambda *args, record=record: observer.step(record, *args)))
         turn += 1

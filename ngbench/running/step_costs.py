@@ -8,11 +8,11 @@ from ngbench.errors import NgbenchError
 from ngbench.records.record import RunRecord
 from ngbench.records.statistics import Estimate
 from ngbench.records.step_costs import STEP, Cost, costs_of
-from ngbench.running.executors import InProcess, TaskHost
 from ngbench.running.plan import make_plan
 from ngbench.running.problem import Problem
 from ngbench.running.request import Request
 from ngbench.running.schedule import Silent, execute
+from ngbench.running.workers import LocalWorker, RunStarter
 from ngbench.units import format_hyperparameters
 
 __all__ = ["StepCosts", "measure_step"]
@@ -67,8 +67,8 @@ def measure_step(request: Request, problem: Problem | None = None) -> StepCosts:
         KeyboardInterrupt: the user interrupted.
     """
     plan = make_plan(request, problem)
-    executors = {arm.label: InProcess(TaskHost(plan.problem)) for arm in request.arms}
-    (reference, record), interrupted = execute(plan.groups, executors, Silent())
+    workers = {arm.label: LocalWorker(RunStarter(plan.problem)) for arm in request.arms}
+    (reference, record), interrupted = execute(plan.groups, workers, Silent())
     if interrupted:
         raise KeyboardInterrupt
     for run in (reference, record):

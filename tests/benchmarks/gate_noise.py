@@ -39,13 +39,13 @@ from ngbench.records.statistics import GATE_CONFIDENCE
 from ngbench.records.thresholds import DEFAULT_ABSOLUTE_FLOOR, parse_seconds, parse_threshold
 from ngbench.records.verdict import Verdict
 from ngbench.running.config import RunConfig
-from ngbench.running.executors import Executor
 from ngbench.running.plan import Plan, make_plan
 from ngbench.running.problem import Problem
 from ngbench.running.request import Request, RunOptions
-from ngbench.running.run import OnStep, Run
+from ngbench.running.run import Run
 from ngbench.running.schedule import Silent, execute
 from ngbench.running.supervised_training import SupervisedTraining
+from ngbench.running.workers import LocalWorker
 
 REFERENCE, ARM = "sgd", "kfac"
 OPTIMIZERS = [REFERENCE, f"{ARM}@kfac:curvature_interval=10,inverse_interval=10"]
@@ -134,28 +134,17 @@ class BurningTraining(SupervisedTraining):
         return losses
 
 
-class Local(Executor):
-    """Runs in this process; with ``burning`` their optimizers burn time."""
+def local(problem: Problem, burning: Callable[[Any], Burning] | None) -> LocalWorker:
+    """Makes runs in this process; with ``burning`` their optimizers burn time."""
 
-    def __init__(self, problem: Problem, burning: Callable[[Any], Burning] | None) -> None:
-        self._problem, self._burning = problem, burning
+    def start(config: RunConfig, record: RunRecord) -> Run:
+        training = SupervisedTraining(config, problem)
+        if burning is not None:
+            training = BurningTraining(config, problem)
+            training.make_burning = burning
+        return Run(training, record)
 
-    def begin_prepare(self, config: RunConfig, record: RunRecord) -> None:
-        training = SupervisedTraining(config, self._problem)
-        if self._burning is not None:
-            training = BurningTraining(config, self._problem)
-            training.make_burning = self._burning
-        self._run = Run(training, record)
-        self._order: Callable[[], RunRecord | None] = self._run.prepare
-
-    def begin_turn(self) -> None:
-        self._order = self._run.turn
-
-    def result(self, on_step: OnStep | None = None) -> RunRecord | None:
-        return self._order()
-
-    def close(self) -> None:
-        pass
+    return LocalWorker(start)
 
 
 class Study:
@@ -173,11 +162,11 @@ class Study:
         def burning(recorder: Any) -> Burning:
             return Burning(recorder, self._phase, self._slow_down, of_step=of_step)
 
-        executors = {
-            run.config.label: Local(self._problem, burning if burn and run.config.label == ARM else None)
+        workers = {
+            run.config.label: local(self._problem, burning if burn and run.config.label == ARM else None)
             for run in self._plan.groups[0]
         }
-        records, _ = execute(self._plan.groups, executors, Silent())
+        records, _ = execute(self._plan.groups, workers, Silent())
         assert all(record.status == "done" for record in records), [record.message for record in records]
         return Document(environment=self._environment, runs=records)
 

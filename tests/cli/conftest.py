@@ -224,13 +224,13 @@ def ngbench(
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("COLUMNS", "200")
-    executors_for = runs.executors_for
+    workers_for = runs.workers_for
 
     def mostly_here(plan: Any, *, own_processes: bool) -> Any:
-        return executors_for(plan, own_processes=own_processes and len(plan.groups[0]) > 1)
+        return workers_for(plan, own_processes=own_processes and len(plan.groups[0]) > 1)
 
     # What is alone runs in this process, to save the start of another; other tests show that it does not.
-    monkeypatch.setattr(runs, "executors_for", mostly_here)
+    monkeypatch.setattr(runs, "workers_for", mostly_here)
     monkeypatch.setattr(conformance, "check_plugin_apart", conformance.check_plugin)
 
     def run(line: str) -> Outcome:
@@ -246,12 +246,12 @@ def ngbench(
 def tune(ngbench: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
     """As ``ngbench``, where a search trains in this process, to save the start of another."""
     from ngbench.experiments.search import search as searches
-    from ngbench.running.executors import InProcess, TaskHost
+    from ngbench.running.workers import LocalWorker, RunStarter
 
     made = searches.search
 
     def here(request: Any, **settings: Any) -> Any:
-        return made(request, **{"make_executor": lambda plan: InProcess(TaskHost(plan.problem)), **settings})
+        return made(request, **{"make_worker": lambda plan: LocalWorker(RunStarter(plan.problem)), **settings})
 
     monkeypatch.setattr(searches, "search", here)
     return ngbench

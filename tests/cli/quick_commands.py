@@ -137,7 +137,7 @@ def quick(tune: Run, arcade: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     """The command line, in this process alone, with little to do and figures that are drawn at once."""
     monkeypatch.setenv("NGBENCH_DATA_DIR", str(tmp_path / "data"))
 
-    executors_for = runs.executors_for
+    workers_for = runs.workers_for
 
     def touch(name: str) -> Callable[..., None]:
         def draw(*given: Any, **options: Any) -> None:
@@ -148,7 +148,7 @@ def quick(tune: Run, arcade: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
         return draw
 
-    monkeypatch.setattr(runs, "executors_for", lambda plan, own_processes: executors_for(plan, own_processes=False))
+    monkeypatch.setattr(runs, "workers_for", lambda plan, own_processes: workers_for(plan, own_processes=False))
     monkeypatch.setattr(optimizers, "OPTIMIZER_CHECKS", CHECKS)
     fine = Finding("timer", State.GOOD, "fine", "nothing to do")
     monkeypatch.setattr(examination, "_examine_machine", lambda request: [fine])

@@ -13,7 +13,6 @@ import pytest
 from ngbench import cli
 from ngbench.experiments import runs
 from ngbench.records.store import Store
-from ngbench.running import adversarial_run
 from ngbench.running import run as training
 
 LINES = {
@@ -42,11 +41,10 @@ def snapshots(laboratory: None, arcade: None, monkeypatch: pytest.MonkeyPatch, t
 
         monkeypatch.setattr(place, name, watched)
 
-    executors_for = runs.executors_for
-    monkeypatch.setattr(runs, "executors_for", lambda plan, own_processes: executors_for(plan, own_processes=False))
+    workers_for = runs.workers_for
+    monkeypatch.setattr(runs, "workers_for", lambda plan, own_processes: workers_for(plan, own_processes=False))
     keep(Store, "write")
     keep(training, "save_checkpoint")
-    keep(adversarial_run, "save_checkpoint")
     return kept
 
 

@@ -5,30 +5,31 @@ from dataclasses import replace
 
 from ngbench.records.record import RunRecord
 from ngbench.running.config import RunConfig
-from ngbench.running.executors import Executor
 from ngbench.running.run import OnStep
 from ngbench.running.schedule import PlannedRun, execute
+from ngbench.running.workers import Worker
 
 Configure = Callable[..., RunConfig]
 RecordOf = Callable[[RunConfig], RunRecord]
 
 
-class Script(Executor):
+class Script(Worker):
     """Executes runs that last the given number of epochs; writes down who took a turn."""
 
     def __init__(self, log: list[str], epochs: int, interrupt_at: int | None = None) -> None:
         self.log, self.epochs, self.interrupt_at = log, epochs, interrupt_at
         self.closed = False
 
-    def begin_prepare(self, config: RunConfig, record: RunRecord) -> None:
+    def begin(self, config: RunConfig, record: RunRecord) -> None:
         self.record, self.taken = record, 0
         self.log.append(f"prepare {config.label}{config.seed}")
 
-    def begin_turn(self) -> None:
+    def prepared(self) -> RunRecord:
+        return self.record
+
+    def turn(self, on_step: OnStep | None = None) -> RunRecord | None:
         self.log.append(f"{self.record.label}{self.record.seed}")
         self.taken += 1
-
-    def result(self, on_step: OnStep | None = None) -> RunRecord | None:
         if self.taken == self.interrupt_at:
             raise KeyboardInterrupt
         if on_step is not None:
@@ -65,14 +66,14 @@ def planned(configure: Configure, record_of: RecordOf, label: str, seed: int = 0
 
 def test_arms_take_turns_and_each_round_begins_with_another(configure: Configure, record_of: RecordOf) -> None:
     log: list[str] = []
-    executors = {"a": Script(log, 3), "b": Script(log, 3), "c": Script(log, 2)}
+    workers = {"a": Script(log, 3), "b": Script(log, 3), "c": Script(log, 2)}
     notes = Notes()
     runs = [planned(configure, record_of, label) for label in "abc"]
-    records, interrupted = execute([runs], executors, notes)
+    records, interrupted = execute([runs], workers, notes)
     assert log == ["prepare a0", "prepare b0", "prepare c0", *["a0", "b0", "c0"], *["b0", "c0", "a0"], *["a0", "b0"]]
     assert [(record.label, record.status) for record in records] == [("a", "done"), ("b", "done"), ("c", "done")]
     assert not interrupted
-    assert all(executor.closed for executor in executors.values())
+    assert all(worker.closed for worker in workers.values())
     assert notes.steps[:3] == [("a", 1), ("b", 1), ("c", 1)]
 
 
@@ -80,8 +81,8 @@ def test_a_turn_within_an_epoch_is_no_news(configure: Configure, record_of: Reco
     class Halves(Script):
         """Two turns make an epoch."""
 
-        def result(self, on_step: OnStep | None = None) -> RunRecord | None:
-            record = super().result(on_step)
+        def turn(self, on_step: OnStep | None = None) -> RunRecord | None:
+            record = super().turn(on_step)
             return None if self.taken % 2 else record
 
     log: list[str] = []
@@ -89,6 +90,23 @@ def test_a_turn_within_an_epoch_is_no_news(configure: Configure, record_of: Reco
     execute([[planned(configure, record_of, label) for label in "ab"]], {k: Halves(log, 4) for k in "ab"}, notes)
     assert log[2:] == ["a0", "b0", "b0", "a0", "a0", "b0", "b0", "a0"]
     assert notes.told[3:] == ["b0 running", "a0 running", "b0 done", "a0 done"]
+
+
+def test_the_runs_of_a_seed_are_set_up_beside_each_other(configure: Configure, record_of: RecordOf) -> None:
+    class Waiting(Script):
+        """Writes down when it is waited for."""
+
+        def prepared(self) -> RunRecord:
+            self.log.append(f"wait for {self.record.label}{self.record.seed}")
+            return super().prepared()
+
+    log: list[str] = []
+    groups = [[planned(configure, record_of, label, seed) for label in "ab"] for seed in (0, 1)]
+    execute(groups, {k: Waiting(log, 1) for k in "ab"}, Notes())
+    assert [line for line in log if " " in line] == [
+        *("prepare a0", "prepare b0", "wait for a0", "wait for b0"),
+        *("prepare a1", "prepare b1", "wait for a1", "wait for b1"),
+    ]
 
 
 def test_seeds_follow_each_other(configure: Configure, record_of: RecordOf) -> None:
@@ -101,17 +119,17 @@ def test_seeds_follow_each_other(configure: Configure, record_of: RecordOf) -> N
 
 def test_an_interrupt_keeps_what_was_finished(configure: Configure, record_of: RecordOf) -> None:
     log: list[str] = []
-    executors = {"a": Script(log, 1), "b": Script(log, 9, interrupt_at=2)}
+    workers = {"a": Script(log, 1), "b": Script(log, 9, interrupt_at=2)}
     notes = Notes()
     groups = [[planned(configure, record_of, label, seed) for label in "ab"] for seed in (0, 1)]
-    records, interrupted = execute(groups, executors, notes)
+    records, interrupted = execute(groups, workers, notes)
     assert interrupted
     assert [(record.label, record.seed, record.status) for record in records] == [
         ("a", 0, "done"),
         ("b", 0, "interrupted"),
     ]
     assert notes.told[-1] == "b0 interrupted"
-    assert all(executor.closed for executor in executors.values())
+    assert all(worker.closed for worker in workers.values())
 
 
 def test_a_run_that_is_over_takes_no_turn(configure: Configure, record_of: RecordOf) -> None:

@@ -144,9 +144,9 @@ def _examine_machine(request: DoctorRequest) -> list[Finding]:
 
 def _measure(plan: Plan[Problem], comparisons: int, threshold: Threshold, note: Callable[[str], None]) -> list[Finding]:
     from ngbench.experiments.doctor.noise import examine_noise, make_equal
-    from ngbench.running.executors import OwnProcess
+    from ngbench.running.workers import ProcessWorker
 
-    def executors() -> dict[str, OwnProcess]:
-        return {run.config.label: OwnProcess() for run in plan.groups[0]}
+    def workers() -> dict[str, ProcessWorker]:
+        return {run.config.label: ProcessWorker() for run in plan.groups[0]}
 
-    return examine_noise(make_equal(plan, executors, documents=comparisons, note=note), threshold)
+    return examine_noise(make_equal(plan, workers, documents=comparisons, note=note), threshold)

@@ -12,10 +12,10 @@ from ngbench.records.power import Noise, noise_of, repeats_needed, smallest_regr
 from ngbench.records.record import RunRecord
 from ngbench.records.thresholds import Threshold
 from ngbench.records.timing import Timing
-from ngbench.running.executors import Executor
 from ngbench.running.plan import Plan
 from ngbench.running.problem import Problem
 from ngbench.running.schedule import Silent, execute
+from ngbench.running.workers import Worker
 from ngbench.units import format_number, format_seconds, format_share
 
 __all__ = ["Equal", "examine_noise", "make_equal"]
@@ -43,7 +43,7 @@ class Equal:
 
 def make_equal(
     plan: Plan[Problem],
-    executors: Callable[[], Mapping[str, Executor]],
+    workers: Callable[[], Mapping[str, Worker]],
     *,
     documents: int,
     note: Callable[[str], None],
@@ -52,7 +52,7 @@ def make_equal(
 
     Args:
         plan: of two arms, the reference first.
-        executors: makes new ones for each comparison, as each ``ngbench compare`` has its own.
+        workers: makes new ones for each comparison, as each ``ngbench compare`` has its own.
         documents: how many.
         note: is told of each.
 
@@ -64,7 +64,7 @@ def make_equal(
     made = []
     for at in range(1, documents + 1):
         note(f"comparison {at} of {documents}: {reference} and {arm}, nothing changed")
-        records, interrupted = execute(plan.groups, executors(), Silent())
+        records, interrupted = execute(plan.groups, workers(), Silent())
         if interrupted:
             raise KeyboardInterrupt
         for record in records:

@@ -13,7 +13,7 @@ from ngbench.experiments.fisher_error.request import FisherErrorRequest
 from ngbench.experiments.fisher_error.run import (
     Curve,
     FisherErrorConfig,
-    FisherErrorHost,
+    FisherErrorStarter,
     choose_layers,
     fisher_errors,
     numbers_of,
@@ -78,7 +78,7 @@ def _plan(request: FisherErrorRequest) -> Plan[Problem]:
 
     groups = for_each_seed([config], 1, record)
     introduction = conditions.introduce(problem)
-    return Plan(groups, problem, FisherErrorHost, conditions.device, conditions.threads, introduction)
+    return Plan(groups, problem, FisherErrorStarter, conditions.device, conditions.threads, introduction)
 
 
 def _try(arm: ArmSpec) -> None:

@@ -23,7 +23,6 @@ from ngbench.plugins import registry
 from ngbench.records.record import RunRecord, Status
 from ngbench.running.config import RunConfig
 from ngbench.running.devices import resolve_dtype
-from ngbench.running.executors import Host
 from ngbench.running.problem import DeviceData, Problem, initial_model, initial_optimizer, load_problem
 from ngbench.running.randomness import batches, epoch_generator, epoch_order, isolated, seeded_state
 from ngbench.running.step import TrainingStep
@@ -31,8 +30,8 @@ from ngbench.running.step import TrainingStep
 __all__ = [
     "Curve",
     "FisherErrorConfig",
-    "FisherErrorHost",
     "FisherErrorRun",
+    "FisherErrorStarter",
     "choose_layers",
     "fisher_errors",
     "numbers_of",
@@ -219,18 +218,17 @@ class FisherErrorRun:
         return time.perf_counter()
 
 
-class FisherErrorHost(Host):
-    """Runs that measure.
+class FisherErrorStarter:
+    """Starts runs that measure.
 
     Args:
         problem: that of all runs, if it is loaded already.
     """
 
     def __init__(self, problem: Problem | None = None) -> None:
-        super().__init__()
         self._problem = problem
 
-    def start(self, config: RunConfig, record: RunRecord) -> FisherErrorRun:
+    def __call__(self, config: RunConfig, record: RunRecord) -> FisherErrorRun:
         assert isinstance(config, FisherErrorConfig)
         if self._problem is None:
             self._problem = load_problem(config.task, config.task_options, config.data_dir)

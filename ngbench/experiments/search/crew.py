@@ -15,7 +15,7 @@ from ngbench.experiments.search.samplers import format_point
 from ngbench.experiments.search.trials import Keeper, KeptProcess, run_trial
 from ngbench.experiments.search.workers import HEARTBEAT_SECONDS
 from ngbench.records.store import Store
-from ngbench.running.executors import Executor
+from ngbench.running.workers import Worker
 
 __all__ = ["Crew", "Reporter", "TrialNews"]
 
@@ -82,13 +82,13 @@ class Crew:
         self._error: BaseException | None = None
         self.keeper = Keeper(store, self._stopping)
 
-    def work(self, executors: Sequence[Executor]) -> bool:
+    def work(self, workers: Sequence[Worker]) -> bool:
         """Run trials until all are over, here and elsewhere.
 
         Returns:
             Whether the user stopped it.
         """
-        threads = [threading.Thread(target=self._serve, args=(executor,)) for executor in executors]
+        threads = [threading.Thread(target=self._serve, args=(worker,)) for worker in workers]
         signs = threading.Thread(target=self._give_signs, daemon=True)
         interrupted = False
         try:
@@ -104,26 +104,26 @@ class Crew:
                 self._stopping.set()
                 self._ledger.hurry()
             while any(thread.is_alive() for thread in threads):
-                for executor in executors:
-                    if isinstance(executor, KeptProcess):
-                        executor.kill()
+                for worker in workers:
+                    if isinstance(worker, KeptProcess):
+                        worker.kill()
                 for thread in threads:
                     thread.join(0.1)
             self._over.set()
-            for executor in executors:
-                executor.end() if isinstance(executor, KeptProcess) else executor.close()
+            for worker in workers:
+                worker.end() if isinstance(worker, KeptProcess) else worker.close()
         if self._error is not None:
             raise self._error
         return interrupted
 
-    def _serve(self, executor: Executor) -> None:
+    def _serve(self, worker: Worker) -> None:
         try:
             wait = _FIRST_WAIT
             while not self._stopping.is_set():
                 claim = self._ledger.claim()
                 if isinstance(claim, Claim):
                     wait = _FIRST_WAIT
-                    self._run(claim, executor)
+                    self._run(claim, worker)
                 elif not claim.running:
                     return
                 else:
@@ -134,14 +134,14 @@ class Crew:
             self._error = self._error or error
             self._stopping.set()
 
-    def _run(self, claim: Claim, executor: Executor) -> None:
+    def _run(self, claim: Claim, worker: Worker) -> None:
         outcome = Outcome("interrupted")
         template = self._plan.templates[claim.arm]
         self._claims[claim.identifier] = claim
         try:
             self._waiting = False
             if not self._stopping.is_set():
-                outcome = run_trial(template.planned(claim), self._plan.metric, executor, self.keeper, self._stopping)
+                outcome = run_trial(template.planned(claim), self._plan.metric, worker, self.keeper, self._stopping)
         finally:
             del self._claims[claim.identifier]
             counts = self._ledger.finish(claim, outcome)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Identity", "Marks", "Result", "Worker"]
+__all__ = ["Identity", "Marks", "Result", "WorkerMark"]
 
 _Count = Annotated[int, Field(ge=0, lt=1 << 53)]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -19,7 +19,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True)
 
 
-class Worker(_Strict):
+class WorkerMark(_Strict):
     """The process that makes the attempt."""
 
     host: str
@@ -47,7 +47,7 @@ class Marks(_Strict):
     """All of it; ``last_sign`` is when the worker was last heard of, in seconds since 1970."""
 
     trial: _Count
-    worker: Worker
+    worker: WorkerMark
     last_sign: _Finite
     result: Result | None = None
 

@@ -28,8 +28,8 @@ from ngbench.experiments.search.trials import KeptProcess, trial_label
 from ngbench.records.environment import describe_environment
 from ngbench.records.record import Document, RunRecord
 from ngbench.records.store import Store
-from ngbench.running.executors import Executor
 from ngbench.running.session import one_interrupt
+from ngbench.running.workers import Worker
 
 __all__ = ["BEST_FILE", "STORAGE_FILE", "SearchResult", "search"]
 
@@ -89,14 +89,14 @@ def search(
     request: SearchRequest,
     *,
     reporter: Reporter | None = None,
-    make_executor: Callable[[SearchPlan], Executor] = lambda plan: KeptProcess(),
+    make_worker: Callable[[SearchPlan], Worker] = lambda plan: KeptProcess(),
 ) -> SearchResult:
     """Search for the hyper-parameters of the arms, each with the same number of trials.
 
     Args:
         request: what is asked for.
         reporter: told what happens.
-        make_executor: makes where the runs of one worker are executed.
+        make_worker: makes a worker, which makes the runs of one trial after another.
 
     Raises:
         UsageError: whatever the user can put right, before any trial is run.
@@ -124,7 +124,7 @@ def search(
         if workers < options.workers:
             reporter.note(f"{workers} of the {options.workers} workers are used, one for each trial")
         crew = Crew(plan, ledger, store, reporter)
-        interrupted = crew.work([make_executor(plan) for _ in range(workers)])
+        interrupted = crew.work([make_worker(plan) for _ in range(workers)])
         arms = {arm.label: _summary(plan, ledger, arm.label, arm.trials) for arm in plan.arms}
     problem: NgbenchError | None = crew.keeper.problem
     runs: Sequence[RunRecord] = list(crew.keeper.records.values())

@@ -14,8 +14,8 @@ from ngbench.experiments.search.samplers import settings
 from ngbench.experiments.search.space import Space
 from ngbench.records.record import RunRecord
 from ngbench.records.store import Store
-from ngbench.running.executors import Executor, OwnProcess
 from ngbench.running.schedule import PlannedRun, execute
+from ngbench.running.workers import ProcessWorker, Worker
 
 __all__ = ["Keeper", "KeptProcess", "TrialTemplate", "run_trial", "trial_label"]
 
@@ -58,7 +58,7 @@ class TrialTemplate:
         return made
 
 
-class KeptProcess(OwnProcess):
+class KeptProcess(ProcessWorker):
     """A process that stays from run to run, since starting one takes as long as many a trial."""
 
     def close(self) -> None:
@@ -110,20 +110,20 @@ class Keeper:
 
 
 def run_trial(
-    runs: Sequence[PlannedRun], metric: SearchMetric, executor: Executor, keeper: Keeper, stopping: threading.Event
+    runs: Sequence[PlannedRun], metric: SearchMetric, worker: Worker, keeper: Keeper, stopping: threading.Event
 ) -> Outcome:
     """Make the runs of a trial one after the other, until one has no value.
 
     Args:
         runs: one for each seed.
         metric: what decides.
-        executor: where they are made.
+        worker: where they are made.
         keeper: keeps their records.
-        stopping: set when the user stopped the search, which ends the executor's process.
+        stopping: set when the user stopped the search, which ends the worker's process.
     """
     made: list[RunRecord] = []
     for run in runs:
-        records, _ = execute([[run]], {run.config.label: executor}, keeper)
+        records, _ = execute([[run]], {run.config.label: worker}, keeper)
         made += records
         outcome = trial_outcome(made, metric)
         if stopping.is_set() and outcome.name != "done":

@@ -32,11 +32,11 @@ from ngbench.records.quantities import ArmRun
 from ngbench.records.record import RunRecord
 from ngbench.records.statistics import FAILED
 from ngbench.records.store import Store
-from ngbench.running.executors import Executor, InProcess, TaskHost
 from ngbench.running.option_fields import options_of
 from ngbench.running.request import AdversarialOptions, AdversarialRequest, Request, RunOptions
 from ngbench.running.samples import DIRECTORY
 from ngbench.running.settings import Settings as Tuned
+from ngbench.running.workers import LocalWorker, RunStarter, Worker
 
 __all__ = ["Conditions", "RanCell", "batch_size_of", "run_cell"]
 
@@ -310,8 +310,8 @@ def _tuned(
         ),
     )
     files.make_directory(storage.parent)
-    make_executor = _kept_process if conditions.own_processes else _here
-    result = search(request, reporter=_Lines(observer), make_executor=make_executor)
+    make_worker = _kept_process if conditions.own_processes else _here
+    result = search(request, reporter=_Lines(observer), make_worker=make_worker)
     if result.interrupted:
         raise KeyboardInterrupt
     arms = []
@@ -323,12 +323,12 @@ def _tuned(
     return replace(cell, arms=tuple(arms))
 
 
-def _kept_process(plan: SearchPlan) -> Executor:
+def _kept_process(plan: SearchPlan) -> Worker:
     return KeptProcess()
 
 
-def _here(plan: SearchPlan) -> Executor:
-    return InProcess(TaskHost(plan.problem))
+def _here(plan: SearchPlan) -> Worker:
+    return LocalWorker(RunStarter(plan.problem))
 
 
 def _dimension(values: Any) -> Any:

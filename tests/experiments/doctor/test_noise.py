@@ -16,8 +16,8 @@ from ngbench.experiments.doctor.findings import Finding, State
 from ngbench.experiments.doctor.noise import Equal, examine_noise, make_equal
 from ngbench.records.record import RunRecord
 from ngbench.records.thresholds import parse_threshold
-from ngbench.running.executors import Executor
 from ngbench.running.schedule import PlannedRun
+from ngbench.running.workers import Worker
 
 FIVE = parse_threshold("step_time.ratio:5%")
 
@@ -89,17 +89,18 @@ def test_one_round_tells_nothing() -> None:
     assert (ratio.state, ratio.advice) == (State.NOTE, "more --steps, for two rounds or more")
 
 
-class Finished(Executor):
+class Finished(Worker):
     """Answers with a run that is over."""
 
     def __init__(self, record: RunRecord) -> None:
         self.record = record
 
-    def begin_prepare(self, config: object, record: RunRecord) -> None: ...
+    def begin(self, config: object, record: RunRecord) -> None: ...
 
-    def begin_turn(self) -> None: ...
+    def prepared(self) -> RunRecord:
+        return self.record
 
-    def result(self, on_step: object = None) -> RunRecord:
+    def turn(self, on_step: object = None) -> RunRecord:
         return self.record
 
     def close(self) -> None: ...
@@ -114,15 +115,15 @@ def planned(*labels: str) -> SimpleNamespace:
     )
 
 
-def test_each_comparison_has_executors_of_its_own() -> None:
-    made: list[dict[str, Executor]] = []
+def test_each_comparison_has_workers_of_its_own() -> None:
+    made: list[dict[str, Worker]] = []
 
-    def executors() -> dict[str, Executor]:
+    def workers() -> dict[str, Worker]:
         made.append({label: Finished(build_run(label, mood=len(made))) for label in ("sgd", "kfac")})
         return made[-1]
 
     told: list[str] = []
-    equal = make_equal(planned("sgd", "kfac"), executors, documents=3, note=told.append)
+    equal = make_equal(planned("sgd", "kfac"), workers, documents=3, note=told.append)
     assert (equal.reference, equal.arm, len(made), len(told)) == ("sgd", "kfac", 3, 3)
     for at, (ours, theirs) in enumerate(equal.documents):
         assert [run.steps.seconds for run in (*ours, *theirs)] == [
@@ -132,6 +133,6 @@ def test_each_comparison_has_executors_of_its_own() -> None:
 
 def test_a_run_that_fails_ends_the_measurement() -> None:
     broken = build_run("kfac", status="diverged", message="the training loss became nan")
-    executors = {"sgd": Finished(build_run("sgd")), "kfac": Finished(broken)}
+    workers = {"sgd": Finished(build_run("sgd")), "kfac": Finished(broken)}
     with pytest.raises(NgbenchError, match="kfac ended as diverged: the training loss became nan"):
-        make_equal(planned("sgd", "kfac"), lambda: executors, documents=1, note=lambda line: None)
+        make_equal(planned("sgd", "kfac"), lambda: workers, documents=1, note=lambda line: None)

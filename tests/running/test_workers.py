@@ -13,8 +13,8 @@ from ngbench.errors import DataError, PluginError
 from ngbench.records.record import RunRecord
 from ngbench.running.children import Child, Ended
 from ngbench.running.config import RunConfig
-from ngbench.running.executors import Host, InProcess, OwnProcess
 from ngbench.running.failures import died
+from ngbench.running.workers import LocalWorker, ProcessWorker
 
 Configure = Callable[..., RunConfig]
 RecordOf = Callable[[RunConfig], RunRecord]
@@ -38,13 +38,8 @@ class Ending:
         raise self.error
 
 
-class Raising(Host):
-    def __init__(self, error: BaseException) -> None:
-        super().__init__()
-        self.error = error
-
-    def start(self, config: RunConfig, record: RunRecord) -> Ending:
-        return Ending(record, self.error)
+def raising(error: BaseException) -> LocalWorker:
+    return LocalWorker(lambda config, record: Ending(record, error))
 
 
 def caused(error: Exception, cause: BaseException) -> Exception:
@@ -72,21 +67,19 @@ def caused(error: Exception, cause: BaseException) -> Exception:
 def test_what_is_raised_becomes_a_status_and_a_sentence(
     configure: Configure, record_of: RecordOf, error: BaseException, status: str, message: str
 ) -> None:
-    executor = InProcess(Raising(error))
-    executor.begin_prepare(configure(), record_of(configure()))
-    executor.result()
-    executor.begin_turn()
-    record = executor.result()
+    worker = raising(error)
+    worker.begin(configure(), record_of(configure()))
+    assert worker.prepared().status == "running"
+    record = worker.turn()
     assert record is not None
     assert (record.status, record.message) == (status, message)
 
 
 def test_messages_and_tracebacks_have_a_length(configure: Configure, record_of: RecordOf) -> None:
-    executor = InProcess(Raising(ValueError("long " * 1_000_000)))
-    executor.begin_prepare(configure(), record_of(configure()))
-    executor.result()
-    executor.begin_turn()
-    record = executor.result()
+    worker = raising(ValueError("long " * 1_000_000))
+    worker.begin(configure(), record_of(configure()))
+    assert worker.prepared().status == "running"
+    record = worker.turn()
     assert record is not None
     assert record.message is not None
     assert record.message.startswith("ValueError: long long")
@@ -95,12 +88,11 @@ def test_messages_and_tracebacks_have_a_length(configure: Configure, record_of: 
 
 
 def test_ctrl_c_is_no_failure_of_the_run(configure: Configure, record_of: RecordOf) -> None:
-    executor = InProcess(Raising(KeyboardInterrupt()))
-    executor.begin_prepare(configure(), record_of(configure()))
-    executor.result()
-    executor.begin_turn()
+    worker = raising(KeyboardInterrupt())
+    worker.begin(configure(), record_of(configure()))
+    assert worker.prepared().status == "running"
     with pytest.raises(KeyboardInterrupt):
-        executor.result()
+        worker.turn()
 
 
 @pytest.mark.parametrize(
@@ -122,13 +114,11 @@ def test_the_death_of_a_process_is_called_what_is_known_of_it(
     assert (record.status, record.message) == (status, message)
 
 
-HOSTS = """
+RUNS = """
     import os
     import signal
     import threading
     import time
-
-    from ngbench.running.executors import Host
 
     class Leaving:
         def __init__(self, record):
@@ -156,8 +146,8 @@ HOSTS = """
             threading.Thread(target=time.sleep, args=(1000,)).start()
             return self.record.model_copy(update={"status": "done"})
 
-    class Rude(Host):
-        def start(self, config, record):
+    class Rude:
+        def __call__(self, config, record):
             return Leaving(record)
 """
 
@@ -173,19 +163,18 @@ def test_whatever_ends_a_process_ends_its_run_alone(
     distribute: Callable[..., None],
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    distribute("dist-rude", {"rude_hosts": HOSTS})
-    from rude_hosts import Rude  # type: ignore[import-not-found]
+    distribute("dist-rude", {"rude_runs": RUNS})
+    from rude_runs import Rude  # type: ignore[import-not-found]
 
-    executor = OwnProcess(Rude)
+    worker = ProcessWorker(Rude)
     statuses = {}
     for how in HOW:
-        executor.begin_prepare(configure(label=how), record_of(configure(label=how)))
-        assert executor.result().status == "running"  # type: ignore[union-attr]
-        executor.begin_turn()
-        record = executor.result()
+        worker.begin(configure(label=how), record_of(configure(label=how)))
+        assert worker.prepared().status == "running"
+        record = worker.turn()
         assert record is not None
         statuses[how] = record.status
-    executor.close()
+    worker.close()
     assert statuses == HOW
     out, err = capfd.readouterr()
     assert out == ""
