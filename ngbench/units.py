@@ -11,6 +11,7 @@ __all__ = [
     "DASH",
     "break_label",
     "counted",
+    "enumerated",
     "format_bytes",
     "format_count",
     "format_estimate",
@@ -184,6 +185,15 @@ def counted(count: int, noun: str) -> str:
     ('1 run', '2 runs')
     """
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def enumerated(parts: Sequence[str]) -> str:
+    """The parts in one phrase.
+
+    >>> enumerated(["a"]), enumerated(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 
 def spread(items: Sequence[_Item], most: int) -> list[_Item]:

@@ -31,6 +31,7 @@ __all__ = [
     "Measure",
     "Notes",
     "Series",
+    "Summary",
     "Table",
     "Tone",
     "Warnings",
@@ -344,6 +345,13 @@ class Warnings:
 
 
 @dataclass(frozen=True)
+class Summary:
+    """What the tables come to, a sentence each. A terminal, whose last lines are what is seen, ends in it."""
+
+    sentences: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Conclusion:
     """What it all comes to, in one line."""
 
@@ -351,4 +359,6 @@ class Conclusion:
     tone: Tone
 
 
-Block: TypeAlias = Heading | Facts | Table | Chart | Bars | Images | Counts | Checks | Notes | Warnings | Conclusion
+Block: TypeAlias = (
+    Heading | Facts | Table | Chart | Bars | Images | Counts | Checks | Notes | Warnings | Summary | Conclusion
+)

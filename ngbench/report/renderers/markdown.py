@@ -20,6 +20,7 @@ from ngbench.report.blocks import (
     Heading,
     Images,
     Notes,
+    Summary,
     Table,
     Tone,
     Warnings,
@@ -78,6 +79,8 @@ def _shown(block: Block, file: Path | None, section: int) -> Iterator[str]:
             yield _table(_columns(block))
         case Counts():
             yield markdown(str(block))
+        case Summary():
+            yield "\n".join(f"- **{markdown(sentence)}**" for sentence in block.sentences)
         case Notes():
             yield "\n".join(f"- {markdown(note)}" for note in block.notes)
         case Warnings():

@@ -26,6 +26,7 @@ from ngbench.report.blocks import (
     Heading,
     Images,
     Notes,
+    Summary,
     Table,
     Tone,
     Warnings,
@@ -54,15 +55,39 @@ def show(blocks: Sequence[Block], console: Console) -> None:
 
 def render(blocks: Sequence[Block], width: int) -> Group:
     """The blocks for a terminal of so many columns. Charts and images are for other outputs."""
-    shown = [one for one in blocks if not isinstance(one, _DRAWN) and not (isinstance(one, Table) and one.beside_chart)]
+    kept = [one for one in blocks if not isinstance(one, _DRAWN) and not (isinstance(one, Table) and one.beside_chart)]
+    # What is seen without scrolling back is what comes last.
+    shown = [one for section in _sections(kept) for one in sorted(section, key=_place)]
     parts: list[RenderableType] = []
     for before, block in pairwise([None, *shown]):
-        if isinstance(block, Table | Notes | Counts) and isinstance(before, Heading | Facts):
+        if isinstance(block, Table | Notes | Counts | Summary) and isinstance(before, Heading | Facts | Warnings):
             parts.append(Text())
         if isinstance(before, Table) and before.upright and not (isinstance(block, Table) and block.upright):
             parts.append(Text())
         parts += _shown(block, width) if block is not None else ()
     return Group(*parts)
+
+
+def _sections(blocks: Sequence[Block]) -> Iterator[list[Block]]:
+    section: list[Block] = []
+    for block in blocks:
+        if isinstance(block, Heading) and section:
+            yield section
+            section = []
+        section.append(block)
+    yield section
+
+
+def _place(block: Block) -> int:
+    """What ran, the details, what was found, and what it comes to."""
+    match block:
+        case Heading() | Facts():
+            return 0
+        case Table(folded=True):
+            return 1
+        case Summary() | Conclusion():
+            return 3
+    return 2
 
 
 def _shown(block: Block, width: int) -> Iterator[RenderableType]:
@@ -86,6 +111,9 @@ def _shown(block: Block, width: int) -> Iterator[RenderableType]:
             yield from (Text.assemble((f"{block.word}: ", style), terminal(one)) for one in block.warnings)
         case Conclusion():
             yield Text(terminal(block.text), style=f"bold {_STYLES[block.tone].rpartition(' ')[2]}")
+        case Summary():
+            yield Text("Summary", style="bold")
+            yield from (Text(terminal(sentence)) for sentence in block.sentences)
 
 
 def _facts(block: Facts) -> Iterator[Text]:

@@ -52,11 +52,14 @@ def test_labels_are_shown_as_they_are_and_not_read_as_markup(make_document, make
     assert "[bold]x[/bold]" in text
 
 
-def test_every_arm_has_its_breakdown_and_warnings_come_last(comparison):
+def test_details_come_first_and_warnings_and_what_it_comes_to_last(comparison):
     text = shown(comparison)
     positions = [
         text.index(part)
-        for part in ("Progress", "Cost", "Cost per update: sgd", "Cost per update: kfac", "Warning: kfac diverged")
+        for part in (
+            *("Cost per update: sgd", "Cost per update: kfac", "Progress", "Cost    "),
+            *("Warning: kfac diverged", "Summary"),
+        )
     ]
     assert positions == sorted(positions)
 

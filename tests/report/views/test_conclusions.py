@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from ngbench.records.record import Document
+from ngbench.report import view
+from ngbench.report.blocks import Summary
+from ngbench.report.renderers.terminal import show
+from ngbench.report.summary import summarise
+
+
+def sentences(document: Document, **options: str) -> list[str]:
+    return [
+        sentence for block in view(document, **options) if isinstance(block, Summary) for sentence in block.sentences
+    ]
+
+
+def sound(make_run, label, losses, seconds, **options):
+    """A run with these losses, an epoch of so many seconds each."""
+    run = make_run(label, epochs=len(losses), **options)
+    run.history.train_loss = list(losses)
+    run.history.elapsed_seconds = [seconds * epoch for epoch in range(1, len(losses) + 1)]
+    return run
+
+
+def test_who_is_lowest_by_epoch_need_not_be_lowest_by_time(make_document, make_run):
+    quick = sound(make_run, "quick", [0.4, 0.3], 1.0)
+    slow = sound(make_run, "slow", [0.35, 0.1], 2.0, refresh_every=10)
+    told = sentences(make_document(quick, slow))
+    assert told[0] == "After 2 epochs slow has the lowest training loss, 0.1000; quick has 0.3000."
+    # When the quick one ended, the slow one had finished one epoch.
+    assert (
+        told[1]
+        == "After 2.00 s of training, which all had, quick has the lowest training loss, 0.3000; slow has 0.3500."
+    )
+
+
+def test_steps_and_memory_are_those_of_the_tables(make_document, make_run):
+    document = make_document(make_run("sgd"), make_run("kfac", refresh_every=10))
+    arms = {arm.label: arm for arm in summarise(document)}
+    ratio = arms["kfac"].ratio
+    assert ratio is not None
+    told = sentences(document)
+    (steps,) = [sentence for sentence in told if sentence.startswith("In steps of sgd, a step takes ")]
+    assert steps.endswith(" with kfac.")
+    assert float(steps.split()[7]) == pytest.approx(ratio.value, rel=0.01)
+    (other,) = [one for one in sentences(document, reference="kfac") if one.startswith("In steps of kfac")]
+    assert other.endswith(" with sgd.")
+
+
+@pytest.mark.parametrize(("gap", "overlap"), [(0.001, True), (0.2, False)])
+def test_an_order_within_the_intervals_is_called_so(make_document, make_run, gap, overlap):
+    runs = [
+        sound(make_run, label, [base + 0.01 * seed], 1.0, seed=seed)
+        for label, base in (("a", 0.3), ("b", 0.3 + gap))
+        for seed in range(3)
+    ]
+    told = sentences(make_document(*runs))
+    assert told[0].startswith("After 1 epoch a has the lowest mean training loss of 3 seeds, 0.3100;")
+    assert ("The intervals of a and b overlap: that order may be chance." in told) is overlap
+
+
+def test_an_arm_that_failed_ranks_nowhere(make_document, make_run):
+    document = make_document(make_run("sgd"), make_run("adam"), make_run("kfac", diverge_at=3))
+    assert "kfac" not in sentences(document)[0]
+
+
+def test_a_single_arm_is_compared_with_nobody(make_document, make_run):
+    assert sentences(make_document(make_run("sgd"))) == []
+
+
+def test_a_terminal_ends_in_the_summary(make_document, make_run):
+    console = Console(width=100, record=True)
+    document = make_document(make_run("sgd"), make_run("kfac", refresh_every=10))
+    show(view(document), console)
+    last = console.export_text().rstrip().partition("\nSummary\n")[2]
+    assert " ".join(last.split()) == " ".join(sentences(document))
