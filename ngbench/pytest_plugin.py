@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ngbench.running.problem import Problem
     from ngbench.running.step_costs import StepCosts
 
-__all__ = ["NgbenchStep"]
-
 _BENCHMARK = ("benchmark", "pytest_benchmark.plugin")
 """Names under which pytest knows pytest-benchmark: of its entry point, and of its module."""
 _MISSING = "the fixture ngbench_step needs pytest-benchmark: pip install 'ngbench[pytest]' (and no -p no:benchmark)"

@@ -26,7 +26,7 @@ from ngbench.cli.reporting import say_error
 from ngbench.data.watching import watch_downloads
 from ngbench.streams import lasting_streams, result_apart, stdout_problem
 
-__all__ = ["COMMANDS", "load_command", "main"]
+__all__ = ["main"]
 
 _PROGRAM = "ngbench"
 _COMPLETE_VARIABLE = "_NGBENCH_COMPLETE"

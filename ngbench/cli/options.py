@@ -23,7 +23,17 @@ from ngbench.arms import parse_settings
 from ngbench.disk.files import given_path
 from ngbench.running.option_fields import options_of
 
-__all__ = ["Only", "Without", "spliced", "task_settings"]
+__all__ = [
+    "Hyperparameters",
+    "Only",
+    "Quiet",
+    "Reference",
+    "Settings",
+    "TaskName",
+    "Without",
+    "spliced",
+    "task_settings",
+]
 
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Name of a task (see ngbench list tasks).")]
 Settings = Annotated[

@@ -32,7 +32,6 @@ __all__ = [
     "Range",
     "Seed",
     "Share",
-    "allowed",
     "check",
     "checked",
     "members_of",

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from ngbench.curvature.linalg.precision import in_dtype, statistics_dtype
 
-__all__ = ["SinglePrecision", "in_single_precision"]
+__all__ = ["in_single_precision"]
 
 
 def in_single_precision(make: Callable[..., Optimizer], parameters: Iterable[Tensor], **options: Any) -> Optimizer:

@@ -9,7 +9,7 @@ from ngbench.records import timing
 from ngbench.records.comparability import Pair
 from ngbench.records.record import RunRecord
 
-__all__ = ["attribute", "phase_changes"]
+__all__ = ["attribute"]
 
 _OTHER = "outside of phases"
 

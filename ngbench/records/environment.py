@@ -13,7 +13,7 @@ import psutil
 from ngbench import __version__
 from ngbench.records.record import EnvironmentRecord
 
-__all__ = ["describe_environment", "git_commit", "usable_cores"]
+__all__ = ["describe_environment", "usable_cores"]
 
 _GIT_SECONDS = 5
 

@@ -13,7 +13,7 @@ from ngbench.records.record import RunRecord
 from ngbench.records.timing import Timing
 from ngbench.records.verdict import Change
 
-__all__ = ["NotApplicable", "Outcome", "expand", "measure", "paired_change", "recorded_target", "timed_change"]
+__all__ = ["NotApplicable", "Outcome", "expand", "measure", "recorded_target"]
 
 
 @dataclass(frozen=True)

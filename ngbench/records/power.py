@@ -18,7 +18,7 @@ from scipy.special import ndtri, stdtrit
 from ngbench.records.statistics import GATE_CONFIDENCE
 from ngbench.records.timing import Timing
 
-__all__ = ["POWER", "Noise", "noise_of", "repeats_needed", "smallest_regression"]
+__all__ = ["Noise", "noise_of", "repeats_needed", "smallest_regression"]
 
 POWER = 0.95
 """The probability with which a regression is to be caught."""

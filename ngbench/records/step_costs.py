@@ -17,7 +17,7 @@ from ngbench.records.record import PhaseRecord, RunRecord
 from ngbench.records.statistics import Estimate
 from ngbench.records.timing import Timing
 
-__all__ = ["STEP", "Cost", "costs_of", "phase_part"]
+__all__ = ["STEP", "Cost", "costs_of"]
 
 STEP = "step_time"
 

@@ -26,7 +26,6 @@ from ngbench.records.statistics import CONFIDENCE, GATE_CONFIDENCE, Estimate
 __all__ = [
     "KINDS",
     "MOST_INTERRUPTED",
-    "Kind",
     "Timing",
     "busy_machine",
     "counted_rounds",
@@ -39,8 +38,6 @@ __all__ = [
     "phase_samples",
     "phase_seconds",
     "relative_change",
-    "robust_mean",
-    "rounds",
     "step_of_kind",
     "step_ratio",
 ]

@@ -15,17 +15,7 @@ from ngbench.records.quantities import QUANTITIES, ArmRun, interpolate
 from ngbench.records.record import Document, RunRecord
 from ngbench.records.statistics import Estimate
 
-__all__ = [
-    "OTHER",
-    "Arm",
-    "PhaseSummary",
-    "arms_of",
-    "phase_costs",
-    "phase_order",
-    "recorded_target",
-    "shared_seconds",
-    "summarise",
-]
+__all__ = ["OTHER", "Arm", "PhaseSummary", "arms_of", "phase_order", "recorded_target", "shared_seconds", "summarise"]
 
 OTHER = "other"
 """The part of the step time that no phase accounts for."""

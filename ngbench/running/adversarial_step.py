@@ -14,7 +14,7 @@ from ngbench.measurement.recorder import StepRecorder
 from ngbench.plugins.protocol import measured
 from ngbench.running.players import CRITIC_SIGNS, GENERATOR_SIGNS, Players, Wasserstein
 
-__all__ = ["AdversarialStep", "Draws", "Losses", "gradient_penalty", "phase_name"]
+__all__ = ["AdversarialStep", "Draws"]
 
 
 def phase_name(player: Player, phase: str) -> str:

@@ -35,7 +35,7 @@ from ngbench.running.samples import add_sample, write_grid
 from ngbench.running.stopping import epochs_since_lowest, status_after_epoch
 from ngbench.running.training import Diverged, Row, Training
 
-__all__ = ["COLLAPSED", "EXPLODED", "SHOWN", "AdversarialTraining"]
+__all__ = ["AdversarialTraining"]
 
 EXPLODED = 1e8
 """A loss of this size has left the scale of any score that a critic of slope one gives to images."""

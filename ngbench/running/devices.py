@@ -8,7 +8,7 @@ import torch
 
 from ngbench.errors import DeviceError, ParameterError
 
-__all__ = ["DTYPES", "device_name", "explain_device", "resolve_device", "resolve_dtype"]
+__all__ = ["device_name", "explain_device", "resolve_device", "resolve_dtype"]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 

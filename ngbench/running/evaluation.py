@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ngbench.running.problem import DeviceData
 from ngbench.task import Task
 
-__all__ = ["BatchMeans", "Evaluation", "evaluate"]
+__all__ = ["BatchMeans", "evaluate"]
 
 Evaluation = tuple[float | None, dict[str, float | None]]
 

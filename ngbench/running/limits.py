@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from ngbench.errors import ParameterError
 from ngbench.plugins.parameters import Range
 
-__all__ = ["LONGEST", "Count", "Seed", "Seeds", "Threads", "seconds"]
+__all__ = ["Count", "Seed", "Seeds", "Threads", "seconds"]
 
 LONGEST = 1e9
 """Seconds of the longest time limit, about 32 years."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from ngbench.plugins.parameters import Parameter
 
-__all__ = ["Option", "converted", "option", "options_of"]
+__all__ = ["converted", "option", "options_of"]
 
 _KEY = "option"
 

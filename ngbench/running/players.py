@@ -27,17 +27,7 @@ from ngbench.errors import NgbenchError, PluginError, describe
 from ngbench.running.randomness import isolated, seeded_state
 from ngbench.task import Task
 
-__all__ = [
-    "CRITIC_SIGNS",
-    "GENERATOR_SIGNS",
-    "CriticModel",
-    "GeneratorModel",
-    "Players",
-    "Wasserstein",
-    "initial_players",
-    "player_task",
-    "twin",
-]
+__all__ = ["CRITIC_SIGNS", "GENERATOR_SIGNS", "Players", "Wasserstein", "initial_players", "player_task"]
 
 CRITIC_SIGNS = (-1.0, 1.0)
 """The critic lowers the score of generated images and raises that of real ones: real first, as it is called."""

@@ -13,7 +13,7 @@ from ngbench.measurement.recorder import StepKind, StepRecorder
 from ngbench.running.config import RunConfig
 from ngbench.running.randomness import isolated, seeded_state
 
-__all__ = ["STEPS", "Counted", "count_steps", "step_operations"]
+__all__ = ["Counted", "count_steps"]
 
 STEPS = 3
 """The first step refreshes whatever there is to refresh and sets up the state, the last is an ordinary one."""

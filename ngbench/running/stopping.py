@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ngbench.records.record import History, Status
 from ngbench.running.config import Budget
 
-__all__ = ["epochs_since_lowest", "epochs_without_improvement", "status_after_epoch", "steps_left"]
+__all__ = ["epochs_since_lowest", "status_after_epoch", "steps_left"]
 
 
 def epochs_without_improvement(history: History) -> int:

@@ -31,16 +31,11 @@ __all__ = [
     "RESIDUAL_SPACES",
     "CoarseContext",
     "CoarseSpace",
-    "CoarseVector",
     "Column",
-    "DenseVector",
-    "OnesVector",
-    "RankOneVector",
-    "krylov",
     "nicolaides",
-    "residual",
-    "spectral",
+    "pack_columns",
     "taylor",
+    "unpack_columns",
 ]
 
 _POWER_ITERATIONS = 100

@@ -13,7 +13,7 @@ from ngbench.curvature.capture.jacobian import inner_product
 from ngbench.curvature.curvatures.exact import ExactCurvature
 from ngbench.curvature.layers import Layer
 
-__all__ = ["StepComparison", "compare_steps", "compare_with_exact"]
+__all__ = ["compare_with_exact"]
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from ngbench.curvature.layers import Layer
 from ngbench.curvature.linalg.parallel import map_layers
 from ngbench.curvature.linalg.precision import in_dtype
 
-__all__ = ["LARGEST_SYSTEM", "BlockDiagonalCurvature", "ExactCurvature", "refuse_workers"]
+__all__ = ["BlockDiagonalCurvature", "ExactCurvature", "refuse_workers"]
 
 LARGEST_SYSTEM = 32768
 """Unknowns of the largest system that is solved: 4 GiB in float32."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ngbench.curvature.bounds import Positive, PositiveShare, check
 
-__all__ = ["Damping", "DampingKind", "SecondTerm", "factor_shifts", "pi_ratio", "shifts_of"]
+__all__ = ["Damping", "DampingKind", "SecondTerm", "factor_shifts", "shifts_of"]
 
 DampingKind = Literal["factored", "normal"]
 SecondTerm = Literal["clamp", "absolute"]

@@ -16,7 +16,7 @@ from ngbench.curvature.linalg.cholesky import cholesky
 from ngbench.curvature.linalg.eigen import symmetric_eigen
 from ngbench.curvature.linalg.products import Terms
 
-__all__ = ["DiagonalisedInverse", "invert_normal", "invert_two"]
+__all__ = ["invert_normal", "invert_two"]
 
 
 @dataclass(frozen=True)

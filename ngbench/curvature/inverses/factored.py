@@ -11,7 +11,7 @@ from torch import Tensor
 from ngbench.curvature.linalg.cholesky import cholesky
 from ngbench.curvature.linalg.packing import Packed
 
-__all__ = ["BlockInverse", "FactoredInverse", "inverse_of_shifted", "invert_one", "shifted"]
+__all__ = ["BlockInverse", "inverse_of_shifted", "invert_one", "shifted"]
 
 
 class BlockInverse(Packed, ABC):

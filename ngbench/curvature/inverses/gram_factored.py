@@ -24,7 +24,7 @@ from ngbench.curvature.inverses.gram import DampedInverse, DenseInverse, SystemF
 from ngbench.curvature.layers import Layer
 from ngbench.curvature.linalg.eigen import symmetric_eigen
 
-__all__ = ["FactoredDenseInverse", "FactoredGramInverse", "cross_approximation"]
+__all__ = ["FactoredDenseInverse", "FactoredGramInverse"]
 
 # Per-example gradients of so many numbers (64 MiB in float32) at a time are formed in the eigenbases.
 _SLICE_NUMBERS = 2**24

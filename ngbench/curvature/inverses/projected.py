@@ -34,7 +34,7 @@ from ngbench.curvature.linalg.norms import frobenius_norm
 from ngbench.curvature.linalg.packing import Packed
 from ngbench.curvature.linalg.products import Terms
 
-__all__ = ["FactorSide", "ProjectedInverse", "ProjectedNormalInverse", "Projection", "project", "side_of"]
+__all__ = ["ProjectedInverse", "ProjectedNormalInverse", "project", "side_of"]
 
 
 @dataclass(frozen=True)

@@ -29,15 +29,7 @@ from ngbench.curvature.kronecker.singular import Deflated, Spectrum, Triplet, la
 from ngbench.curvature.kronecker.sums import KroneckerSum
 from ngbench.curvature.linalg.eigen import symmetric_eigen
 
-__all__ = [
-    "Route",
-    "deflation",
-    "kfac",
-    "kfac_corrected",
-    "kpsvd",
-    "lanczos",
-    "rearrange",
-]
+__all__ = ["MAX_ITERATIONS", "PRECISION", "deflation", "kfac", "kfac_corrected", "kpsvd", "lanczos"]
 
 Route = Literal["auto", "direct", "gram"]
 

@@ -12,16 +12,7 @@ from ngbench.curvature.blocks.block import FisherBlock
 from ngbench.curvature.bounds import Radius, checked
 from ngbench.curvature.kronecker.estimate import Approximation, Estimate
 
-__all__ = [
-    "Declaration",
-    "PredictedCost",
-    "Setting",
-    "at_radius",
-    "declaration_of",
-    "declares",
-    "described",
-    "options_of",
-]
+__all__ = ["PredictedCost", "Setting", "at_radius", "declaration_of", "declares", "described", "options_of"]
 
 F = TypeVar("F", bound=Callable[..., Estimate])
 

@@ -20,7 +20,7 @@ from ngbench.curvature.kronecker.rearrangement import DirectRearrangement, Rearr
 from ngbench.curvature.kronecker.singular import Triplet
 from ngbench.curvature.linalg.norms import frobenius_norm
 
-__all__ = ["GramRearrangement", "choose_route", "gram_operations"]
+__all__ = ["GramRearrangement", "choose_route"]
 
 # A matrix-vector product in float64 takes about as long as so many times its operations in a matrix product.
 _VECTOR_PRODUCT = 8

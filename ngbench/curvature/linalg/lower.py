@@ -16,9 +16,7 @@ from torch import Tensor
 from ngbench.curvature.linalg.cholesky import CONFLICT
 
 __all__ = [
-    "Blocks",
     "add_symmetric_product",
-    "diagonal_blocks",
     "halve",
     "lower_blocks",
     "mirror",

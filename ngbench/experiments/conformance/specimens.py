@@ -15,7 +15,7 @@ from ngbench.curvature.likelihoods import Bernoulli, Categorical, Gaussian, Like
 from ngbench.running.problem import Problem
 from ngbench.task import Data, DataSource, Task
 
-__all__ = ["WithSpare", "autoencoding", "classification", "regression", "wide", "with_spare"]
+__all__ = ["autoencoding", "classification", "regression", "wide", "with_spare"]
 
 BATCH = 32
 EXAMPLES = 128

@@ -20,7 +20,7 @@ from ngbench.running.problem import load_data
 from ngbench.running.randomness import isolated, seeded_state
 from ngbench.task import Data, Task
 
-__all__ = ["TaskSubject"]
+__all__ = ["TaskSubject", "built"]
 
 FEW = 8
 """Examples that are enough to look at shapes and losses."""

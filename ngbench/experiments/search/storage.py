@@ -18,7 +18,7 @@ from ngbench.experiments.search.journal import mend
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-__all__ = ["SUFFIXES", "SharedStorage"]
+__all__ = ["SharedStorage"]
 
 SUFFIXES = {
     "SQLite": (".db", ".sqlite", ".sqlite3"),

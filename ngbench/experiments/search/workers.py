@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-__all__ = ["HEARTBEAT_SECONDS", "STALE_SECONDS", "is_alive", "this_worker"]
+__all__ = ["HEARTBEAT_SECONDS", "is_alive", "this_worker"]
 
 HEARTBEAT_SECONDS = 60.0
 """Time between two signs of life of a worker."""

@@ -10,19 +10,7 @@ from ngbench.errors import ParameterError
 from ngbench.experiments.studies.settings import Count, Name, Part, Positive, Real, mapping_or_word, shape_of
 from ngbench.records.claims import Relation, parse_tolerance
 
-__all__ = [
-    "SCALES",
-    "WHOLE_RUN",
-    "At",
-    "Claim",
-    "Group",
-    "Moment",
-    "ScaleName",
-    "Side",
-    "When",
-    "moment_of",
-    "moment_text",
-]
+__all__ = ["SCALES", "At", "Claim", "Moment", "ScaleName", "Side", "When", "moment_of", "moment_text"]
 
 ScaleName = Literal["smoke", "laptop", "full"]
 SCALES: tuple[ScaleName, ...] = get_args(ScaleName)

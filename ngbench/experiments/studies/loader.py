@@ -17,7 +17,7 @@ from ngbench.errors import StudyError, UnknownNameError
 from ngbench.experiments.studies.models import Study
 from ngbench.experiments.studies.references import find_problems
 
-__all__ = ["LoadedStudy", "dump_study", "find_study", "load_study", "parse_study", "study_names"]
+__all__ = ["LoadedStudy", "dump_study", "find_study", "load_study", "study_names"]
 
 _SUFFIXES = (".yaml", ".yml")
 

@@ -25,19 +25,7 @@ from ngbench.experiments.studies.settings import (
     mapping_or_word,
 )
 
-__all__ = [
-    "Arm",
-    "Cell",
-    "Figure",
-    "Panel",
-    "Published",
-    "Range",
-    "Scale",
-    "Scales",
-    "Selector",
-    "Study",
-    "Tune",
-]
+__all__ = ["RUNNERS", "Arm", "Cell", "Panel", "Range", "Scale", "Selector", "Space", "Study", "Tune"]
 
 RUNNERS: Mapping[Measure, str] = {"compare": "optimizer", "gan": "players", "fisher-error": "approximation"}
 """The key of an arm that says what it is, for each kind of study."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from ngbench.experiments.studies.models import Selector
 
-__all__ = ["PublishedCurve", "find_curve"]
+__all__ = ["find_curve"]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ngbench.experiments.studies.settings import MEASURE_KEYS, Settings
 from ngbench.records.claims import Relation
 from ngbench.records.quantities import Quantity, quantity_of
 
-__all__ = ["Path", "Problem", "find_problems"]
+__all__ = ["find_problems"]
 
 Path = tuple[str | int, ...]
 _SCALES = ("smoke", "laptop", "full")

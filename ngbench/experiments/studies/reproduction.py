@@ -30,7 +30,7 @@ from ngbench.running.settings import Settings, load_settings
 if TYPE_CHECKING:
     from ngbench.report.extras import Claim
 
-__all__ = ["STUDY_FILE", "StudyOutcome", "document_of_all", "load_studies", "run_study", "settings_for"]
+__all__ = ["StudyOutcome", "document_of_all", "load_studies", "run_study", "settings_for"]
 
 STUDY_FILE = "study.json"
 

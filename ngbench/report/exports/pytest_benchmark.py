@@ -19,7 +19,7 @@ from ngbench.records.statistics import Estimate
 from ngbench.records.step_costs import Cost, costs_of
 from ngbench.records.timing import busy_machine
 
-__all__ = ["entry", "extra_info", "format_pytest_benchmark", "group_name", "statistics_of"]
+__all__ = ["entry", "extra_info", "format_pytest_benchmark", "group_name"]
 
 _MISSING = (
     "pytest-benchmark, whose statistics its tables need, is not installed: pip install 'ngbench[pytest]' installs it"

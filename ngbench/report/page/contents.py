@@ -14,7 +14,7 @@ from ngbench.report.views.fisher_error import layer_blocks
 from ngbench.report.views.study import claims_table, count_verdicts
 from ngbench.units import DASH, counted, format_bytes
 
-__all__ = ["describe_report", "environments_table", "missing_images", "overview", "report_blocks"]
+__all__ = ["describe_report", "missing_images", "report_blocks"]
 
 _MOST_SOURCES = 3
 

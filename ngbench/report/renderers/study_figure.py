@@ -27,7 +27,7 @@ from ngbench.units import break_label, spread
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Drawable", "draw_study"]
+__all__ = ["draw_study"]
 
 _WIDTH, _HEIGHT = 4.4, 3.3
 _SAMPLES = 5

@@ -15,7 +15,7 @@ from ngbench.report.summary import OTHER, Arm, phase_order
 from ngbench.report.views.conditions import data_descriptions, describe_conditions
 from ngbench.units import DASH, format_estimate, format_number, format_seconds, format_share, spread
 
-__all__ = ["TRAINING_AXES", "about", "cost_bars", "curves_chart", "epochs_table", "loss_chart", "measures_of"]
+__all__ = ["about", "cost_bars", "curves_chart", "epochs_table", "loss_chart"]
 
 TRAINING_AXES = (
     Axis("epoch", "epoch", integer=True),

@@ -9,7 +9,7 @@ from ngbench.report.blocks import Block, Fact, Facts, Heading
 from ngbench.report.summary import arms_of
 from ngbench.units import format_count, format_hyperparameters
 
-__all__ = ["arm_descriptions", "data_descriptions", "describe_conditions", "what_ran"]
+__all__ = ["data_descriptions", "describe_conditions", "what_ran"]
 
 _ORIGINS = {"original": "ORIGINAL", "generated": "generated", "stand-in": "STAND-IN"}
 """How each origin of data is shown."""

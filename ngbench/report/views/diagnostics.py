@@ -11,7 +11,7 @@ from ngbench.report.summary import Arm
 from ngbench.report.views.charts import about
 from ngbench.units import DASH, format_number, format_share
 
-__all__ = ["diagnostics", "diagnostics_table"]
+__all__ = ["diagnostics"]
 
 ENERGY_GAP = "energy_gap"
 ANGLE = "exact_angle"

@@ -17,8 +17,6 @@ from ngbench.report.views.gan_summary import TITLES, GanArm, Shared, fid_records
 from ngbench.report.views.samples import samples
 from ngbench.units import DASH, format_number, format_seconds, format_share
 
-__all__ = ["headline", "scores", "view"]
-
 _TURNS: tuple[Player, ...] = ("critic", "generator")
 """The players in the order of their turns."""
 

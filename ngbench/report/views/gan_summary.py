@@ -13,7 +13,7 @@ from ngbench.records.record import Document, FidRecord, RunRecord
 from ngbench.records.statistics import FAILED, Estimate, mean_interval
 from ngbench.report.summary import Arm, PhaseSummary, summarise
 
-__all__ = ["TITLES", "GanArm", "Shared", "fid_records", "score_points", "shared_budget", "summarise_gan"]
+__all__ = ["TITLES", "GanArm", "Shared", "fid_records", "shared_budget", "summarise_gan"]
 
 TITLES = {"fid": "FID", "classifier_fid": "classifier-FID"}
 """How each score is called in tables and figures: a classifier's is never called FID alone."""
