@@ -158,6 +158,9 @@ def taken_from() -> Mapping[str, frozenset[str]]:
         for source, name in _taken_by(module):
             if source in taken:
                 taken[source].add(name)
+        attributes = {node.attr for node in ast.walk(tree_of(module)) if isinstance(node, ast.Attribute)}
+        for source in _made_up_names(module) & set(modules()):
+            taken[source] |= attributes & _defined(source)
     texts = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", *PACKAGES["ngbench"].rglob("*.tmpl")]
     for text in (path.read_text(encoding="utf-8") for path in texts):
         for source, names in re.findall(r"^ *from (ngbench\S*) import \(?([^()\n]+|[^()]+\))", text, re.MULTILINE):
@@ -188,6 +191,11 @@ def _taken_by(module: str) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree_of(module)):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in whole:
             yield whole[node.value.id], node.attr
+
+
+def should_export(module: str) -> set[str]:
+    """The names that others take of a module; the modules in a package are none."""
+    return {name for name in taken_from()[module] if f"{module}.{name}" not in modules()}
 
 
 def unused_in(module: str) -> set[str]:
