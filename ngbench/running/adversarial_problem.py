@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from ngbench.adversarial_task import PLAYERS, AdversarialTask, Player
-from ngbench.errors import DataError, ParameterError, PluginError
+from ngbench.errors import DataError, PluginError
 from ngbench.frechet.network import FeatureNetwork, classifier_network, inception_network
 from ngbench.plugins import registry
 from ngbench.plugins.located import SourceFile
 from ngbench.running.adversarial_config import FidConfig, PlayerConfig
 from ngbench.running.adversarial_step import Draws
 from ngbench.running.players import Players, player_task
-from ngbench.running.problem import load_data, needs_closure
+from ngbench.running.problem import initial_optimizer, load_data
 from ngbench.running.randomness import epoch_generator
 from ngbench.task import Data
 
@@ -79,17 +79,12 @@ def player_optimizers(
     Raises:
         ParameterError: an optimizer refuses its hyper-parameters, or needs a closure at each step.
     """
-    built: dict[Player, torch.optim.Optimizer] = {}
-    for player in PLAYERS:
-        plugin = registry.optimizer(configs[player].optimizer)
-        view = player_task(task, player)
-        optimizer = registry.build_optimizer(plugin, players.model(player), view, configs[player].hyperparameters)
-        if needs_closure(optimizer):
-            raise ParameterError(
-                f"optimizer {configs[player].optimizer} needs a closure at each step, which the training loop lacks"
-            )
-        built[player] = optimizer
-    return built
+    return {
+        player: initial_optimizer(
+            player_task(task, player), players.model(player), configs[player].optimizer, configs[player].hyperparameters
+        )
+        for player in PLAYERS
+    }
 
 
 def epoch_draws(

@@ -251,7 +251,7 @@ def _try_optimizers(problem: Problem, configs: Sequence[RunConfig], dtype: torch
     for config in configs:
         # A new model each time: an optimizer may leave hooks on its own.
         model = initial_model(problem, 0, torch.device("cpu"), dtype)
-        initial_optimizer(problem, model, config.optimizer, config.hyperparameters)
+        initial_optimizer(problem.task, model, config.optimizer, config.hyperparameters)
     return sum(p.numel() for p in model.parameters()), parameter_bytes(model)
 
 

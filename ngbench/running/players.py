@@ -15,7 +15,6 @@ attaches to its player's modules sees its player's loss alone.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -23,8 +22,7 @@ from torch import Tensor, nn
 
 from ngbench.adversarial_task import AdversarialTask, Player
 from ngbench.curvature.likelihoods import Likelihood
-from ngbench.errors import NgbenchError, PluginError, describe
-from ngbench.running.randomness import isolated, seeded_state
+from ngbench.running.problem import initial_networks
 from ngbench.task import Task
 
 __all__ = ["CRITIC_SIGNS", "GENERATOR_SIGNS", "Players", "Wasserstein", "initial_players", "player_task"]
@@ -171,22 +169,8 @@ def initial_players(task: AdversarialTask, name: str, seed: int, device: torch.d
     Raises:
         PluginError: the task cannot build one of its networks.
     """
-    cpu = torch.device("cpu")
-    with isolated(cpu, seeded_state(seed, cpu)):
-        generator, critic = _build(task.generator, name, "generator"), _build(task.critic, name, "critic")
+    generator, critic = initial_networks(name, {"generator": task.generator, "critic": task.critic}, seed)
     return Players.of(generator.to(device, dtype), critic.to(device, dtype))
-
-
-def _build(make: Callable[[], nn.Module], name: str, player: Player) -> nn.Module:
-    try:
-        network = make()
-    except (NgbenchError, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        raise PluginError(f"task {name!r}: its {player} failed: {describe(error)}") from error
-    if not isinstance(network, nn.Module):
-        raise PluginError(f"task {name!r}: its {player} is {type(network).__name__}, not a torch.nn.Module")
-    return network
 
 
 def player_task(task: AdversarialTask, player: Player) -> Task:

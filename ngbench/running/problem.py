@@ -23,6 +23,7 @@ __all__ = [
     "LoadedTask",
     "Problem",
     "initial_model",
+    "initial_networks",
     "initial_optimizer",
     "load_data",
     "load_problem",
@@ -119,29 +120,43 @@ def initial_model(problem: Problem, seed: int, device: torch.device, dtype: torc
     Raises:
         PluginError: the task cannot build its model.
     """
-    cpu = torch.device("cpu")
-    with isolated(cpu, seeded_state(seed, cpu)):
-        try:
-            model = problem.task.model()
-        except (NgbenchError, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            raise PluginError(f"task {problem.name!r}: its model failed: {describe(error)}") from error
-    if not isinstance(model, nn.Module):
-        raise PluginError(f"task {problem.name!r}: its model is {type(model).__name__}, not a torch.nn.Module")
+    (model,) = initial_networks(problem.name, {"model": problem.task.model}, seed)
     return model.to(device, dtype)
 
 
+def initial_networks(name: str, make: Mapping[str, Callable[[], nn.Module]], seed: int) -> list[nn.Module]:
+    """The networks of the task called ``name``, each by its own function, one after the other from one seed.
+
+    Raises:
+        PluginError: the task cannot build one of them.
+    """
+    cpu = torch.device("cpu")
+    with isolated(cpu, seeded_state(seed, cpu)):
+        return [_built(name, what, build) for what, build in make.items()]
+
+
+def _built(name: str, what: str, build: Callable[[], nn.Module]) -> nn.Module:
+    try:
+        network = build()
+    except (NgbenchError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise PluginError(f"task {name!r}: its {what} failed: {describe(error)}") from error
+    if not isinstance(network, nn.Module):
+        raise PluginError(f"task {name!r}: its {what} is {type(network).__name__}, not a torch.nn.Module")
+    return network
+
+
 def initial_optimizer(
-    problem: Problem, model: nn.Module, name: str, hyperparameters: Mapping[str, Any]
+    task: Task, model: nn.Module, name: str, hyperparameters: Mapping[str, Any]
 ) -> torch.optim.Optimizer:
-    """The optimizer called ``name`` for ``model``.
+    """The optimizer called ``name`` for the ``model`` of a task.
 
     Raises:
         ParameterError: it refuses the hyper-parameters, or needs a closure at each step.
     """
     plugin = registry.optimizer(name)
-    optimizer = registry.build_optimizer(plugin, model, problem.task, hyperparameters)
+    optimizer = registry.build_optimizer(plugin, model, task, hyperparameters)
     if needs_closure(optimizer):
         raise ParameterError(f"optimizer {name} needs a closure at each step, which the training loop lacks")
     return optimizer

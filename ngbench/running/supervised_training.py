@@ -42,7 +42,7 @@ class SupervisedTraining(Training[RunConfig, Problem]):
         model = initial_model(self.problem, config.seed, self.device, self.dtype)
 
         def build(recorder: StepRecorder[Any]) -> Callable[[], object]:
-            optimizer = initial_optimizer(self.problem, model, config.optimizer, config.hyperparameters)
+            optimizer = initial_optimizer(self.problem.task, model, config.optimizer, config.hyperparameters)
             step = TrainingStep(self.problem, self._data, model.train(), optimizer, recorder)
             order = epoch_order(config.seed, 1, len(self._data.train_inputs)).to(self.device)
             whole = cycle(part for part in batches(order, config.batch_size) if len(part) == config.batch_size)
@@ -56,7 +56,7 @@ class SupervisedTraining(Training[RunConfig, Problem]):
 
     def build_optimizers(self, recorder: StepRecorder[Any]) -> None:
         config, metrics = self.config, self.problem.task.metrics
-        optimizer = initial_optimizer(self.problem, self.model, config.optimizer, config.hyperparameters)
+        optimizer = initial_optimizer(self.problem.task, self.model, config.optimizer, config.hyperparameters)
         self.optimizers, self.told = {"": optimizer}, {"": measured(optimizer)}
         self._step = TrainingStep(self.problem, self._data, self.model, optimizer, recorder, keep_outputs=bool(metrics))
         self._comparer: StepComparer | None = None

@@ -62,7 +62,7 @@ def bare_steps(plan: Plan, problem: Problem) -> Iterator[None]:
     device, dtype = plan.device, getattr(torch, config.dtype)
     data = DeviceData.of(problem.data, device, dtype)
     model = initial_model(problem, config.seed, device, dtype).train()
-    optimizer = initial_optimizer(problem, model, config.optimizer, config.hyperparameters)
+    optimizer = initial_optimizer(problem.task, model, config.optimizer, config.hyperparameters)
     likelihood = problem.task.likelihood
     order = epoch_order(config.seed, 1, len(data.train_inputs)).to(device)
     while True:

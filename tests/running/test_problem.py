@@ -24,7 +24,7 @@ COMPILED = '''
 def build(distribute: Callable[..., None], problem: Problem) -> Iterator[Callable[[], torch.optim.Optimizer]]:
     distribute("dist-compiled", {"compiled_bench": COMPILED}, optimizers={"compiled": "compiled_bench:compiled"})
     model = initial_model(problem, 0, torch.device("cpu"), torch.float32)
-    yield lambda: initial_optimizer(problem, model, "compiled", {})
+    yield lambda: initial_optimizer(problem.task, model, "compiled", {})
     torch.compiler.set_stance("default")
 
 

@@ -158,7 +158,7 @@ class FisherErrorRun:
         chosen = choose_layers(model, config.layer)
         self._layers = numbers_of(model, chosen)
         self._curves = {name: {key: Curve() for key in self._approximations} for name in self._layers}
-        optimizer = initial_optimizer(self._problem, model, config.optimizer, config.hyperparameters)
+        optimizer = initial_optimizer(self._problem.task, model, config.optimizer, config.hyperparameters)
         self._recorder: StepRecorder[float] = StepRecorder(time.perf_counter)
         self._step = TrainingStep(self._problem, self._data, model.train(), optimizer, self._recorder)
         likelihood = self._problem.task.likelihood
