@@ -60,6 +60,7 @@ __all__ = [
     "kind_of_located",
     "names",
     "optimizer",
+    "origins_of_hyperparameters",
     "published_hyperparameters",
     "rows",
     "task",
@@ -71,6 +72,7 @@ OPTIMIZERS = "ngbench.optimizers"
 TASKS = "ngbench.tasks"
 APPROXIMATIONS = "ngbench.approximations"
 Kind = Literal["optimizer", "task", "approximation"]
+Origin = Literal["given", "searched", "published", "default"]
 GROUPS: Mapping[Kind, str] = {"optimizer": OPTIMIZERS, "task": TASKS, "approximation": APPROXIMATIONS}
 
 
@@ -287,6 +289,22 @@ def effective_hyperparameters(plugin: Plugin, task: Task, given: Mapping[str, An
         PluginError: if the task's published values do not fit the optimizer.
     """
     return plugin.resolve({**published_hyperparameters(plugin, task), **given})
+
+
+def origins_of_hyperparameters(
+    plugin: Plugin, task: Task, given: Mapping[str, Any], searched: Mapping[str, Any]
+) -> dict[str, Origin]:
+    """Whose each hyper-parameter of an arm is: ``given``, ``searched``, published for the task, or a default.
+
+    Raises:
+        ParameterError, PluginError: as :func:`effective_hyperparameters`.
+    """
+    published = published_hyperparameters(plugin, task)
+    sources: dict[Origin, Mapping[str, Any]] = {"given": given, "searched": searched, "published": published}
+    return {
+        name: next((origin for origin, values in sources.items() if name in values), "default")
+        for name in plugin.resolve({**published, **searched, **given})
+    }
 
 
 def task_plugin(name: str) -> Plugin:

@@ -93,12 +93,17 @@ class SourceFileRecord(_Part):
 
 
 class OptimizerRecord(_Part):
-    """The optimizer's plugin name (or where it is) and every hyper-parameter, defaults included."""
+    """The optimizer's plugin name (or where it is) and every hyper-parameter, defaults included.
+
+    ``origins`` says of each whose value it is: given with the command, found by a search, published for the task, or
+    the optimizer's own default.
+    """
 
     name: Name
     hyperparameters: dict[str, Any]
     distribution: Name | None = None
     file: SourceFileRecord | None = None
+    origins: dict[Name, Literal["given", "searched", "published", "default"]] = {}
 
 
 class History(_Part):

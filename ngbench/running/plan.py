@@ -173,6 +173,12 @@ def make_plan(request: Request, problem: Problem | None = None) -> Plan[Problem]
         )
         for arm in request.arms
     }
+    origins = {
+        arm.label: registry.origins_of_hyperparameters(
+            found[arm.label], task, arm.hyperparameters, _tuned(request, arm)
+        )
+        for arm in request.arms
+    }
     # A default of 0 and a given 0.0 are the same value.
     refuse_identical(
         (arm.label, arm.optimizer, {name: _as_float(value) for name, value in hyperparameters[arm.label].items()})
@@ -194,7 +200,9 @@ def make_plan(request: Request, problem: Problem | None = None) -> Plan[Problem]
     parameters, size = _try_optimizers(loaded, configs, conditions.dtype)
 
     def record(config: RunConfig) -> RunRecord:
-        return first_record(config, loaded, found[config.label], parameters, size)
+        first = first_record(config, loaded, found[config.label], parameters, size)
+        first.optimizer.origins = origins[config.label]
+        return first
 
     introduction = conditions.introduce(loaded)
     for plugin in found.values():

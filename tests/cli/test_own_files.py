@@ -53,6 +53,8 @@ def test_a_comparison_of_files_says_which_and_keeps_their_digests(
     assert run["task_file"] == {"path": "line_task.py", "digest": digests["line_task.py"]}
     assert run["optimizer"]["file"] == {"path": "slow_one.py", "digest": digests["slow_one.py"]}
     assert sgd["runs"][0]["optimizer"]["file"] is None
+    assert run["optimizer"]["origins"] == {"lr": "default"}
+    assert sgd["runs"][0]["optimizer"]["origins"]["lr"] == "given"
 
 
 def test_what_another_file_began_is_not_gone_on_with(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -215,6 +215,17 @@ def test_given_values_come_before_published_ones_and_those_before_defaults() -> 
     }
 
 
+def test_every_value_says_whose_it_is() -> None:
+    plugin, task = registry.optimizer("sgd"), quiet_task(sgd={"lr": 0.3, "momentum": 0.8})
+    assert registry.origins_of_hyperparameters(plugin, task, {"nesterov": "true"}, {"momentum": 0.5}) == {
+        "lr": "published",
+        "momentum": "searched",
+        "nesterov": "given",
+        "weight_decay": "default",
+    }
+    assert registry.origins_of_hyperparameters(plugin, task, {"lr": "1"}, {"lr": 2})["lr"] == "given"
+
+
 @pytest.mark.parametrize(("table", "reason"), [({"rate": 1}, "'rate'"), ({"lr": -1.0}, "lr=-1.0")])
 def test_published_values_that_do_not_fit_are_the_tasks_fault(table: dict[str, object], reason: str) -> None:
     with pytest.raises(PluginError, match=f"the task's published .* optimizer sgd: .*{reason}"):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 
-from ngbench.records.record import Document, RunRecord
+from ngbench.records.record import Document, OptimizerRecord, RunRecord
 from ngbench.records.statistics import FAILED
 from ngbench.records.timing import busy_machine
 from ngbench.report.summary import Arm, arms_of, summarise
+from ngbench.units import enumerated
 
 __all__ = ["find_warnings"]
 
 _WITHOUT = "without_curvature/"
 _MOST_NAMES = 6
+_FEW_ESTIMATES = 10
 
 
 def find_warnings(document: Document, *, reference: str | None = None, target_loss: float | None = None) -> list[str]:
@@ -22,8 +25,9 @@ def find_warnings(document: Document, *, reference: str | None = None, target_lo
     return [
         *_about_data(runs),
         *_about_fairness(document),
+        *_about_settings(document),
         *(warning for arm in arms for warning in _about_outcome(arm)),
-        *(warning for arm in arms for warning in _about_curvature(arm)),
+        *(warning for arm in arms for warning in (*_about_curvature(arm), *_about_estimates(arm))),
         *busy_machine(runs),
         *_about_precision(arms),
     ]
@@ -59,6 +63,30 @@ def _about_fairness(document: Document) -> Iterator[str]:
     seeds = {label: {run.seed for run in arm} for label, arm in arms_of(document).items()}
     if len({frozenset(of_arm) for of_arm in seeds.values()}) > 1:
         yield "The arms ran different seeds, so weights and data order differ. Run all with the same seeds."
+
+
+def _about_settings(document: Document) -> Iterator[str]:
+    """Whose hyper-parameters the arms run on, where that is not the same for all."""
+    arms = {label: runs[0].optimizer for label, runs in arms_of(document).items()}
+    if len(arms) < 2 or not all(optimizer.origins for optimizer in arms.values()):
+        return
+    found = {label: _basis(optimizer) for label, optimizer in arms.items()}
+    kinds = set(found.values())
+    if len(kinds) == 1 and kinds != {"defaults"}:
+        return
+    if len(kinds) == 1:
+        told = "All arms run on their optimizers' defaults, which may suit some better than others"
+    else:
+        each = enumerated([f"{label} on {basis}" for label, basis in found.items()])
+        told = f"The arms run on values of different origin, which may favour some: {each}"
+    names = ",".join(dict.fromkeys(optimizer.name for optimizer in arms.values()))
+    yield f"{told}. Search all equally: ngbench tune {shlex.quote(document.runs[0].task)} -o {names} --trials 8."
+
+
+def _basis(optimizer: OptimizerRecord) -> str:
+    origins = set(optimizer.origins.values())
+    chosen = next((origin for origin in ("searched", "published", "given") if origin in origins), None)
+    return "defaults" if chosen is None else f"{chosen} ones"
 
 
 def _about_outcome(arm: Arm) -> Iterator[str]:
@@ -101,6 +129,17 @@ def _about_curvature(arm: Arm) -> Iterator[str]:
         shown = ", ".join(names[:_MOST_NAMES])
         more = f" and {len(names) - _MOST_NAMES} more, which the record names" if len(names) > _MOST_NAMES else ""
         yield f"Parameters of {arm.label} went without curvature, along their plain gradient: {shown}{more}."
+
+
+def _about_estimates(arm: Arm) -> Iterator[str]:
+    """Whether the curvature was estimated too seldom for the run to say much of it."""
+    estimates = min((run.steps.kind.count("refresh") for run in arm.runs), default=0)
+    steps = min((len(run.steps.kind) for run in arm.runs), default=0)
+    if 0 < estimates < _FEW_ESTIMATES and estimates < steps:
+        yield (
+            f"{arm.label} refreshed its curvature in {estimates} of {steps} steps. "
+            "Run more epochs (--epochs), or set a smaller curvature_interval and inverse_interval."
+        )
 
 
 def _about_precision(arms: Sequence[Arm]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ngbench.records.record import Document
+from ngbench.records.record import Document, OptimizerRecord
 from ngbench.report.blocks import Block, Fact, Facts, Heading
 from ngbench.report.summary import arms_of
 from ngbench.units import format_count, format_hyperparameters
@@ -50,9 +50,19 @@ def arm_descriptions(document: Document) -> list[tuple[str, str]]:
     for label, runs in arms_of(document).items():
         optimizer = runs[0].optimizer
         named = label == optimizer.name or label.startswith(f"{optimizer.name}:")
-        parameters = format_hyperparameters(optimizer.hyperparameters)
+        parameters = format_hyperparameters(optimizer.hyperparameters) + _origins(optimizer)
         described.append((label, parameters if named else f"{optimizer.name}: {parameters}"))
     return described
+
+
+def _origins(optimizer: OptimizerRecord) -> str:
+    """Which values are not the optimizer's defaults, and whose they are."""
+    names: dict[str, list[str]] = {}
+    for name, origin in optimizer.origins.items():
+        if origin != "default":
+            names.setdefault(origin, []).append(name)
+    told = [f"{', '.join(of_origin)} {origin}" for origin, of_origin in names.items()]
+    return f" ({'; '.join(told) or 'defaults'})" if optimizer.origins else ""
 
 
 def describe_conditions(document: Document) -> str:

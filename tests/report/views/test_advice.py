@@ -81,7 +81,7 @@ def test_an_uncertain_ratio_is_said(make_document, make_run):
 
 
 def test_few_refreshes_are_said(make_document, make_run):
-    (warning,) = find_warnings(make_document(make_run("kfac", refresh_every=1000)))
+    (_, warning) = find_warnings(make_document(make_run("kfac", refresh_every=1000)))
     assert warning.startswith("Refresh steps in one round alone, so their time has no interval: kfac.")
 
 
@@ -103,3 +103,43 @@ def test_a_busy_machine_is_said(make_document, make_run):
     run.steps.interrupted = list(range(400))
     (warning,) = find_warnings(make_document(run))
     assert warning.startswith("sgd was measured on a busy machine: 400 of 630 steps were interrupted")
+
+
+def arm_of(make_run, label, **origins):
+    run = make_run(label).model_copy(deep=True)
+    run.optimizer.origins = origins
+    return run
+
+
+@pytest.mark.parametrize(
+    ("origins", "said"),
+    [
+        (("published", "published"), None),
+        (("searched", "searched"), None),
+        (("given", "given"), None),
+        (("default", "default"), "All arms run on their optimizers' defaults"),
+        (("published", "default"), "sgd on published ones and adam on defaults"),
+        (("searched", "given"), "sgd on searched ones and adam on given ones"),
+    ],
+)
+def test_values_of_different_origin_are_named_with_the_search_that_makes_them_equal(
+    make_document, make_run, origins, said
+):
+    runs = [
+        arm_of(make_run, label, lr=origin, momentum="default")
+        for label, origin in zip(("sgd", "adam"), origins, strict=True)
+    ]
+    found = [warning for warning in find_warnings(make_document(*runs)) if "ngbench tune" in warning]
+    assert bool(found) is (said is not None)
+    if said is not None:
+        assert said in found[0]
+        assert found[0].endswith("Search all equally: ngbench tune curves-autoencoder -o sgd,adam --trials 8.")
+
+
+@pytest.mark.parametrize(("every", "warned"), [(10, False), (200, True)])
+def test_a_curvature_that_was_seldom_estimated_is_said_so(make_document, make_run, every, warned):
+    found = [one for one in find_warnings(make_document(make_run("kfac", refresh_every=every))) if "refreshed" in one]
+    assert found == (["kfac refreshed its curvature in 4 of 630 steps. " + HINT] if warned else [])
+
+
+HINT = "Run more epochs (--epochs), or set a smaller curvature_interval and inverse_interval."
