@@ -21,9 +21,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ngbench import __version__
-from ngbench.cli.downloads import show_download
 from ngbench.cli.reporting import say_error
 from ngbench.data.watching import watch_downloads
+from ngbench.report.progress.downloads import show_download
 from ngbench.streams import lasting_streams, result_apart, stdout_problem
 
 __all__ = ["main"]

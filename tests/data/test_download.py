@@ -18,11 +18,11 @@ import pytest
 
 import ngbench.data.download
 from ngbench.cli import main
-from ngbench.cli.downloads import show_download
 from ngbench.data import curves, faces, watching
 from ngbench.data.download import DownloadError, RemoteFile, download
 from ngbench.disk.locks import locked
 from ngbench.errors import DataError, PathError
+from ngbench.report.progress.downloads import show_download
 
 CONTENT = bytes(range(256)) * 4096
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
