@@ -6,9 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ngbench.arms import ArmSpec, file_slug, parse_arms, parse_settings, refuse_identical
+from ngbench.arms import ArmSpec, file_slug, parse_arms, parse_players, parse_settings, refuse_identical
 from ngbench.errors import UsageError
-from ngbench.player_arms import parse_players
 
 
 def test_an_item_with_equals_and_without_colon_continues_the_arm_before_it() -> None:

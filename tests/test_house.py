@@ -34,7 +34,7 @@ RANKS = (
     ("running",),
     ("data", "frechet", "ngbench_tasks", "optimizers", "plugins"),
     ("measurement", "records"),
-    ("arms", "player_arms", "signatures", "values"),
+    ("arms", "signatures", "values"),
     ("adversarial_task", "task"),
     ("disk", "errors", "escaping", "streams", "units"),
     ("curvature",),

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from ngbench.adversarial_task import AdversarialTask, PlayerPair
+from ngbench.arms import parse_players, resolve_pair
 from ngbench.errors import UnknownNameError, UsageError
-from ngbench.player_arms import parse_players, resolve_pair
 
 
 def task(**parts: Any) -> AdversarialTask:

@@ -45,9 +45,9 @@ def gan(
 
     Example: ngbench gan gan-mnist --set width=16 --players adam,kfac3,adam+kfac:lr=0.01,damping=0.001
     """
+    from ngbench.arms import parse_players
     from ngbench.cli.execution import run_and_report
     from ngbench.experiments.comparison import compare_players
-    from ngbench.player_arms import parse_players
     from ngbench.running.samples import DIRECTORY
 
     # The images lie beside the records, so that a resumed run finds them, or beside the figures.

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from ngbench.adversarial_task import PLAYERS, AdversarialTask, Player
-from ngbench.arms import refuse_identical
+from ngbench.arms import PlayersArm, parse_players, refuse_identical, resolve_pair
 from ngbench.frechet.network import FeatureNetwork
 from ngbench.measurement.memory import parameter_bytes
-from ngbench.player_arms import PlayersArm, parse_players, resolve_pair
 from ngbench.plugins import registry
 from ngbench.records.record import AdversarialRecord, FidRecord, RunRecord
 from ngbench.running.adversarial_config import AdversarialConfig, FidConfig, PlayerConfig

@@ -18,7 +18,7 @@ from ngbench.running.limits import Count, Seed, Seeds, Threads, seconds
 from ngbench.running.option_fields import converted, option
 
 if TYPE_CHECKING:
-    from ngbench.player_arms import PlayersArm
+    from ngbench.arms import PlayersArm
     from ngbench.running.settings import Settings
 
 __all__ = ["DIAGNOSTICS", "AdversarialOptions", "AdversarialRequest", "Request", "RunOptions"]

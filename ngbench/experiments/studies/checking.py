@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 from ngbench.adversarial_task import PLAYERS, AdversarialTask
+from ngbench.arms import PlayersArm, resolve_pair
 from ngbench.errors import NgbenchError, ParameterError, UnknownNameError, UsageError
 from ngbench.experiments.studies.claims import ScaleName, Side
 from ngbench.experiments.studies.loader import LoadedStudy
 from ngbench.experiments.studies.models import Range, Study
 from ngbench.experiments.studies.plan import PlannedArm, PlannedCell, expand_arms, plan_cells
-from ngbench.player_arms import PlayersArm, resolve_pair
 from ngbench.plugins import registry
 from ngbench.plugins.parameters import convert_given
 from ngbench.records.quantities import quantity_of

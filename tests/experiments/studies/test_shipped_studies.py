@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from ngbench.adversarial_task import AdversarialTask
+from ngbench.arms import resolve_pair
 from ngbench.disk.located_yaml import parse_yaml
 from ngbench.experiments.studies.checking import check_study, players_arm
 from ngbench.experiments.studies.loader import dump_study, find_study, load_study, parse_study, study_names
 from ngbench.experiments.studies.models import Study
 from ngbench.experiments.studies.plan import PlannedArm, PlannedCell, plan_cells
-from ngbench.player_arms import resolve_pair
 from ngbench.plugins import registry
 
 FIGURES = [
