@@ -12,8 +12,6 @@ from ngbench.task import Task
 
 __all__ = ["BatchMeans", "evaluate"]
 
-Evaluation = tuple[float | None, dict[str, float | None]]
-
 
 class BatchMeans:
     """Means over examples that come in batches. They stay on the device until they are asked for.
@@ -42,7 +40,9 @@ class BatchMeans:
 
 
 @torch.no_grad()
-def evaluate(task: Task, model: nn.Module, data: DeviceData, batch_size: int) -> Evaluation:
+def evaluate(
+    task: Task, model: nn.Module, data: DeviceData, batch_size: int
+) -> tuple[float | None, dict[str, float | None]]:
     """Mean loss and mean metrics over the validation examples; ``None`` where there are no examples.
 
     The model is left in evaluation mode.

@@ -50,12 +50,12 @@ def count_steps(
         step = build(recorder)
         for _ in range(min(STEPS, config.budget.steps or STEPS)):
             step()
-            kind, phases = step_operations(recorder)
+            kind, phases = _step_operations(recorder)
             counts[kind] = phases
     return Counted(counts, counter.unknown_names)
 
 
-def step_operations(recorder: StepRecorder[Operations]) -> tuple[StepKind, dict[str, Operations]]:
+def _step_operations(recorder: StepRecorder[Operations]) -> tuple[StepKind, dict[str, Operations]]:
     """The kind of the one step that was recorded, and the operations of one call of each of its phases."""
     flops = recorder.collect(lambda start, end: end.flops - start.flops)
     moved = recorder.collect(lambda start, end: end.bytes - start.bytes)

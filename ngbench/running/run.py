@@ -99,6 +99,7 @@ class Run:
         self._recorder: StepRecorder[Any] = StepRecorder(self._clock.mark, interruptions_of(device))
         self._breakdown = Breakdown()
         self._epoch: _Epoch | None = None
+        self._look_every = 1 if device.type == "cpu" else SYNCHRONISE_EVERY
 
     def prepare(self) -> RunRecord:
         """Build data, networks and optimizers, count a step's operations, and load the checkpoint if there is one.
@@ -176,7 +177,6 @@ class Run:
 
     def _take_steps(self, epoch: _Epoch, on_step: OnStep | None) -> None:
         """Take the steps of one turn."""
-        interval = 1 if self._device.type == "cpu" else SYNCHRONISE_EVERY
         limit = self._config.budget.time_limit
         end = next(at for at in epoch.turn_ends if at > epoch.taken)
         before, started = self._elapsed() + epoch.waited, time.perf_counter()
@@ -190,7 +190,7 @@ class Run:
             epoch.taken += 1
             for name, value in self._training.diagnostics().items():
                 self._record.diagnostics.setdefault(name, []).append([self._steps_taken(), value])
-            if epoch.taken % interval == 0 or epoch.taken == end:
+            if epoch.taken % self._look_every == 0 or epoch.taken == end:
                 rows = _read(pending)
                 pending.clear()
                 epoch.rows += rows

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ngbench.disk.files import reason
+from ngbench.disk.files import reason, replacing
 from ngbench.disk.reading import MEBIBYTE, read_whole
 from ngbench.errors import RecordError
 from ngbench.records.record import RunRecord
@@ -58,12 +58,8 @@ def write_grid(images: npt.NDArray[np.uint8], path: Path) -> None:
     picture = Image.fromarray(grid_of(images))
     picture = picture.resize((picture.width * _SCALE, picture.height * _SCALE), Image.Resampling.NEAREST)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(path) as partial:
         picture.save(partial, format="PNG")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def add_sample(run: RunRecord, epoch: int, name: str) -> None:

@@ -10,11 +10,6 @@ from ngbench.running.config import Budget
 __all__ = ["epochs_since_lowest", "status_after_epoch", "steps_left"]
 
 
-def epochs_without_improvement(history: History) -> int:
-    """How many epochs ago the training loss was the lowest so far."""
-    return epochs_since_lowest(history.train_loss)
-
-
 def epochs_since_lowest(values: Sequence[float | None]) -> int:
     """How many epochs ago the value was the lowest so far; an epoch without a value has not improved."""
     best, since = None, 0
@@ -37,7 +32,7 @@ def status_after_epoch(budget: Budget, history: History) -> Status:
     left = steps_left(budget, history)
     if (budget.epochs is not None and len(history.epoch) >= budget.epochs) or (left is not None and left <= 0):
         return "done"
-    if budget.early_stopping is not None and epochs_without_improvement(history) >= budget.early_stopping:
+    if budget.early_stopping is not None and epochs_since_lowest(history.train_loss) >= budget.early_stopping:
         return "done"
     if budget.time_limit is not None and history.elapsed_seconds[-1] >= budget.time_limit:
         return "timeout"

@@ -69,6 +69,14 @@ def test_an_epoch_is_an_iteration_for_each_whole_batch(tmp_path: Path) -> None:
     assert record.memory.optimizer_state_bytes
 
 
+@pytest.mark.parametrize("look_every", [4, 50])
+def test_losses_that_are_looked_at_now_and_then_are_the_same(tmp_path: Path, look_every: int) -> None:
+    config = configuration(tmp_path, budget=Budget(epochs=1))
+    run = run_of(config)
+    run._look_every = look_every
+    assert without_times(run.epoch()) == without_times(run_of(config).epoch())
+
+
 def test_steps_end_a_run_within_an_epoch_and_its_images_are_scored(tmp_path: Path) -> None:
     record = to_the_end(run_of(configuration(tmp_path, budget=Budget(steps=8), fid=FidConfig(every=5, samples=20))))
     assert record.history.step == [6, 8]

@@ -219,6 +219,35 @@ def test_a_checkpoint_from_before_training_metrics_has_none_of_its_epochs(
     assert second is not None
 
 
+@pytest.mark.parametrize("turn_steps", [None, 2])
+@pytest.mark.parametrize("look_every", [3, 50])
+def test_losses_that_are_looked_at_now_and_then_are_the_same(
+    problem: Problem,
+    configure: Configure,
+    record_of: RecordOf,
+    run_to_end: RunToEnd,
+    look_every: int,
+    turn_steps: int | None,
+) -> None:
+    config = configure(budget=Budget(epochs=1), turn_steps=turn_steps)
+    run = Run(SupervisedTraining(config, problem), record_of(config))
+    run.prepare()
+    run._look_every = look_every
+    record, expected = run.epoch(), run_to_end(config)
+    assert record.history.train_loss == expected.history.train_loss
+    assert record.history.training_metrics == expected.history.training_metrics
+    wild = replace(config, hyperparameters={"lr": 1e20})
+    run = Run(SupervisedTraining(wild, problem), record_of(wild))
+    run.prepare()
+    run._look_every = look_every
+    record = run.epoch()
+    # It is seen at the next look, or at the end of the turn.
+    assert (record.status, len(record.steps.seconds)) == (
+        "diverged",
+        {(3, None): 3, (50, None): 4}.get((look_every, turn_steps), 2),
+    )
+
+
 def test_a_budget_of_steps_ends_within_an_epoch(configure: Configure, run_to_end: RunToEnd) -> None:
     record = run_to_end(configure(budget=Budget(steps=6)))
     assert (record.status, record.history.step) == ("done", [4, 6])
