@@ -134,11 +134,12 @@ def check(
     from ngbench.disk.files import STANDARD_OUTPUT, write_text
     from ngbench.errors import ParameterError
     from ngbench.escaping import terminal
-    from ngbench.experiments.gate import GateRequest, check_baseline_destination, run_gate
-    from ngbench.report.exports.gate import format_annotations, format_report_json
+    from ngbench.experiments.gate import GateRequest, check_baseline_destination, gate_document, run_gate
+    from ngbench.records.documents import dump
+    from ngbench.report import view
+    from ngbench.report.exports.gate import format_annotations
     from ngbench.report.renderers import markdown as markdown_renderer
     from ngbench.report.renderers import terminal as terminal_renderer
-    from ngbench.report.views import gate as gate_view
     from ngbench.streams import write_commands
 
     check_exports(markdown, json)
@@ -159,7 +160,8 @@ def check(
             allow_missing_baseline=allow_missing_baseline,
         )
     )
-    report, console = gate.report, console_for_results(on_stderr=STANDARD_OUTPUT in (markdown, json))
+    report, document = gate.report, gate_document(gate.report)
+    console = console_for_results(on_stderr=STANDARD_OUTPUT in (markdown, json))
 
     def say(text: str) -> None:
         console.print(Text(terminal(text)), soft_wrap=True)
@@ -170,14 +172,14 @@ def check(
 
     steps: list[Callable[[], object]] = []
     if markdown is not None:
-        steps.append(lambda: write_text(markdown_renderer.render(gate_view.view(report)), markdown))
+        steps.append(lambda: write_text(markdown_renderer.render(view(document)), markdown))
     if json is not None:
-        steps.append(lambda: write_text(format_report_json(report), json))
+        steps.append(lambda: write_text(dump(document), json))
     updated = update_baseline and (report.error is None or accept)
     if updated:
         steps.append(update)
     steps.append(partial(say, f"{current} against {baseline}, thresholds {gate.origin}"))
-    steps.append(partial(terminal_renderer.show, gate_view.view(report), console))
+    steps.append(partial(terminal_renderer.show, view(document), console))
     if github:
         # The log of a workflow holds both streams; the one without an export keeps the export clean.
         steps.append(lambda: write_commands(format_annotations(report), console.file))

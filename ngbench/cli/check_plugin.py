@@ -50,7 +50,8 @@ def check_plugin(
     from ngbench.disk.files import STANDARD_OUTPUT, check_destination, write_text
     from ngbench.errors import ParameterError
     from ngbench.experiments import conformance
-    from ngbench.report.exports.conformance import format_conformance_json
+    from ngbench.experiments.conformance import outcome
+    from ngbench.records.documents import dump
     from ngbench.report.renderers import terminal
     from ngbench.report.views import conformance as views
 
@@ -87,10 +88,10 @@ def check_plugin(
             arm.optimizer, kind, arm.hyperparameters, data_dir=run.data_dir, told=show_row
         )
         reports.append(report)
-        show(lambda: print_line(views.summary(reports[-1])))
+        show(lambda: print_line(views.summary(reports[-1].as_record())))
     ending: list[Callable[[], object]] = [partial(raise_last, problems)]
     if export_json is not None:
         destination = export_json
-        ending.insert(0, lambda: write_text(format_conformance_json(reports), destination))
+        ending.insert(0, lambda: write_text(dump(outcome.conformance_document(reports)), destination))
     do_each(*ending)
     raise typer.Exit(1 if any(report.failed for report in reports) else 0)

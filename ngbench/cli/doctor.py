@@ -80,10 +80,10 @@ def doctor(
     from ngbench.cli.reporting import check_exports, console_for_results, do_each
     from ngbench.disk.files import write_text
     from ngbench.experiments.doctor.examination import DoctorRequest, examine
-    from ngbench.records.environment import describe_environment
-    from ngbench.report.exports.doctor import findings_json
+    from ngbench.experiments.doctor.findings import findings_document
+    from ngbench.records.documents import dump
+    from ngbench.report import view
     from ngbench.report.renderers import terminal
-    from ngbench.report.views.doctor import view
 
     check_exports(outputs.json)
     messages = Console(stderr=True, quiet=quiet)
@@ -102,13 +102,14 @@ def doctor(
         findings = examine(
             request, note=lambda line: messages.print(line, highlight=False, markup=False, soft_wrap=True)
         )
+    document = findings_document(findings)
 
     def write() -> None:
         if outputs.json is not None:
-            write_text(findings_json(findings, describe_environment().model_dump()), outputs.json)
+            write_text(dump(document), outputs.json)
 
     def show() -> None:
         if not outputs.use_stdout:
-            terminal.show(view(findings), console_for_results())
+            terminal.show(view(document), console_for_results())
 
     do_each(write, show)

@@ -11,7 +11,9 @@ from ngbench.disk.files import check_destination, write_text
 from ngbench.errors import NotComparableError, ParameterError, RecordError
 from ngbench.experiments.project import project_thresholds
 from ngbench.records.documents import dump
-from ngbench.records.gate import Report, check
+from ngbench.records.environment import describe_environment
+from ngbench.records.experiments import GateRecord
+from ngbench.records.gate import check
 from ngbench.records.record import Document
 from ngbench.records.sources import load_records
 from ngbench.records.thresholds import (
@@ -22,7 +24,7 @@ from ngbench.records.thresholds import (
     parse_threshold,
 )
 
-__all__ = ["Gate", "GateRequest", "check_baseline_destination", "run_gate"]
+__all__ = ["Gate", "GateRequest", "check_baseline_destination", "gate_document", "run_gate"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Gate:
         origin: where the thresholds come from, in words.
     """
 
-    report: Report
+    report: GateRecord
     current: Document
     origin: str
 
@@ -73,6 +75,11 @@ class Gate:
             OutputError: it cannot be written.
         """
         write_text(dump(self.current), path)
+
+
+def gate_document(report: GateRecord) -> Document:
+    """The report as a document."""
+    return Document(environment=describe_environment(with_torch=False), runs=[], gate=report)
 
 
 def run_gate(request: GateRequest) -> Gate:
@@ -90,7 +97,7 @@ def run_gate(request: GateRequest) -> Gate:
     baseline = _baseline(request)
     if baseline is None:
         note = f"There is no baseline at {str(request.baseline)!r}: nothing was compared."
-        return Gate(Report([], notes=[note]), current, origin)
+        return Gate(GateRecord(comparisons=[], notes=[note]), current, origin)
     report = check(
         current,
         baseline,

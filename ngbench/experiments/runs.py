@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,12 +43,12 @@ class Place:
     Attributes:
         directory: has a record and a checkpoint of each run, written as it goes; ``None`` keeps nothing.
         resume: go on with what the directory holds.
-        marks: further keys of each record's file.
+        part_of: the comparison of a study that the runs belong to, in words.
     """
 
     directory: Path | None = None
     resume: bool = False
-    marks: Mapping[str, Any] = field(default_factory=dict)
+    part_of: str | None = None
 
     def check(self) -> None:
         """Refuse what could not be written in the end.
@@ -139,7 +139,7 @@ def make_runs(
     environment.threads = plan.threads
     store, groups = None, plan.groups
     if place.directory is not None:
-        store = Store(place.directory, environment, resume=place.resume, marks=place.marks)
+        store = Store(place.directory, environment, resume=place.resume, part_of=place.part_of)
     with store.taken() if store is not None else nullcontext():
         if store is not None:
             groups = with_output(groups, store)

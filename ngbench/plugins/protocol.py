@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from ngbench.errors import PluginError
 from ngbench.measurement.phases import PhaseContext
-from ngbench.records.record import LONGEST_NAME, LayerRecord
+from ngbench.records.part import LONGEST_NAME
+from ngbench.records.record import LayerRecord
 from ngbench.values import LARGEST_NUMBER, is_encodable
 
 if TYPE_CHECKING:

@@ -23,32 +23,19 @@ from enum import Enum
 
 from ngbench.curvature.bounds import NonNegative
 from ngbench.errors import ParameterError
+from ngbench.records.experiments import ClaimVerdict
 from ngbench.records.statistics import Estimate, mean_interval
 from ngbench.values import Refused, alternatives, first_match
 
 __all__ = [
     "Relation",
     "Tolerance",
-    "Verdict",
     "combine",
     "estimate_difference",
     "judge",
     "judge_points",
     "parse_tolerance",
 ]
-
-
-class Verdict(str, Enum):
-    """What became of a claim."""
-
-    REPRODUCED = "reproduced"
-    """The whole interval lies where the claim says."""
-    CONTRADICTED = "contradicted"
-    """The whole interval lies elsewhere."""
-    INCONCLUSIVE = "inconclusive"
-    """The interval reaches over the boundary, or there is none: more seeds would tell."""
-    NOT_TESTED = "not tested at this scale"
-    """What the claim is about was not run at this scale."""
 
 
 class Relation(str, Enum):
@@ -146,7 +133,7 @@ def estimate_difference(differences: Sequence[float], *, exact: bool = False) ->
     return mean_interval(differences)
 
 
-def judge(difference: Estimate | None, relation: Relation, tolerance: float = 0.0) -> Verdict:
+def judge(difference: Estimate | None, relation: Relation, tolerance: float = 0.0) -> ClaimVerdict:
     """The verdict on a claim. The one rule, for whatever the interval comes from.
 
     Args:
@@ -183,15 +170,15 @@ def judge(difference: Estimate | None, relation: Relation, tolerance: float = 0.
     contradicted reproduced
     """
     if difference is None or difference.low is None or difference.high is None:
-        return Verdict.INCONCLUSIVE
+        return ClaimVerdict.INCONCLUSIVE
     within = [_holds(end, relation, tolerance) for end in (difference.low, difference.high)]
     if all(within):
-        return Verdict.REPRODUCED
+        return ClaimVerdict.REPRODUCED
     if any(within):
-        return Verdict.INCONCLUSIVE
+        return ClaimVerdict.INCONCLUSIVE
     # Both ends are outside of level, on the same side or on either side of it.
     spans = relation is Relation.LEVEL and difference.low < -tolerance and difference.high > tolerance
-    return Verdict.INCONCLUSIVE if spans else Verdict.CONTRADICTED
+    return ClaimVerdict.INCONCLUSIVE if spans else ClaimVerdict.CONTRADICTED
 
 
 def _holds(difference: float, relation: Relation, tolerance: float) -> bool:
@@ -208,7 +195,7 @@ def _holds(difference: float, relation: Relation, tolerance: float) -> bool:
 
 def judge_points(
     points: Sequence[Sequence[tuple[float, float]]], relation: Relation, share: float = 1.0
-) -> tuple[Verdict, float | None]:
+) -> tuple[ClaimVerdict, float | None]:
     """The verdict on a claim about every point of every run, such as "the gap is negative throughout training".
 
     Args:
@@ -234,32 +221,32 @@ def judge_points(
     """
     shares = [sum(_holds(d, relation, tolerance) for d, tolerance in run) / len(run) for run in points if run]
     if not shares:
-        return Verdict.INCONCLUSIVE, None
+        return ClaimVerdict.INCONCLUSIVE, None
     borne_out = [found >= share for found in shares]
     if all(borne_out):
-        return Verdict.REPRODUCED, min(shares)
-    return (Verdict.INCONCLUSIVE if any(borne_out) else Verdict.CONTRADICTED), min(shares)
+        return ClaimVerdict.REPRODUCED, min(shares)
+    return (ClaimVerdict.INCONCLUSIVE if any(borne_out) else ClaimVerdict.CONTRADICTED), min(shares)
 
 
-def combine(verdicts: Sequence[Verdict], holds: str = "all") -> Verdict:
+def combine(verdicts: Sequence[ClaimVerdict], holds: str = "all") -> ClaimVerdict:
     """The verdict on a claim about several pairs of arms and places.
 
     Args:
         verdicts: one for each; those not tested do not count.
         holds: how many must come out: ``all``, ``any`` or ``most`` (more than half).
 
-    >>> one = [Verdict.REPRODUCED, Verdict.REPRODUCED, Verdict.CONTRADICTED]
+    >>> one = [ClaimVerdict.REPRODUCED, ClaimVerdict.REPRODUCED, ClaimVerdict.CONTRADICTED]
     >>> [combine(one, holds).value for holds in ("all", "any", "most")]
     ['contradicted', 'reproduced', 'reproduced']
-    >>> combine([Verdict.REPRODUCED, Verdict.INCONCLUSIVE]).value, combine([Verdict.NOT_TESTED]).value
+    >>> combine([ClaimVerdict.REPRODUCED, ClaimVerdict.INCONCLUSIVE]).value, combine([ClaimVerdict.NOT_TESTED]).value
     ('inconclusive', 'not tested at this scale')
     """
-    tested = [verdict for verdict in verdicts if verdict is not Verdict.NOT_TESTED]
+    tested = [verdict for verdict in verdicts if verdict is not ClaimVerdict.NOT_TESTED]
     if not tested:
-        return Verdict.NOT_TESTED
-    n, yes = len(tested), tested.count(Verdict.REPRODUCED)
-    no = tested.count(Verdict.CONTRADICTED)
+        return ClaimVerdict.NOT_TESTED
+    n, yes = len(tested), tested.count(ClaimVerdict.REPRODUCED)
+    no = tested.count(ClaimVerdict.CONTRADICTED)
     needed = {"all": n, "any": 1, "most": n // 2 + 1}[holds]
     if yes >= needed:
-        return Verdict.REPRODUCED
-    return Verdict.CONTRADICTED if n - no < needed else Verdict.INCONCLUSIVE
+        return ClaimVerdict.REPRODUCED
+    return ClaimVerdict.CONTRADICTED if n - no < needed else ClaimVerdict.INCONCLUSIVE

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from ngbench.errors import UnknownNameError
+from ngbench.records.differences import differences, differing_fields
 from ngbench.records.record import Document, RunRecord
 
 __all__ = ["Arms", "Pair", "Problem", "group_arms", "machine_of", "match_arms"]
 
 Arms = dict[str, list[RunRecord]]
 
+_SIDES = ("in the baseline", "now")
 _UNFINISHED = frozenset({"running", "interrupted"})
 
 _CONDITIONS = (
@@ -88,9 +88,8 @@ def machine_of(document: Document, runs: Sequence[RunRecord]) -> str:
     found = []
     for run in runs:
         # Runs that were merged from elsewhere carry their own environment.
-        elsewhere = (run.model_extra or {}).get("environment")
-        processor = elsewhere.get("processor") if isinstance(elsewhere, dict) else document.environment.processor
-        found.append(f"{run.device_name} with {processor}" if run.device_name else str(processor))
+        processor = (run.environment or document.environment).processor
+        found.append(f"{run.device_name} with {processor}" if run.device_name else processor)
     return ", ".join(dict.fromkeys(found))
 
 
@@ -171,33 +170,7 @@ def _obstacles(before: RunRecord, now: RunRecord) -> Iterator[str]:
             yield f"the {which} run with seed {run.seed} is not finished ({run.status})"
     if before.task != now.task:
         # What else differs follows from that.
-        yield from _differences("task", before.task, now.task)
+        yield from differences(before.task, now.task, "task", sides=_SIDES)
         return
-    # Through JSON, because a tuple of one may be a list of the other.
-    fields = {path.partition(".")[0] for path in _CONDITIONS}
-    left, right = (json.loads(run.model_dump_json(include=fields)) for run in (before, now))
-    for path in _CONDITIONS:
-        yield from _differences(path, _get(left, path), _get(right, path))
-    yield from _differences("device", before.device.partition(":")[0], now.device.partition(":")[0])
-
-
-def _differences(name: str, before: Any, now: Any) -> Iterator[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in [*before, *(key for key in now if key not in before)]:
-            if key not in before or key not in now:
-                yield f"{name}.{key} is {_shown(before, key)} in the baseline and {_shown(now, key)} now"
-            else:
-                yield from _differences(f"{name}.{key}", before[key], now[key])
-    elif before != now:
-        yield f"{name} is {json.dumps(before)} in the baseline and {json.dumps(now)} now"
-
-
-def _shown(values: dict[str, Any], key: str) -> str:
-    return json.dumps(values[key]) if key in values else "absent"
-
-
-def _get(record: dict[str, Any], path: str) -> Any:
-    value: Any = record
-    for key in path.split("."):
-        value = value[key]
-    return value
+    yield from differing_fields(before, now, _CONDITIONS, sides=_SIDES)
+    yield from differences(before.device.partition(":")[0], now.device.partition(":")[0], "device", sides=_SIDES)

@@ -14,7 +14,9 @@ from pydantic import ValidationError
 
 from ngbench.disk import files
 from ngbench.errors import RecordError
-from ngbench.records.record import LONGEST_NAME, SCHEMA_VERSION, Document, RunRecord
+from ngbench.records.migration import migrate_document, migrate_run
+from ngbench.records.part import LONGEST_NAME, first_problem
+from ngbench.records.record import SCHEMA_VERSION, Document, RunRecord
 from ngbench.values import LARGEST_COUNT, LARGEST_NUMBER, is_encodable
 
 __all__ = ["dump", "load_document", "merge", "parse_run", "without_non_finite"]
@@ -69,32 +71,40 @@ def load_document(path: Path, *, sealed: bool = False) -> Document:
     if "schema_version" not in content:
         raise RecordError(f"the record {str(path)!r} is invalid at schema_version: the key is missing")
     version = content["schema_version"]
-    if version != SCHEMA_VERSION:
+    if version is True or version not in (1, SCHEMA_VERSION):
         raise RecordError(
             f"the record {str(path)!r} has schema version {version!r}; "
-            f"this version of ngbench reads version {SCHEMA_VERSION}"
+            f"this version of ngbench reads versions 1 and {SCHEMA_VERSION}"
+        )
+    if version == 1 and "comparisons" in content:
+        raise RecordError(
+            f"{str(path)!r} is the report of a check in schema version 1, which is not read; make it anew with "
+            "ngbench check"
         )
     try:
-        document = Document.model_validate(content)
+        document = Document.model_validate(content) if version == SCHEMA_VERSION else migrate_document(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"the record {str(path)!r} is invalid at {key}: {first['msg']}") from error
+        raise RecordError(f"the record {str(path)!r} is invalid at {first_problem(error)}") from error
     for at, run in enumerate(document.runs):
         for key, reason in _contradictions(run):
             raise RecordError(f"the record {str(path)!r} is invalid at runs.{at}.{key}: {reason}")
     return document
 
 
-def parse_run(text: str) -> RunRecord:
+def parse_run(text: str, version: int = SCHEMA_VERSION) -> RunRecord:
     """The record of one run from JSON text; what could not be read back from a file is refused here, too.
+
+    Args:
+        text: the record.
+        version: of the schema that it follows.
 
     Raises:
         ValueError: the text is no such record.
         RecursionError: it is nested without end.
     """
     try:
-        run = RunRecord.model_validate(_bounded(json.loads(text, object_pairs_hook=_once), "runs", 0))
+        content = _bounded(json.loads(text, object_pairs_hook=_once), "runs", 0)
+        run = RunRecord.model_validate(content) if version == SCHEMA_VERSION else migrate_run(content)
     except _InvalidError as error:
         raise ValueError(f"it is invalid{error}") from error
     for key, reason in _contradictions(run):
@@ -121,11 +131,20 @@ def merge(documents: Sequence[Document]) -> Document:
             if identity in seen:
                 raise RecordError(f"two records hold the run of {run.label!r} on {run.task!r} with seed {run.seed}")
             seen.add(identity)
-            elsewhere = document.environment != first and "environment" not in (run.model_extra or {})
-            update = {"environment": document.environment.model_dump()} if elsewhere else {}
-            runs.append(run.model_copy(update=update))
-    extra = {key: value for document in reversed(documents) for key, value in (document.model_extra or {}).items()}
-    return Document(environment=first, runs=runs, **extra)
+            elsewhere = document.environment != first and run.environment is None
+            runs.append(run.model_copy(update={"environment": document.environment}) if elsewhere else run)
+    return Document(
+        environment=first,
+        runs=runs,
+        fisher_errors=[error for document in documents for error in document.fisher_errors],
+        studies=[study for document in documents for study in document.studies],
+        extras={key: value for document in reversed(documents) for key, value in document.extras.items()},
+        **{key: next(filter(None, (getattr(document, key) for document in documents)), None) for key in _FIRST},
+    )
+
+
+_FIRST = ("part_of", "search", "gate", "doctor", "conformance")
+"""What documents hold once: of several the first that has it."""
 
 
 _DEEPEST = 50

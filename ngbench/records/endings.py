@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from ngbench.records.record import RunRecord
 
@@ -35,10 +34,10 @@ def early_stop(run: RunRecord) -> EarlyStop | None:
     A run is ``done`` when it has reached one of its numbers of epochs and steps or, before that, when its patience has
     run out.
     """
-    patience = _count(run.budget.get("early_stopping"))
+    patience = run.budget.early_stopping
     if run.status != "done" or patience is None or not run.history.epoch:
         return None
-    epochs, steps = _count(run.budget.get("epochs")), _count(run.budget.get("steps"))
+    epochs, steps = run.budget.epochs, run.budget.steps
     epoch, step = len(run.history.epoch), run.history.step[-1]
     if (epochs is not None and epoch >= epochs) or (steps is not None and step >= steps):
         return None
@@ -51,8 +50,3 @@ def early_stop(run: RunRecord) -> EarlyStop | None:
 def describe_ending(run: RunRecord) -> str:
     """The run's status in words; one that ended before its budget did, as asked, ``stopped early``."""
     return run.status.replace("_", " ") if early_stop(run) is None else "stopped early"
-
-
-def _count(value: Any) -> int | None:
-    """The value if it is a number of something: a record's budget may hold anything."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

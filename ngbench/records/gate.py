@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from ngbench.errors import NgbenchError, NotComparableError, RegressionError
+from ngbench.errors import NotComparableError
 from ngbench.records.attribution import attribute
 from ngbench.records.comparability import Pair, Problem, machine_of, match_arms
+from ngbench.records.experiments import ComparedRecord, GateRecord, ProblemRecord, Verdict
 from ngbench.records.fisher_errors import holds_fisher_errors, measure_fisher_errors
 from ngbench.records.metrics import NotApplicable, Outcome, expand, measure, recorded_target
 from ngbench.records.quantities import Quantity
@@ -15,84 +16,15 @@ from ngbench.records.record import Document
 from ngbench.records.statistics import FAILED
 from ngbench.records.thresholds import Threshold
 from ngbench.records.timing import busy_machine
-from ngbench.records.verdict import Change, Verdict, judge, limit_of
+from ngbench.records.verdict import Change, judge, limit_of
 
-__all__ = ["STATUS", "Comparison", "Report", "check"]
+__all__ = ["STATUS", "check"]
 
 STATUS = "status"
 """The metric of the row that says whether an arm's runs ended as they did in the baseline."""
 
 
-_NAMED = 3
 _CLEAR = (Verdict.WORSE, Verdict.BETTER)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One metric of one arm.
-
-    Attributes:
-        metric: as the user names it.
-        arm: label of the arm, or a layer.
-        verdict: what it came to.
-        change: the two numbers and their difference; ``None`` for a status.
-        threshold: as the user gave it; empty for a status.
-        limit: the largest difference that is no regression, in the metric's unit.
-        unit: of the metric.
-        note: what else there is to say, such as the phase that changed most.
-    """
-
-    metric: str
-    arm: str
-    verdict: Verdict
-    change: Change | None
-    threshold: str
-    limit: float
-    unit: str
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What ``ngbench check`` found.
-
-    Attributes:
-        comparisons: in the order of arms, then of thresholds.
-        problems: what could not be compared.
-        notes: what there is to know besides.
-        fail_on_inconclusive: whether an inconclusive comparison counts as a regression.
-    """
-
-    comparisons: Sequence[Comparison]
-    problems: Sequence[Problem] = ()
-    notes: Sequence[str] = ()
-    fail_on_inconclusive: bool = False
-
-    @property
-    def regressions(self) -> list[Comparison]:
-        """What makes the check fail."""
-        failing = {Verdict.WORSE, Verdict.INCONCLUSIVE} if self.fail_on_inconclusive else {Verdict.WORSE}
-        return [comparison for comparison in self.comparisons if comparison.verdict in failing]
-
-    @property
-    def error(self) -> NgbenchError | None:
-        """What ends the command: a regression, else something that could not be compared, else nothing.
-
-        A regression comes first: a renamed arm must not hide that another one got slower.
-        """
-        if self.regressions:
-            named = [f"{found.metric} of {found.arm}" for found in self.regressions]
-            worse = all(found.verdict is Verdict.WORSE for found in self.regressions)
-            return RegressionError(f"{'worse' if worse else 'worse or inconclusive'}: {_first(named, ', ')}")
-        if self.problems:
-            return NotComparableError(f"cannot be compared: {_first(list(map(str, self.problems)), '; ')}")
-        return None
-
-
-def _first(texts: Sequence[str], separator: str) -> str:
-    """The first few; the report names all."""
-    shown = separator.join(texts[:_NAMED])
-    return f"{shown} and {len(texts) - _NAMED} more" if len(texts) > _NAMED else shown
 
 
 def check(
@@ -106,7 +38,7 @@ def check(
     target_loss: float | None = None,
     asked_for: bool = True,
     fail_on_inconclusive: bool = False,
-) -> Report:
+) -> GateRecord:
     """Compare two documents.
 
     Args:
@@ -122,7 +54,6 @@ def check(
 
     Raises:
         NotComparableError: the baseline is empty.
-        RecordError: Fisher errors that do not have their shape.
         UnknownNameError: an arm that is in neither document.
     """
     if not baseline.runs and not holds_fisher_errors(baseline):
@@ -145,10 +76,15 @@ def check(
     statuses = [row for pair in pairs for row in _statuses(pair)]
     order = {pair.label: at for at, pair in enumerate(pairs)}
     comparisons = sorted([*statuses, *gate.comparisons], key=lambda row: order.get(row.arm, len(order)))
-    return Report(comparisons, gate.problems, gate.notes, fail_on_inconclusive)
+    return GateRecord(
+        comparisons=comparisons,
+        not_comparable=[ProblemRecord(subject=found.subject, reason=found.reason) for found in gate.problems],
+        notes=gate.notes,
+        fail_on_inconclusive=fail_on_inconclusive,
+    )
 
 
-def _statuses(pair: Pair) -> Iterator[Comparison]:
+def _statuses(pair: Pair) -> Iterator[ComparedRecord]:
     """A row where a run failed that did not before, the other way round, or both times."""
     rows: dict[Verdict, list[str]] = {}
     for before, now in zip(pair.baseline, pair.current, strict=True):
@@ -161,7 +97,7 @@ def _statuses(pair: Pair) -> Iterator[Comparison]:
         elif before.status in FAILED:
             rows.setdefault(Verdict.BETTER, []).append(f"{ended} with seed {now.seed} ({then} in the baseline)")
     for verdict, texts in rows.items():
-        yield Comparison(STATUS, pair.label, verdict, None, "", 0.0, "number", "; ".join(texts))
+        yield ComparedRecord(metric=STATUS, arm=pair.label, verdict=verdict, unit="number", note="; ".join(texts))
 
 
 @dataclass
@@ -176,7 +112,7 @@ class _Gate:
     asked_for: bool
     problems: list[Problem]
     notes: list[str]
-    comparisons: list[Comparison] = field(default_factory=list)
+    comparisons: list[ComparedRecord] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         before = machine_of(self.baseline, [run for pair in self.pairs for run in pair.baseline])
@@ -224,18 +160,23 @@ class _Gate:
             for named in expand(metric, pair):
                 yield named, pair, measure(named, pair, target=self.target)
 
-    def _judged(self, metric: Quantity, where: Pair | str, change: Change, threshold: Threshold) -> Comparison:
+    def _judged(self, metric: Quantity, where: Pair | str, change: Change, threshold: Threshold) -> ComparedRecord:
         verdict = judge(change, threshold, self.floor)
         note = change.note
         if isinstance(where, Pair) and metric.form.startswith("step_time") and verdict in _CLEAR:
             note = "; ".join(part for part in (attribute(where), note) if part)
-        return Comparison(
+        return ComparedRecord(
             metric=str(metric),
             arm=where.label if isinstance(where, Pair) else where,
             verdict=verdict,
-            change=replace(change, note=""),
-            threshold=threshold.text,
+            baseline=change.baseline,
+            current=change.current,
+            relative_change=change.relative,
+            low=change.low,
+            high=change.high,
+            n=change.n,
             limit=limit_of(change, threshold, self.floor),
             unit=metric.unit,
-            note=note,
+            threshold=threshold.text,
+            note=note or None,
         )

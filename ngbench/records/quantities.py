@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Literal
 
 from ngbench.errors import UnknownNameError
 from ngbench.records import statistics, timing
@@ -186,8 +186,7 @@ def _last(along: Callable[[ArmRun, str], list[Point]]) -> Callable[[ArmRun, str]
 def _training_loss(run: ArmRun, name: str) -> list[Point]:
     if run.approximation is None:
         return _by_epoch(lambda history, _: history.train_loss)(run, name)
-    losses = (run.record.model_extra or {}).get("step_losses", [])
-    return [Point(step, None, None, loss) for step, loss in enumerate(losses, 1)]
+    return [Point(step, None, None, loss) for step, loss in enumerate(run.record.step_losses, 1)]
 
 
 def _score(run: ArmRun, name: str) -> list[Point]:
@@ -201,14 +200,17 @@ def _player(name: str) -> Callable[[ArmRun, str], list[Point]]:
     return _by_epoch(lambda history, _: history.metrics.get(name, []))
 
 
-def _error(column: str) -> Callable[[ArmRun, str], list[Point]]:
-    """What was measured of an approximation in the steps in which its Fisher errors were."""
+def _error(
+    column: Literal["error_1", "error_2", "iterations", "seconds"],
+) -> Callable[[ArmRun, str], list[Point]]:
+    """What was measured of an approximation of the first measured layer, in the steps in which its errors were."""
 
     def points(run: ArmRun, name: str) -> list[Point]:
-        held: Any = (run.record.model_extra or {}).get("fisher_error", {})
-        part = held[0] if isinstance(held, list) else held
-        values = part.get("approximations", {}).get(run.approximation, {}).get(column, [])
-        return [Point(step, None, None, value) for step, value in zip(part.get("steps", []), values, strict=False)]
+        for error in run.record.fisher_errors[:1]:
+            if run.approximation in error.approximations:
+                values = getattr(error.approximations[run.approximation], column)
+                return [Point(step, None, None, value) for step, value in zip(error.steps, values, strict=False)]
+        return []
 
     return points
 
@@ -248,7 +250,7 @@ def _epoch_at(step: int, record: RunRecord) -> float | None:
 
 
 def _iterations(run: ArmRun, name: str) -> list[Point]:
-    return (_diagnostic if run.approximation is None else _error)("iterations")(run, name)
+    return (_diagnostic("iterations") if run.approximation is None else _error("iterations"))(run, name)
 
 
 def _of_record(value: Callable[[RunRecord], float | None]) -> Callable[[ArmRun, str], float | None]:

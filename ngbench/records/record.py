@@ -1,17 +1,26 @@
 """The record of a run, and the document that holds records: the only place where their shape is written down.
 
-``ngbench schema`` prints the JSON Schema that follows from these classes. Numbers that do not exist (a target
-not reached, a loss that is not finite) are ``null``, never a stand-in value. Unknown keys are kept, so that a
-plugin may add its own. Every number and every name has a bound, so that whoever reads a record can compute with it
-and show it.
+``ngbench schema`` prints the JSON Schema that follows from these classes and those of
+:mod:`ngbench.records.experiments`. Numbers that do not exist (a target not reached, a loss that is not finite) are
+``null``, never a stand-in value. There are no keys but the declared ones; what others add stands under ``extras``.
+Every number and every name has a bound, so that whoever reads a record can compute with it and show it.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field, model_validator
 
+from ngbench.records.experiments import (
+    BudgetRecord,
+    ConformanceRecord,
+    DoctorRecord,
+    GateRecord,
+    SearchRecord,
+    StudyRecord,
+)
+from ngbench.records.part import AtLeastOne, Count, Name, Number, Part, Seconds, Text
 from ngbench.values import LARGEST_COUNT, LARGEST_NUMBER
 
 __all__ = [
@@ -19,8 +28,11 @@ __all__ = [
     "AdversarialRecord",
     "DataRecord",
     "Document",
+    "DocumentKind",
     "EnvironmentRecord",
     "FidRecord",
+    "FisherCurve",
+    "FisherErrorRecord",
     "History",
     "LayerRecord",
     "MemoryRecord",
@@ -28,13 +40,17 @@ __all__ = [
     "PhaseCost",
     "PhaseRecord",
     "PredictionRecord",
+    "RunKind",
     "RunRecord",
+    "SampleRecord",
     "Status",
     "StepsRecord",
+    "TrialMark",
     "status_help",
 ]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+"""Version 1 is read too, see :mod:`ngbench.records.migration`."""
 
 status_help = {
     "running": "not finished; what is there can be resumed",
@@ -49,32 +65,7 @@ status_help = {
 Status = Literal["running", "done", "diverged", "interrupted", "timeout", "out_of_memory", "killed", "failed"]
 
 
-LARGEST_SECONDS: Final = 1e12
-LONGEST_NAME: Final = 1000
-LONGEST_TEXT: Final = 10_000_000
-
-
-def _number_or_none(value: Any) -> Any:
-    # Written so that it is true of what is no number.
-    if isinstance(value, float | int) and not abs(value) <= LARGEST_NUMBER:
-        return None
-    return value
-
-
-Number = Annotated[float | None, BeforeValidator(_number_or_none)]
-"""``None`` stands for what is not finite, or beyond :data:`LARGEST_NUMBER`."""
-Seconds = Annotated[float, Field(ge=0, le=LARGEST_SECONDS)]
-Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
-AtLeastOne = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
-Name = Annotated[str, Field(max_length=LONGEST_NAME)]
-Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="allow", validate_assignment=False)
-
-
-class DataRecord(_Part):
+class DataRecord(Part):
     """Which data the run used; ``origin`` says whether they are the original."""
 
     name: Name
@@ -85,14 +76,14 @@ class DataRecord(_Part):
     validation_examples: Count
 
 
-class SourceFileRecord(_Part):
+class SourceFileRecord(Part):
     """The user's own file of an optimizer or a task, as it was; ``digest`` is the SHA-256 of its content."""
 
     path: Text
     digest: Name
 
 
-class OptimizerRecord(_Part):
+class OptimizerRecord(Part):
     """The optimizer's plugin name (or where it is) and every hyper-parameter, defaults included.
 
     ``origins`` says of each whose value it is: given with the command, found by a search, published for the task, or
@@ -106,7 +97,7 @@ class OptimizerRecord(_Part):
     origins: dict[Name, Literal["given", "searched", "published", "default"]] = {}
 
 
-class History(_Part):
+class History(Part):
     """One entry per finished epoch; all lists have the same length.
 
     ``train_loss`` is the mean of the mini-batch losses seen in the epoch, ``elapsed_seconds`` the training
@@ -125,7 +116,7 @@ class History(_Part):
     training_metrics: dict[Name, list[Number]] = {}
 
 
-class StepsRecord(_Part):
+class StepsRecord(Part):
     """``seconds`` and ``kind``, ``plain`` or ``refresh``, have one entry per step and the same length.
 
     ``turns`` says how the run was cut into the turns in which the arms of a comparison alternate: for each, how many
@@ -139,7 +130,7 @@ class StepsRecord(_Part):
     interrupted: list[Count] | None = None
 
 
-class PhaseCost(_Part):
+class PhaseCost(Part):
     """What one phase cost over some steps.
 
     ``flops`` and ``bytes`` are per call, counted on probe steps outside the run: floating-point operations of
@@ -170,7 +161,7 @@ class PhaseRecord(PhaseCost):
     undisturbed_calls_by_round: list[Count] = []
 
 
-class PredictionRecord(_Part):
+class PredictionRecord(Part):
     """What a phase is predicted to cost for a layer in one call: ``operations``, and ``per_iteration`` more for each
     iteration of the estimate, a multiplication and its addition counted as two. ``order`` is the formula in words."""
 
@@ -179,7 +170,7 @@ class PredictionRecord(_Part):
     per_iteration: Annotated[float, Field(ge=0, le=LARGEST_NUMBER)] = 0.0
 
 
-class LayerRecord(_Part):
+class LayerRecord(Part):
     """A layer that the optimizer has a curvature of: its weight matrix is ``d_out × d_in``, the bias column included,
     and an example uses it at ``positions`` places. ``predicted`` is by phase, where the method declares it."""
 
@@ -190,17 +181,18 @@ class LayerRecord(_Part):
     predicted: dict[Name, PredictionRecord] = {}
 
 
-class MemoryRecord(_Part):
+class MemoryRecord(Part):
     """Bytes. ``peak_bytes`` is the device's allocator peak on CUDA, the process' resident-set peak on the
-    CPU; ``baseline_bytes`` the same quantity before the optimizer was built."""
+    CPU; ``baseline_bytes`` the same quantity before the optimizer was built; ``source`` says what they are."""
 
     peak_bytes: Count | None = None
     baseline_bytes: Count | None = None
     optimizer_state_bytes: Count | None = None
     parameter_bytes: Count | None = None
+    source: Name | None = None
 
 
-class FidRecord(_Part):
+class FidRecord(Part):
     """How generated images were scored: the Fréchet distance of (5.33) and the network whose features it compares.
 
     ``metric`` is the name of the score in ``history.metrics``: ``fid`` for Inception's features, another for any
@@ -218,7 +210,7 @@ class FidRecord(_Part):
     real_samples: Count
 
 
-class AdversarialRecord(_Part):
+class AdversarialRecord(Part):
     """What only a run of two players has (Algorithm 4).
 
     A step is an iteration: ``critic_steps`` steps of the critic and one of the generator. ``phases`` are named
@@ -226,7 +218,7 @@ class AdversarialRecord(_Part):
     the generated images that the critic learns from, and ``critic/penalty``, the gradient penalty with its double
     backward pass. ``history.train_loss`` is the generator's loss, ``history.metrics`` has ``critic_loss`` (the
     penalty included), ``gradient_penalty`` (before it is weighted) and the score. The run's key ``samples`` lists the
-    grids of generated images, ``{epoch, path}``, the path being relative to the directory of the record.
+    grids of generated images.
     """
 
     players: dict[Literal["generator", "critic"], OptimizerRecord]
@@ -235,52 +227,70 @@ class AdversarialRecord(_Part):
     fid: FidRecord
 
 
-class RunRecord(_Part):
-    """One training run of one optimizer with one seed."""
+class SampleRecord(Part):
+    """A grid of generated images, made after an epoch: a file, whose path is relative to the directory of the record,
+    or the PNG itself in base64."""
 
-    label: Name
-    position: Count | None = None
-    """Among the arms of its command, from 0: the first one is the reference unless another is named."""
-    task: Name
-    task_options: dict[str, Any] = {}
-    task_file: SourceFileRecord | None = None
-    data: DataRecord
-    optimizer: OptimizerRecord
-    seed: Annotated[int, Field(ge=-LARGEST_COUNT, le=LARGEST_COUNT)]
-    device: Name
-    device_name: Name | None = None
-    dtype: Name
-    batch_size: AtLeastOne
-    threads: AtLeastOne | None = None
-    budget: dict[str, Any] = {}
-    status: Status = "running"
-    message: Text | None = None
-    target_loss: Number = None
-    parameters: Count | None = None
-    history: History = History()
-    steps: StepsRecord = StepsRecord()
-    phases: dict[Name, PhaseRecord] = {}
-    unknown_operators: list[Name] = []
-    """Called in the steps whose operations were counted, without a formula: the counts of phases leave them out."""
-    operations_error: Text | None = None
-    """Why no operations were counted, where they were to be."""
-    memory: MemoryRecord = MemoryRecord()
-    layers: list[LayerRecord] = []
-    diagnostics: dict[Name, list[Any]] = {}
-    started_at: Name | None = None
-    adversarial: AdversarialRecord | None = None
+    LEFT_OUT = frozenset({"path", "png"})
 
-    def diagnostic(self, name: str) -> list[tuple[int, float]]:
-        """The steps after which the diagnostic was a number, and the numbers; a plugin's may be anything."""
-        return [
-            (entry[0], entry[1])
-            for entry in self.diagnostics.get(name, [])
-            if isinstance(entry, list | tuple) and len(entry) == 2
-            if isinstance(entry[0], int) and isinstance(entry[1], int | float)
-        ]
+    epoch: Count
+    path: Text | None = None
+    png: Text | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> SampleRecord:
+        if (self.path is None) == (self.png is None):
+            raise ValueError("a sample has either a path or a png")
+        return self
 
 
-class EnvironmentRecord(_Part):
+class FisherCurve(Part):
+    """How far one approximation was from the Fisher block; one entry per measured step.
+
+    ``error_1`` and ``error_2`` are the thesis' two errors; ``iterations`` and ``seconds`` say what the
+    approximation took, where it is iterative or was timed.
+    """
+
+    error_1: list[Number]
+    error_2: list[Number]
+    iterations: list[Number] = []
+    seconds: list[Number] = []
+
+
+class FisherErrorRecord(Part):
+    """The errors of several approximations on the same samples of one layer, at some steps of a run.
+
+    ``layer`` counts the model's layers from 1, or is a name where they were not counted; ``fisher`` says whose targets
+    the derivatives were taken at. ``task`` stands where the errors are of no run.
+    """
+
+    LEFT_OUT = frozenset({"task"})
+
+    layer: Count | Name
+    layer_name: Name | None
+    fisher: Name | None
+    steps: list[Count]
+    approximations: dict[Name, FisherCurve]
+    task: Name | None = None
+
+    @model_validator(mode="after")
+    def _even(self) -> FisherErrorRecord:
+        for name, curve in self.approximations.items():
+            for key in ("error_1", "error_2", "iterations", "seconds"):
+                values = getattr(curve, key)
+                if len(values) != len(self.steps) and (values or key.startswith("error")):
+                    raise ValueError(f"{name}.{key} has {len(values)} entries, steps has {len(self.steps)}")
+        return self
+
+
+class TrialMark(Part):
+    """Which trial of a search the run belongs to; a trial has a run for each seed."""
+
+    arm: Name
+    trial: Count
+
+
+class EnvironmentRecord(Part):
     """Where the runs were made."""
 
     ngbench: Name
@@ -295,9 +305,127 @@ class EnvironmentRecord(_Part):
     git_commit: Name | None = None
 
 
-class Document(_Part):
-    """The top level of every JSON file that the tool writes."""
+RunKind = Literal["run", "gan", "fisher-error"]
+DocumentKind = Literal["run", "comparison", "gan", "fisher-error", "search", "study", "gate", "doctor", "conformance"]
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+
+class RunRecord(Part):
+    """One training run of one optimizer with one seed."""
+
+    LEFT_OUT = frozenset(
+        {"adversarial", "samples", "step_losses", "fisher_errors", "trial", "environment", "traceback", "extras"}
+    )
+
+    label: Name
+    position: Count | None = None
+    """Among the arms of its command, from 0: the first one is the reference unless another is named."""
+    task: Name
+    task_options: dict[str, Any]
+    task_file: SourceFileRecord | None = None
+    data: DataRecord
+    optimizer: OptimizerRecord
+    seed: Annotated[int, Field(ge=-LARGEST_COUNT, le=LARGEST_COUNT)]
+    device: Name
+    device_name: Name | None = None
+    dtype: Name
+    batch_size: AtLeastOne
+    threads: AtLeastOne | None
+    budget: BudgetRecord
+    status: Status
+    message: Text | None = None
+    traceback: Text | None = None
+    """Of the error that ended the run."""
+    target_loss: Number = None
+    parameters: Count | None
+    history: History
+    steps: StepsRecord
+    phases: dict[Name, PhaseRecord]
+    unknown_operators: list[Name] = []
+    """Called in the steps whose operations were counted, without a formula: the counts of phases leave them out."""
+    operations_error: Text | None = None
+    """Why no operations were counted, where they were to be."""
+    memory: MemoryRecord
+    layers: list[LayerRecord] = []
+    diagnostics: dict[Name, list[tuple[Count, Number]]] = {}
+    """Numbers that the optimizer tells of its steps, by name: the step, counted from 1, and the number after it."""
+    started_at: Name | None
+    adversarial: AdversarialRecord | None = None
+    samples: list[SampleRecord] = []
+    step_losses: list[Number] = []
+    """The training loss of each step, of a run that measured Fisher errors: it has no epochs."""
+    fisher_errors: list[FisherErrorRecord] = []
+    """Of each layer that was measured."""
+    trial: TrialMark | None = None
+    environment: EnvironmentRecord | None = None
+    """Where the run was made, if that is not where the document says."""
+    extras: dict[Name, Any] = {}
+    """Keys of others' own: ngbench keeps what stands here, and neither writes nor reads it."""
+
+    @property
+    def kind(self) -> RunKind:
+        """What the run was made for: ``gan`` if two players were trained, ``fisher-error`` if it did nothing but
+        measure Fisher errors (it has no epochs and no timed steps), else ``run``."""
+        if self.adversarial is not None:
+            return "gan"
+        only_measured = self.fisher_errors and not self.history.epoch and not self.steps.seconds
+        return "fisher-error" if only_measured else "run"
+
+    def diagnostic(self, name: str) -> list[tuple[int, float]]:
+        """The steps after which the diagnostic was a number, and the numbers."""
+        return [(step, value) for step, value in self.diagnostics.get(name, []) if value is not None]
+
+
+class Document(Part):
+    """The top level of every JSON file that the tool writes.
+
+    What a command finds beside its runs stands under a key of its own, which others leave out.
+    """
+
+    LEFT_OUT = frozenset({"part_of", "fisher_errors", "search", "studies", "gate", "doctor", "conformance", "extras"})
+
+    schema_version: Literal[2] = SCHEMA_VERSION
     environment: EnvironmentRecord
     runs: list[RunRecord]
+    part_of: Text | None = None
+    """The comparison of a study that the runs belong to, in words."""
+    fisher_errors: list[FisherErrorRecord] = []
+    """Those that belong to no run."""
+    search: SearchRecord | None = None
+    """What ``ngbench tune`` found; ``runs`` are those of its trials."""
+    studies: list[StudyRecord] = []
+    """What ``ngbench reproduce`` found; the runs are in files of their own."""
+    gate: GateRecord | None = None
+    """What ``ngbench check`` found."""
+    doctor: DoctorRecord | None = None
+    """What ``ngbench doctor`` found."""
+    conformance: ConformanceRecord | None = None
+    """What ``ngbench check-plugin`` found."""
+    extras: dict[Name, Any] = {}
+    """Keys of others' own: ngbench keeps what stands here, and neither writes nor reads it."""
+
+    @property
+    def kind(self) -> DocumentKind:
+        """What the document is about.
+
+        ``gate``, ``doctor``, ``conformance``, ``search`` and ``study`` are told by the key that only they have
+        (``study`` by ``studies``). Otherwise the runs tell: ``gan`` where one of them trained two players;
+        ``fisher-error`` where there are Fisher errors and no run did anything but measure them; ``run`` for runs of one
+        label; ``comparison`` for those of several, and where there is nothing. Runs of several kinds, as in a directory
+        of everything, tell their own by :attr:`RunRecord.kind`.
+        """
+        keys: dict[DocumentKind, Any] = {
+            "gate": self.gate,
+            "doctor": self.doctor,
+            "conformance": self.conformance,
+            "search": self.search,
+            "study": self.studies,
+        }
+        for kind, found in keys.items():
+            if found:
+                return kind
+        kinds = {run.kind for run in self.runs}
+        if "gan" in kinds:
+            return "gan"
+        if "run" not in kinds and ("fisher-error" in kinds or self.fisher_errors):
+            return "fisher-error"
+        return "run" if len({run.label for run in self.runs}) == 1 else "comparison"

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from ngbench.arms import file_slug
 from ngbench.disk import files
 from ngbench.disk.locks import LOCK_FILE, directory_taken
 from ngbench.errors import OutputError, RecordError
+from ngbench.records.differences import differing_fields
 from ngbench.records.documents import dump, load_document
 from ngbench.records.record import Document, EnvironmentRecord, RunRecord
 
-__all__ = ["Store", "check_unused", "differences_of"]
+__all__ = ["IDENTITY", "Store", "check_unused"]
 
-_IDENTITY = (
+IDENTITY = (
     "task",
     "task_options",
     "task_file.digest",
@@ -62,7 +61,7 @@ class Store:
         directory: is made if it does not exist.
         environment: goes into each file.
         resume: whether the directory may hold runs already.
-        marks: further keys of each file, such as the study that the runs belong to.
+        part_of: the comparison of a study that the runs belong to, in words.
 
     Raises:
         OutputError: the directory cannot be written, or is used and ``resume`` is false.
@@ -74,11 +73,11 @@ class Store:
         environment: EnvironmentRecord,
         *,
         resume: bool,
-        marks: Mapping[str, Any] | None = None,
+        part_of: str | None = None,
     ) -> None:
         self.directory = directory
         self._environment = environment
-        self._marks = dict(marks or {})
+        self._part_of = part_of
         self._resume = resume
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -119,7 +118,7 @@ class Store:
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
             try:
-                document = Document(environment=self._environment, runs=[record], **self._marks)
+                document = Document(environment=self._environment, runs=[record], part_of=self._part_of)
                 partial.write_text(dump(document, sealed=True), "utf-8")
                 os.replace(partial, path)
             finally:
@@ -159,7 +158,7 @@ class Store:
                     f"{path!r} holds the run {record.label!r} with seed {record.seed}, which is not part of "
                     "what is asked for; name it too, or give another output directory"
                 )
-            differences = list(differences_of(record, other))
+            differences = list(differing_fields(record, other, IDENTITY))
             if key not in plan or differences:
                 what = "; ".join(differences) or f"label is {record.label!r} there and {other.label!r} here"
                 raise RecordError(f"{path!r} is another run than the one to be resumed: {what}")
@@ -170,26 +169,3 @@ class Store:
         """The planned run that was probably meant to go on with ``record``."""
         same = [p for p in planned if p.optimizer.name == record.optimizer.name and p.seed == record.seed]
         return same[0] if len(same) == 1 else None
-
-
-def differences_of(there: RunRecord, here: RunRecord) -> Iterator[str]:
-    """What makes two records those of different runs, in words."""
-    # Through JSON, because a tuple of the plan is a list of the file.
-    left, right = (json.loads(record.model_dump_json()) for record in (there, here))
-    for path in _IDENTITY:
-        yield from _compare(path, _get(left, path), _get(right, path))
-
-
-def _compare(name: str, there: Any, here: Any) -> Iterator[str]:
-    if isinstance(there, dict) and isinstance(here, dict):
-        for key in [*there, *(key for key in here if key not in there)]:
-            yield from _compare(f"{name}.{key}", there.get(key), here.get(key))
-    elif there != here:
-        yield f"{name} is {json.dumps(there)} there and {json.dumps(here)} here"
-
-
-def _get(record: dict[str, Any], path: str) -> Any:
-    value: Any = record
-    for key in path.split("."):
-        value = value[key] if value is not None else None
-    return value

@@ -9,24 +9,11 @@ few microseconds changes by per cents for reasons that no one can put right.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
+from ngbench.records.experiments import Verdict
 from ngbench.records.thresholds import Threshold
 
-__all__ = ["Change", "Verdict", "judge", "limit_of"]
-
-
-class Verdict(str, Enum):
-    """What a comparison comes to."""
-
-    BETTER = "better"
-    """Lower by more than the limit, beyond doubt."""
-    WORSE = "worse"
-    """Higher by more than the limit, beyond doubt; or a number that exists no longer."""
-    SAME = "same"
-    """Within the limit on either side, beyond doubt."""
-    INCONCLUSIVE = "inconclusive"
-    """The interval reaches over the limit, or the data support none: more rounds or seeds would tell."""
+__all__ = ["Change", "judge", "limit_of"]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ _VIEWS = {
     "fisher-error": "fisher_error",
     "search": "search",
     "study": "study",
+    "gate": "gate",
+    "doctor": "doctor",
+    "conformance": "conformance",
 }
 
 
@@ -33,28 +36,13 @@ def view(document: Document, *, reference: str | None = None, target_loss: float
         NotComparableError: its runs belong to different tasks.
         UnknownNameError: no arm has the reference's label.
     """
-    module = import_module(f"ngbench.report.views.{_VIEWS[_kind(document)]}")
+    module = import_module(f"ngbench.report.views.{_VIEWS[document.kind]}")
     blocks: list[Block] = module.view(document, reference=reference, target_loss=target_loss)
     return blocks
 
 
 def headline(document: Document) -> str:
     """The document's main quantity and who is best in it, in a few words; empty where nothing was measured."""
-    module = import_module(f"ngbench.report.views.{_VIEWS[_kind(document)]}")
+    module = import_module(f"ngbench.report.views.{_VIEWS[document.kind]}")
     told: str = module.headline(document)
     return told
-
-
-def _kind(document: Document) -> str:
-    from ngbench.report.extras import only_measured
-
-    extra = document.model_extra or {}
-    if "tuning" in extra:
-        return "search"
-    if "study" in extra and not document.runs:
-        return "study"
-    if document.runs and all(run.adversarial is not None for run in document.runs):
-        return "gan"
-    if len(document.runs) == 1 and only_measured(document.runs[0]):
-        return "fisher-error"
-    return "comparison"

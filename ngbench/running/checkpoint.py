@@ -14,7 +14,7 @@ from typing import Any
 from ngbench.disk.archives import load_archive, save_archive
 from ngbench.errors import OutputError, RecordError
 from ngbench.records.documents import parse_run
-from ngbench.records.record import RunRecord
+from ngbench.records.record import SCHEMA_VERSION, RunRecord
 from ngbench.running.randomness import RandomState
 
 __all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
@@ -50,6 +50,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "model": checkpoint.model,
         "optimizer": checkpoint.optimizer,
         "random": checkpoint.random,
+        "schema_version": SCHEMA_VERSION,
         "record": checkpoint.record.model_dump_json(),
     }
     try:
@@ -71,7 +72,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
                 f"the checkpoint {str(path)!r} has version {content['version']!r}; "
                 f"this version of ngbench reads version {VERSION}"
             )
-        record = parse_run(content["record"])
+        record = parse_run(content["record"], content.get("schema_version", 1))
         states = {name: content[name] for name in ("model", "optimizer", "random")}
         if not all(isinstance(state, dict) for state in states.values()):
             raise TypeError("a state is no dictionary")

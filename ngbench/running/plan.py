@@ -17,7 +17,16 @@ from ngbench.measurement.memory import parameter_bytes
 from ngbench.plugins import registry
 from ngbench.plugins.located import SourceFile
 from ngbench.plugins.registry import Plugin
-from ngbench.records.record import DataRecord, MemoryRecord, OptimizerRecord, RunRecord, SourceFileRecord
+from ngbench.records.experiments import BudgetRecord
+from ngbench.records.record import (
+    DataRecord,
+    History,
+    MemoryRecord,
+    OptimizerRecord,
+    RunRecord,
+    SourceFileRecord,
+    StepsRecord,
+)
 from ngbench.running.config import Budget, RunConfig
 from ngbench.running.devices import device_name, explain_device, resolve_device, resolve_dtype
 from ngbench.running.problem import LoadedTask, Problem, initial_model, initial_optimizer, load_problem
@@ -296,9 +305,13 @@ def first_record(
         dtype=config.dtype,
         batch_size=config.batch_size,
         threads=config.threads,
-        budget=config.budget.as_dict(),
+        budget=BudgetRecord(**config.budget.as_dict()),
+        status="running",
         target_loss=config.target_loss,
         parameters=parameters,
+        history=History(),
+        steps=StepsRecord(),
+        phases={},
         memory=MemoryRecord(parameter_bytes=size),
         started_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )

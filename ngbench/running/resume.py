@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from ngbench.disk.files import exists
 from ngbench.errors import RecordError
+from ngbench.records.differences import differing_fields
 from ngbench.records.record import RunRecord
-from ngbench.records.store import Store, differences_of
+from ngbench.records.store import IDENTITY, Store
 from ngbench.running.checkpoint import load_checkpoint
 from ngbench.running.schedule import PlannedRun
 
@@ -54,7 +55,7 @@ def _resumed(run: PlannedRun, store: Store, record: RunRecord | None) -> Planned
         return PlannedRun(config, run.record)
     # Written before the record, so it may be one epoch ahead; it is behind where a disk kept the record alone.
     state = load_checkpoint(path)
-    differences = list(differences_of(state.record, run.record))
+    differences = list(differing_fields(state.record, run.record, IDENTITY))
     if state.record.label != run.config.label:
         differences.insert(0, f"label is {state.record.label!r} there and {run.config.label!r} here")
     if differences:

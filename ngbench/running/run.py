@@ -165,9 +165,9 @@ class Run:
     def _start_memory(self, parameters: int) -> None:
         """Measure what is in use before training, with ``parameters`` bytes of weights."""
         self._meter.trim()
-        memory = MemoryRecord(baseline_bytes=self._meter.in_use(), parameter_bytes=parameters)
-        # A plugin's own keys are kept, so what the numbers are can stand beside them.
-        self._record.memory = memory.model_copy(update={"source": self._meter.source})
+        self._record.memory = MemoryRecord(
+            baseline_bytes=self._meter.in_use(), parameter_bytes=parameters, source=self._meter.source
+        )
 
     def _begin_epoch(self) -> _Epoch:
         history = self._record.history
@@ -189,7 +189,7 @@ class Run:
                 break
             epoch.taken += 1
             for name, value in self._training.diagnostics().items():
-                self._record.diagnostics.setdefault(name, []).append([self._steps_taken(), value])
+                self._record.diagnostics.setdefault(name, []).append((self._steps_taken(), value))
             if epoch.taken % self._look_every == 0 or epoch.taken == end:
                 rows = _read(pending)
                 pending.clear()

@@ -6,7 +6,6 @@ import base64
 import math
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from ngbench.disk.files import reason, replacing
 from ngbench.disk.reading import MEBIBYTE, read_whole
 from ngbench.errors import RecordError
-from ngbench.records.record import RunRecord
+from ngbench.records.record import RunRecord, SampleRecord
 
 __all__ = ["DIRECTORY", "add_sample", "grid_of", "read_image", "relocated", "sample_paths", "write_grid"]
 
@@ -64,8 +63,7 @@ def write_grid(images: npt.NDArray[np.uint8], path: Path) -> None:
 
 def add_sample(run: RunRecord, epoch: int, name: str) -> None:
     """Note in the record that the file ``name`` of the samples' directory shows the images of ``epoch``."""
-    entries = [*_entries(run), {"epoch": epoch, "path": f"{DIRECTORY}/{name}"}]
-    setattr(run, DIRECTORY, entries)
+    run.samples.append(SampleRecord(epoch=epoch, path=f"{DIRECTORY}/{name}"))
 
 
 def read_image(directory: Path, path: str) -> bytes | None:
@@ -88,7 +86,7 @@ def read_image(directory: Path, path: str) -> bytes | None:
 
 def sample_paths(run: RunRecord) -> dict[int, str]:
     """For each epoch with a grid, its path relative to the directory of the record."""
-    return {entry["epoch"]: entry["path"] for entry in _entries(run)}
+    return {sample.epoch: sample.path for sample in run.samples if sample.path is not None}
 
 
 def relocated(run: RunRecord, origin: Path, directory: Path) -> RunRecord:
@@ -101,23 +99,14 @@ def relocated(run: RunRecord, origin: Path, directory: Path) -> RunRecord:
         origin: the directory that its paths are relative to.
         directory: that of the file.
     """
-    entries = [_relocated(entry, origin, directory) for entry in _entries(run)]
-    return run.model_copy(update={DIRECTORY: entries}) if entries else run
+    return run.model_copy(update={"samples": [_relocated(sample, origin, directory) for sample in run.samples]})
 
 
-def _relocated(entry: dict[str, Any], origin: Path, directory: Path) -> dict[str, Any]:
-    path = Path(os.path.relpath(origin / entry["path"], directory)).as_posix()
-    content = read_image(origin, entry["path"]) if path.startswith("../") else None
+def _relocated(sample: SampleRecord, origin: Path, directory: Path) -> SampleRecord:
+    if sample.path is None:
+        return sample
+    path = Path(os.path.relpath(origin / sample.path, directory)).as_posix()
+    content = read_image(origin, sample.path) if path.startswith("../") else None
     if content is None:
-        return {**entry, "path": path}
-    return {"epoch": entry["epoch"], "png": base64.b64encode(content).decode("ascii")}
-
-
-def _entries(run: RunRecord) -> list[dict[str, Any]]:
-    """Those that have a path; a record that was read may hold anything."""
-    found = (run.model_extra or {}).get(DIRECTORY)
-    return [
-        entry
-        for entry in (found if isinstance(found, list) else [])
-        if isinstance(entry, dict) and isinstance(entry.get("epoch"), int) and isinstance(entry.get("path"), str)
-    ]
+        return SampleRecord(epoch=sample.epoch, path=path)
+    return SampleRecord(epoch=sample.epoch, png=base64.b64encode(content).decode("ascii"))

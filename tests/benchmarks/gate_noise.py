@@ -33,11 +33,11 @@ from torch import nn
 
 from ngbench.arms import parse_arms
 from ngbench.records.environment import describe_environment
-from ngbench.records.gate import Report, check
+from ngbench.records.experiments import GateRecord, Verdict
+from ngbench.records.gate import check
 from ngbench.records.record import Document, RunRecord
 from ngbench.records.statistics import GATE_CONFIDENCE
 from ngbench.records.thresholds import DEFAULT_ABSOLUTE_FLOOR, parse_seconds, parse_threshold
-from ngbench.records.verdict import Verdict
 from ngbench.running.config import RunConfig
 from ngbench.running.plan import Plan, make_plan
 from ngbench.running.problem import Problem
@@ -170,19 +170,17 @@ class Study:
         assert all(record.status == "done" for record in records), [record.message for record in records]
         return Document(environment=self._environment, runs=records)
 
-    def compare(self, what: str, baseline: Document, current: Document, rule: str) -> Report:
+    def compare(self, what: str, baseline: Document, current: Document, rule: str) -> GateRecord:
         """The worst verdict of the rule is counted."""
         report = check(current, baseline, [parse_threshold(rule)], floor=FLOOR, reference=REFERENCE)
-        assert not report.problems, report.problems
+        assert not report.not_comparable, report.not_comparable
         found = {comparison.verdict for comparison in report.comparisons}
         worst = next(verdict for verdict in _WORST_FIRST if verdict in found)
         self.verdicts.setdefault(f"{what}, {rule}", Counter())[worst.value] += 1
         return report
 
     def equal(self, baseline: Document, current: Document) -> None:
-        (comparison,) = self.compare("equal", baseline, current, STEP_RULE).comparisons
-        change = comparison.change
-        assert change is not None
+        (change,) = self.compare("equal", baseline, current, STEP_RULE).comparisons
         assert change.low is not None
         assert change.high is not None
         assert change.baseline is not None
@@ -193,16 +191,14 @@ class Study:
     def slower_step(self, baseline: Document, current: Document) -> None:
         (comparison,) = self.compare("slower step", baseline, current, STEP_RULE).comparisons
         caught = comparison.verdict is Verdict.WORSE
-        self.named["step"] += caught and comparison.note.startswith(f"{self._phase} changed most")
+        self.named["step"] += caught and (comparison.note or "").startswith(f"{self._phase} changed most")
 
     def slower_phase(self, baseline: Document, current: Document) -> None:
         report = self.compare("slower phase", baseline, current, PHASE_RULE)
         grown = {
-            comparison.metric: comparison.change.current - comparison.change.baseline
+            comparison.metric: comparison.current - comparison.baseline
             for comparison in report.regressions
-            if comparison.change is not None
-            and comparison.change.current is not None
-            and comparison.change.baseline is not None
+            if comparison.current is not None and comparison.baseline is not None
         }
         self.named["phase"] += bool(grown) and max(grown, key=grown.__getitem__) == f"phase.{self._phase}.ratio"
         self.named["phase alone"] += list(grown) == [f"phase.{self._phase}.ratio"]

@@ -15,14 +15,13 @@ from typing import Any
 import pytest
 
 from ngbench.cli import reproduce
-from ngbench.experiments import gate, runs
+from ngbench.experiments import runs
 from ngbench.experiments.conformance import optimizers
 from ngbench.experiments.doctor import examination
-from ngbench.experiments.doctor.findings import Finding, State
-from ngbench.experiments.search import documents
+from ngbench.experiments.doctor.findings import Finding
+from ngbench.records import documents
 from ngbench.records.documents import dump
-from ngbench.report.exports import conformance as conformance_exports
-from ngbench.report.exports import doctor as doctor_exports
+from ngbench.records.experiments import FindingState
 from ngbench.report.exports import files
 from ngbench.report.exports import gate as gate_exports
 from ngbench.report.renderers import figures, markdown, study_figure, terminal
@@ -111,22 +110,20 @@ COMMANDS = {
     ),
     "check": Command(
         "check x.json --baseline y.json --update-baseline --json a.json --markdown a.md",
-        (*VIEWED[1:], gate_exports, gate),
-        {"format_report_json": "a.json", "render": "a.md", "dump": None, "show": None},
+        (*VIEWED[1:], documents),
+        {"dump": "a.json", "render": "a.md", "show": None},
     ),
     "check of what is worse": Command(
         "check worse.json --baseline x.json --fail-if step_time.ratio:5% --json a.json --markdown a.md --github",
-        (*VIEWED, gate_exports),
-        {"format_report_json": "a.json", "render": "a.md", "show": None, "format_annotations": None},
+        (*VIEWED[1:], documents, gate_exports),
+        {"dump": "a.json", "render": "a.md", "show": None, "format_annotations": None},
         code=3,
     ),
-    "doctor": Command(
-        "doctor --export-json a.json", (doctor_exports, terminal), {"findings_json": "a.json", "show": None}
-    ),
+    "doctor": Command("doctor --export-json a.json", (documents, terminal), {"dump": "a.json", "show": None}),
     "check-plugin": Command(
         "check-plugin sgd --optimizer --export-json a.json",
-        (conformance_exports, terminal),
-        {"format_conformance_json": "a.json", "show": None},
+        (documents, terminal),
+        {"dump": "a.json", "show": None},
         code=1,
     ),
 }
@@ -150,7 +147,7 @@ def quick(tune: Run, arcade: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
     monkeypatch.setattr(runs, "workers_for", lambda plan, own_processes: workers_for(plan, own_processes=False))
     monkeypatch.setattr(optimizers, "OPTIMIZER_CHECKS", CHECKS)
-    fine = Finding("timer", State.GOOD, "fine", "nothing to do")
+    fine = Finding("timer", FindingState.GOOD, "fine", "nothing to do")
     monkeypatch.setattr(examination, "_examine_machine", lambda request: [fine])
     for module, name in (
         (figures, "draw"),

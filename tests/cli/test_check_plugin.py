@@ -62,13 +62,13 @@ def test_rows_and_summary_are_printed_and_a_failure_is_exit_code_one(ngbench: Ng
 @pytest.mark.usefixtures("few_checks")
 def test_the_export_holds_every_row_and_its_numbers(ngbench: Ngbench, tmp_path: Path) -> None:
     outcome = ngbench(f"check-plugin sgd:lr=0.5 --export-json {tmp_path}/rows.json")
-    (report,) = json.loads((tmp_path / "rows.json").read_text())["reports"]
+    (report,) = json.loads((tmp_path / "rows.json").read_text())["conformance"]["plugins"]
     assert outcome.code == 1
     assert (report["plugin"], report["kind"], report["distribution"]) == ("sgd", "optimizer", "ngbench")
     assert report["failed"] == ["two", "four"]
     assert report["checks"][0] == {"name": "one", "status": "passed", "message": "fine", "values": {"seconds": 1.5}}
     on_stdout = ngbench("check-plugin sgd --export-json -")
-    assert json.loads(on_stdout.out)["reports"][0]["failed"] == ["two", "four"]
+    assert json.loads(on_stdout.out)["conformance"]["plugins"][0]["failed"] == ["two", "four"]
     assert "it limps" in on_stdout.err
 
 

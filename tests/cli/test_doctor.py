@@ -11,7 +11,7 @@ Run = Callable[..., Any]
 
 
 def read(text: str) -> dict[str, dict[str, Any]]:
-    return {finding["topic"]: finding for finding in json.loads(text)["findings"]}
+    return {finding["topic"]: finding for finding in json.loads(text)["doctor"]["findings"]}
 
 
 def test_every_finding_says_what_to_do_next(ngbench: Run) -> None:

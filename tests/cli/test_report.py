@@ -127,7 +127,7 @@ def test_a_malformed_extra_is_one_sentence(report, tmp_path):
     path.write_text(json.dumps(document(run_record(), fisher_error={"layer": 1})))
     code, _, err = report(path, "--output", tmp_path / "page.html")
     assert (code, len(err.splitlines())) == (2, 1)
-    assert "a.json' is invalid at fisher_error.steps" in err
+    assert "a.json' is invalid at fisher_errors.0.steps" in err
 
 
 def test_a_missing_sample_image_is_warned_of(report, tmp_path):

@@ -53,7 +53,7 @@ def write(tmp_path: Path):
 
 def _verdicts(directory: str = "out", study: str = "mine") -> dict[str, str]:
     content = json.loads(Path(directory, study, "study.json").read_text())
-    return {claim["name"]: claim["verdict"] for claim in content["claims"]}
+    return {claim["name"]: claim["verdict"] for study in content["studies"] for claim in study["claims"]}
 
 
 def test_a_study_runs_all_its_comparisons_and_judges_its_claims(ngbench, write):
@@ -65,7 +65,7 @@ def test_a_study_runs_all_its_comparisons_and_judges_its_claims(ngbench, write):
         files = sorted(Path("out", "mine", f"shallow-{batch}").glob("*.json"))
         assert len(files) == 6
         content = json.loads(files[0].read_text())
-        assert content["study"] == f"mine, POND, batch {batch}"
+        assert content["part_of"] == f"mine, POND, batch {batch}"
         (run,) = content["runs"]
         assert (run["batch_size"], run["task_options"]["depth"], len(run["history"]["epoch"])) == (batch, 2, 3)
     assert Path("out/mine/figure.png").read_bytes().startswith(b"\x89PNG")
@@ -265,7 +265,10 @@ def test_verdicts_are_exported_alone(ngbench, write, tmp_path):
     write()
     done = ngbench(f"{SMOKE} --export-json - --export-markdown table.md")
     content = json.loads(done.out)
-    assert [claim["verdict"] for claim in content["claims"]] == ["reproduced", "contradicted"]
+    assert [claim["verdict"] for study in content["studies"] for claim in study["claims"]] == [
+        "reproduced",
+        "contradicted",
+    ]
     assert content["studies"][0]["scale"] == "smoke"
     assert "| faster" in Path("table.md").read_text()
     assert "total time" in done.err
@@ -288,7 +291,7 @@ def test_fisher_errors_are_measured_seed_by_seed_and_resumed(ngbench, write):
     assert _verdicts() == {"faster": "reproduced", "slower": "contradicted"}
     files = sorted(Path("out/mine/shallow-10").glob("*.json"))
     assert [file.name for file in files] == [f"adam-seed{seed}.json" for seed in range(3)]
-    assert json.loads(files[0].read_text())["runs"][0]["fisher_error"]["steps"] == [1, 3]
+    assert json.loads(files[0].read_text())["runs"][0]["fisher_errors"][0]["steps"] == [1, 3]
     times = [file.stat().st_mtime_ns for file in files]
     assert ngbench(f"{SMOKE} --resume").code == 0
     assert [file.stat().st_mtime_ns for file in files] == times
@@ -327,8 +330,8 @@ def test_all_studies_run_at_the_smallest_scale(ngbench, monkeypatch, tmp_path):
     assert "Error" not in done.err
     for name in study_names():
         content = json.loads(Path("all", name, "study.json").read_text())
-        assert content["scale"] == "smoke"
-        assert content["claims"]
+        assert content["studies"][0]["scale"] == "smoke"
+        assert content["studies"][0]["claims"]
         assert Path("all", name, "figure.png").stat().st_size > 10_000
         assert any(path.suffix == ".json" for path in Path("all", name).glob("*/*.json"))
     rows = [line.split()[0] for line in done.out.splitlines() if line.split()[:1] and line.split()[0] in study_names()]

@@ -55,12 +55,12 @@ def test_a_grid_is_searched_once_and_every_outcome_is_a_result(tune: Run) -> Non
     assert (arm["trials"], arm["diverged"], arm["searched"]) == (6, 2, ["lr", "momentum"])
     # Each trial left a record like any run's, and the best is the lowest of them.
     records = [json.loads(path.read_text())["runs"][0] for path in sorted(Path("out").glob("sgd-trial-*-seed0.json"))]
-    assert [record["tuning"] for record in records] == [{"arm": "sgd", "trial": number} for number in range(6)]
+    assert [record["trial"] for record in records] == [{"arm": "sgd", "trial": number} for number in range(6)]
     losses = {record["history"]["train_loss"][-1]: record for record in records if record["status"] == "done"}
     assert len(losses) == 4
     best = losses[min(losses)]
     assert arm["score"] == min(losses)
-    assert arm["trial"] == best["tuning"]["trial"]
+    assert arm["trial"] == best["trial"]["trial"]
     assert arm["hyperparameters"] == best["optimizer"]["hyperparameters"]
     assert arm["cost"]["steps"] == sum(len(record["steps"]["seconds"]) for record in records)
     # The table says it too.
@@ -74,17 +74,17 @@ def test_the_same_command_goes_on_and_does_what_is_left(tune: Run) -> None:
     first = document(tune(f"{GRID} --trials 2 --storage s.db --export-json -"))
     second = tune(f"{GRID} --storage s.db --export-json -")
     assert [f"trial {number} of 6" in second.err for number in range(6)] == [False, False, True, True, True, True]
-    trials = document(second)["tuning"]["arms"]["sgd"]["trials"]
-    assert trials[:2] == first["tuning"]["arms"]["sgd"]["trials"]
+    trials = document(second)["search"]["arms"]["sgd"]["trials"]
+    assert trials[:2] == first["search"]["arms"]["sgd"]["trials"]
     third = tune(f"{GRID} --storage s.db --export-json -")
     assert "sgd trial" not in third.err
-    assert document(third)["tuning"]["arms"]["sgd"]["trials"] == trials
+    assert document(third)["search"]["arms"]["sgd"]["trials"] == trials
 
 
 def test_arms_get_equal_budgets_and_fixed_settings_are_not_searched(tune: Run) -> None:
     line = "tune pond -o sgd:momentum=0.5,adam --search lr=1e-3..1:log --trials 3 --sampler random --steps 2"
     found = document(tune(f"{line} --threads 1 --seeds 2 --export-json -"))
-    arms = found["tuning"]["arms"]
+    arms = found["search"]["arms"]
     assert {label: len(arm["trials"]) for label, arm in arms.items()} == {"sgd:momentum=0.5": 3, "adam": 3}
     # The same draws for both, and two seeds of two steps each.
     assert [t["settings"] for t in arms["adam"]["trials"]] == [
@@ -130,9 +130,9 @@ def test_what_is_fixed_is_left_out_of_the_published_grid_and_a_search_replaces_i
 
 def test_time_to_target_is_searched_and_an_unreached_target_is_no_value(tune: Run) -> None:
     line = "tune pond -o sgd --search lr=1e-9,0.05 --epochs 4 --threads 1 --export-json -"
-    worse, better = sorted((t["value"] for t in document(tune(line))["tuning"]["arms"]["sgd"]["trials"]), reverse=True)
+    worse, better = sorted((t["value"] for t in document(tune(line))["search"]["arms"]["sgd"]["trials"]), reverse=True)
     reached = f"--metric epochs_to_target --target-loss {(worse + better) / 2}"
-    arm = document(tune(f"{line} {reached}"))["tuning"]["arms"]["sgd"]
+    arm = document(tune(f"{line} {reached}"))["search"]["arms"]["sgd"]
     assert arm["outcomes"] == {"done": 1, "target_not_reached": 1}
     assert arm["hyperparameters"]["lr"] == 0.05
     assert arm["score"] in (1, 2, 3, 4)

@@ -84,7 +84,7 @@ def test_two_searches_started_by_hand_share_what_a_killed_one_left(tortoise: Non
     for process in both:
         _, err = process.communicate(timeout=600)
         assert process.returncode == 0, err
-    first, second = (json.loads(Path(f"{name}.json").read_text())["tuning"]["arms"]["tortoise"] for name in "ab")
+    first, second = (json.loads(Path(f"{name}.json").read_text())["search"]["arms"]["tortoise"] for name in "ab")
     assert first == second
     check_whole(first)
     assert len(list(Path("out").glob("tortoise-trial-*.json"))) == 6
@@ -94,7 +94,7 @@ def test_a_search_goes_on_with_the_journal_of_a_killed_one(tortoise: None, tune:
     killed("s.journal")
     done = tune(f"{LINE} --storage s.journal --export-json -")
     assert done.code == 0, done.err
-    check_whole(json.loads(done.out)["tuning"]["arms"]["tortoise"])
+    check_whole(json.loads(done.out)["search"]["arms"]["tortoise"])
 
 
 def test_a_trial_whose_process_is_killed_is_tried_once_more(
@@ -105,7 +105,7 @@ def test_a_trial_whose_process_is_killed_is_tried_once_more(
     assert done.code == 0, done.err
     assert "killed, the process was killed (signal 9" in done.err
     assert "to be run again" in done.err
-    arm = json.loads(done.out)["tuning"]["arms"]["ends"]
+    arm = json.loads(done.out)["search"]["arms"]["ends"]
     assert (arm["outcomes"], arm["repeated"]) == ({"done": 1}, 1)
     (record,) = json.loads(Path("out/ends-trial-000-seed0.json").read_text())["runs"]
     assert record["status"] == "done"
@@ -123,7 +123,7 @@ def test_ctrl_c_ends_a_search_with_what_was_finished_and_the_next_does_the_rest(
     assert record["status"] == "interrupted"
     done = tune(f"{LINE} --output out --export-json -")
     assert done.code == 0, done.err
-    check_whole(json.loads(done.out)["tuning"]["arms"]["tortoise"])
+    check_whole(json.loads(done.out)["search"]["arms"]["tortoise"])
 
 
 def test_a_search_goes_on_with_a_journal_whose_last_line_was_cut(tune: Run, caplog: pytest.LogCaptureFixture) -> None:
@@ -139,7 +139,7 @@ def test_a_search_goes_on_with_a_journal_whose_last_line_was_cut(tune: Run, capl
     assert "the last line of s.journal is cut off" in caplog.text
     done = tune(f"{line} --export-json -")
     assert done.code == 0, done.err
-    arm = json.loads(done.out)["tuning"]["arms"]["sgd"]
+    arm = json.loads(done.out)["search"]["arms"]["sgd"]
     assert (len(arm["trials"]), arm["outcomes"]) == (2, {"done": 2})
 
 

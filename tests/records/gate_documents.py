@@ -16,6 +16,7 @@ from ngbench.records.record import (
     RunRecord,
     StepsRecord,
 )
+from tests.blank_run import blank_run
 
 ROUNDS, STEPS, EVERY = 12, 20, 50
 PLAIN = {
@@ -84,7 +85,7 @@ def build_run(
         "dtype": "float32",
         "batch_size": 16,
         "threads": 2,
-        "budget": {"epochs": rounds},
+        "budget": {"epochs": max(rounds, 1)},
         "status": "done",
         "history": history,
         "steps": steps,
@@ -101,7 +102,7 @@ def build_run(
         },
         "memory": MemoryRecord(peak_bytes=400 * 2**20, baseline_bytes=300 * 2**20, optimizer_state_bytes=10_000),
     }
-    return RunRecord(**{**values, **changes})
+    return blank_run(**{**values, **changes})
 
 
 def build_document(*runs: RunRecord, processor: str = "Example CPU", **extra: Any) -> Document:

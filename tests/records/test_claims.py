@@ -9,16 +9,16 @@ from scipy import stats
 from ngbench.errors import ParameterError
 from ngbench.records.claims import (
     Relation,
-    Verdict,
     combine,
     estimate_difference,
     judge,
     judge_points,
     parse_tolerance,
 )
+from ngbench.records.experiments import ClaimVerdict
 from ngbench.records.statistics import Estimate
 
-R, C, Q, N = Verdict.REPRODUCED, Verdict.CONTRADICTED, Verdict.INCONCLUSIVE, Verdict.NOT_TESTED
+R, C, Q, N = ClaimVerdict.REPRODUCED, ClaimVerdict.CONTRADICTED, ClaimVerdict.INCONCLUSIVE, ClaimVerdict.NOT_TESTED
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 12])
@@ -61,7 +61,7 @@ def test_a_verdict_without_tolerance_agrees_with_the_test_at_5_per_cent(n: int) 
         (2.0, 3.0, (C, C, C, R, R)),
     ],
 )
-def test_each_relation_is_a_region(low: float, high: float, expected: tuple[Verdict, ...]) -> None:
+def test_each_relation_is_a_region(low: float, high: float, expected: tuple[ClaimVerdict, ...]) -> None:
     relations = (Relation.BELOW, Relation.AT_MOST, Relation.LEVEL, Relation.AT_LEAST, Relation.ABOVE)
     found = Estimate((low + high) / 2, low, high, 3)
     assert tuple(judge(found, relation, 1.0) for relation in relations) == expected
@@ -129,5 +129,7 @@ def test_the_tolerance_of_each_point_counts() -> None:
         ([], N, N, N),
     ],
 )
-def test_verdicts_combine(verdicts: list[Verdict], every: Verdict, most: Verdict, some: Verdict) -> None:
+def test_verdicts_combine(
+    verdicts: list[ClaimVerdict], every: ClaimVerdict, most: ClaimVerdict, some: ClaimVerdict
+) -> None:
     assert [combine(verdicts, holds) for holds in ("all", "most", "any")] == [every, most, some]

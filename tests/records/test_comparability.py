@@ -132,5 +132,5 @@ def test_an_arm_that_is_nowhere_is_an_unknown_name(options, word):
 def test_the_machine_is_the_processor_and_the_device_that_has_a_name():
     run = build_run("kfac", device="cuda", device_name="H100")
     assert machine_of(build_document(run, processor="Xeon"), [run]) == "H100 with Xeon"
-    merged = build_run("kfac", environment={"processor": "EPYC"})
+    merged = build_run("kfac", environment=build_document().environment.model_copy(update={"processor": "EPYC"}))
     assert machine_of(build_document(merged, processor="Xeon"), [merged]) == "EPYC"

@@ -6,11 +6,12 @@ import pytest
 
 from ngbench.records.endings import EarlyStop, describe_ending, early_stop
 from ngbench.records.record import DataRecord, History, OptimizerRecord, RunRecord
+from tests.blank_run import blank_run
 
 
 def run(epochs: int, budget: dict[str, Any], **parts: Any) -> RunRecord:
     """Epochs of ten steps."""
-    return RunRecord(
+    return blank_run(
         label="adam",
         task="small",
         data=DataRecord(
@@ -58,7 +59,7 @@ def test_what_ended_for_another_reason_keeps_its_status(status: str) -> None:
     assert (early_stop(ended), describe_ending(ended)) == (None, status.replace("_", " "))
 
 
-@pytest.mark.parametrize("budget", [{}, {"epochs": 9}, {"epochs": 9, "early_stopping": "often"}])
+@pytest.mark.parametrize("budget", [{}, {"epochs": 9}])
 def test_no_patience_is_none(budget: dict[str, Any]) -> None:
     assert early_stop(run(3, budget)) is None
 

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from gate_documents import build_comparison, build_document, build_run
 
 from ngbench.errors import NotComparableError
+from ngbench.records.experiments import GateRecord, Verdict
 from ngbench.records.gate import STATUS, check
+from ngbench.records.record import FisherCurve, FisherErrorRecord
 from ngbench.records.thresholds import DEFAULT_THRESHOLDS, parse_threshold
-from ngbench.records.verdict import Verdict
 
 FLOOR = 20e-6
 
@@ -118,7 +117,7 @@ def test_a_loss_that_became_nan_is_worse():
 def test_a_regression_is_not_hidden_by_what_cannot_be_compared():
     before = build_document(*build_comparison().runs, build_run("adam"))
     report = judge(slowed("precondition", step=0.2), before, "step_time.ratio:5%")
-    assert [str(problem) for problem in report.problems] == ["adam: the arm has vanished, the baseline has it"]
+    assert [str(problem) for problem in report.not_comparable] == ["adam: the arm has vanished, the baseline has it"]
     assert report.error.exit_code == 3
 
 
@@ -127,7 +126,7 @@ def test_times_of_another_machine_are_not_compared_and_ratios_are():
     now = build_document(*build_comparison(mood=1).runs, processor="EPYC")
     report = judge(now, before, "step_time.ratio:5%", "step_time.median:10%", "phase.forward.seconds:10%")
     assert verdicts(report) == {("step_time.ratio", "kfac"): "same"}
-    assert [problem.subject for problem in report.problems] == ["step_time.median", "phase.forward.seconds"]
+    assert [problem.subject for problem in report.not_comparable] == ["step_time.median", "phase.forward.seconds"]
     assert "the machine is Xeon in the baseline and EPYC now" in str(report.error)
     assert report.error.exit_code == 4
     assert judge(now, before).error is None
@@ -188,9 +187,9 @@ def test_the_error_names_a_few_and_counts_the_rest():
 
 def test_fisher_errors_are_judged_by_default():
     def document(error):
-        return build_document(
-            fisher_error={"layer": 5, "steps": [1], "approximations": {"kpsvd": {"error_1": [error]}}}
-        )
+        curve = FisherCurve(error_1=[error], error_2=[error])
+        found = FisherErrorRecord(layer=5, layer_name=None, fisher=None, steps=[1], approximations={"kpsvd": curve})
+        return build_document(fisher_errors=[found])
 
     assert judge(document(0.1), document(0.1)).error is None
     report = judge(document(0.102), document(0.1))
@@ -211,4 +210,4 @@ def test_a_hundred_equal_pairs_raise_no_alarm_and_a_tenth_is_caught_in_nearly_al
 
 
 def test_a_report_without_comparisons_is_no_error():
-    assert replace(judge(build_comparison(), build_comparison()), comparisons=[]).error is None
+    assert GateRecord(comparisons=[]).error is None

@@ -7,26 +7,15 @@ import pytest
 from ngbench.errors import UnknownNameError
 from ngbench.records import quantities
 from ngbench.records.quantities import QUANTITIES, ArmRun, Point, interpolate, quantity_of
-from ngbench.records.record import RunRecord
+from tests.blank_run import blank_run
 
 
 def _run(**fields):
     content = {
         "label": "KFAC",
-        "task": "t",
-        "data": {
-            "name": "D",
-            "origin": "original",
-            "description": "",
-            "digest": "",
-            "train_examples": 1,
-            "validation_examples": 1,
-        },
         "optimizer": {"name": "kfac", "hyperparameters": {}},
-        "seed": 0,
-        "device": "cpu",
-        "dtype": "float32",
         "batch_size": 4,
+        "status": "done",
         "history": {
             "epoch": [1, 2],
             "step": [4, 8],
@@ -38,7 +27,7 @@ def _run(**fields):
         },
         "steps": {"seconds": [0.5] * 4 + [0.75] * 4, "kind": ["refresh", "plain"] * 4},
     }
-    return ArmRun(RunRecord.model_validate({**content, **fields}))
+    return ArmRun(blank_run(**{**content, **fields}))
 
 
 def test_curves_of_the_history_know_step_epoch_and_time():
@@ -93,13 +82,15 @@ def test_the_score_of_a_gan_is_found_whatever_its_network_is_called():
 def test_fisher_errors_are_those_of_the_approximation():
     errors = {
         "layer": 5,
+        "layer_name": None,
+        "fisher": "sampled",
         "steps": [1, 11],
         "approximations": {
             "KFAC": {"error_1": [0.4, 0.5], "error_2": [0.1, None]},
             "KPSVD": {"error_1": [0.2, 0.3], "error_2": [0.1, 0.1]},
         },
     }
-    record = _run(fisher_error=errors, step_losses=[3.0, 2.0, 1.0]).record
+    record = _run(fisher_errors=[errors], step_losses=[3.0, 2.0, 1.0]).record
     assert quantity_of("error_1").points(ArmRun(record, "KPSVD")) == [
         Point(1, None, None, 0.2),
         Point(11, None, None, 0.3),

@@ -26,6 +26,7 @@ def content(label="sgd", seed=0, **run):
             {
                 "label": label,
                 "task": "curves-autoencoder",
+                "task_options": {},
                 "data": {
                     "name": "CURVES",
                     "origin": "generated",
@@ -39,7 +40,12 @@ def content(label="sgd", seed=0, **run):
                 "device": "cpu",
                 "dtype": "float32",
                 "batch_size": 256,
+                "threads": None,
+                "budget": {"epochs": 2},
                 "status": "done",
+                "parameters": None,
+                "started_at": None,
+                "steps": {},
                 "history": {
                     "epoch": [1, 2],
                     "step": [63, 126],
@@ -101,25 +107,49 @@ def test_numbers_that_are_not_finite_become_null(value):
     assert run["optimizer"]["hyperparameters"]["lr"] is None
 
 
-def test_unknown_keys_are_kept_at_every_level(tmp_path):
-    extended = content(mine={"deep": [1]})
-    extended["laboratory"] = "here"
-    extended["runs"][0]["phases"]["forward"]["joules"] = 2.5
+@pytest.mark.parametrize("place", ["", "runs.0", "runs.0.phases.forward", "environment"])
+def test_a_key_that_is_not_declared_is_refused_at_every_level(tmp_path, place):
+    bad = content()
+    part = bad
+    for key in filter(None, place.split(".")):
+        part = part[int(key) if isinstance(part, list) else key]
+    part["joules"] = 2.5
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(bad, Document.model_json_schema())
+    with pytest.raises(RecordError, match=r"joules: there is no such key; what is your own stands under extras"):
+        load_document(write(tmp_path / "record.json", bad))
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["task_options", "threads", "budget", "status", "parameters", "history", "steps", "phases", "memory", "started_at"],
+)
+def test_what_every_run_has_must_be_there(tmp_path, key):
+    bad = content()
+    del bad["runs"][0][key]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(bad, Document.model_json_schema())
+    with pytest.raises(RecordError, match=rf"invalid at runs\.0\.{key}: Field required"):
+        load_document(write(tmp_path / "record.json", bad))
+
+
+def test_what_is_of_others_is_kept(tmp_path):
+    extended = content(extras={"deep": [1]}) | {"extras": {"laboratory": "here"}}
     document = load_document(write(tmp_path / "record.json", extended))
     again = json.loads(dump(document))
-    assert again["laboratory"] == "here"
-    assert again["runs"][0]["mine"] == {"deep": [1]}
-    assert again["runs"][0]["phases"]["forward"]["joules"] == 2.5
+    assert again["extras"] == {"laboratory": "here"}
+    assert again["runs"][0]["extras"] == {"deep": [1]}
+    assert "extras" not in json.loads(dump(Document.model_validate(content())))
 
 
 def test_the_schema_version_is_written():
     assert json.loads(dump(Document.model_validate(content())))["schema_version"] == SCHEMA_VERSION
 
 
-@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 0, "1"])
+@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 0, "1", True])
 def test_another_schema_version_is_refused_by_name(tmp_path, version):
     path = write(tmp_path / "record.json", {"schema_version": version, "anything": 1})
-    with pytest.raises(RecordError, match=f"has schema version {version!r}; .* reads version {SCHEMA_VERSION}"):
+    with pytest.raises(RecordError, match=f"has schema version {version!r}; .* reads versions 1 and {SCHEMA_VERSION}"):
         load_document(path)
 
 
@@ -130,7 +160,7 @@ def test_another_schema_version_is_refused_by_name(tmp_path, version):
         ("", "is not JSON"),
         ("[]", "is not a JSON object"),
         ("{}", "invalid at schema_version"),
-        ('{"schema_version": 1, "runs": []}', "invalid at environment"),
+        ('{"schema_version": 2, "runs": []}', "invalid at environment"),
     ],
 )
 def test_a_corrupt_record_is_one_sentence_that_names_the_file(tmp_path, text, message):
@@ -168,12 +198,15 @@ def test_lists_of_uneven_length_are_refused(tmp_path, run, key):
         load_document(write(tmp_path / "record.json", content(**run)))
 
 
-def test_merge_keeps_order_and_extra_keys():
-    first, second = Document.model_validate(content()), Document.model_validate(content(seed=1) | {"note": "n"})
+def test_merge_keeps_order_and_the_extras():
+    first, second = (
+        Document.model_validate(content()),
+        Document.model_validate(content(seed=1) | {"extras": {"note": "n"}}),
+    )
     merged = merge([first, second])
     assert [run.seed for run in merged.runs] == [0, 1]
-    assert merged.model_extra == {"note": "n"}
-    assert "environment" not in (merged.runs[1].model_extra or {})
+    assert merged.extras == {"note": "n"}
+    assert merged.runs[1].environment is None
 
 
 def test_merge_notes_the_environment_of_runs_made_elsewhere():
@@ -181,8 +214,8 @@ def test_merge_notes_the_environment_of_runs_made_elsewhere():
     elsewhere["environment"]["cores"] = 64
     merged = merge([Document.model_validate(content()), Document.model_validate(elsewhere)])
     assert merged.environment.cores == 2
-    assert merged.runs[1].model_extra["environment"]["cores"] == 64
-    assert "environment" not in (merged.runs[0].model_extra or {})
+    assert merged.runs[1].environment.cores == 64
+    assert merged.runs[0].environment is None
 
 
 def test_merge_refuses_the_same_run_twice_and_no_run_at_all():

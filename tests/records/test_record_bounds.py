@@ -54,15 +54,15 @@ def refused(tmp_path, text):
         ("runs.0.seed", -(2**63), "integers go up to"),
         ("environment.memory_bytes", 10**400, "integers go up to"),
         ("runs.0.optimizer.hyperparameters.lr", 10**400, "integers go up to"),
-        ("runs.0.mine", [1, {"deep": 10**400}], "integers go up to"),
+        ("runs.0.extras.mine", [1, {"deep": 10**400}], "integers go up to"),
         ("runs.0.label", "x" * 200_000, "at most 1000 characters"),
         ("runs.0.task", "x" * 200_000, "at most 1000 characters"),
         ("runs.0.device", "x" * 1001, "at most 1000 characters"),
         ("environment.processor", "x" * 1001, "at most 1000 characters"),
-        ("runs.0.mine", {"x" * 1001: 1}, "a key has at most 1000 characters"),
-        ("runs.0.mine", "\ud800", "half of a surrogate pair"),
+        ("runs.0.extras.mine", {"x" * 1001: 1}, "a key has at most 1000 characters"),
+        ("runs.0.extras.mine", "\ud800", "half of a surrogate pair"),
         ("runs.0.optimizer.hyperparameters.lr", "\udfff", "half of a surrogate pair"),
-        ("runs.0.mine", {"\ud800": 1}, "no half of a pair"),
+        ("runs.0.extras.mine", {"\ud800": 1}, "no half of a pair"),
         ("runs.0.phases.forward.seconds_by_round", [1.0], "length differs"),
         ("runs.0.phases.forward.undisturbed_calls_by_round", [1], "length differs"),
         ("runs.0.steps.turns", [20, 10], "must not descend"),
@@ -75,6 +75,7 @@ def refused(tmp_path, text):
     ],
 )
 def test_a_value_out_of_bounds_is_refused_by_its_place(tmp_path, content, path, value, reason):
+    content["runs"][0]["extras"] = {}
     put(content, path, value)
     message = refused(tmp_path, content)
     assert re.search(reason, message)
@@ -88,11 +89,11 @@ def test_a_record_that_is_nested_too_deeply_is_refused(tmp_path, text):
 
 @pytest.mark.parametrize("depth", [60, 500])
 def test_a_key_that_nobody_reads_may_not_be_deeper_either(tmp_path, content, depth):
-    content["mine"] = json.loads("[" * depth + "]" * depth)
+    content["extras"] = {"mine": json.loads("[" * depth + "]" * depth)}
     assert "it is nested deeper than 50 levels" in refused(tmp_path, content)
-    content["mine"] = json.loads("[" * 40 + "]" * 40)
+    content["extras"] = {"mine": json.loads("[" * 40 + "]" * 40)}
     (tmp_path / "record.json").write_text(json.dumps(content))
-    assert load_document(tmp_path / "record.json").model_extra["mine"] == content["mine"]
+    assert load_document(tmp_path / "record.json").extras == content["extras"]
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path, content):
@@ -118,9 +119,12 @@ def test_the_largest_values_that_are_allowed_are_read(tmp_path, content):
     assert (run.history.train_loss[1], run.memory.peak_bytes, len(run.label)) == (1e60, LARGEST_COUNT, 1000)
 
 
-def test_a_diagnostic_of_a_plugin_may_be_anything(tmp_path, content):
-    content["runs"][0]["diagnostics"] = {"energy_gap": [[1, 0.5], [2, None], 3, "x", [4], ["5", 1.0], [6, [1]], [7, 2]]}
+@pytest.mark.parametrize("entry", [3, "x", [4], [6, [1]], [-1, 1.0], {"step": 1}])
+def test_a_diagnostic_is_numbers_by_step(tmp_path, content, entry):
+    content["runs"][0]["diagnostics"] = {"energy_gap": [[1, 0.5], [2, None], [7, 2]]}
     (tmp_path / "record.json").write_text(json.dumps(content))
     run = load_document(tmp_path / "record.json").runs[0]
     assert run.diagnostic("energy_gap") == [(1, 0.5), (7, 2)]
     assert run.diagnostic("other") == []
+    content["runs"][0]["diagnostics"]["energy_gap"][1] = entry
+    assert "runs.0.diagnostics.energy_gap.1" in refused(tmp_path, json.dumps(content))

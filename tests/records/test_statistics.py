@@ -7,12 +7,13 @@ import pytest
 from scipy import stats
 
 from ngbench.records import statistics
-from ngbench.records.record import DataRecord, History, OptimizerRecord, RunRecord, StepsRecord
+from ngbench.records.record import DataRecord, History, OptimizerRecord, StepsRecord
+from tests.blank_run import blank_run
 
 
 def run_with(seconds=(), epochs=(), *, seed=0, status="done", kind=None, losses=(), elapsed=(), validation=None):
     numbers = list(range(1, len(losses or epochs) + 1))
-    return RunRecord(
+    return blank_run(
         label="arm",
         task="task",
         data=DataRecord(

@@ -10,6 +10,7 @@ from ngbench.records.documents import load_document
 from ngbench.records.environment import describe_environment
 from ngbench.records.record import DataRecord, EnvironmentRecord, OptimizerRecord, RunRecord
 from ngbench.records.store import Store
+from tests.blank_run import blank_run
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def record(label: str = "adam", seed: int = 0, **parts: Any) -> RunRecord:
         "batch_size": 4,
         "budget": {"epochs": 3},
     }
-    return RunRecord(**{**values, **parts})
+    return blank_run(**{**values, **parts})
 
 
 def test_a_record_is_a_document_of_one_run(tmp_path: Path, environment: EnvironmentRecord) -> None:
@@ -93,7 +94,7 @@ def test_the_same_run_is_found_again(tmp_path: Path, environment: EnvironmentRec
     [
         ({"batch_size": 8}, "batch_size is 4 there and 8 here"),
         ({"dtype": "float64"}, 'dtype is "float32" there and "float64" here'),
-        ({"budget": {"epochs": 3, "steps": 9}}, "budget.steps is null there and 9 here"),
+        ({"budget": {"epochs": 3, "steps": 9}}, "budget.steps is absent there and 9 here"),
         (
             {"optimizer": OptimizerRecord(name="adam", hyperparameters={"lr": 0.2, "betas": (0.9, 0.999)})},
             "optimizer.hyperparameters.lr is 0.1 there and 0.2 here",

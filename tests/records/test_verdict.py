@@ -5,8 +5,9 @@ import doctest
 import pytest
 
 from ngbench.records import verdict
+from ngbench.records.experiments import Verdict
 from ngbench.records.thresholds import parse_threshold
-from ngbench.records.verdict import Change, Verdict, judge, limit_of
+from ngbench.records.verdict import Change, judge, limit_of
 
 FIVE_PERCENT = parse_threshold("step_time.ratio:5%")
 

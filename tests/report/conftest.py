@@ -6,7 +6,7 @@ import json
 import random
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from ngbench.records.record import (
     RunRecord,
     StepsRecord,
 )
+from tests.blank_run import blank_run
 
 STEPS = 63
 PHASE_SECONDS = {"forward": 0.004, "backward": 0.006, "update": 0.001}
@@ -73,7 +74,7 @@ def build_run(
     hyperparameters = {"lr": 0.3, "momentum": 0.9}
     if refresh_every:
         hyperparameters |= {"damping": 0.01, "curvature_interval": refresh_every}
-    return RunRecord(
+    return blank_run(
         label=label,
         task="curves-autoencoder",
         data=DataRecord(
@@ -157,6 +158,8 @@ def build_fisher_error(layer: int | str = 5) -> dict[str, Any]:
     """What ``ngbench fisher-error`` writes, of two approximations at three steps."""
     return {
         "layer": layer,
+        "layer_name": None,
+        "fisher": "sampled",
         "steps": [0, 10, 20],
         "approximations": {
             "kfac": {"error_1": [0.5, 0.4, 0.3], "error_2": [0.6, 0.5, None], "iterations": [], "seconds": []},
@@ -191,6 +194,15 @@ CLAIMS = [
 ]
 
 
+def studies_of(claims: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The studies of these claims, of which nothing else is known."""
+    by_study: dict[str, list[dict[str, Any]]] = {}
+    for claim in claims:
+        by_study.setdefault(claim["study"], []).append(claim)
+    unknown = dict.fromkeys(("title", "source", "question", "scale", "seconds", "definition"))
+    return [{"study": study, **unknown, "claims": found} for study, found in by_study.items()]
+
+
 @pytest.fixture
 def png() -> bytes:
     return build_png()
@@ -208,12 +220,13 @@ def claims() -> list[dict[str, Any]]:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a document, with keys of its own beside, into a file below the test's directory."""
+    """Writes a document, with further keys or claims, into a file below the test's directory."""
 
-    def write(name: str, document: Document, **extra: Any) -> Path:
+    def write(name: str, document: Document, claims: Sequence[dict[str, Any]] = (), **extra: Any) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document.model_dump(mode="json") | extra), encoding="utf-8")
+        content = document.model_dump(mode="json") | {"studies": studies_of(claims)} | extra
+        path.write_text(json.dumps(content), encoding="utf-8")
         return path
 
     return write

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from ngbench.escaping import WorkflowLog
+from ngbench.experiments.gate import gate_document
 from ngbench.records.gate import check
 from ngbench.records.record import Document
 from ngbench.records.thresholds import parse_threshold
@@ -46,7 +47,7 @@ def test_nothing_acts_on_a_terminal_or_in_a_log(name: str) -> None:
     before, now = document_of(name), document_of(name, slower=3.0)
     report = check(now, before, [parse_threshold("training_loss:1%"), parse_threshold("phase.*.seconds:5%")], floor=0.0)
     assert report.regressions
-    for text in (shown(terminal.render(view(now), 100)), shown(terminal.render(gate.view(report), 100))):
+    for text in (shown(terminal.render(view(now), 100)), shown(terminal.render(gate.view(gate_document(report)), 100))):
         assert text.replace("\n", "").isprintable()
         assert not re.search(r"(?m)^\s*::|##\[", text)
     lines = re.split("[\r\n]", format_annotations(report).rstrip("\n"))
@@ -81,7 +82,7 @@ def test_a_page_has_the_elements_that_it_has_for_any_name(name: str, tmp_path) -
 def test_markdown_has_no_markup_of_a_name(name: str) -> None:
     before, now = document_of(name), document_of(name, slower=3.0)
     report = check(now, before, [parse_threshold("training_loss:1%")], floor=0.0)
-    for text in (markdown.render(view(now)), markdown.render(gate.view(report))):
+    for text in (markdown.render(view(now)), markdown.render(gate.view(gate_document(report)))):
         outside = re.sub(r"(`+).*?[^`]\1(?!`)", "", text).replace("&#8203;", "\0")
         assert parts_of(outside) == []
         assert not re.search(r"@\w|(?<!\\)\[|#\d|https://|<!--", outside)

@@ -21,6 +21,7 @@ from ngbench.running.config import Budget
 from ngbench.running.players import Players, initial_players
 from ngbench.running.run import Run
 from ngbench.task import Data, DataSource
+from tests.blank_run import blank_run
 
 EXAMPLES, BATCH, NOISE = 48, 8, 5
 
@@ -86,7 +87,7 @@ def configuration(directory: Path, **parts: Any) -> AdversarialConfig:
 
 def first_record(config: AdversarialConfig) -> RunRecord:
     source = small_task().data(Path()).source
-    return RunRecord(
+    return blank_run(
         label=config.label,
         task=config.task,
         data=DataRecord(

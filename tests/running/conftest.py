@@ -19,6 +19,7 @@ from ngbench.running.problem import Problem
 from ngbench.running.run import Run
 from ngbench.running.supervised_training import SupervisedTraining
 from ngbench.task import Data, DataSource, Task
+from tests.blank_run import blank_run
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -78,7 +79,7 @@ def configure() -> Configure:
 
 
 def first_record(config: RunConfig) -> RunRecord:
-    return RunRecord(
+    return blank_run(
         label=config.label,
         task=config.task,
         data=DataRecord(

@@ -86,9 +86,9 @@ def test_a_flipped_bit_is_found_or_makes_no_difference(checkpoint: Checkpoint, t
         {"record": 5},
         {"record": lambda record: record.model_copy(update={"history": History(epoch=[1, 2], step=[3])})},
         # What could not be read back once it is in a record's file.
-        {"record": lambda record: record.model_copy(update={"mine": 10**400})},
-        {"record": lambda record: record.model_copy(update={"mine": {"x" * 1001: 1}})},
-        {"record": lambda record: record.model_copy(update={"mine": json.loads("[" * 60 + "]" * 60)})},
+        {"record": lambda record: record.model_copy(update={"extras": {"mine": 10**400}})},
+        {"record": lambda record: record.model_copy(update={"extras": {"mine": {"x" * 1001: 1}}})},
+        {"record": lambda record: record.model_copy(update={"extras": {"mine": json.loads("[" * 60 + "]" * 60)}})},
     ],
 )
 def test_a_crafted_checkpoint_is_refused(checkpoint: Checkpoint, tmp_path: Path, crafted: dict[str, Any]) -> None:

@@ -39,7 +39,7 @@ def test_kinds_and_diagnostics_come_from_the_optimizer(
     monkeypatch.setattr(torch.optim, "Talkative", Talkative, raising=False)
     record = run_to_end(configure(optimizer="torch.optim.Talkative", hyperparameters={}, budget=Budget(epochs=2)))
     assert record.steps.kind == ["plain", "refresh"] * 4
-    assert record.diagnostics == {"taken": [[2, 2.0], [4, 4.0], [6, 6.0], [8, 8.0]]}
+    assert record.diagnostics == {"taken": [(2, 2.0), (4, 4.0), (6, 6.0), (8, 8.0)]}
 
 
 class Overflowing(Talkative):

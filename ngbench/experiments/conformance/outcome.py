@@ -8,8 +8,22 @@ from textwrap import shorten
 from typing import Generic, Literal, TypeVar
 
 from ngbench.errors import NgbenchError, one_line
+from ngbench.records.environment import describe_environment
+from ngbench.records.experiments import CheckRecord, ConformanceRecord, PluginKind, PluginRecord
+from ngbench.records.record import Document
 
-__all__ = ["Check", "CheckFailed", "NotApplicable", "Passed", "Report", "Row", "Status", "raised", "run_checks"]
+__all__ = [
+    "Check",
+    "CheckFailed",
+    "NotApplicable",
+    "Passed",
+    "Report",
+    "Row",
+    "Status",
+    "conformance_document",
+    "raised",
+    "run_checks",
+]
 
 Status = Literal["passed", "failed", "not applicable"]
 Subject = TypeVar("Subject")
@@ -103,7 +117,7 @@ class Report:
     """
 
     plugin: str
-    kind: str
+    kind: PluginKind
     distribution: str | None
     rows: Sequence[Row]
 
@@ -111,6 +125,20 @@ class Report:
     def failed(self) -> list[Row]:
         """The rows of the checks that failed."""
         return [row for row in self.rows if row.status == "failed"]
+
+    def as_record(self) -> PluginRecord:
+        """The rows as a document has them."""
+        checks = [
+            CheckRecord(name=row.name, status=row.status, message=row.message, values=dict(row.values))
+            for row in self.rows
+        ]
+        return PluginRecord(plugin=self.plugin, kind=self.kind, distribution=self.distribution, checks=checks)
+
+
+def conformance_document(reports: Sequence[Report]) -> Document:
+    """What became of the plugins."""
+    found = ConformanceRecord(plugins=[report.as_record() for report in reports])
+    return Document(environment=describe_environment(), runs=[], conformance=found)
 
 
 def run_checks(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ngbench.experiments.doctor.findings import NOTHING, Finding, State
+from ngbench.experiments.doctor.findings import NOTHING, Finding
+from ngbench.records.experiments import FindingState
 from ngbench.units import format_bytes
 
 __all__ = ["examine_cuda"]
@@ -22,12 +23,16 @@ def examine_cuda(torch: Any) -> list[Finding]:
     built = torch.version.cuda
     if built is None:
         fact, advice = f"torch {torch.__version__} is built without it", "to use a GPU, install a torch with CUDA"
-        return [Finding("CUDA", State.NOTE, f"{fact}: runs compute on the CPU", advice, {"built": None, "devices": 0})]
+        return [
+            Finding(
+                "CUDA", FindingState.NOTE, f"{fact}: runs compute on the CPU", advice, {"built": None, "devices": 0}
+            )
+        ]
     if not torch.cuda.is_available() or not torch.cuda.device_count():
         return [
             Finding(
                 "CUDA",
-                State.NOTE,
+                FindingState.NOTE,
                 f"torch is built for CUDA {built}, and no device answers: runs compute on the CPU",
                 "if there is a GPU, see what nvidia-smi says, and CUDA_VISIBLE_DEVICES",
                 {"built": built, "devices": 0},
@@ -37,7 +42,7 @@ def examine_cuda(torch: Any) -> list[Finding]:
     found = [
         Finding(
             "CUDA",
-            State.GOOD,
+            FindingState.GOOD,
             f"{built}, {count} device{'s' if count != 1 else ''}",
             NOTHING,
             {"built": built, "devices": count},
@@ -57,17 +62,19 @@ def _cudnn(torch: Any) -> Finding:
     }
     if not cudnn.is_available() or not cudnn.enabled:
         advice = "install a torch with cuDNN, or set torch.backends.cudnn.enabled"
-        return Finding("cuDNN", State.BAD, "not used: convolutions are slower than they could be", advice, values)
+        return Finding(
+            "cuDNN", FindingState.BAD, "not used: convolutions are slower than they could be", advice, values
+        )
     fact = f"version {cudnn.version()}"
     if cudnn.benchmark:
         return Finding(
             "cuDNN",
-            State.NOTE,
+            FindingState.NOTE,
             f"{fact}, which tries algorithms on new shapes: the first steps are slower, and runs may differ",
             "leave torch.backends.cudnn.benchmark false for measurements",
             values,
         )
-    return Finding("cuDNN", State.GOOD, fact, NOTHING, values)
+    return Finding("cuDNN", FindingState.GOOD, fact, NOTHING, values)
 
 
 def _device(torch: Any, index: int) -> Finding:
@@ -78,9 +85,9 @@ def _device(torch: Any, index: int) -> Finding:
     if free < _SPARE * total:
         return Finding(
             f"cuda:{index}",
-            State.BAD,
+            FindingState.BAD,
             f"{fact}: others use it",
             "see nvidia-smi, or choose another with --device",
             values,
         )
-    return Finding(f"cuda:{index}", State.GOOD, fact, NOTHING, values)
+    return Finding(f"cuda:{index}", FindingState.GOOD, fact, NOTHING, values)

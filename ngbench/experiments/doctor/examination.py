@@ -10,8 +10,9 @@ from ngbench.arms import ArmSpec, parse_arms
 from ngbench.data.directory import data_directory
 from ngbench.errors import ParameterError
 from ngbench.experiments.doctor import machine, timer
-from ngbench.experiments.doctor.findings import Finding, State
+from ngbench.experiments.doctor.findings import Finding
 from ngbench.records.environment import usable_cores
+from ngbench.records.experiments import FindingState
 from ngbench.records.thresholds import Threshold, parse_threshold
 from ngbench.running.request import Request, RunOptions
 
@@ -81,7 +82,7 @@ def examine(request: DoctorRequest, *, note: Callable[[str], None] = lambda line
     if plan is not None:
         return findings + _measure(plan, request.comparisons, threshold, note)
     advice = f"ngbench doctor --task {TASK} --optimizer {OPTIMIZER}, or your own"
-    return [*findings, Finding("noise", State.NOTE, "not measured", advice)]
+    return [*findings, Finding("noise", FindingState.NOTE, "not measured", advice)]
 
 
 def _relative(text: str) -> Threshold:

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
-__all__ = ["NOTHING", "Finding", "State"]
+from ngbench.records.environment import describe_environment
+from ngbench.records.experiments import DoctorRecord, FindingRecord, FindingState
+from ngbench.records.record import Document
+
+__all__ = ["NOTHING", "Finding", "findings_document"]
 
 NOTHING = "nothing to do"
-
-
-class State(str, Enum):
-    """How much a finding matters."""
-
-    GOOD = "good"
-    """As it should be."""
-    NOTE = "note"
-    """Worth knowing: it limits what can be measured here, or could not be found out."""
-    BAD = "bad"
-    """Measurements, or what they need, suffer from it."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +28,19 @@ class Finding:
     """
 
     topic: str
-    state: State
+    state: FindingState
     fact: str
     advice: str = NOTHING
     values: Mapping[str, Any] = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, Any]:
-        """The finding as JSON has it."""
-        return {
-            "topic": self.topic,
-            "state": self.state.value,
-            "fact": self.fact,
-            "advice": self.advice,
-            "values": dict(self.values),
-        }
+    def as_record(self) -> FindingRecord:
+        """The finding as a document has it."""
+        return FindingRecord(
+            topic=self.topic, state=self.state, fact=self.fact, advice=self.advice, values=dict(self.values)
+        )
+
+
+def findings_document(findings: Sequence[Finding]) -> Document:
+    """The findings, and the environment in which they were made."""
+    found = DoctorRecord(findings=[finding.as_record() for finding in findings])
+    return Document(environment=describe_environment(), runs=[], doctor=found)

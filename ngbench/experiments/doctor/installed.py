@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 from ngbench.data.presence import Presence
 from ngbench.errors import NgbenchError, one_line
-from ngbench.experiments.doctor.findings import NOTHING, Finding, State
+from ngbench.experiments.doctor.findings import NOTHING, Finding
 from ngbench.plugins import registry
+from ngbench.records.experiments import FindingState
 
 __all__ = ["examine_data", "examine_plugins"]
 
@@ -35,19 +36,25 @@ def _data_set(found: Presence) -> Finding:
     topic = f"data: {found.name}"
     if found.complete:
         where = found.official[0] if len(found.official) == 1 else found.official[0].parent
-        return Finding(topic, State.GOOD, f"official, in {where}", NOTHING, values)
+        return Finding(topic, FindingState.GOOD, f"official, in {where}", NOTHING, values)
     some = f", only {len(found.official)} of the official files there" if found.official else ""
     urls = f" ({found.urls[0]})" if found.urls else ""
     put = f"put {', '.join(found.missing)}{urls} into {found.folder}; a run tries to download what is missing"
     if found.generated:
         return Finding(
-            topic, State.GOOD, f"generated: {found.stand_in}", f"nothing to do, or {put[: put.index(';')]}", values
+            topic,
+            FindingState.GOOD,
+            f"generated: {found.stand_in}",
+            f"nothing to do, or {put[: put.index(';')]}",
+            values,
         )
     if found.stand_in_ready:
-        return Finding(topic, State.NOTE, f"a stand-in{some}: {found.stand_in}", f"for the official data {put}", values)
+        return Finding(
+            topic, FindingState.NOTE, f"a stand-in{some}: {found.stand_in}", f"for the official data {put}", values
+        )
     if found.stand_in is not None:
-        return Finding(topic, State.BAD, f"missing{some}; its stand-in, {found.stand_in}, too", put, values)
-    return Finding(topic, State.BAD, f"missing{some}, and nothing stands in for it", put, values)
+        return Finding(topic, FindingState.BAD, f"missing{some}; its stand-in, {found.stand_in}, too", put, values)
+    return Finding(topic, FindingState.BAD, f"missing{some}, and nothing stands in for it", put, values)
 
 
 def examine_plugins() -> list[Finding]:
@@ -65,7 +72,7 @@ def examine_plugins() -> list[Finding]:
             if problem is not None:
                 values = {"name": row.name, "group": group, "distribution": row.distribution, "version": row.version}
                 advice = f"tell the author of {row.distribution}, or pip uninstall {row.distribution}"
-                broken.append(Finding(f"{kind} {row.name}", State.BAD, problem, advice, values))
+                broken.append(Finding(f"{kind} {row.name}", FindingState.BAD, problem, advice, values))
     distributions = sorted(set(found))
     fact = f"{len(found)}, from {', '.join(distributions)}"
     if broken:
@@ -74,7 +81,7 @@ def examine_plugins() -> list[Finding]:
         advice = NOTHING
     summary = Finding(
         "plugins",
-        State.BAD if broken else State.GOOD,
+        FindingState.BAD if broken else FindingState.GOOD,
         fact,
         advice,
         {"count": len(found), "broken": len(broken), "distributions": distributions},

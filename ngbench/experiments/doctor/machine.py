@@ -6,7 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from ngbench.experiments.doctor.findings import NOTHING, Finding, State
+from ngbench.experiments.doctor.findings import NOTHING, Finding
+from ngbench.records.experiments import FindingState
 
 __all__ = ["examine_frequency", "examine_load", "examine_quota", "examine_threads", "quota_cores"]
 
@@ -41,16 +42,16 @@ def _governor(root: Path) -> Finding:
     if not names:
         return Finding(
             "frequency governor",
-            State.NOTE,
+            FindingState.NOTE,
             "the system does not show one, as in most virtual machines",
             "trust ratios within a run more than seconds of different runs",
             values,
         )
     if names == [_FULL_SPEED]:
-        return Finding("frequency governor", State.GOOD, f"{_FULL_SPEED} on every core", values=values)
+        return Finding("frequency governor", FindingState.GOOD, f"{_FULL_SPEED} on every core", values=values)
     return Finding(
         "frequency governor",
-        State.BAD,
+        FindingState.BAD,
         f"{', '.join(names)}: the frequency follows the load, so that the first steps of a turn are slower",
         "sudo cpupower frequency-set --governor performance",
         values,
@@ -65,13 +66,13 @@ def _turbo(root: Path) -> Finding:
     if enabled is None:
         return Finding(
             "turbo",
-            State.NOTE,
+            FindingState.NOTE,
             "the system does not say whether it is on",
             "nothing to do: ratios are not affected",
             values,
         )
     if not enabled:
-        return Finding("turbo", State.GOOD, "off: the frequency does not depend on temperature", values=values)
+        return Finding("turbo", FindingState.GOOD, "off: the frequency does not depend on temperature", values=values)
     switch = (
         "echo 1 | sudo tee /sys/devices/system/cpu/intel_pstate/no_turbo"
         if intel is not None
@@ -79,7 +80,7 @@ def _turbo(root: Path) -> Finding:
     )
     return Finding(
         "turbo",
-        State.NOTE,
+        FindingState.NOTE,
         "on: seconds depend on temperature and on the other cores; ratios within a round hardly do",
         f"to compare seconds of different runs: {switch}",
         values,
@@ -100,11 +101,13 @@ def examine_load(cores: int, root: Path = ROOT) -> Finding:
         load = None
     values = {"load": load, "cores": cores}
     if load is None:
-        return Finding("load", State.NOTE, "the system does not tell", "make sure that nothing else runs", values)
+        return Finding(
+            "load", FindingState.NOTE, "the system does not tell", "make sure that nothing else runs", values
+        )
     fact = f"{load:.2f} over the last minute on {cores} core{'s' if cores != 1 else ''}"
     if load > _BUSY * cores:
-        return Finding("load", State.BAD, fact, "stop other programs (top shows them) and wait a minute", values)
-    return Finding("load", State.GOOD, fact, values=values)
+        return Finding("load", FindingState.BAD, fact, "stop other programs (top shows them) and wait a minute", values)
+    return Finding("load", FindingState.GOOD, fact, values=values)
 
 
 def quota_cores(root: Path = ROOT) -> float | None:
@@ -147,10 +150,10 @@ def examine_quota(cores: int, root: Path = ROOT) -> Finding:
     quota = quota_cores(root)
     values = {"quota_cores": quota, "cores": cores}
     if quota is None or quota >= cores:
-        return Finding("time quota", State.GOOD, f"none below the {cores} cores that it may use", values=values)
+        return Finding("time quota", FindingState.GOOD, f"none below the {cores} cores that it may use", values=values)
     return Finding(
         "time quota",
-        State.BAD,
+        FindingState.BAD,
         f"{quota:g} cores' worth of time on {cores} cores: with more threads the kernel stops the process in every "
         "period",
         f"--threads {max(1, int(quota))}, or raise the quota of the container",
@@ -171,8 +174,8 @@ def examine_threads(threads: int, cores: int, environment: Mapping[str, str] = o
     said = "".join(f", {name}={value}" for name, value in given.items())
     fact = f"{threads} of torch on {cores} core{'s' if cores != 1 else ''}{said}"
     if threads > cores:
-        return Finding("threads", State.BAD, f"{fact}: they wait for each other", f"--threads {cores}", values)
+        return Finding("threads", FindingState.BAD, f"{fact}: they wait for each other", f"--threads {cores}", values)
     if threads < cores:
         advice = f"nothing to do, or --threads {cores} to measure with all cores"
-        return Finding("threads", State.NOTE, fact, advice, values)
-    return Finding("threads", State.GOOD, fact, NOTHING, values)
+        return Finding("threads", FindingState.NOTE, fact, advice, values)
+    return Finding("threads", FindingState.GOOD, fact, NOTHING, values)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ngbench.errors import NgbenchError
-from ngbench.experiments.doctor.findings import NOTHING, Finding, State
+from ngbench.experiments.doctor.findings import NOTHING, Finding
 from ngbench.records import timing
+from ngbench.records.experiments import FindingState
 from ngbench.records.power import Noise, noise_of, repeats_needed, smallest_regression
 from ngbench.records.record import RunRecord
 from ngbench.records.thresholds import Threshold
@@ -93,7 +94,7 @@ def _interrupted(equal: Equal) -> Finding:
     runs = [run for ours, theirs in equal.documents for run in (*ours, *theirs)]
     known = [(len(run.steps.interrupted), len(run.steps.seconds)) for run in runs if run.steps.interrupted is not None]
     if not known:
-        return Finding(topic, State.NOTE, "not known on this device or system", NOTHING, {"share": None})
+        return Finding(topic, FindingState.NOTE, "not known on this device or system", NOTHING, {"share": None})
     share = sum(count for count, _ in known) / max(1, sum(steps for _, steps in known))
     most = max(count / max(1, steps) for count, steps in known)
     values = {"share": share, "largest_share_of_a_run": most}
@@ -103,8 +104,10 @@ def _interrupted(equal: Equal) -> Finding:
             "; measured on a busy machine: beyond "
             f"{format_share(timing.MOST_INTERRUPTED)} they cannot be left out, and ratios are noisier"
         )
-        return Finding(topic, State.BAD, fact, "stop other programs, or use shorter steps (--batch-size)", values)
-    return Finding(topic, State.GOOD, f"{fact}; comparisons leave them out", NOTHING, values)
+        return Finding(
+            topic, FindingState.BAD, fact, "stop other programs, or use shorter steps (--batch-size)", values
+        )
+    return Finding(topic, FindingState.GOOD, f"{fact}; comparisons leave them out", NOTHING, values)
 
 
 def _timings(equal: Equal) -> Iterator[tuple[str, str, list[Timing]]]:
@@ -124,7 +127,7 @@ def _finding(metric: str, unit: str, noise: Noise | None, equal: Equal, threshol
     topic = f"noise: {metric}"
     if noise is None:
         fact, advice = "too few rounds to tell", "more --steps, for two rounds or more"
-        return Finding(topic, State.NOTE, fact, advice, {"metric": metric, "arm": equal.arm})
+        return Finding(topic, FindingState.NOTE, fact, advice, {"metric": metric, "arm": equal.arm})
     caught = smallest_regression(noise, threshold.amount)
     repeats = repeats_needed(noise, threshold.amount)
     shown = (
@@ -152,11 +155,11 @@ def _finding(metric: str, unit: str, noise: Noise | None, equal: Equal, threshol
     if noise.between is not None and noise.n >= _ENOUGH and noise.between > _DISTRUST * noise.within:
         fact += f"; they differ {noise.between / noise.within:.1f} times as much as their rounds tell"
         return Finding(
-            topic, State.BAD, fact, f"{_repeat(repeats, twice)}, on a machine that does nothing else", values
+            topic, FindingState.BAD, fact, f"{_repeat(repeats, twice)}, on a machine that does nothing else", values
         )
     if repeats == 1:
-        return Finding(topic, State.GOOD, fact, NOTHING, values)
-    return Finding(topic, State.NOTE, fact, _repeat(repeats, twice), values)
+        return Finding(topic, FindingState.GOOD, fact, NOTHING, values)
+    return Finding(topic, FindingState.NOTE, fact, _repeat(repeats, twice), values)
 
 
 def _repeat(repeats: int | None, twice: str) -> str:

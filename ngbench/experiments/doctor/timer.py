@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ngbench.experiments.doctor.findings import NOTHING, Finding, State
+from ngbench.experiments.doctor.findings import NOTHING, Finding
+from ngbench.records.experiments import FindingState
 from ngbench.units import format_seconds, format_share
 
 __all__ = ["Readings", "examine_timer", "read_clock"]
@@ -76,7 +77,7 @@ def examine_timer(readings: Readings) -> list[Finding]:
     least = max(readings.step, readings.cost) * ACCURACY
     resolution = Finding(
         "timer",
-        State.BAD if coarse else State.GOOD,
+        FindingState.BAD if coarse else FindingState.GOOD,
         f"steps of {format_seconds(readings.step)}, {format_seconds(readings.cost)} for a reading; "
         f"a phase of {format_seconds(least)} or more is timed to one per cent",
         "compare means over many steps only, or use a machine with a finer clock" if coarse else NOTHING,
@@ -85,7 +86,7 @@ def examine_timer(readings: Readings) -> list[Finding]:
     disturbed = readings.lost > LOST
     interruptions = Finding(
         "interruptions",
-        State.BAD if disturbed else State.GOOD,
+        FindingState.BAD if disturbed else FindingState.GOOD,
         f"{format_share(readings.lost)} of the time went to others while this process wanted to run, "
         f"the longest pause was {format_seconds(readings.longest)}",
         "stop other programs, or take more rounds (more steps) and more seeds" if disturbed else NOTHING,

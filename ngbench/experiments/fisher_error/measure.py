@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from ngbench.arms import ArmSpec
@@ -11,11 +9,10 @@ from ngbench.curvature.blocks.linear import LinearBlock
 from ngbench.errors import NgbenchError, ParameterError, PluginError, describe, one_line
 from ngbench.experiments.fisher_error.request import FisherErrorRequest
 from ngbench.experiments.fisher_error.run import (
-    Curve,
     FisherErrorConfig,
     FisherErrorStarter,
     choose_layers,
-    fisher_errors,
+    nothing_measured,
     numbers_of,
 )
 from ngbench.experiments.runs import ExperimentObserver, Place, Ran, Unobserved, make_runs
@@ -65,16 +62,12 @@ def _plan(request: FisherErrorRequest) -> Plan[Problem]:
     )
     model = initial_model(problem, 0, torch.device("cpu"), conditions.dtype)
     layers = numbers_of(model, choose_layers(model, asked.layer))
-    curves = {name: {arm.label: Curve() for arm in request.approximations} for name in layers}
-    # Keys of this experiment alone, kept beside those that every run has.
-    nothing: dict[str, Any] = {
-        "fisher_error": fisher_errors(layers, curves, [], asked.fisher),
-        "step_losses": [],
-    }
+    errors = nothing_measured(layers, [arm.label for arm in request.approximations], asked.fisher)
+    changes = {"position": 0, "fisher_errors": errors}
 
     def record(config: FisherErrorConfig) -> RunRecord:
         size = sum(p.numel() for p in model.parameters())
-        return first_record(config, problem, None, size, parameter_bytes(model)).model_copy(update=nothing)
+        return first_record(config, problem, None, size, parameter_bytes(model)).model_copy(update=changes)
 
     groups = for_each_seed([config], 1, record)
     introduction = conditions.introduce(problem)

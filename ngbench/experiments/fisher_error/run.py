@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from ngbench.curvature.linalg.parallel import torch_threads
 from ngbench.errors import ParameterError, UnknownNameError
 from ngbench.measurement.recorder import StepRecorder
 from ngbench.plugins import registry
-from ngbench.records.record import RunRecord, Status
+from ngbench.records.record import FisherCurve, FisherErrorRecord, RunRecord, Status
 from ngbench.running.config import RunConfig
 from ngbench.running.devices import resolve_dtype
 from ngbench.running.problem import DeviceData, Problem, initial_model, initial_optimizer, load_problem
@@ -28,12 +28,11 @@ from ngbench.running.randomness import batches, epoch_generator, epoch_order, is
 from ngbench.running.step import TrainingStep
 
 __all__ = [
-    "Curve",
     "FisherErrorConfig",
     "FisherErrorRun",
     "FisherErrorStarter",
     "choose_layers",
-    "fisher_errors",
+    "nothing_measured",
     "numbers_of",
 ]
 
@@ -53,16 +52,6 @@ class FisherErrorConfig(RunConfig):
     layer: str
     every: int
     fisher: FisherKind
-
-
-@dataclass
-class Curve:
-    """What was measured of one approximation of one layer; one entry per measured step."""
-
-    error_1: list[float] = field(default_factory=list)
-    error_2: list[float] = field(default_factory=list)
-    iterations: list[int] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
 
 
 def choose_layers(model: nn.Module, which: str) -> dict[nn.Module, Layer]:
@@ -87,28 +76,26 @@ def choose_layers(model: nn.Module, which: str) -> dict[nn.Module, Layer]:
     return chosen
 
 
-def fisher_errors(
-    layers: Mapping[str, int], curves: Mapping[str, Mapping[str, Curve]], steps: Sequence[int], fisher: FisherKind
-) -> Any:
-    """The record's key ``fisher_error``: an entry for each layer, or that of the only one.
+def nothing_measured(
+    layers: Mapping[str, int], approximations: Iterable[str], fisher: FisherKind
+) -> list[FisherErrorRecord]:
+    """An entry for each layer, of which nothing has been measured yet.
 
     Args:
         layers: the numbers of the layers, by name.
-        curves: what was measured, by layer name and approximation.
-        steps: those that were measured, counted from 1.
+        approximations: what will be measured.
         fisher: whose targets.
     """
-    entries = [
-        {
-            "layer": number,
-            "steps": list(steps),
-            "approximations": {name: asdict(curve) for name, curve in curves[layer].items()},
-            "layer_name": layer,
-            "fisher": fisher,
-        }
+    return [
+        FisherErrorRecord(
+            layer=number,
+            layer_name=layer,
+            fisher=fisher,
+            steps=[],
+            approximations={name: FisherCurve(error_1=[], error_2=[]) for name in approximations},
+        )
         for layer, number in layers.items()
     ]
-    return entries[0] if len(entries) == 1 else entries
 
 
 def numbers_of(model: nn.Module, chosen: Mapping[nn.Module, Layer]) -> dict[str, int]:
@@ -156,8 +143,8 @@ class FisherErrorRun:
         }
         model = initial_model(self._problem, config.seed, device, dtype)
         chosen = choose_layers(model, config.layer)
-        self._layers = numbers_of(model, chosen)
-        self._curves = {name: {key: Curve() for key in self._approximations} for name in self._layers}
+        found = nothing_measured(numbers_of(model, chosen), self._approximations, config.fisher)
+        self._errors = {error.layer_name: error for error in found}
         optimizer = initial_optimizer(self._problem.task, model, config.optimizer, config.hyperparameters)
         self._recorder: StepRecorder[float] = StepRecorder(time.perf_counter)
         self._step = TrainingStep(self._problem, self._data, model.train(), optimizer, self._recorder)
@@ -178,15 +165,14 @@ class FisherErrorRun:
                     return self._state("diverged", f"the training loss became {loss} at step {step}")
                 if blocks := self._capture.take():
                     for layer, block in blocks.items():
-                        self._measure(layer, block)
-                    self._measured.append(step)
+                        self._measure(step, layer, block)
                     break
         self._random = after
         return self._state("running" if len(self._losses) < self._steps else "done")
 
     def _state(self, status: Status, message: str | None = None) -> RunRecord:
-        held = fisher_errors(self._layers, self._curves, self._measured, self._config.fisher)
-        changes = {"status": status, "message": message, "fisher_error": held, "step_losses": list(self._losses)}
+        errors = [error.model_copy(deep=True) for error in self._errors.values()]
+        changes = {"status": status, "message": message, "fisher_errors": errors, "step_losses": list(self._losses)}
         return self._record.model_copy(update=changes)
 
     def _batches(self) -> Iterator[tuple[torch.Generator, torch.Tensor]]:
@@ -199,14 +185,16 @@ class FisherErrorRun:
                 yield generator, index
 
     @torch.no_grad()
-    def _measure(self, layer: Layer, block: FisherBlock) -> None:
+    def _measure(self, step: int, layer: Layer, block: FisherBlock) -> None:
+        error = self._errors[layer.name]
         reference = Reference(layer.block([call.to(torch.float64) for call in block.calls]))
+        error.steps.append(step)
         for name, approximation in self._approximations.items():
             started = self._now()
             estimate = approximation(block, self._previous.get((layer.name, name)))
             seconds = self._now() - started
             self._previous[layer.name, name] = estimate.start
-            curve = self._curves[layer.name][name]
+            curve = error.approximations[name]
             curve.error_1.append(reference.error_1(estimate.value))
             curve.error_2.append(reference.error_2(estimate.value))
             curve.iterations.append(sum(estimate.iterations.values()))

@@ -15,6 +15,7 @@ from ngbench.experiments.search.samplers import SAMPLERS, settings
 from ngbench.experiments.search.space import describe, plain
 from ngbench.experiments.search.summary import ArmResult
 from ngbench.plugins.parameters import format_value
+from ngbench.records.experiments import SearchedArmRecord, SearchRecord, TrialRecord
 from ngbench.records.record import Document, EnvironmentRecord, RunRecord
 from ngbench.running.settings import FORMAT, VERSION
 
@@ -23,21 +24,21 @@ __all__ = ["describe_search", "introduce_search", "search_document", "write_best
 _COMMENT = "# Hyper-parameters found by ngbench tune: give this file to train or compare with --hyperparameters.\n"
 
 
-def describe_search(search: Mapping[str, Any]) -> str:
+def describe_search(search: SearchRecord) -> str:
     """What is searched for, and how."""
-    budget = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in search["budget"].items())
-    seeds = len(search["seeds"])
-    way = "highest" if search["direction"] == "maximize" else "lowest"
-    sampler = search["sampler"]
+    budget = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in search.budget.model_dump().items())
+    seeds = len(search.seeds)
+    way = "highest" if search.direction == "maximize" else "lowest"
+    sampler = search.sampler
     return (
-        f"the {way} {metric_in_words(search['metric'])}: sampler {sampler} ({SAMPLERS[sampler]}); a trial is "
+        f"the {way} {metric_in_words(search.metric)}: sampler {sampler} ({SAMPLERS[sampler]}); a trial is "
         f"{'a run' if seeds == 1 else f'{seeds} runs'} of {budget}"
     )
 
 
 def introduce_search(plan: SearchPlan) -> Iterator[str]:
     """What will be searched: what for, and a line for each arm."""
-    yield f"search for {describe_search(plan.common)}"
+    yield f"search for {describe_search(_planned(plan))}"
     for arm in plan.arms:
         space = plan.templates[arm.label].space
         searched = " ".join(f"{name}={describe(dimension)}" for name, dimension in space.items())
@@ -47,10 +48,19 @@ def introduce_search(plan: SearchPlan) -> Iterator[str]:
 def search_document(
     plan: SearchPlan, arms: Mapping[str, ArmResult], environment: EnvironmentRecord, runs: Sequence[RunRecord]
 ) -> Document:
-    """The records of the trials, and what was found under the key ``tuning``."""
-    found = {label: _arm_as_dict(arm) for label, arm in arms.items()}
-    tuning = {**plan.common, "data": plan.data, "warnings": [*_warnings(plan, arms)], "arms": found}
-    return Document(environment=environment, runs=list(runs)).model_copy(update={"tuning": tuning})
+    """The records of the trials, and what was found."""
+    found = {
+        "arms": {label: _arm_record(arm) for label, arm in arms.items()},
+        "warnings": [*_warnings(plan, arms)],
+    }
+    search = _planned(plan).model_copy(update=found)
+    return Document(environment=environment, runs=list(runs), search=search)
+
+
+def _planned(plan: SearchPlan) -> SearchRecord:
+    """What is searched, of which nothing is found yet."""
+    common = {name: value for name, value in plan.common.items() if name != "version"}
+    return SearchRecord.model_validate({**common, "data": plan.data, "arms": {}})
 
 
 def write_best(document: Document, destination: str | Path) -> None:
@@ -59,23 +69,24 @@ def write_best(document: Document, destination: str | Path) -> None:
     Raises:
         OutputError: the destination cannot be written.
     """
-    search: Mapping[str, Any] = (document.model_extra or {})["tuning"]
+    search = document.search
+    assert search is not None
     content: dict[str, Any] = {"format": FORMAT, "version": VERSION}
-    content |= {key: search[key] for key in ("task", "task_options", "data", "batch_size", "metric", "direction")}
-    content |= {key: search[key] for key in ("budget", "seeds", "sampler")}
+    told = ("task", "task_options", "data", "batch_size", "metric", "direction", "budget", "seeds", "sampler")
+    content |= {key: search.model_dump(include={key})[key] for key in told}
     content["arms"] = {
         label: {
-            "optimizer": arm["optimizer"],
-            "hyperparameters": arm["hyperparameters"],
-            "searched": list(arm["searched"]),
-            "score": arm["score"],
-            "trial": arm["trial"],
-            "trials": len(arm["trials"]),
-            "diverged": arm["outcomes"].get("diverged", 0),
-            "cost": {"seconds": round(arm["seconds"], 3), "steps": arm["steps"]},
+            "optimizer": arm.optimizer,
+            "hyperparameters": arm.hyperparameters,
+            "searched": list(arm.searched),
+            "score": arm.score,
+            "trial": arm.trial,
+            "trials": len(arm.trials),
+            "diverged": arm.outcomes.get("diverged", 0),
+            "cost": {"seconds": round(arm.seconds, 3), "steps": arm.steps},
         }
-        for label, arm in search["arms"].items()
-        if arm["hyperparameters"] is not None
+        for label, arm in search.arms.items()
+        if arm.hyperparameters is not None
     }
     text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120)
     write_text(_COMMENT + text, destination)
@@ -107,31 +118,34 @@ def _warnings(plan: SearchPlan, arms: Mapping[str, ArmResult]) -> Iterator[str]:
             yield f"{label}: {trials} failed, such as {failed.number} with: {failed.outcome.message}"
 
 
-def _arm_as_dict(arm: ArmResult) -> Mapping[str, Any]:
-    return {
-        "optimizer": arm.optimizer,
-        "hyperparameters": None if arm.hyperparameters is None else dict(arm.hyperparameters),
-        "searched": {name: plain(dimension) for name, dimension in arm.searched.items()},
-        "score": arm.score,
-        "trial": arm.trial,
-        "planned": arm.planned,
-        "outcomes": dict(arm.outcomes),
-        "quartiles": arm.quartiles,
-        "importance": None if arm.importance is None else dict(arm.importance),
-        "at_edge": list(arm.edges),
-        "seconds": arm.seconds,
-        "steps": arm.steps,
-        "repeated": arm.repeated,
-        "trials": [
-            {
-                "trial": attempt.number,
-                "settings": settings(arm.searched, attempt.point),
-                "outcome": attempt.outcome.name,
-                "value": attempt.outcome.value,
-                "message": attempt.outcome.message,
-                "seconds": attempt.outcome.seconds,
-                "steps": attempt.outcome.steps,
-            }
-            for attempt in arm.attempts
-        ],
-    }
+def _arm_record(arm: ArmResult) -> SearchedArmRecord:
+    trials = [
+        TrialRecord(
+            trial=attempt.number,
+            settings=settings(arm.searched, attempt.point),
+            outcome=attempt.outcome.name,
+            value=attempt.outcome.value,
+            message=attempt.outcome.message,
+            seconds=attempt.outcome.seconds,
+            steps=attempt.outcome.steps,
+        )
+        for attempt in arm.attempts
+    ]
+    return SearchedArmRecord.model_validate(
+        {
+            "optimizer": arm.optimizer,
+            "hyperparameters": None if arm.hyperparameters is None else dict(arm.hyperparameters),
+            "searched": {name: plain(dimension) for name, dimension in arm.searched.items()},
+            "score": arm.score,
+            "trial": arm.trial,
+            "planned": arm.planned,
+            "outcomes": dict(arm.outcomes),
+            "quartiles": arm.quartiles,
+            "importance": None if arm.importance is None else dict(arm.importance),
+            "at_edge": list(arm.edges),
+            "seconds": arm.seconds,
+            "steps": arm.steps,
+            "repeated": arm.repeated,
+            "trials": trials,
+        }
+    )

@@ -12,9 +12,9 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -23,38 +23,15 @@ from ngbench.experiments.search.marks import Identity, Marks
 from ngbench.experiments.search.samplers import Direction, Proposer, distributions
 from ngbench.experiments.search.storage import SharedStorage
 from ngbench.experiments.search.workers import is_alive, this_worker
+from ngbench.records.differences import differences
+from ngbench.records.experiments import OutcomeName, outcome_help
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
-__all__ = ["ATTEMPTS", "Attempt", "Busy", "Claim", "Ledger", "Outcome", "SearchedArm", "outcome_help"]
+__all__ = ["ATTEMPTS", "Attempt", "Busy", "Claim", "Ledger", "Outcome", "SearchedArm"]
 
-OutcomeName = Literal[
-    "done",
-    "diverged",
-    "target_not_reached",
-    "no_value",
-    "failed",
-    "out_of_memory",
-    "killed",
-    "lost",
-    "interrupted",
-    "running",
-]
-
-outcome_help: dict[OutcomeName, str] = {
-    "done": "has a value",
-    "diverged": "the run of a seed diverged",
-    "target_not_reached": "the run of a seed did not reach the target loss",
-    "no_value": "the metric does not exist for the run of a seed",
-    "failed": "an error in the optimizer or the task; the message says which",
-    "out_of_memory": "the device or the machine ran out of memory; tried once more, for it may have been crowded",
-    "killed": "the process that ran it was killed; run again with the same point",
-    "lost": "killed as often as it is tried",
-    "interrupted": "stopped by the user; run again with the same point",
-    "running": "being run",
-}
 _RETRIED = frozenset({"killed", "interrupted"})
 _WORSE_THAN_ANY = frozenset({"diverged", "target_not_reached", "no_value"})
 
@@ -89,7 +66,7 @@ class Outcome:
     """What came of an attempt.
 
     Attributes:
-        name: see :data:`outcome_help`.
+        name: see :data:`~ngbench.records.experiments.outcome_help`.
         value: of the metric, the mean over seeds.
         message: one sentence, where there is more to say.
         seconds: of training, over all seeds.
@@ -256,13 +233,13 @@ class Ledger:
                     f"the storage {str(self._shared.path)!r} is corrupt: study {study.study_name!r} has "
                     f"{len(study.directions)} directions, it must have one"
                 )
-            differences = list(_differences(there["search"], self._common))
+            differing = list(differences(there["search"], self._common))
             if study.study_name in self._arms:
                 arm = json.loads(json.dumps(self._arms[study.study_name].identity))
-                differences += _differences(there["arm"], arm, study.study_name)
-            if differences:
+                differing += differences(there["arm"], arm, study.study_name)
+            if differing:
                 raise RecordError(
-                    f"the storage {str(self._shared.path)!r} is of another search: {'; '.join(differences)}"
+                    f"the storage {str(self._shared.path)!r} is of another search: {'; '.join(differing)}"
                 )
 
     def _study(self, storage: BaseStorage, arm: SearchedArm) -> int:
@@ -386,11 +363,3 @@ def _write(storage: BaseStorage, identifier: int, state: Any, outcome: Outcome, 
     storage.set_trial_user_attr(identifier, _RESULT, {"outcome": result, "counts": counts})
     # Last, since a finished trial cannot be changed, and one that is not finished is run again.
     storage.set_trial_state_values(identifier, state, None if outcome.value is None else [outcome.value])
-
-
-def _differences(there: Any, here: Any, name: str = "") -> Iterator[str]:
-    if isinstance(there, dict) and isinstance(here, dict):
-        for key in [*there, *(key for key in here if key not in there)]:
-            yield from _differences(there.get(key), here.get(key), f"{name}.{key}" if name else key)
-    elif there != here:
-        yield f"{name} is {json.dumps(there)} there and {json.dumps(here)} here"

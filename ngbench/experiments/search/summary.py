@@ -16,13 +16,14 @@ import numpy as np
 from ngbench.experiments.search.ledger import Attempt
 from ngbench.experiments.search.samplers import Direction, distributions, settings
 from ngbench.experiments.search.space import Choice, Space
+from ngbench.records.experiments import OutcomeName
 
 __all__ = ["FAILED_OUTCOMES", "LEAST_FOR_IMPORTANCE", "ArmResult", "importance", "quartiles", "summarise_arm"]
 
 LEAST_FOR_IMPORTANCE = 10
 """With fewer trials, nothing is said of how much a setting matters."""
 _TOP_SHARE, _TOP_LEAST = 0.1, 5
-FAILED_OUTCOMES = frozenset({"failed", "out_of_memory", "lost"})
+FAILED_OUTCOMES: frozenset[OutcomeName] = frozenset({"failed", "out_of_memory", "lost"})
 """Outcomes that say nothing of how good a point is."""
 
 

@@ -12,7 +12,7 @@ from ngbench.experiments.search.ledger import Claim, Outcome
 from ngbench.experiments.search.metrics import SearchMetric, trial_outcome
 from ngbench.experiments.search.samplers import settings
 from ngbench.experiments.search.space import Space
-from ngbench.records.record import RunRecord
+from ngbench.records.record import RunRecord, TrialMark
 from ngbench.records.store import Store
 from ngbench.running.schedule import PlannedRun, execute
 from ngbench.running.workers import ProcessWorker, Worker
@@ -47,13 +47,13 @@ class TrialTemplate:
         """The runs of a trial."""
         label = trial_label(self.arm, claim.number)
         found = {**self.hyperparameters, **settings(self.space, claim.point)}
-        tuning = {"arm": self.arm, "trial": claim.number}
+        trial = TrialMark(arm=self.arm, trial=claim.number)
         made = []
         for run in self.runs:
             # It takes no turns with other runs.
             config = replace(run.config, label=label, hyperparameters=found, turn_steps=None)
             optimizer = run.record.optimizer.model_copy(update={"hyperparameters": found})
-            record = run.record.model_copy(update={"label": label, "optimizer": optimizer, "tuning": tuning})
+            record = run.record.model_copy(update={"label": label, "optimizer": optimizer, "trial": trial})
             made.append(PlannedRun(config, record))
         return made
 

@@ -123,7 +123,7 @@ def run_cell(study: Study, scale: ScaleName, cell: PlannedCell, directory: Path,
     """
     batch_size = batch_size_of(cell)
     own = directory / f"{cell.panel.name}-{batch_size}"
-    place = Place(own, conditions.resume, {"study": f"{study.study}, {cell.panel.shown}, batch {batch_size}"})
+    place = Place(own, conditions.resume, f"{study.study}, {cell.panel.shown}, batch {batch_size}")
     tune = search_of(study, scale)
     with conditions.watch(study.measure) as observer:
         observer.note(f"{study.study} ({scale}): {cell.panel.shown}, {len(cell.arms)} arms")
@@ -246,20 +246,20 @@ def _measured(
     ran = measure_fisher_errors(request, observer=observer, own_processes=conditions.own_processes)
     (record,) = ran.document.runs
     # Each seed goes on in the directory of the one before.
-    Store(place.directory, ran.document.environment, resume=True, marks=place.marks).write(record)
+    Store(place.directory, ran.document.environment, resume=True, part_of=place.part_of).write(record)
     return record
 
 
 def _refuse_other(record: RunRecord, request: FisherErrorRequest, directory: Path) -> None:
     """Refuse to take a measurement for that of another study, or of another version of this one."""
-    asked, held = request.options, (record.model_extra or {}).get("fisher_error", {})
+    asked, held = request.options, record.fisher_errors
     options = registry.task_options(request.task, request.task_options)
-    there = (record.task, record.task_options, record.batch_size, record.budget.get("steps"))
+    there = (record.task, record.task_options, record.batch_size, record.budget.steps)
     here = (request.task, options, asked.batch_size, asked.steps)
-    names = list(held.get("approximations", {})) if isinstance(held, dict) else []
+    names = [list(error.approximations) for error in held]
     steps = [step for step in range(1, asked.steps + 1) if (step - 1) % asked.every == 0]
-    same_steps = record.status == "diverged" or held.get("steps") == steps
-    if there != here or names != [arm.label for arm in request.approximations] or not same_steps:
+    same_steps = record.status == "diverged" or [error.steps for error in held] == [steps]
+    if there != here or names != [[arm.label for arm in request.approximations]] or not same_steps:
         raise RecordError(
             f"{str(directory)!r} holds another measurement with seed {record.seed} than the one to be resumed; "
             "give another output directory"

@@ -10,8 +10,9 @@ from itertools import pairwise, product
 from ngbench.experiments.studies.claims import At, Claim, ScaleName, Side, moment_of, moment_text
 from ngbench.experiments.studies.comparisons import NoValue, View, paired_points, seed_values, timed_difference
 from ngbench.experiments.studies.models import Study
-from ngbench.records.claims import Relation, Tolerance, Verdict, combine, judge, judge_points, parse_tolerance
+from ngbench.records.claims import Relation, Tolerance, combine, judge, judge_points, parse_tolerance
 from ngbench.records.claims import estimate_difference as estimate
+from ngbench.records.experiments import ClaimVerdict
 from ngbench.records.quantities import ArmRun, quantity_of
 from ngbench.records.statistics import Estimate
 from ngbench.records.timing import busy_machine
@@ -56,7 +57,7 @@ class Part:
     """
 
     subject: str
-    verdict: Verdict
+    verdict: ClaimVerdict
     difference: Estimate | None = None
     left: float | None = None
     right: float | None = None
@@ -78,7 +79,7 @@ class ClaimResult:
     """
 
     claim: Claim
-    verdict: Verdict
+    verdict: ClaimVerdict
     parts: Sequence[Part]
     note: str = ""
 
@@ -109,9 +110,9 @@ def evaluate(study: Study, scale: ScaleName, cells: Sequence[CellRuns]) -> list[
 def _evaluate(claim: Claim, study: Study, scale: ScaleName, cells: Sequence[CellRuns]) -> ClaimResult:
     skip = study.scales.named(scale).skip
     if skip is not None:
-        return ClaimResult(claim, Verdict.NOT_TESTED, [], skip)
+        return ClaimResult(claim, ClaimVerdict.NOT_TESTED, [], skip)
     if scale not in claim.scales:
-        return ClaimResult(claim, Verdict.NOT_TESTED, [], f"it is tested at the scale {' or '.join(claim.scales)}")
+        return ClaimResult(claim, ClaimVerdict.NOT_TESTED, [], f"it is tested at the scale {' or '.join(claim.scales)}")
     scope = [
         cell
         for cell in cells
@@ -119,7 +120,7 @@ def _evaluate(claim: Claim, study: Study, scale: ScaleName, cells: Sequence[Cell
         and (claim.batch_sizes is None or cell.batch_size in claim.batch_sizes)
     ]
     parts = [_judge(claim, study, pair) for pair in _pairs(claim, scope, cells)]
-    tested = [part for part in parts if part.verdict is not Verdict.NOT_TESTED]
+    tested = [part for part in parts if part.verdict is not ClaimVerdict.NOT_TESTED]
     notes = list(dict.fromkeys(part.note for part in parts if part.note))
     verdict = combine([part.verdict for part in parts], claim.holds)
     if not tested:
@@ -247,7 +248,7 @@ def _judge(claim: Claim, study: Study, pair: _Pair) -> Part:
     try:
         return _measured(claim, study, pair, tolerance)
     except NoValue as missing:
-        verdict = Verdict.NOT_TESTED if missing.untested else Verdict.INCONCLUSIVE
+        verdict = ClaimVerdict.NOT_TESTED if missing.untested else ClaimVerdict.INCONCLUSIVE
         return Part(pair.subject, verdict, note=str(missing))
 
 

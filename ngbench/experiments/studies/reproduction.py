@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ngbench.disk.files import check_directory, exists, make_directory, write_text
 from ngbench.disk.located_yaml import load_yaml
@@ -22,13 +21,11 @@ from ngbench.experiments.studies.plan import PlannedCell, plan_cells
 from ngbench.experiments.studies.verdicts import claim_record
 from ngbench.records.documents import dump, load_document
 from ngbench.records.environment import describe_environment
+from ngbench.records.experiments import ClaimRecord, StudyRecord
 from ngbench.records.record import Document
 from ngbench.records.store import check_unused
 from ngbench.running.session import one_interrupt
 from ngbench.running.settings import Settings, load_settings
-
-if TYPE_CHECKING:
-    from ngbench.report.extras import Claim
 
 __all__ = ["StudyOutcome", "document_of_all", "load_studies", "run_study", "settings_for"]
 
@@ -54,7 +51,7 @@ class StudyOutcome:
     study: Study
     scale: ScaleName
     directory: Path
-    claims: Sequence[Claim] = ()
+    claims: Sequence[ClaimRecord] = ()
     document: Document | None = None
     ran: list[RanCell] = field(default_factory=list)
     seconds: float = 0.0
@@ -165,37 +162,33 @@ def _seconds_before(outcome: StudyOutcome) -> float:
     file = outcome.directory / STUDY_FILE
     if not exists(file):
         return 0.0
-    held = load_document(file).model_extra or {}
-    if held.get("scale") != outcome.scale:
-        raise RecordError(
-            f"{str(outcome.directory)!r} holds the study {outcome.study.study} at the scale {held.get('scale')}, not "
-            f"{outcome.scale}; give another output directory"
-        )
-    return float(held.get("seconds", 0.0))
+    held = next((one for one in load_document(file).studies if one.study == outcome.study.study), None)
+    if held is None or held.scale != outcome.scale:
+        there = f"the study {held.study} at the scale {held.scale}, not {outcome.scale}" if held else "another study"
+        raise RecordError(f"{str(outcome.directory)!r} holds {there}; give another output directory")
+    return held.seconds or 0.0
 
 
 def document_of(outcome: StudyOutcome, seconds: float) -> Document:
     """The verdicts of the study, which took so many seconds."""
-    study = outcome.study
-    return Document(
-        environment=describe_environment(),
-        runs=[],
-        study=study.study,
-        scale=outcome.scale,
-        title=study.title,
-        source=study.source,
-        question=study.question,
-        seconds=seconds,
-        definition=dump_study(study),
-        claims=[claim.model_dump() for claim in outcome.claims],
-    )
+    return Document(environment=describe_environment(), runs=[], studies=[_record_of(outcome, seconds)])
 
 
 def document_of_all(outcomes: Sequence[StudyOutcome]) -> Document:
     """The verdicts of several studies."""
-    studies = [
-        {"study": one.study.study, "title": one.study.title, "scale": one.scale, "seconds": one.seconds}
-        for one in outcomes
-    ]
-    claims = [claim.model_dump() for one in outcomes for claim in one.claims]
-    return Document(environment=describe_environment(), runs=[], studies=studies, claims=claims)
+    studies = [_record_of(one, one.seconds) for one in outcomes]
+    return Document(environment=describe_environment(), runs=[], studies=studies)
+
+
+def _record_of(outcome: StudyOutcome, seconds: float) -> StudyRecord:
+    study = outcome.study
+    return StudyRecord(
+        study=study.study,
+        title=study.title,
+        source=study.source,
+        question=study.question,
+        scale=outcome.scale,
+        seconds=seconds,
+        definition=dump_study(study),
+        claims=list(outcome.claims),
+    )

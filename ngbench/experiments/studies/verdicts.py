@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ngbench.experiments.studies.evaluation import ClaimResult, Part
-from ngbench.records.claims import Verdict, parse_tolerance
-from ngbench.report.extras import Claim as ClaimRecord
+from ngbench.records.claims import parse_tolerance
+from ngbench.records.experiments import ClaimPartRecord, ClaimRecord, ClaimVerdict
 from ngbench.units import format_number, format_share
 
 __all__ = ["claim_record"]
@@ -19,7 +18,7 @@ def claim_record(study: str, result: ClaimResult) -> ClaimRecord:
     return ClaimRecord(
         study=study,
         claim=f"{result.claim.name}: {result.claim.says}",
-        verdict=result.verdict.value,
+        verdict=result.verdict,
         interval=_interval(part),
         observed=_observed(result),
         tolerance=str(parse_tolerance(result.claim.tolerance)),
@@ -35,21 +34,21 @@ def _interval(part: Part | None) -> tuple[float, float] | None:
     return ends if all(map(math.isfinite, ends)) else None
 
 
-def _part_record(part: Part) -> dict[str, Any]:
+def _part_record(part: Part) -> ClaimPartRecord:
     found = part.difference
-    return {
-        "subject": part.subject,
-        "verdict": part.verdict.value,
-        "left": part.left,
-        "right": part.right,
-        "difference": None if found is None else found.value,
-        "interval": _interval(part),
-        "n": None if found is None else found.n,
-        "tolerance": part.tolerance,
-        "share": part.share,
-        "note": part.note,
-        "busy_machine": part.busy,
-    }
+    return ClaimPartRecord(
+        subject=part.subject,
+        verdict=part.verdict,
+        left=part.left,
+        right=part.right,
+        difference=None if found is None else found.value,
+        interval=_interval(part),
+        n=None if found is None else found.n,
+        tolerance=part.tolerance,
+        share=part.share,
+        note=part.note,
+        busy_machine=part.busy,
+    )
 
 
 def _observed(result: ClaimResult) -> str:
@@ -58,7 +57,7 @@ def _observed(result: ClaimResult) -> str:
         return result.note
     text = f"{part.subject}: {_numbers(part)}"
     if len(result.parts) > 1:
-        held = sum(one.verdict is Verdict.REPRODUCED for one in result.parts)
+        held = sum(one.verdict is ClaimVerdict.REPRODUCED for one in result.parts)
         text = f"{held} of {len(result.parts)} hold; {text}"
     return text
 

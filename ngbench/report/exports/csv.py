@@ -12,7 +12,6 @@ from ngbench.records.endings import early_stop
 from ngbench.records.quantities import ArmRun, quantity_of
 from ngbench.records.record import Document, RunRecord
 from ngbench.records.timing import busy_machine
-from ngbench.report.extras import fisher_errors_of, only_measured
 
 __all__ = ["format_csv"]
 
@@ -26,7 +25,7 @@ def format_csv(document: Document) -> str:
     ``status`` is ``done``; ``busy_machine`` in one that was measured on a busy machine, where more than half of the
     steps were interrupted. Fisher errors have one row per layer, approximation and measured step.
     """
-    if document.runs and all(map(only_measured, document.runs)):
+    if document.kind == "fisher-error":
         return _fisher_errors(document)
     metrics = list(dict.fromkeys(name for run in document.runs for name in _metrics(run)))
     metrics.sort(key=lambda name: name.startswith("training_"))
@@ -94,7 +93,7 @@ def _fisher_errors(document: Document) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["layer", "layer_name", "approximation", "step", "error_1", "error_2", "iterations", "seconds"])
-    for error in (error for run in document.runs for error in fisher_errors_of(run)):
+    for error in (error for run in document.runs for error in run.fisher_errors):
         for name, curve in error.approximations.items():
             unknown = [None] * len(error.steps)
             taken = (curve.iterations or unknown, curve.seconds or unknown)

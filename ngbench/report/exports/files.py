@@ -10,7 +10,7 @@ from ngbench.records.documents import dump
 from ngbench.records.record import Document
 from ngbench.report import view
 from ngbench.report.exports.csv import format_csv
-from ngbench.report.extras import with_images
+from ngbench.report.images import with_images
 from ngbench.report.renderers import markdown
 from ngbench.running.samples import relocated
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ngbench.records.record import RunRecord
-from ngbench.report.extras import FisherError
 from ngbench.report.page.sources import Source
 from ngbench.units import format_hyperparameters
 
@@ -23,7 +22,6 @@ class Found:
 
     run: RunRecord
     source: Source
-    fisher_errors: Sequence[FisherError] = ()
 
 
 def without_repeats(runs: Sequence[Found]) -> tuple[list[Found], list[str]]:

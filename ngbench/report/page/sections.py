@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ngbench.records.documents import merge
-from ngbench.records.record import Document, EnvironmentRecord
-from ngbench.report.extras import (
-    Claim,
-    FisherError,
-    only_measured,
-    read_claims,
-    read_fisher_errors,
-    read_part,
-    with_images,
-)
+from ngbench.records.experiments import ClaimRecord
+from ngbench.records.record import Document, DocumentKind, EnvironmentRecord, FisherErrorRecord
+from ngbench.report.images import with_images
 from ngbench.report.page.arms import Found, label_arms, without_repeats
 from ngbench.report.page.sources import Source
 from ngbench.report.views.conditions import describe_conditions
@@ -41,7 +35,7 @@ class MeasuredLayer:
 
     heading: str
     conditions: str
-    error: FisherError
+    error: FisherErrorRecord
 
 
 @dataclass
@@ -74,7 +68,7 @@ class Report:
     """Everything that a report shows; ``claims`` are those that no section shows."""
 
     sections: Sequence[Section]
-    claims: Sequence[Claim]
+    claims: Sequence[ClaimRecord]
     environments: Sequence[Environment]
 
 
@@ -85,24 +79,22 @@ def gather(sources: Sequence[Source]) -> Report:
     """The report on these files.
 
     Raises:
-        RecordError: a Fisher error, claim or sample image in them does not have the right shape.
+        RecordError: a sample image in them cannot be read, or is none.
     """
     by_key: dict[_Key, list[Found]] = {}
     alone: list[Section] = []
-    claims: list[Claim] = []
+    claims: list[ClaimRecord] = []
     for source in sources:
         study = _study(source)
-        found = read_claims(source.document.model_extra, source.file)
         if (section := _of_one_file(source)) is not None:
             alone.append(section)
             continue
-        claims += found
+        claims += [claim for one in source.document.studies for claim in one.claims]
         for at, run in enumerate(source.document.runs):
             prefix = f"runs.{at}."
-            fisher_errors = read_fisher_errors(run.model_extra, source.file, prefix)
             key = (study, run.task, json.dumps(run.task_options, sort_keys=True, default=str))
             shown = with_images(run, source.file, prefix)
-            by_key.setdefault(key, []).append(Found(shown, source, fisher_errors))
+            by_key.setdefault(key, []).append(Found(shown, source))
     sections = {key: _section(key, runs) for key, runs in by_key.items()}
     for source in sources:
         _add_fisher_errors(sections, source)
@@ -110,33 +102,43 @@ def gather(sources: Sequence[Source]) -> Report:
     return Report([*alone, *sections.values()], distinct, _environments(sources))
 
 
+_TITLES: dict[DocumentKind, str] = {
+    "gate": "comparison with a baseline",
+    "doctor": "the machine",
+    "conformance": "plugins",
+}
+
+
 def _of_one_file(source: Source) -> Section | None:
-    """The section of a file that is one search or one study; ``None`` for a file of runs."""
-    extra = source.document.model_extra or {}
-    if "tuning" in extra:
-        search = extra["tuning"]
-        options = format_hyperparameters(search["task_options"])
-        return Section(f"search: {search['task']} {options}".strip(), source.document)
-    if isinstance(extra.get("study"), str) and "title" in extra:
+    """The section of a file that is one search, one study or one report; ``None`` for a file of runs."""
+    document = source.document
+    if document.search is not None:
+        options = format_hyperparameters(document.search.task_options)
+        return Section(f"search: {document.search.task} {options}".strip(), document)
+    if document.kind == "study" and not document.runs and len(document.studies) == 1:
+        (study,) = document.studies
         figure = read_image(source.file.parent, _FIGURE)
-        drawn = source.document if figure is None else source.document.model_copy(update={"figure_png": figure})
-        return Section(f"{extra['study']}: {extra['title']}", drawn)
+        if figure is not None:
+            drawn = study.model_copy(update={"figure": base64.b64encode(figure).decode("ascii")})
+            document = document.model_copy(update={"studies": [drawn]})
+        return Section(f"{study.study}: {study.title or ''}".rstrip(": "), document)
+    if document.kind in _TITLES:
+        return Section(f"{_TITLES[document.kind]}: {source.file.stem}", document)
     return None
 
 
 def _study(source: Source) -> str:
-    """The study that the file belongs to: its key ``study``, else that of all its claims."""
-    extra = source.document.model_extra or {}
-    if isinstance(extra.get("study"), str):
-        return str(extra["study"])
-    studies = {claim.study for claim in read_claims(extra, source.file)}
-    return studies.pop() if len(studies) == 1 else ""
+    """The study that the file belongs to, or is about."""
+    document = source.document
+    if document.part_of is not None:
+        return document.part_of
+    return document.studies[0].study if len(document.studies) == 1 else ""
 
 
 def _section(key: _Key, found: Sequence[Found]) -> Section:
     # A run that only measured Fisher errors trained nothing to compare.
-    measuring = [one for one in found if only_measured(one.run)]
-    kept, left_out = without_repeats([one for one in found if not only_measured(one.run)])
+    measuring = [one for one in found if one.run.kind == "fisher-error"]
+    kept, left_out = without_repeats([one for one in found if one.run.kind != "fisher-error"])
     labelled, renamed = label_arms(_in_order(kept))
     section = Section(_title(*key), remarks=[*left_out, *renamed])
     if labelled:
@@ -145,7 +147,7 @@ def _section(key: _Key, found: Sequence[Found]) -> Section:
         )
     for one in [*labelled, *measuring]:
         conditions = describe_conditions(Document(environment=one.source.document.environment, runs=[one.run]))
-        for error in one.fisher_errors:
+        for error in one.run.fisher_errors:
             _add_fisher_error(section, f"{_layer(error)}, {one.run.label}, seed {one.run.seed}", conditions, error, one)
     return section
 
@@ -161,12 +163,12 @@ def _in_order(found: Sequence[Found]) -> list[Found]:
     return sorted(found, key=place)
 
 
-def _layer(error: FisherError) -> str:
+def _layer(error: FisherErrorRecord) -> str:
     return f"layer {error.layer}" + (f" ({error.layer_name})" if error.layer_name else "")
 
 
 def _add_fisher_error(
-    section: Section, heading: str, conditions: str, error: FisherError, found: Found | Source
+    section: Section, heading: str, conditions: str, error: FisherErrorRecord, found: Found | Source
 ) -> None:
     """Add what the section does not show yet, under a heading that it does not have yet."""
     if any(other.error == error and other.heading == heading for other in section.fisher_errors):
@@ -187,9 +189,9 @@ def _add_fisher_errors(sections: dict[_Key, Section], source: Source) -> None:
     """Put the file's own Fisher errors into the section of their task, which is made if there is none."""
     study = _study(source)
     tasks = {run.task for run in source.document.runs}
-    beside = tasks.pop() if len(tasks) == 1 else (source.document.model_extra or {}).get("task")
-    for error in read_fisher_errors(source.document.model_extra, source.file):
-        task = error.task or (beside if isinstance(beside, str) else None)
+    beside = tasks.pop() if len(tasks) == 1 else None
+    for error in source.document.fisher_errors:
+        task = error.task or beside
         key = next((key for key in sections if key[:2] == (study, task)), None)
         if key is None:
             key = (study, task or source.name, "{}")
@@ -210,9 +212,7 @@ def _environments(sources: Sequence[Source]) -> list[Environment]:
 
 def _recorded(source: Source) -> Iterator[EnvironmentRecord]:
     """The document's environment if anything in it was made there, and that of runs merged from elsewhere."""
-    elsewhere = [(run.model_extra or {}).get("environment") for run in source.document.runs]
+    elsewhere = [run.environment for run in source.document.runs]
     if not elsewhere or None in elsewhere:
         yield source.document.environment
-    for at, environment in enumerate(elsewhere):
-        if environment is not None:
-            yield read_part(EnvironmentRecord, environment, source.file, f"runs.{at}.environment")
+    yield from filter(None, elsewhere)

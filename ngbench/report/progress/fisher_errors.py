@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ngbench.experiments.runs import Unobserved
-from ngbench.records.record import RunRecord
-from ngbench.report.extras import FisherError, fisher_errors_of
+from ngbench.records.record import FisherErrorRecord, RunRecord
 from ngbench.report.progress.runs import Reporter
 
 __all__ = ["FisherErrorProgress"]
@@ -26,18 +25,18 @@ class FisherErrorProgress(Unobserved):
         self._told = 0
 
     def update(self, record: RunRecord) -> None:
-        errors = fisher_errors_of(record)
+        errors = record.fisher_errors
         if len(errors[0].steps) > self._told:
             self._told = len(errors[0].steps)
             self._reporter.note(_describe(record, errors))
 
 
-def _describe(record: RunRecord, errors: Sequence[FisherError]) -> str:
+def _describe(record: RunRecord, errors: Sequence[FisherErrorRecord]) -> str:
     parts = "; ".join(
         (f"{error.layer_name}: " if len(errors) > 1 else "")
         + ", ".join(f"{name} {curve.error_1[-1]:.4f}" for name, curve in error.approximations.items())
         for error in errors
     )
     step = errors[0].steps[-1]
-    loss = (record.model_extra or {})["step_losses"][step - 1]
-    return f"step {step}/{record.budget['steps']}, loss {loss:.5f}, Error 1: {parts}"
+    loss = record.step_losses[step - 1]
+    return f"step {step}/{record.budget.steps}, loss {loss:.5f}, Error 1: {parts}"

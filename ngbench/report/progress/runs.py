@@ -144,7 +144,7 @@ class _Bars(Reporter):
         self._progress.refresh()
 
     def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
-        within = step if "steps" in record.budget and "epochs" not in record.budget else step / steps
+        within = step if record.budget.steps is not None and record.budget.epochs is None else step / steps
         self._progress.update(
             self._bars[(record.label, record.seed)],
             completed=_completed(record) + within,
@@ -205,18 +205,18 @@ def _name(record: RunRecord) -> str:
 
 
 def _total(record: RunRecord) -> float | None:
-    return record.budget.get("epochs", record.budget.get("steps"))
+    return record.budget.steps if record.budget.epochs is None else record.budget.epochs
 
 
 def _completed(record: RunRecord) -> float:
     history = record.history
-    if "epochs" in record.budget:
+    if record.budget.epochs is not None:
         return len(history.epoch)
     return history.step[-1] if history.step else 0
 
 
 def _epoch(record: RunRecord) -> str:
-    of = f"/{record.budget['epochs']}" if "epochs" in record.budget else ""
+    of = "" if record.budget.epochs is None else f"/{record.budget.epochs}"
     return f"epoch {len(record.history.epoch)}{of}"
 
 

@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ngbench.records.experiments import CheckRecord, PluginRecord
+from ngbench.records.record import Document
 from ngbench.report.blocks import Block, CheckRow, Checks, Notes
 
 if TYPE_CHECKING:
-    from ngbench.experiments.conformance import Report, Row
+    from ngbench.experiments.conformance import Row
 
-__all__ = ["row", "summary", "view"]
+__all__ = ["headline", "row", "summary", "view"]
 
 _STATES = ("passed", "failed", "not applicable")
 
 
-def view(reports: Sequence[Report]) -> list[Block]:
+def view(document: Document, *, reference: str | None = None, target_loss: float | None = None) -> list[Block]:
     """The rows of each plugin, and how many passed."""
+    assert document.conformance is not None
     blocks: list[Block] = []
-    for report in reports:
-        blocks += [one for found in report.rows for one in row(found)] + [Notes([summary(report)])]
+    for plugin in document.conformance.plugins:
+        blocks += [one for found in plugin.checks for one in row(found)] + [Notes([summary(plugin)])]
     return blocks
 
 
-def row(found: Row) -> list[Block]:
+def row(found: CheckRecord | Row) -> list[Block]:
     """One row, as it comes."""
     return [Checks([CheckRow(found.name, found.status, found.message)], _STATES)]
 
 
-def summary(report: Report) -> str:
+def summary(plugin: PluginRecord) -> str:
     """How many checks of a plugin passed, failed and did not apply."""
-    counts: Counter[str] = Counter(found.status for found in report.rows)
+    counts: Counter[str] = Counter(found.status for found in plugin.checks)
     told = ", ".join(f"{counts[status]} {status}" for status in _STATES if counts[status])
-    origin = f", {report.distribution}" if report.distribution else ""
-    return f"{report.plugin} ({report.kind}{origin}): {told}"
+    origin = f", {plugin.distribution}" if plugin.distribution else ""
+    return f"{plugin.plugin} ({plugin.kind}{origin}): {told}"
+
+
+def headline(document: Document) -> str:
+    """How many checks passed, failed and did not apply."""
+    assert document.conformance is not None
+    return "; ".join(map(summary, document.conformance.plugins))

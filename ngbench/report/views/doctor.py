@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from ngbench.experiments.doctor.findings import Finding, State
+from ngbench.records.experiments import FindingState
+from ngbench.records.record import Document
 from ngbench.report.blocks import Block, CheckRow, Checks, Counts
 
-__all__ = ["view"]
+__all__ = ["headline", "view"]
 
 
-def view(findings: Sequence[Finding]) -> list[Block]:
+def view(document: Document, *, reference: str | None = None, target_loss: float | None = None) -> list[Block]:
     """A row for each finding, and how many need attention."""
-    checks = [CheckRow(one.topic, one.state.value, one.fact, one.advice) for one in findings]
-    counts = [(state.value, sum(one.state is state for one in findings)) for state in State]
-    found = Counts([(name, count) for name, count in counts if count], of="finding")
-    return [Checks(checks, [state.value for state in State]), found]
+    assert document.doctor is not None
+    checks = [CheckRow(one.topic, one.state.value, one.fact, one.advice) for one in document.doctor.findings]
+    return [Checks(checks, [state.value for state in FindingState]), _counts(document)]
+
+
+def headline(document: Document) -> str:
+    """How many findings need attention."""
+    return str(_counts(document))
+
+
+def _counts(document: Document) -> Counts:
+    assert document.doctor is not None
+    counts = [(state.value, sum(one.state is state for one in document.doctor.findings)) for state in FindingState]
+    return Counts([(name, count) for name, count in counts if count], of="finding")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ngbench.arms import file_slug
 from ngbench.records.endings import describe_ending
-from ngbench.records.record import Document
+from ngbench.records.record import Document, FisherCurve, FisherErrorRecord
 from ngbench.records.statistics import mean_interval
 from ngbench.report.blocks import (
     Axis,
@@ -22,7 +22,6 @@ from ngbench.report.blocks import (
     Table,
     Warnings,
 )
-from ngbench.report.extras import FisherCurve, FisherError, fisher_errors_of
 from ngbench.report.views.conditions import data_descriptions, describe_conditions
 from ngbench.units import DASH, format_hyperparameters, format_number, format_seconds
 
@@ -43,7 +42,7 @@ def view(document: Document, *, reference: str | None = None, target_loss: float
     data = [Fact("data", described) for _, described in data_descriptions(document)]
     blocks: list[Block] = [Heading(run.task, format_hyperparameters(run.task_options))]
     blocks.append(Facts([*data, Fact("conditions", describe_conditions(document))]))
-    for error in fisher_errors_of(run):
+    for error in run.fisher_errors:
         if error.steps:
             title = f"Fisher error of layer {error.layer}" + (f" ({error.layer_name})" if error.layer_name else "")
             name = file_slug(f"fisher-error-{run.task}-layer-{error.layer}")
@@ -54,7 +53,7 @@ def view(document: Document, *, reference: str | None = None, target_loss: float
     return blocks
 
 
-def layer_blocks(error: FisherError, title: str, name: str, *, about: Sequence[str]) -> Iterator[Block]:
+def layer_blocks(error: FisherErrorRecord, title: str, name: str, *, about: Sequence[str]) -> Iterator[Block]:
     """The table and the chart of a layer; nothing where no approximation was measured."""
     chart = _chart(error, name, about)
     if chart is not None:
@@ -62,7 +61,7 @@ def layer_blocks(error: FisherError, title: str, name: str, *, about: Sequence[s
         yield chart
 
 
-def _chart(error: FisherError, name: str, about: Sequence[str]) -> Chart | None:
+def _chart(error: FisherErrorRecord, name: str, about: Sequence[str]) -> Chart | None:
     """Both errors of each approximation, and what it took, by training step."""
     series = []
     for label, curve in error.approximations.items():
@@ -88,7 +87,7 @@ def _chart(error: FisherError, name: str, about: Sequence[str]) -> Chart | None:
     )
 
 
-def errors_table(error: FisherError) -> list[Column]:
+def errors_table(error: FisherErrorRecord) -> list[Column]:
     """Mean, largest and last of both errors of each approximation, and what it took on average."""
     curves = list(error.approximations.values())
     columns = [Column("approximation", list(error.approximations), left=True)]
@@ -116,7 +115,7 @@ def _mean(values: Sequence[float]) -> str:
 
 def headline(document: Document) -> str:
     """The approximation with the least mean error, if only one layer was measured."""
-    errors = [error for run in document.runs for error in fisher_errors_of(run)]
+    errors = [error for run in document.runs for error in run.fisher_errors]
     if len(errors) != 1:
         return f"{len(errors)} layers measured"
     means = [(mean_interval(_finite(curve, "error_1")), name) for name, curve in errors[0].approximations.items()]

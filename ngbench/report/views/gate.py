@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ngbench.records.gate import STATUS, Comparison, Report
+from ngbench.records.experiments import ComparedRecord, GateRecord, Verdict
 from ngbench.records.quantities import ANY
-from ngbench.records.verdict import Verdict
+from ngbench.records.record import Document
 from ngbench.report.blocks import Block, Column, Conclusion, Notes, Table, Warnings
 from ngbench.units import DASH, format_bytes, format_count, format_number, format_seconds
 
-__all__ = ["Row", "check_table", "format_value", "outcome", "remarks", "rows", "view"]
+__all__ = ["Row", "check_table", "format_value", "headline", "outcome", "remarks", "rows", "view"]
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Row:
     note: str
 
 
-def rows(report: Report) -> list[Row]:
+def rows(report: GateRecord) -> list[Row]:
     """One row for each comparison; those of a threshold for all phases that found nothing are one row an arm."""
-    same: dict[tuple[str, str], int] = {}
+    same: dict[tuple[str | None, str], int] = {}
     for found in report.comparisons:
         if _is_folded(found):
             key = (found.threshold, found.arm)
@@ -40,21 +40,23 @@ def rows(report: Report) -> list[Row]:
         if not _is_folded(found):
             shown.append(_row(found))
         elif count := same.pop((found.threshold, found.arm), 0):
-            metric = f"{found.threshold.rpartition(':')[0]} ({count})"
+            metric = f"{(found.threshold or '').rpartition(':')[0]} ({count})"
             shown.append(Row(metric, found.arm, DASH, DASH, DASH, _allowed(found), Verdict.SAME, ""))
     return shown
 
 
-def view(report: Report) -> list[Block]:
+def view(document: Document, *, reference: str | None = None, target_loss: float | None = None) -> list[Block]:
     """What got better, worse or stayed, what could not be compared, and the outcome in one line."""
+    report = document.gate
+    assert report is not None
     blocks: list[Block] = [Table("", check_table(report), parted_by="arm")] if report.comparisons else []
     blocks.append(Notes(remarks(report)))
-    problems = [str(problem) for problem in report.problems]
+    problems = [str(problem) for problem in report.not_comparable]
     blocks.append(Warnings(problems, word="Not comparable", tone="bad"))
     return [*blocks, Conclusion(outcome(report), "good" if report.error is None else "bad")]
 
 
-def check_table(report: Report) -> list[Column]:
+def check_table(report: GateRecord) -> list[Column]:
     """One row for each comparison; an interval stands below its change where there is no room beside it."""
     found = rows(report)
     return [
@@ -68,7 +70,7 @@ def check_table(report: Report) -> list[Column]:
     ]
 
 
-def remarks(report: Report) -> list[str]:
+def remarks(report: GateRecord) -> list[str]:
     """What there is to say of single comparisons, then of all: one sentence each."""
     said: dict[tuple[str, str], list[str]] = {}
     for row in rows(report):
@@ -77,17 +79,17 @@ def remarks(report: Report) -> list[str]:
     return [*(f"{arm}, {', '.join(metrics)}: {note}." for (arm, note), metrics in said.items()), *report.notes]
 
 
-def outcome(report: Report) -> str:
+def outcome(report: GateRecord) -> str:
     """The outcome in one line: ``Worse than the baseline: 1 worse, 8 the same, 2 inconclusive.``"""
-    if not report.comparisons and not report.problems:
+    if not report.comparisons and not report.not_comparable:
         return "Nothing was compared."
     counts = {verdict: sum(found.verdict is verdict for found in report.comparisons) for verdict in Verdict}
     parts = [f"{count} {_WORDS[verdict]}" for verdict, count in counts.items() if count]
-    if report.problems:
-        parts.append(f"{len(report.problems)} not comparable")
+    if report.not_comparable:
+        parts.append(f"{len(report.not_comparable)} not comparable")
     if report.regressions:
         head = "Worse than the baseline"
-    elif report.problems:
+    elif report.not_comparable:
         head = "Not comparable with the baseline"
     else:
         head = "No regression"
@@ -127,18 +129,17 @@ _FORMATS: dict[str, Callable[[float], str]] = {
 }
 
 
-def _describe_change(found: Comparison) -> str:
+def _describe_change(found: ComparedRecord) -> str:
     """The change relative to the baseline and its interval: ``+9.7 % (+8.1 to +11.3)``."""
-    change = found.change
-    if change is None or change.baseline is None or change.current is None:
+    if found.baseline is None or found.current is None:
         return DASH
-    if change.relative is None:
-        difference = change.current - change.baseline
+    if found.relative_change is None:
+        difference = found.current - found.baseline
         return f"{'+' if difference >= 0 else '−'}{format_value(abs(difference), found.unit)}"
-    shown = f"{_percent(change.relative)} %"
-    if change.low is None or change.high is None or change.low == change.high:
+    shown = f"{_percent(found.relative_change)} %"
+    if found.low is None or found.high is None or found.low == found.high:
         return shown
-    ends = (_percent(end / abs(change.baseline)) for end in (change.low, change.high))
+    ends = (_percent(end / abs(found.baseline)) for end in (found.low, found.high))
     return f"{shown} ({' to '.join(ends)})"
 
 
@@ -149,23 +150,28 @@ def _percent(part: float) -> str:
     return f"−{shown[1:]}" if shown.startswith("-") else shown
 
 
-def _row(found: Comparison) -> Row:
-    baseline, current = (None, None) if found.change is None else (found.change.baseline, found.change.current)
+def _row(found: ComparedRecord) -> Row:
     return Row(
         metric=found.metric,
         arm=found.arm,
-        baseline=format_value(baseline, found.unit),
-        current=format_value(current, found.unit),
+        baseline=format_value(found.baseline, found.unit),
+        current=format_value(found.current, found.unit),
         change=_describe_change(found),
         allowed=_allowed(found),
         verdict=found.verdict,
-        note=found.note,
+        note=found.note or "",
     )
 
 
-def _allowed(found: Comparison) -> str:
-    return DASH if found.metric == STATUS else f"+{found.threshold.rpartition(':')[2].strip()}"
+def _allowed(found: ComparedRecord) -> str:
+    return DASH if found.threshold is None else f"+{found.threshold.rpartition(':')[2].strip()}"
 
 
-def _is_folded(found: Comparison) -> bool:
-    return ANY in found.threshold and found.verdict is Verdict.SAME and not found.note
+def _is_folded(found: ComparedRecord) -> bool:
+    return found.threshold is not None and ANY in found.threshold and found.verdict is Verdict.SAME and not found.note
+
+
+def headline(document: Document) -> str:
+    """The outcome in one line."""
+    assert document.gate is not None
+    return outcome(document.gate)

@@ -15,7 +15,7 @@ __all__ = ["samples"]
 
 def samples(document: Document) -> Iterator[Images]:
     """A row of images for each run that made any; those that lie in files have to be a part of the record
-    (:func:`ngbench.report.extras.with_images`) to be seen."""
+    (:func:`ngbench.report.images.with_images`) to be seen."""
     rows = [
         ImageRow(
             name=f"samples_{file_slug(run.label)}-seed{run.seed}",
@@ -32,14 +32,12 @@ def samples(document: Document) -> Iterator[Images]:
 
 def _images(run: RunRecord) -> Iterator[Image]:
     steps = dict(zip(run.history.epoch, run.history.step, strict=True))
-    for entry in (run.model_extra or {}).get("samples", []):
-        epoch = entry["epoch"]
-        step = f"step {steps[epoch]}" if epoch in steps else ""
-        png = entry.get("png")
+    for sample in run.samples:
+        epoch, png = sample.epoch, sample.png
         yield Image(
             name=f"epoch {epoch}",
             alt=f"Samples after epoch {epoch}",
             png=None if png is None else base64.b64decode(png.removeprefix("data:image/png;base64,")),
-            path="" if png is not None else Path(entry["path"]),
-            more=step,
+            path="" if sample.path is None else Path(sample.path),
+            more=f"step {steps[epoch]}" if epoch in steps else "",
         )

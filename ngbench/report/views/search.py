@@ -11,6 +11,7 @@ from ngbench.experiments.search.metrics import metric_in_words
 from ngbench.experiments.search.space import describe_plain
 from ngbench.experiments.search.summary import FAILED_OUTCOMES, LEAST_FOR_IMPORTANCE
 from ngbench.plugins.parameters import format_value
+from ngbench.records.experiments import OutcomeName, SearchedArmRecord
 from ngbench.records.record import Document
 from ngbench.records.timing import busy_machine
 from ngbench.report.blocks import Block, Column, Fact, Facts, Heading, Notes, Table, Warnings
@@ -23,36 +24,35 @@ _LONGEST = 60
 
 def view(document: Document, *, reference: str | None = None, target_loss: float | None = None) -> list[Block]:
     """What was searched, what each arm's search found, how far the trials spread, and what it cost."""
-    search: Mapping[str, Any] = (document.model_extra or {})["tuning"]
-    arms: Mapping[str, Mapping[str, Any]] = search["arms"]
-    data = search["data"]
+    assert document.search is not None
+    search, arms, data = document.search, document.search.arms, document.search.data
     return [
-        Heading(f"Hyper-parameters for {search['task']}", format_hyperparameters(search["task_options"])),
-        Facts([Fact("data", f"{data['name']} ({data['origin']})"), Fact("search", describe_search(search))]),
+        Heading(f"Hyper-parameters for {search.task}", format_hyperparameters(search.task_options)),
+        Facts([Fact("data", f"{data.name} ({data.origin})"), Fact("search", describe_search(search))]),
         Table("Search", _overview(arms)),
         *(Table(_subtitle(label, arm), _settings(arm)) for label, arm in arms.items()),
         Notes([*_notes([*arms.values()])]),
-        Warnings([*search.get("warnings", []), *busy_machine(document.runs)]),
+        Warnings([*search.warnings, *busy_machine(document.runs)]),
     ]
 
 
-def _subtitle(label: str, arm: Mapping[str, Any]) -> str:
-    return f"{label}: no trial has a value" if arm["trial"] is None else f"{label}: best is trial {arm['trial']}"
+def _subtitle(label: str, arm: SearchedArmRecord) -> str:
+    return f"{label}: no trial has a value" if arm.trial is None else f"{label}: best is trial {arm.trial}"
 
 
-def _overview(arms: Mapping[str, Mapping[str, Any]]) -> list[Column]:
+def _overview(arms: Mapping[str, SearchedArmRecord]) -> list[Column]:
     found = [*arms.values()]
 
-    def quartile(arm: Mapping[str, Any], at: int) -> str:
-        return DASH if arm["quartiles"] is None else format_number(arm["quartiles"][at], 4)
+    def quartile(arm: SearchedArmRecord, at: int) -> str:
+        return DASH if arm.quartiles is None else format_number(arm.quartiles[at], 4)
 
-    def ended(*names: str) -> list[int]:
-        return [sum(arm["outcomes"].get(name, 0) for name in names) for arm in found]
+    def ended(*names: OutcomeName) -> list[int]:
+        return [sum(arm.outcomes.get(name, 0) for name in names) for arm in found]
 
     columns = [
         Column("arm", list(arms), left=True),
-        Column("trials", [_of(len(arm["trials"]), arm["planned"]) for arm in found]),
-        Column("best", [format_number(arm["score"], 4) for arm in found]),
+        Column("trials", [_of(len(arm.trials), arm.planned) for arm in found]),
+        Column("best", [format_number(arm.score, 4) for arm in found]),
         Column("better\nquartile", [quartile(arm, 0) for arm in found]),
         Column("median", [quartile(arm, 1) for arm in found]),
         Column("worse\nquartile", [quartile(arm, 2) for arm in found]),
@@ -66,8 +66,8 @@ def _overview(arms: Mapping[str, Mapping[str, Any]]) -> list[Column]:
             columns.append(Column(name, [str(count) for count in counts]))
     return [
         *columns,
-        Column("training\ntime", [format_seconds(arm["seconds"]) for arm in found]),
-        Column("steps", [format_count(arm["steps"]) for arm in found]),
+        Column("training\ntime", [format_seconds(arm.seconds) for arm in found]),
+        Column("steps", [format_count(arm.steps) for arm in found]),
     ]
 
 
@@ -75,10 +75,10 @@ def _of(count: int, planned: int) -> str:
     return str(count) if count == planned else f"{count}/{planned}"
 
 
-def _settings(arm: Mapping[str, Any]) -> list[Column]:
-    names = list(arm["searched"])
-    found, importance = arm["hyperparameters"], arm["importance"]
-    searched = [describe_plain(arm["searched"][name]) for name in names]
+def _settings(arm: SearchedArmRecord) -> list[Column]:
+    names = list(arm.searched)
+    found, importance = arm.hyperparameters, arm.importance
+    searched = [describe_plain(arm.searched[name]) for name in names]
     return [
         Column("setting", names, left=True),
         Column("best", [DASH if found is None else _shown(found[name]) for name in names]),
@@ -91,31 +91,32 @@ def _shown(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else format_value(value)
 
 
-def _notes(arms: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _notes(arms: Sequence[SearchedArmRecord]) -> Iterator[str]:
     yield (
         "Quartiles: over the trials. A trial that diverged or has no value is worse than any number; "
         f"where one stands at a quartile, that is {DASH}."
     )
-    if any(arm["importance"] is not None for arm in arms):
+    if any(arm.importance is not None for arm in arms):
         yield (
             "Importance: the setting's part in being among the best tenth of the trials, or the best five (PED-ANOVA); "
             "diverged trials are the last."
         )
     else:
         yield f"Importance: not before {LEAST_FOR_IMPORTANCE} trials that differ."
-    seconds, steps = math.fsum(arm["seconds"] for arm in arms), sum(arm["steps"] for arm in arms)
-    repeated = sum(arm["repeated"] for arm in arms)
+    seconds, steps = math.fsum(arm.seconds for arm in arms), sum(arm.steps for arm in arms)
+    repeated = sum(arm.repeated for arm in arms)
     more = f", {repeated} attempts that were cut off included" if repeated else ""
     yield f"Cost of the search: {format_seconds(seconds)} of training, {format_count(steps)} steps{more}."
 
 
 def headline(document: Document) -> str:
     """The best trial of all arms."""
-    search: Mapping[str, Any] = (document.model_extra or {})["tuning"]
-    scored = [(arm["score"], label) for label, arm in search["arms"].items() if arm["score"] is not None]
+    assert document.search is not None
+    search = document.search
+    scored = [(arm.score, label) for label, arm in search.arms.items() if arm.score is not None]
     if not scored:
         return ""
-    highest = search["direction"] == "maximize"
+    highest = search.direction == "maximize"
     value, label = (max if highest else min)(scored)
     way = "highest" if highest else "lowest"
-    return f"{way} {metric_in_words(search['metric'])} {format_number(value, 4)} ({label})"
+    return f"{way} {metric_in_words(search.metric)} {format_number(value, 4)} ({label})"

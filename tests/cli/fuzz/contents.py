@@ -7,7 +7,7 @@ from typing import Any
 
 from ngbench.records.documents import dump
 from tests.records.gate_documents import build_document, build_run
-from tests.report.conftest import CLAIMS, build_fisher_error
+from tests.report.conftest import CLAIMS, build_fisher_error, studies_of
 
 __all__ = ["ALL_METRICS", "comparison", "players"]
 
@@ -36,14 +36,14 @@ def comparison(*seeds: int) -> dict[str, Any]:
         for label in ("sgd", "kfac")
         for seed in seeds
     ]
-    content: dict[str, Any] = json.loads(dump(build_document(*runs, claims=CLAIMS)))
+    content: dict[str, Any] = json.loads(dump(build_document(*runs, studies=studies_of(CLAIMS))))
     for run in content["runs"]:
         steps, history = run["steps"], run["history"]
         steps |= {"seconds": steps["seconds"][:8], "kind": steps["kind"][:8], "turns": [3, 6, 8], "interrupted": [1]}
         history |= {"step": [3, 6, 8], "metrics": {"accuracy": [0.1, 0.2, 0.3]}}
         history["training_metrics"] = {"accuracy": [0.1, 0.2, 0.3]}
         run["samples"] = [{"epoch": 1, "path": "a.png"}]
-        run["fisher_error"] = build_fisher_error()
+        run["fisher_errors"] = [build_fisher_error()]
     return content
 
 

@@ -20,13 +20,14 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from ngbench.errors import NotComparableError, RecordError, UsageError
+from ngbench.experiments.gate import gate_document
 from ngbench.records.documents import dump, load_document
 from ngbench.records.gate import check
 from ngbench.records.record import Document
 from ngbench.records.thresholds import parse_threshold
 from ngbench.report import view
 from ngbench.report.exports.csv import format_csv
-from ngbench.report.exports.gate import format_annotations, format_report_json
+from ngbench.report.exports.gate import format_annotations
 from ngbench.report.exports.pytest_benchmark import format_pytest_benchmark
 from ngbench.report.page.contents import report_blocks
 from ngbench.report.page.sections import Report, gather
@@ -92,7 +93,7 @@ def views(document: Document, good: Document, path: Path) -> None:
     try:
         report = gather([Source(path, "record", document)])
     except RecordError:
-        # What plugins and studies keep beside a run has another form.
+        # An image is none.
         report = Report([], [], [])
     sections = {section.title: section.document for section in report.sections if section.document}
     format_csv(document)
@@ -107,9 +108,8 @@ def views(document: Document, good: Document, path: Path) -> None:
             verdict = check(*pair, [parse_threshold(metric) for metric in ALL_METRICS], floor=1e-5)
         except (UsageError, NotComparableError):
             continue
-        shown(terminal.render(gate.view(verdict), 80))
-        markdown.render(gate.view(verdict))
-        format_report_json(verdict)
+        shown(terminal.render(gate.view(gate_document(verdict)), 80))
+        markdown.render(gate.view(gate_document(verdict)))
         format_annotations(verdict)
 
 

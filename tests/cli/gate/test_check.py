@@ -292,7 +292,7 @@ def test_an_export_to_stdout_is_alone_there(gate: Gate) -> None:
     code, shown, errors = gate(now, build_comparison(), "--json", "-", "--github")
     assert code == 3
     content = json.loads(shown)
-    assert content["exit_code"] == 3
+    assert content["gate"]["exit_code"] == 3
     assert "::error title=ngbench%3A step_time.ratio of kfac::worse" in errors
 
 
@@ -302,7 +302,7 @@ def test_annotations_and_files_are_written_beside_the_table(gate: Gate) -> None:
     assert code == 3
     assert "\n::error title=" in shown
     assert Path("pr.md").read_text().startswith("### ngbench: Worse than the baseline")
-    assert json.loads(Path("check.json").read_text())["comparisons"]
+    assert json.loads(Path("check.json").read_text())["gate"]["comparisons"]
 
 
 def test_torch_is_never_loaded(gate: Gate) -> None:

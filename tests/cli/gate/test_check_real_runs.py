@@ -11,7 +11,7 @@ def test_records_pass_against_themselves_and_name_what_was_changed(ngbench):
     passed = ngbench("check runs --baseline main.json --json - --fail-if phase.*.seconds:1%")
     content = json.loads(passed.out)
     assert passed.code == 0
-    measured = [found for found in content["comparisons"] if found["metric"] == "phase.forward.seconds"]
+    measured = [found for found in content["gate"]["comparisons"] if found["metric"] == "phase.forward.seconds"]
     assert [found["arm"] for found in measured] == ["sgd"]
     # Five epochs are five rounds, and each has what the phase took in it.
     assert all(found["n"] == 5 and found["low"] < 0 < found["high"] for found in measured)

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ngbench.experiments.doctor.accelerator import examine_cuda
-from ngbench.experiments.doctor.findings import State
+from ngbench.records.experiments import FindingState
 
 GIB = 2**30
 
@@ -35,23 +35,23 @@ def fake_torch(
     )
 
 
-def states(torch: Any) -> dict[str, State]:
+def states(torch: Any) -> dict[str, FindingState]:
     return {finding.topic: finding.state for finding in examine_cuda(torch)}
 
 
 def test_a_device_of_ones_own_is_good() -> None:
-    assert states(fake_torch()) == {"CUDA": State.GOOD, "cuDNN": State.GOOD, "cuda:0": State.GOOD}
+    assert states(fake_torch()) == {"CUDA": FindingState.GOOD, "cuDNN": FindingState.GOOD, "cuda:0": FindingState.GOOD}
 
 
 def test_a_device_that_others_use_is_named() -> None:
     findings = examine_cuda(fake_torch(free=[80 * GIB, 20 * GIB]))
-    assert [finding.topic for finding in findings if finding.state is State.BAD] == ["cuda:1"]
+    assert [finding.topic for finding in findings if finding.state is FindingState.BAD] == ["cuda:1"]
     assert findings[-1].fact == "Model 1, 20.0 GiB of 80.0 GiB free: others use it"
 
 
 def test_cudnn_that_is_missing_or_searches_is_said() -> None:
-    assert states(fake_torch(cudnn=False))["cuDNN"] is State.BAD
-    assert states(fake_torch(benchmark=True))["cuDNN"] is State.NOTE
+    assert states(fake_torch(cudnn=False))["cuDNN"] is FindingState.BAD
+    assert states(fake_torch(benchmark=True))["cuDNN"] is FindingState.NOTE
 
 
 def test_no_device_and_no_cuda_are_told_apart() -> None:

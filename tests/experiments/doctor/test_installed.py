@@ -7,8 +7,9 @@ import pytest
 
 from ngbench.data import cifar, mnist, presence
 from ngbench.data.presence import Presence, data_sets_present
-from ngbench.experiments.doctor.findings import Finding, State
+from ngbench.experiments.doctor.findings import Finding
 from ngbench.experiments.doctor.installed import examine_data, examine_plugins
+from ngbench.records.experiments import FindingState
 
 Distribute = Callable[..., None]
 
@@ -40,8 +41,8 @@ def test_an_empty_directory_has_stand_ins_at_most(tmp_path: Path) -> None:
     }
     found = say(tmp_path)
     # What is synthetic by nature is as good when it is generated here.
-    assert (found["CURVES"].state, found["FACES"].state) == (State.GOOD, State.NOTE)
-    assert (found["MNIST"].state, found["Fashion-MNIST"].state) == (State.BAD, State.BAD)
+    assert (found["CURVES"].state, found["FACES"].state) == (FindingState.GOOD, FindingState.NOTE)
+    assert (found["MNIST"].state, found["Fashion-MNIST"].state) == (FindingState.BAD, FindingState.BAD)
     assert "newfaces_rot_single.mat" in found["FACES"].advice
     assert str(tmp_path / "FACES") in found["FACES"].advice
 
@@ -85,7 +86,7 @@ def test_without_scikit_image_nothing_stands_in_for_photographs(
 ) -> None:
     monkeypatch.setattr(presence, "find_spec", lambda name: None)
     found = say(tmp_path)
-    assert found["SVHN"].state is State.BAD
+    assert found["SVHN"].state is FindingState.BAD
     assert "too" in found["SVHN"].fact
 
 
@@ -96,7 +97,7 @@ def test_a_plugin_that_cannot_be_used_is_named_with_its_distribution(distribute:
         optimizers={"wheel": "broken_things:wheel"},
     )
     summary, *broken = examine_plugins()
-    assert summary.state is State.BAD
+    assert summary.state is FindingState.BAD
     assert summary.values["broken"] == 1
     (finding,) = broken
     assert finding.topic == "optimizer wheel"
@@ -106,5 +107,5 @@ def test_a_plugin_that_cannot_be_used_is_named_with_its_distribution(distribute:
 
 def test_the_tools_own_plugins_are_all_usable() -> None:
     (summary,) = examine_plugins()
-    assert summary.state is State.GOOD
+    assert summary.state is FindingState.GOOD
     assert "ngbench" in summary.values["distributions"]

@@ -12,8 +12,9 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "records"))
 from gate_documents import build_run
 
 from ngbench.errors import NgbenchError
-from ngbench.experiments.doctor.findings import Finding, State
+from ngbench.experiments.doctor.findings import Finding
 from ngbench.experiments.doctor.noise import Equal, examine_noise, make_equal
+from ngbench.records.experiments import FindingState
 from ngbench.records.record import RunRecord
 from ngbench.records.thresholds import parse_threshold
 from ngbench.running.schedule import PlannedRun
@@ -43,14 +44,16 @@ def test_a_quiet_machine_needs_no_repeats() -> None:
     assert list(found)[:3] == ["interrupted steps", "step_time.ratio", "step_time"]
     assert "phase.precondition.ratio" in found
     ratio = found["step_time.ratio"]
-    assert (ratio.state, ratio.advice) == (State.GOOD, "nothing to do")
+    assert (ratio.state, ratio.advice) == (FindingState.GOOD, "nothing to do")
     assert 0.05 < ratio.values["smallest_regression"] < 0.07
     assert ratio.values["repeats_for_twice_the_threshold"] == 1
     assert "of sgd's step" in ratio.fact
 
 
-@pytest.mark.parametrize(("every", "state"), [(None, State.NOTE), (10, State.GOOD), (1, State.BAD)])
-def test_how_many_steps_were_interrupted_is_said(every: int | None, state: State) -> None:
+@pytest.mark.parametrize(
+    ("every", "state"), [(None, FindingState.NOTE), (10, FindingState.GOOD), (1, FindingState.BAD)]
+)
+def test_how_many_steps_were_interrupted_is_said(every: int | None, state: FindingState) -> None:
     equal = equal_runs(1, 1)
     for ours, theirs in equal.documents:
         for run in (*ours, *theirs):
@@ -63,7 +66,7 @@ def test_how_many_steps_were_interrupted_is_said(every: int | None, state: State
 def test_a_noisy_machine_is_told_how_many_seeds_it_needs() -> None:
     ratio = by_metric(examine_noise(equal_runs(1, 1, 1, noise=0.08), FIVE))["step_time.ratio"]
     repeats = ratio.values["repeats_for_twice_the_threshold"]
-    assert ratio.state is State.NOTE
+    assert ratio.state is FindingState.NOTE
     assert repeats > 1
     assert ratio.advice == f"--seeds {repeats} in both runs, or as many times the steps, to catch 10.0 %"
 
@@ -79,14 +82,14 @@ def test_a_higher_threshold_needs_fewer_repeats() -> None:
 
 def test_runs_that_are_equal_by_name_alone_are_distrusted() -> None:
     found = by_metric(examine_noise(equal_runs(1, 1.2, 1.4, 1.6), FIVE))
-    assert found["phase.precondition.ratio"].state is State.BAD
+    assert found["phase.precondition.ratio"].state is FindingState.BAD
     assert "times as much as their rounds tell" in found["phase.precondition.ratio"].fact
-    assert found["phase.backward.ratio"].state is State.GOOD
+    assert found["phase.backward.ratio"].state is FindingState.GOOD
 
 
 def test_one_round_tells_nothing() -> None:
     ratio = by_metric(examine_noise(equal_runs(1, 1, rounds=1), FIVE))["step_time.ratio"]
-    assert (ratio.state, ratio.advice) == (State.NOTE, "more --steps, for two rounds or more")
+    assert (ratio.state, ratio.advice) == (FindingState.NOTE, "more --steps, for two rounds or more")
 
 
 class Finished(Worker):

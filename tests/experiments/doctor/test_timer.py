@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from ngbench.experiments.doctor.findings import State
 from ngbench.experiments.doctor.timer import Readings, examine_timer, read_clock
+from ngbench.records.experiments import FindingState
 
 
 def clock_of(gaps: Callable[[int], float]) -> Callable[[], float]:
@@ -45,13 +45,13 @@ def test_the_real_clock_can_be_read() -> None:
 @pytest.mark.parametrize(
     ("readings", "states", "said"),
     [
-        (Readings(4e-8, 5e-8, 0.001, 1e-4), [State.GOOD, State.GOOD], "a phase of 5.00 µs or more"),
-        (Readings(1e-5, 5e-8, 0.001, 1e-4), [State.BAD, State.GOOD], "a phase of 1.00 ms or more"),
-        (Readings(4e-8, 5e-8, 0.3, 0.02), [State.GOOD, State.BAD], "30.0 % of the time went to others"),
+        (Readings(4e-8, 5e-8, 0.001, 1e-4), [FindingState.GOOD, FindingState.GOOD], "a phase of 5.00 µs or more"),
+        (Readings(1e-5, 5e-8, 0.001, 1e-4), [FindingState.BAD, FindingState.GOOD], "a phase of 1.00 ms or more"),
+        (Readings(4e-8, 5e-8, 0.3, 0.02), [FindingState.GOOD, FindingState.BAD], "30.0 % of the time went to others"),
     ],
 )
-def test_what_readings_mean(readings: Readings, states: list[State], said: str) -> None:
+def test_what_readings_mean(readings: Readings, states: list[FindingState], said: str) -> None:
     findings = examine_timer(readings)
     assert [finding.state for finding in findings] == states
     assert said in " ".join(finding.fact for finding in findings)
-    assert all((finding.advice == "nothing to do") == (finding.state is State.GOOD) for finding in findings)
+    assert all((finding.advice == "nothing to do") == (finding.state is FindingState.GOOD) for finding in findings)

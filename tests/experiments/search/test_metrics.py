@@ -9,6 +9,7 @@ import pytest
 from ngbench.errors import ParameterError, UnknownNameError
 from ngbench.experiments.search.metrics import SearchMetric, parse_metric, trial_outcome
 from ngbench.records.record import DataRecord, History, OptimizerRecord, RunRecord, StepsRecord
+from tests.blank_run import blank_run
 
 
 def run(*losses: float | None, seed: int = 0, status: Any = "done", message: str | None = None) -> RunRecord:
@@ -22,7 +23,7 @@ def run(*losses: float | None, seed: int = 0, status: Any = "done", message: str
         metrics={"accuracy": [None if loss is None else 1 / loss for loss in losses]},
     )
     count = 10 * len(losses)
-    return RunRecord(
+    return blank_run(
         label="a",
         task="toy",
         data=DataRecord(

@@ -11,7 +11,7 @@ import pytest
 from ngbench.disk.located_yaml import parse_yaml
 from ngbench.experiments.studies.loader import LoadedStudy, parse_study
 from ngbench.records.quantities import ArmRun
-from ngbench.records.record import RunRecord
+from tests.blank_run import blank_run
 
 STUDY = """
     study: mine
@@ -95,13 +95,11 @@ def run() -> Callable[..., ArmRun]:
             },
             "optimizer": {"name": label.lower(), "hyperparameters": {}},
             "seed": seed,
-            "device": "cpu",
-            "dtype": "float32",
             "batch_size": 64,
             "status": "done",
             "history": history,
             "steps": steps,
         }
-        return ArmRun(RunRecord.model_validate({**content, **fields}))
+        return ArmRun(blank_run(**{**content, **fields}))
 
     return make

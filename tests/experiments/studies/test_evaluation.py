@@ -4,12 +4,12 @@ import pytest
 
 from ngbench.experiments.studies.evaluation import CellRuns, evaluate
 from ngbench.experiments.studies.verdicts import claim_record
-from ngbench.records.claims import Verdict
+from ngbench.records.experiments import ClaimVerdict
 from ngbench.records.quantities import ArmRun
 from ngbench.records.record import RunRecord
 from ngbench.report.views.study import claims_table, count_verdicts
 
-R, C, Q, N = Verdict.REPRODUCED, Verdict.CONTRADICTED, Verdict.INCONCLUSIVE, Verdict.NOT_TESTED
+R, C, Q, N = ClaimVerdict.REPRODUCED, ClaimVerdict.CONTRADICTED, ClaimVerdict.INCONCLUSIVE, ClaimVerdict.NOT_TESTED
 CLAIM = "left: KFAC 0.1, relation: below, right: Adam"
 
 
@@ -236,7 +236,7 @@ def test_claims_about_times_of_a_busy_machine_say_so(judge, cell, places, busy):
     cells = [cell(adam=[[1.0] * 4], kfac=[[0.9] * 4], fields={"kfac": {"steps": steps}})]
     times = claim_record("mine", judge(cells, ("measurement: training_loss", "measurement: step_time")))
     assert ("(measured on a busy machine)" in times.observed) is busy
-    assert times.model_extra["parts"][0]["busy_machine"] is busy
+    assert times.parts[0].busy_machine is busy
     assert "busy" not in claim_record("mine", judge(cells)).observed
 
 
@@ -259,13 +259,15 @@ def test_phases_are_compared_over_rounds_too(judge, cell):
 def test_fisher_errors_are_of_one_run_and_two_approximations(parse, run):
     errors = {
         "layer": 5,
+        "layer_name": None,
+        "fisher": "sampled",
         "steps": [1, 11],
         "approximations": {
             "Adam": {"error_1": [0.4, 0.5], "error_2": [0.1, 0.1]},
             "KFAC 0.1": {"error_1": [0.2, 0.3], "error_2": [0.1, 0.1]},
         },
     }
-    record = RunRecord.model_validate({**run("adam", []).record.model_dump(), "fisher_error": errors})
+    record = RunRecord.model_validate({**run("adam", []).record.model_dump(), "fisher_errors": [errors]})
     cell = CellRuns("toy", 64, {name: [ArmRun(record, name)] for name in ("Adam", "KFAC 0.1")})
     study = parse(
         ("measure: compare", "measure: fisher-error"),
@@ -291,7 +293,7 @@ def test_a_claim_is_recorded_in_the_form_of_the_reports_page(judge, cell):
     assert record.interval == pytest.approx((-1.9706, 0.5706), abs=1e-3)
     assert record.observed == "1 of 2 hold; KFAC 0.1 below Adam (toy-128): 0.3000, 1.000"
     assert record.tolerance == "2%"
-    assert [part["verdict"] for part in record.model_extra["parts"]] == ["reproduced", "inconclusive"]
+    assert [part.verdict for part in record.parts] == ["reproduced", "inconclusive"]
     columns = {column.name: column.cells for column in claims_table([record])}
     assert columns["claim"] == ["faster"]
     assert columns["interval"] == ["-1.971 to 0.5706"]

@@ -7,6 +7,7 @@ import os
 import stat
 
 from ngbench.records.documents import load_document
+from ngbench.records.experiments import BudgetRecord
 from ngbench.report import view
 from ngbench.report.exports.csv import format_csv
 from ngbench.report.exports.files import export_steps
@@ -34,7 +35,7 @@ def test_exported_json_loads_as_the_same_document(comparison, tmp_path):
 def test_a_dash_means_standard_output_and_nothing_else_is_there(comparison, capsys):
     write(comparison, json="-")
     captured = capsys.readouterr()
-    assert json.loads(captured.out)["schema_version"] == 1
+    assert json.loads(captured.out)["schema_version"] == 2
     assert captured.err == ""
 
 
@@ -59,7 +60,7 @@ def test_csv_keeps_a_run_without_epochs(make_document, make_run):
 
 
 def test_exports_tell_a_run_that_stopped_early(make_document, make_run):
-    early = make_run("kfac", epochs=2).model_copy(update={"budget": {"epochs": 9, "early_stopping": 1}})
+    early = make_run("kfac", epochs=2).model_copy(update={"budget": BudgetRecord(epochs=9, early_stopping=1)})
     document = make_document(make_run(epochs=1), early)
     rows = rows_of(format_csv(document))
     assert [(row["status"], row["stopped_early"]) for row in rows] == [("done", "false"), *[("done", "true")] * 2]

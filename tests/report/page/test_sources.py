@@ -33,13 +33,13 @@ def test_every_file_that_cannot_be_read_has_its_sentence_and_the_others_are_read
     write, make_document, make_run, tmp_path
 ):
     write("runs/good.json", make_document(make_run()))
-    write("runs/newer.json", make_document(make_run()), schema_version=2)
+    write("runs/newer.json", make_document(make_run()), schema_version=3)
     (tmp_path / "runs" / "corrupt.json").write_text('{"schema_version": 1, "runs": [')
     (tmp_path / "empty").mkdir()
     sources, errors = read_sources([tmp_path / "runs", tmp_path / "empty", Path("nowhere")])
     assert [source.file.name for source in sources] == ["good.json"]
     corrupt, newer, empty, missing = map(str, errors)
     assert "corrupt.json' is not JSON" in corrupt
-    assert "newer.json' has schema version 2; this version of ngbench reads version 1" in newer
+    assert "newer.json' has schema version 3; this version of ngbench reads versions 1 and 2" in newer
     assert empty.endswith("empty' holds no record (*.json)")
     assert missing.startswith("there is no record 'nowhere'")

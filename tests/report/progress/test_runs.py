@@ -8,6 +8,7 @@ from rich.console import Console
 
 from ngbench.records.record import DataRecord, History, OptimizerRecord, RunRecord
 from ngbench.report.progress.runs import reporter_for
+from tests.blank_run import blank_run
 
 
 def record(epochs: int = 0, **parts: Any) -> RunRecord:
@@ -32,7 +33,7 @@ def record(epochs: int = 0, **parts: Any) -> RunRecord:
         "budget": {"epochs": 4},
         "history": history,
     }
-    return RunRecord(**{**values, **parts})
+    return blank_run(**{**values, **parts})
 
 
 def shown(*, terminal: bool, quiet: bool = False, budget: dict[str, Any] | None = None) -> str:

@@ -26,7 +26,7 @@ def page(write, comparison, make_run, fisher_error, claims, png, tmp_path) -> Pa
     comparison.runs[0] = comparison.runs[0].model_copy(update={"samples": samples})
     label = "kfac:damping=0.003,lr=0.1,momentum=0.9,curvature_interval=100"
     comparison.runs.append(make_run(label, refresh_every=20, rate=0.8))
-    write("a.json", comparison, fisher_error=fisher_error(), claims=claims, study="figure-3.2")
+    write("a.json", comparison, fisher_errors=[fisher_error()], claims=claims, part_of="figure-3.2")
     write("b.json", comparison.model_copy(update={"runs": [make_run().model_copy(update={"task": "digits"})]}))
     path = tmp_path / "report.html"
     sources, _ = read_sources([tmp_path / "a.json", tmp_path / "b.json"])

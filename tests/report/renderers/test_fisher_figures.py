@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 
 from ngbench.errors import OutputError
+from ngbench.records.record import FisherErrorRecord
 from ngbench.report.blocks import Chart
-from ngbench.report.extras import FisherError
 from ngbench.report.renderers.figures import draw, figure_of_chart
 from ngbench.report.views.fisher_error import layer_blocks
 
 
 def chart(error):
-    blocks = layer_blocks(FisherError.model_validate(error), "layer 5", "error", about=["layer 5"])
+    blocks = layer_blocks(FisherErrorRecord.model_validate(error), "layer 5", "error", about=["layer 5"])
     return next(block for block in blocks if isinstance(block, Chart))
 
 

@@ -6,6 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+from ngbench.records.experiments import BudgetRecord
+from ngbench.records.record import SampleRecord
 from ngbench.report.page.contents import describe_report, report_blocks
 from ngbench.report.page.sections import gather
 from ngbench.report.page.sources import read_sources
@@ -57,7 +59,7 @@ def data_of(text):
 
 
 def test_a_page_is_well_formed_and_has_a_chart_for_every_entry_of_its_data(write, page, comparison, fisher_error):
-    write("a.json", comparison, fisher_error=fisher_error())
+    write("a.json", comparison, fisher_errors=[fisher_error()])
     text, parsed = page()
     charts = {figure["id"]: figure["data-chart"] for figure in parsed.all("figure") if "data-chart" in figure}
     assert charts == {"section-0-loss": "lines", "section-0-cost_by_phase": "bars", "section-0-fisher-error-0": "lines"}
@@ -65,7 +67,7 @@ def test_a_page_is_well_formed_and_has_a_chart_for_every_entry_of_its_data(write
 
 
 def test_tables_have_captions_and_headings_with_a_scope(write, page, comparison, claims, fisher_error):
-    write("a.json", comparison, claims=claims, fisher_error=fisher_error())
+    write("a.json", comparison, claims=claims, fisher_errors=[fisher_error()])
     _, parsed = page()
     tables, captions = parsed.all("table"), parsed.all("caption")
     assert len(tables) == len(captions) >= 6
@@ -87,9 +89,9 @@ def test_what_a_record_says_stays_text(write, page, make_document, make_run, fis
     run.status, run.message = "failed", HOSTILE
     # Half of a surrogate pair is valid JSON and has no encoding.
     run.optimizer.hyperparameters = {HOSTILE: "\ud800"}
-    claim = {"study": HOSTILE, "claim": HOSTILE, "verdict": HOSTILE, "observed": HOSTILE}
+    claim = {"study": HOSTILE, "claim": HOSTILE, "verdict": "reproduced", "observed": HOSTILE}
     error = {**fisher_error(HOSTILE), "approximations": {HOSTILE: fisher_error()["approximations"]["kfac"]}}
-    write("a.json", make_document(run), claims=[claim], fisher_error=error)
+    write("a.json", make_document(run), claims=[claim], fisher_errors=[error])
     text, parsed = page(title=HOSTILE)
     assert len(parsed.all("script")) == 2
     assert parsed.all("img") == []
@@ -99,7 +101,7 @@ def test_what_a_record_says_stays_text(write, page, make_document, make_run, fis
 
 
 def test_a_run_that_stopped_early_is_told_from_one_that_ran_all_its_epochs(write, page, make_document, make_run):
-    early = make_run("kfac", epochs=7).model_copy(update={"budget": {"epochs": 9, "early_stopping": 1}})
+    early = make_run("kfac", epochs=7).model_copy(update={"budget": BudgetRecord(epochs=9, early_stopping=1)})
     write("a.json", make_document(make_run(), early))
     text, parsed = page()
     assert "kfac stopped early after 7 of 9 epochs: 1 epoch without a new lowest training loss." in parsed.texts
@@ -163,7 +165,10 @@ def test_warnings_and_remarks_are_shown(write, page, make_document, make_run):
 def test_samples_are_inside_and_a_missing_one_is_named(write, page, make_document, make_run, png, tmp_path):
     (tmp_path / "one.png").write_bytes(png)
     samples = [{"epoch": 1, "path": "one.png"}, {"epoch": 2, "path": "two<.png"}]
-    write("a.json", make_document(make_run().model_copy(update={"samples": samples})))
+    write(
+        "a.json",
+        make_document(make_run().model_copy(update={"samples": [SampleRecord(**sample) for sample in samples]})),
+    )
     text, parsed = page()
     (image,) = parsed.all("img")
     assert image["src"].startswith("data:image/png;base64,")

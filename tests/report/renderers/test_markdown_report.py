@@ -36,7 +36,7 @@ def test_the_same_is_said_and_every_figure_is_beside_it(
     comparison.runs[0] = comparison.runs[0].model_copy(update={"samples": samples})
     comparison.runs.append(make_run().model_copy(update={"task": "digits"}))
     error = {**fisher_error(), "task": "curves-autoencoder"}
-    write("records/a.json", comparison, fisher_error=error, claims=claims)
+    write("records/a.json", comparison, fisher_errors=[error], claims=claims)
     text = render()
     figures = linked(text, tmp_path)
     assert [path.name for path in figures] == [
@@ -62,14 +62,14 @@ def test_the_same_is_said_and_every_figure_is_beside_it(
 
 
 def test_fisher_errors_alone_are_a_section(write, render, make_document, fisher_error, tmp_path):
-    write("records/a.json", make_document(), fisher_error={**fisher_error(), "task": "digits"})
+    write("records/a.json", make_document(), fisher_errors=[{**fisher_error(), "task": "digits"}])
     text = render()
     assert "## digits\n\n### Fisher error: layer 5" in text
     assert [path.is_file() for path in linked(text, tmp_path)] == [True]
 
 
 def test_figures_that_cannot_be_written_are_one_sentence(write, render, make_document, fisher_error, tmp_path):
-    write("records/a.json", make_document(), fisher_error=fisher_error())
+    write("records/a.json", make_document(), fisher_errors=[fisher_error()])
     figures_directory(tmp_path / "my report.md").write_text("in the way")
     with pytest.raises(OutputError, match="cannot make the directory"):
         render()

@@ -11,13 +11,11 @@ import pytest
 from rich.console import Console
 
 from ngbench.experiments.conformance import Row
-from ngbench.experiments.doctor.findings import Finding, State
-from ngbench.records.comparability import Problem
-from ngbench.records.gate import Comparison, Report
-from ngbench.records.verdict import Change, Verdict
+from ngbench.experiments.doctor.findings import Finding, findings_document
+from ngbench.experiments.gate import gate_document
+from ngbench.records.experiments import ClaimRecord, ComparedRecord, FindingState, GateRecord, ProblemRecord, Verdict
 from ngbench.report import view
 from ngbench.report.blocks import Block, Column, Table
-from ngbench.report.extras import Claim
 from ngbench.report.renderers import terminal
 from ngbench.report.views import conformance, doctor, gate, study
 from tests.report.views.test_gan import document, gan_run
@@ -80,10 +78,16 @@ def test_long_labels_break_where_their_parts_do(make_document: Any, make_run: An
 ARM = "kfac:damping=0.001,lr=0.3,momentum=0.9"
 METRIC = "phase.precondition.ratio"
 FINDINGS = [
-    Finding("timer", State.GOOD, "a reading takes 0.0512 µs, the finest step is 0.0001 µs", "nothing to do"),
-    Finding(f"noise: {METRIC}", State.BAD, "6.251 % of 1.792 in 12 comparisons", "take 1,024 steps, or 16 repeats"),
-    Finding("optimizer of-a-plugin-with-a-very-long-name-in-all-its-parts", State.NOTE, "1,024 of 2,048", "see 12.25"),
-    Finding("data: SVHN", State.NOTE, "missing in /a/directory/with/a/path/to/it/that/no/width/holds", "put 2 there"),
+    Finding("timer", FindingState.GOOD, "a reading takes 0.0512 µs, the finest step is 0.0001 µs", "nothing to do"),
+    Finding(
+        f"noise: {METRIC}", FindingState.BAD, "6.251 % of 1.792 in 12 comparisons", "take 1,024 steps, or 16 repeats"
+    ),
+    Finding(
+        "optimizer of-a-plugin-with-a-very-long-name-in-all-its-parts", FindingState.NOTE, "1,024 of 2,048", "see 12.25"
+    ),
+    Finding(
+        "data: SVHN", FindingState.NOTE, "missing in /a/directory/with/a/path/to/it/that/no/width/holds", "put 2 there"
+    ),
 ]
 ROWS = [
     Row("determinism", "passed", "1,024 steps differ by 0.0001234, at most 0.0005 is allowed; 12.25 ms a step"),
@@ -91,7 +95,7 @@ ROWS = [
     Row("hooks", "not applicable", ""),
 ]
 CLAIMS = [
-    Claim(
+    ClaimRecord(
         study="figure-3.2",
         claim="says",
         name="deflation-is-at-least-as-near-as-kfac",
@@ -100,14 +104,23 @@ CLAIMS = [
         observed="0.07134 against 0.08123 at the 1,024th step of 12 seeds (∞: diverged)",
         tolerance="12.5 %",
     ),
-    Claim(study="figure-3.2", claim="faster: is faster", verdict="not comparable"),
+    ClaimRecord(study="figure-3.2", claim="faster: is faster", verdict="inconclusive"),
 ]
 
 
-def checked() -> Report:
-    change = Change(2.0, 2.2, 0.16, 0.24, 12, 1e-3)
+def checked() -> GateRecord:
+    numbers: dict[str, Any] = {
+        "baseline": 2.0,
+        "current": 2.2,
+        "relative_change": 0.1,
+        "low": 0.16,
+        "high": 0.24,
+        "n": 12,
+        "limit": 0.1,
+        "note": "refresh changed most: +31 %",
+    }
     found = [
-        Comparison(metric, label, verdict, change, f"{metric}:12.5%", 0.1, unit, note="refresh changed most: +31 %")
+        ComparedRecord(metric=metric, arm=label, verdict=verdict, unit=unit, threshold=f"{metric}:12.5%", **numbers)
         for label in (ARM, "sgd")
         for metric, verdict, unit in (
             (METRIC, Verdict.WORSE, "ratio"),
@@ -116,14 +129,15 @@ def checked() -> Report:
             ("peak_memory", Verdict.BETTER, "bytes"),
         )
     ]
-    return Report(found, [Problem("adam", "the arm has vanished")], ["sgd is new."])
+    problem = ProblemRecord(subject="adam", reason="the arm has vanished")
+    return GateRecord(comparisons=found, not_comparable=[problem], notes=["sgd is new."])
 
 
 GANS = [gan_run(label, [12.5 + seed, 3.25], seed=seed) for label in (ARM, "adam+kfac") for seed in (0, 1)]
 VIEWS: dict[str, Sequence[Block]] = {
-    "check": gate.view(checked()),
+    "check": gate.view(gate_document(checked())),
     "gan": view(document(*GANS)),
-    "doctor": doctor.view(FINDINGS),
+    "doctor": doctor.view(findings_document(FINDINGS)),
     "check-plugin": [block for row in ROWS for block in conformance.row(row)],
     "claims": [Table("Claims", study.claims_table(CLAIMS))],
 }

@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from ngbench.errors import UnknownNameError
+from ngbench.records.experiments import BudgetRecord
 from ngbench.records.record import LayerRecord, PhaseRecord
 from ngbench.report import view
 from ngbench.report.renderers import terminal
@@ -93,7 +94,7 @@ def test_a_run_that_finished_nothing_is_shown_by_its_status(make_document, make_
 
 
 def test_a_run_that_stopped_early_is_told_from_one_that_ran_all_its_epochs(make_document, make_run):
-    run = make_run("kfac", epochs=7).model_copy(update={"budget": {"epochs": 9, "early_stopping": 1}})
+    run = make_run("kfac", epochs=7).model_copy(update={"budget": BudgetRecord(epochs=9, early_stopping=1)})
     (line,) = [line for line in shown(make_document(run)).splitlines() if line.startswith("status")]
     assert line.split(maxsplit=1)[1].strip() == "stopped early"
     text = " ".join(shown(make_document(run, make_run()), 130).split())

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from ngbench.records.quantities import ArmRun
+from ngbench.records.record import FisherErrorRecord
 from ngbench.report.blocks import Chart
 from ngbench.report.curves import band_of
-from ngbench.report.extras import FisherError
 from ngbench.report.summary import OTHER, summarise
 from ngbench.report.views.charts import cost_bars, loss_chart
 from ngbench.report.views.fisher_error import layer_blocks
@@ -63,7 +63,7 @@ def test_parts_of_an_update_are_those_of_the_summary(comparison):
 
 
 def chart_of(error):
-    blocks = layer_blocks(FisherError.model_validate(error), "layer", "error", about=[])
+    blocks = layer_blocks(FisherErrorRecord.model_validate(error), "layer", "error", about=[])
     return next((block for block in blocks if isinstance(block, Chart)), None)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from ngbench.records.experiments import BudgetRecord
 from ngbench.report.summary import shared_seconds, summarise
 from ngbench.report.views.comparison_tables import breakdown, cost, notes, progress
 from ngbench.units import break_label, format_seconds
@@ -26,7 +27,7 @@ def test_status_counts_seeds_only_where_there_are_several(comparison, make_docum
 def test_an_arm_that_stopped_early_says_so_and_how_much_it_did(make_document, make_run):
     def stopped(label, done, seed=0, **budget):
         run = make_run(label, seed=seed, epochs=done)
-        return run.model_copy(update={"budget": {"early_stopping": 3, **budget}})
+        return run.model_copy(update={"budget": BudgetRecord(**{"early_stopping": 3, **budget})})
 
     runs = [stopped("sgd", 14, epochs=100), stopped("kfac", 5, steps=1000), stopped("adam", 2, epochs=2)]
     arms = summarise(make_document(*runs))

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from ngbench.records.experiments import BudgetRecord
 from ngbench.records.record import (
     AdversarialRecord,
     DataRecord,
@@ -23,11 +24,12 @@ from ngbench.records.record import (
 )
 from ngbench.report import view
 from ngbench.report.exports.csv import format_csv
-from ngbench.report.extras import with_images
+from ngbench.report.images import with_images
 from ngbench.report.renderers import markdown, terminal
 from ngbench.report.renderers.figures import draw
 from ngbench.report.views.gan_summary import shared_budget, summarise_gan
 from ngbench.running.samples import add_sample, grid_of, relocated, sample_paths, write_grid
+from tests.blank_run import blank_run
 
 ENVIRONMENT = EnvironmentRecord(ngbench="0", python="3", platform="here", processor="one", cores=2, memory_bytes=2**30)
 
@@ -37,7 +39,7 @@ def gan_run(
 ) -> RunRecord:
     """Epochs of ten iterations of 0.1 s, three quarters of which are the critic's."""
     epochs = len(scores)
-    run = RunRecord(
+    run = blank_run(
         label=label,
         task="gan-digits",
         data=DataRecord(
@@ -106,7 +108,7 @@ def test_scores_are_compared_at_the_time_and_step_that_all_had() -> None:
 
 
 def test_early_stopping_on_the_score_is_told() -> None:
-    early = gan_run("kfac3", [8.0, 4.0, 5.0]).model_copy(update={"budget": {"epochs": 9, "early_stopping": 1}})
+    early = gan_run("kfac3", [8.0, 4.0, 5.0]).model_copy(update={"budget": BudgetRecord(epochs=9, early_stopping=1)})
     made = document(gan_run("adam", [8.0, 4.0]), early)
     note = "kfac3 stopped early after 3 of 9 epochs: 1 epoch without a new lowest score."
     assert note in shown(made)
@@ -235,6 +237,6 @@ def test_an_image_elsewhere_becomes_a_part_of_the_record(tmp_path: Path) -> None
     run = gan_run("a", [8.0])
     add_sample(run, 1, "a.png")
     moved = relocated(run, tmp_path / "out", tmp_path / "exports")
-    (sample,) = moved.model_extra["samples"]
-    assert base64.b64decode(sample["png"]) == (tmp_path / "out" / "samples" / "a.png").read_bytes()
+    (sample,) = moved.samples
+    assert base64.b64decode(sample.png) == (tmp_path / "out" / "samples" / "a.png").read_bytes()
     assert sample_paths(moved) == {}

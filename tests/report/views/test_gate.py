@@ -2,42 +2,51 @@ from __future__ import annotations
 
 import doctest
 import io
-import json
 
 import pytest
 from rich.console import Console
 
-from ngbench.records.comparability import Problem
-from ngbench.records.gate import Comparison, Report
-from ngbench.records.verdict import Change, Verdict
-from ngbench.report.exports.gate import format_annotations, format_report_json
+from ngbench.experiments.gate import gate_document
+from ngbench.records.experiments import ComparedRecord, GateRecord, ProblemRecord, Verdict
+from ngbench.records.verdict import Change
+from ngbench.report.exports.gate import format_annotations
 from ngbench.report.renderers import markdown, terminal
 from ngbench.report.views import gate
 from ngbench.report.views.gate import check_table, outcome, remarks, view
 
 
 def comparison(metric="step_time.ratio", verdict=Verdict.WORSE, change=None, **fields):
+    change = change or Change(2.0, 2.2, 0.16, 0.24, 12, 1e-3)
     values = {
         "metric": metric,
         "arm": "kfac:lr=0.1,damping=0.3",
         "verdict": verdict,
-        "change": change or Change(2.0, 2.2, 0.16, 0.24, 12, 1e-3),
+        "baseline": change.baseline,
+        "current": change.current,
+        "relative_change": change.relative,
+        "low": change.low,
+        "high": change.high,
+        "n": change.n,
         "threshold": f"{metric}:5%",
         "limit": 0.1,
         "unit": "ratio",
         **fields,
     }
-    return Comparison(**values)
+    return ComparedRecord(**values)
 
 
-REPORT = Report(
-    [
+def report_of(*comparisons, **fields):
+    return GateRecord(comparisons=comparisons, **fields)
+
+
+REPORT = GateRecord(
+    comparisons=[
         comparison(note="refresh changed most: +9.0 % of the step, itself +31 %"),
         comparison("training_loss", Verdict.SAME, Change(0.1, 0.1, 0.0, 0.0), unit="number"),
         comparison("step_time", Verdict.INCONCLUSIVE, Change(0.0100, 0.0104, -2e-3, 3e-3), unit="seconds"),
     ],
-    [Problem("adam", "the arm has vanished")],
-    ["sgd is new."],
+    not_comparable=[ProblemRecord(subject="adam", reason="the arm has vanished")],
+    notes=["sgd is new."],
 )
 
 
@@ -49,7 +58,7 @@ def cells(report, name):
 
 def shown(report, width=100):
     console = Console(width=width, file=io.StringIO())
-    terminal.show(view(report), console)
+    terminal.show(view(gate_document(report)), console)
     return console.file.getvalue()
 
 
@@ -73,7 +82,7 @@ def test_a_change_has_its_interval_unless_it_is_exact():
     ],
 )
 def test_changes_that_per_cents_do_not_show(change, unit, expected):
-    assert cells(Report([comparison(change=change, unit=unit)]), "change") == [expected]
+    assert cells(report_of(comparison(change=change, unit=unit)), "change") == [expected]
 
 
 def test_what_stayed_the_same_in_all_phases_is_one_row():
@@ -82,20 +91,20 @@ def test_what_stayed_the_same_in_all_phases_is_one_row():
         for name in ("forward", "backward")
     ]
     worse = comparison("phase.refresh.flops", Verdict.WORSE, Change(1, 2, 1, 1), threshold="phase.*.flops:0%")
-    assert cells(Report([same[0], worse, same[1]]), "metric") == ["phase.*.flops (2)", "phase.refresh.flops"]
+    assert cells(report_of(same[0], worse, same[1]), "metric") == ["phase.*.flops (2)", "phase.refresh.flops"]
 
 
 @pytest.mark.parametrize(
     ("report", "expected"),
     [
         (REPORT, "Worse than the baseline: 1 worse, 1 the same, 1 inconclusive, 1 not comparable."),
-        (Report(REPORT.comparisons[1:]), "No regression: 1 the same, 1 inconclusive."),
+        (report_of(*REPORT.comparisons[1:]), "No regression: 1 the same, 1 inconclusive."),
         (
-            Report(REPORT.comparisons[1:], fail_on_inconclusive=True),
+            report_of(*REPORT.comparisons[1:], fail_on_inconclusive=True),
             "Worse than the baseline: 1 the same, 1 inconclusive.",
         ),
-        (Report([], REPORT.problems), "Not comparable with the baseline: 1 not comparable."),
-        (Report([]), "Nothing was compared."),
+        (report_of(not_comparable=REPORT.not_comparable), "Not comparable with the baseline: 1 not comparable."),
+        (report_of(), "Nothing was compared."),
     ],
 )
 def test_the_outcome_is_one_line(report, expected):
@@ -104,7 +113,7 @@ def test_the_outcome_is_one_line(report, expected):
 
 def test_a_remark_on_several_metrics_of_an_arm_is_made_once():
     rows = [comparison("a", note="too few rounds"), comparison("b", note="too few rounds"), comparison("c", arm="x")]
-    assert remarks(Report(rows, notes=["last."])) == ["kfac:lr=0.1,damping=0.3, a, b: too few rounds.", "last."]
+    assert remarks(report_of(*rows, notes=["last."])) == ["kfac:lr=0.1,damping=0.3, a, b: too few rounds.", "last."]
 
 
 def test_the_terminal_shows_arms_problems_and_the_outcome():
@@ -127,11 +136,11 @@ def test_no_number_is_cut_on_eighty_columns():
 
 
 def test_brackets_in_a_label_are_no_markup():
-    assert "a[bold]b" in shown(Report([comparison(arm="a[bold]b")]))
+    assert "a[bold]b" in shown(report_of(comparison(arm="a[bold]b")))
 
 
 def test_markdown_is_a_table_with_remarks():
-    text = markdown.render(view(REPORT))
+    text = markdown.render(view(gate_document(REPORT)))
     lines = text.splitlines()
     assert lines[0] == f"### ngbench: {outcome(REPORT)}"
     assert lines[2].startswith("| metric")
@@ -143,7 +152,7 @@ def test_markdown_is_a_table_with_remarks():
 
 
 def test_json_holds_every_number():
-    content = json.loads(format_report_json(REPORT))
+    content = REPORT.model_dump(mode="json")
     assert content["exit_code"] == 3
     assert content["comparisons"][0] == {
         "metric": "step_time.ratio",
@@ -166,7 +175,8 @@ def test_json_holds_every_number():
 
 def test_annotations_are_one_escaped_line_each():
     odd = comparison(note="two\nlines", arm="a:b,c")
-    lines = format_annotations(Report([odd, *REPORT.comparisons[1:]], REPORT.problems)).splitlines()
+    report = report_of(odd, *REPORT.comparisons[1:], not_comparable=REPORT.not_comparable)
+    lines = format_annotations(report).splitlines()
     assert lines[0] == (
         "::error title=ngbench%3A step_time.ratio of a%3Ab%2Cc::worse: 2.000 before, 2.200 now, "
         "+10.0 %25 (+8.0 to +12.0), +5%25 allowed; two%0Alines"
@@ -176,13 +186,14 @@ def test_annotations_are_one_escaped_line_each():
 
 
 def test_an_inconclusive_comparison_that_fails_is_an_error():
-    report = Report([REPORT.comparisons[2]], fail_on_inconclusive=True)
+    report = report_of(REPORT.comparisons[2], fail_on_inconclusive=True)
     assert format_annotations(report).startswith("::error")
 
 
 def test_a_status_has_words_instead_of_numbers():
-    status = comparison("status", change=None, threshold="", unit="number", note="diverged with seed 0")
-    status = Comparison(**{**status.__dict__, "change": None})
-    assert format_annotations(Report([status])).rstrip().endswith("::worse: diverged with seed 0")
-    assert cells(Report([status]), "allowed") == ["—"]
-    assert json.loads(format_report_json(Report([status])))["comparisons"][0]["limit"] is None
+    status = ComparedRecord(
+        metric="status", arm="kfac", verdict=Verdict.WORSE, unit="number", note="diverged with seed 0"
+    )
+    assert format_annotations(report_of(status)).rstrip().endswith("::worse: diverged with seed 0")
+    assert cells(report_of(status), "allowed") == ["—"]
+    assert status.limit is None

@@ -2,56 +2,20 @@ from __future__ import annotations
 
 import base64
 import os
-from pathlib import Path
 
 import pytest
 
 from ngbench.errors import RecordError
+from ngbench.records.record import SampleRecord
 from ngbench.report.blocks import Image
-from ngbench.report.extras import read_claims, read_fisher_errors, with_images
+from ngbench.report.images import with_images
 from ngbench.report.views.samples import samples
 from tests.report.conftest import build_document
-
-FILE = Path("record.json")
-
-
-def test_a_fisher_error_is_one_object_or_a_list_of_them(fisher_error):
-    assert read_fisher_errors({}, FILE) == []
-    (one,) = read_fisher_errors({"fisher_error": fisher_error("conv1")}, FILE)
-    assert (one.layer, one.approximations["kfac"].error_2) == ("conv1", [0.6, 0.5, None])
-    both = read_fisher_errors({"fisher_error": [fisher_error(1), fisher_error(2)]}, FILE)
-    assert [error.layer for error in both] == [1, 2]
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda error: error.pop("steps"), "at fisher_error.steps: Field required"),
-        (lambda error: error["steps"].pop(), "kfac.error_1 has 3 entries, steps has 2"),
-        (lambda error: error["approximations"]["kfac"].update(error_1=["x"] * 3), "approximations.kfac.error_1.0"),
-        (lambda error: error["approximations"]["deflation"].update(seconds=[1.0]), "deflation.seconds has 1 entries"),
-    ],
-)
-def test_a_malformed_fisher_error_is_refused_by_its_key(fisher_error, change, said):
-    error = fisher_error()
-    change(error)
-    with pytest.raises(RecordError, match=r"the record 'record\.json' is invalid at fisher_error") as refused:
-        read_fisher_errors({"fisher_error": error}, FILE)
-    assert said in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("claims", "said"),
-    [({}, "at claims: it must be a list"), ([{"study": "a", "claim": "b"}], "at claims.0.verdict: Field required")],
-)
-def test_malformed_claims_are_refused_by_their_key(claims, said):
-    with pytest.raises(RecordError, match=said):
-        read_claims({"claims": claims}, FILE)
 
 
 def samples_of(make_run, directory, *entries) -> list[Image]:
     """What a page shows of the images of a record in the directory."""
-    run = make_run().model_copy(update={"samples": list(entries)})
+    run = make_run().model_copy(update={"samples": [SampleRecord(**entry) for entry in entries]})
     document = build_document(with_images(run, directory / "record.json", "runs.0."))
     return [image for block in samples(document) for row in block.rows for image in row.shown]
 
@@ -72,9 +36,6 @@ def test_an_image_that_is_gone_is_known_to_be(make_run, tmp_path):
 @pytest.mark.parametrize(
     ("sample", "said"),
     [
-        ({"epoch": 1}, "either a path or a png"),
-        ({"epoch": 1, "path": "a.png", "png": ""}, "either a path or a png"),
-        ({"epoch": -1, "path": "a.png"}, "runs.0.samples.0.epoch"),
         ({"epoch": 1, "png": "%%%"}, "runs.0.samples.0.png: it is not base64"),
         ({"epoch": 1, "png": "c2VjcmV0"}, "is not a PNG image"),
         ({"epoch": 1, "path": "secret.txt"}, "secret.txt' is not a PNG image"),
