@@ -29,6 +29,7 @@ from ngbench.streams import lasting_streams, result_apart, stdout_problem
 __all__ = ["main"]
 
 _PROGRAM = "ngbench"
+_HELP = {"help_option_names": ["-h", "--help"]}
 _COMPLETE_VARIABLE = "_NGBENCH_COMPLETE"
 
 
@@ -84,7 +85,7 @@ def load_command(name: str) -> Any:
     command = COMMANDS[name]
     function = getattr(importlib.import_module(f"{__name__}.{command.module}"), command.function)
     app = typer.Typer(add_completion=False)
-    app.command(name, help=_reflowed(inspect.getdoc(function) or ""))(function)
+    app.command(name, help=_reflowed(inspect.getdoc(function) or ""), context_settings=_HELP)(function)
     return typer.main.get_command(app)
 
 
@@ -108,7 +109,7 @@ def _program(
 
 
 def _group() -> Any:
-    app = typer.Typer(cls=_LazyGroup)
+    app = typer.Typer(cls=_LazyGroup, context_settings=_HELP)
     app.callback()(_program)
     return typer.main.get_command(app)
 
@@ -135,7 +136,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: list[str]) -> int:
     group = _group()
     if _COMPLETE_VARIABLE in os.environ:
-        group.main(args=given, prog_name=_PROGRAM)
+        try:
+            group.main(args=given, prog_name=_PROGRAM)
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else 0
     try:
         with group.make_context(_PROGRAM, given or ["--help"]) as context:
             group.invoke(context)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ngbench.cli import plugin_kind
+from ngbench.cli import completion, plugin_kind
 from ngbench.cli.options import Only, spliced
 from ngbench.disk.files import given_destination
 from ngbench.running.request import RunOptions
@@ -23,6 +23,7 @@ def check_plugin(
         str,
         typer.Argument(
             metavar="NAME[:KEY=VALUE,...]",
+            autocompletion=completion.plugins,
             help="A plugin, or PACKAGE.MODULE.NAME or FILE.py:NAME, with values for what it needs.",
         ),
     ],

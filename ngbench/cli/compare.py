@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ngbench.cli import options
+from ngbench.cli import completion, options
 from ngbench.cli.options import spliced
 from ngbench.cli.outputs import Outputs
 from ngbench.running.request import Request, RunOptions
@@ -24,6 +24,7 @@ def compare(
             "--optimizer",
             "-o",
             metavar="[LABEL@]NAME[:KEY=VALUE,...]",
+            autocompletion=completion.arms,
             help="An optimizer, or several with commas between them (repeatable); see ngbench list optimizers.",
         ),
     ],

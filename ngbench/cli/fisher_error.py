@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ngbench.cli import options
+from ngbench.cli import completion, options
 from ngbench.cli.options import Without, spliced
 from ngbench.cli.outputs import Outputs
 from ngbench.experiments.fisher_error.request import APPROXIMATIONS, FisherErrorOptions, FisherErrorRequest
@@ -24,6 +24,7 @@ def fisher_error(
             "--approximations",
             "-a",
             metavar="[LABEL@]NAME[:KEY=VALUE,...]",
+            autocompletion=completion.approximations,
             help="What to measure: several with commas between them, repeatable.",
             show_default=APPROXIMATIONS,
         ),

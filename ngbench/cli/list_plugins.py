@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ngbench.cli import completion
 from ngbench.experiments.catalogue import Listing, catalogue
 
 
@@ -14,7 +15,11 @@ def list_plugins(
     kind: Annotated[Listing, typer.Argument(help="What to show.", show_default=False)],
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Show these in full; also PACKAGE.MODULE.NAME or FILE.py:NAME.", show_default=False),
+        typer.Argument(
+            autocompletion=completion.plugins,
+            help="Show these in full; also PACKAGE.MODULE.NAME or FILE.py:NAME.",
+            show_default=False,
+        ),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Show all in full.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -20,6 +20,7 @@ from typing import Annotated, Any
 import typer
 
 from ngbench.arms import parse_settings
+from ngbench.cli import completion
 from ngbench.disk.files import given_path
 from ngbench.running.option_fields import options_of
 
@@ -35,7 +36,14 @@ __all__ = [
     "task_settings",
 ]
 
-TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Name of a task (see ngbench list tasks).")]
+TaskName = Annotated[
+    str,
+    typer.Argument(
+        metavar="TASK",
+        help="Name of a task (see ngbench list tasks), or FILE.py:FUNCTION.",
+        autocompletion=completion.tasks,
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set one of the task's own options (repeatable)."),

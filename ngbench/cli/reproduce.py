@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ngbench.cli import declared, options
+from ngbench.cli import completion, declared, options
 from ngbench.cli.options import Only, spliced
 from ngbench.cli.outputs import Outputs
 from ngbench.errors import OUR_ERROR
@@ -44,7 +44,10 @@ def reproduce(
     studies: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[STUDY]...", help="Names (see ngbench list studies), or YAML files.", show_default=False
+            metavar="[STUDY]...",
+            autocompletion=completion.studies,
+            help="Names (see ngbench list studies), or YAML files.",
+            show_default=False,
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All studies that come with ngbench.")] = False,

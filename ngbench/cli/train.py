@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ngbench.cli import options
+from ngbench.cli import completion, options
 from ngbench.cli.options import Without, spliced
 from ngbench.cli.outputs import Outputs
 from ngbench.running.request import DIAGNOSTICS, Request, RunOptions
@@ -24,6 +24,7 @@ def train(
             "--optimizer",
             "-o",
             metavar="NAME[:KEY=VALUE,...]",
+            autocompletion=completion.arms,
             help="The optimizer (see ngbench list optimizers), or a class such as torch.optim.AdamW.",
         ),
     ],

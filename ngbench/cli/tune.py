@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ngbench.cli import declared, options
+from ngbench.cli import completion, declared, options
 from ngbench.cli.options import Only, Without, spliced
 from ngbench.cli.outputs import Outputs
 from ngbench.experiments.search.request import SearchOptions, SearchRequest
@@ -30,6 +30,7 @@ def tune(
             "--optimizer",
             "-o",
             metavar="[LABEL@]NAME[:KEY=VALUE,...]",
+            autocompletion=completion.arms,
             help="An optimizer, or several with commas between them (repeatable); what is given for one is fixed.",
         ),
     ],

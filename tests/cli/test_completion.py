@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ngbench.cli import main
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("ngbench train curves", {"curves-autoencoder"}),
+        ("ngbench compare x -o sgd,kfac", {"sgd,kfac", "sgd,kfac-corrected"}),
+        ("ngbench tune x -o exa", {"exact-ng"}),
+        ("ngbench fisher-error x -a kps", {"kpsvd"}),
+        ("ngbench reproduce table", {"table-3.1"}),
+        ("ngbench list optimizers block", {"block-diagonal-ng"}),
+        ("ngbench check-plugin lanc", {"lanczos"}),
+    ],
+)
+def test_names_are_completed_without_torch(line: str, expected: set[str]) -> None:
+    code = "import sys; from ngbench.cli import main; code = main(); assert 'torch' not in sys.modules; sys.exit(code)"
+    variables = {"_NGBENCH_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **variables}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert set(done.stdout.split()) == expected
+
+
+@pytest.mark.parametrize("arguments", [["-h"], ["compare", "-h"]])
+def test_a_short_option_asks_for_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 0
+    short = capsys.readouterr().out
+    assert main([*arguments[:-1], "--help"]) == 0
+    assert short == capsys.readouterr().out
