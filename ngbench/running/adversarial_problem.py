@@ -17,8 +17,9 @@ from ngbench.plugins import registry
 from ngbench.plugins.located import SourceFile
 from ngbench.running.adversarial_config import FidConfig, PlayerConfig
 from ngbench.running.adversarial_step import Draws
+from ngbench.running.initial import initial_optimizer
 from ngbench.running.players import Players, player_task
-from ngbench.running.problem import initial_optimizer, load_data
+from ngbench.running.problem import load_data
 from ngbench.running.randomness import epoch_generator
 from ngbench.task import Data
 

@@ -29,7 +29,8 @@ from ngbench.records.record import (
 )
 from ngbench.running.config import Budget, RunConfig
 from ngbench.running.devices import device_name, explain_device, resolve_device, resolve_dtype
-from ngbench.running.problem import LoadedTask, Problem, initial_model, initial_optimizer, load_problem
+from ngbench.running.initial import initial_model, initial_optimizer
+from ngbench.running.problem import LoadedTask, Problem, load_problem
 from ngbench.running.request import Request, RunOptions
 from ngbench.running.schedule import PlannedRun
 from ngbench.running.turns import default_turn_steps

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ngbench.adversarial_task import AdversarialTask, Player
 from ngbench.curvature.likelihoods import Likelihood
-from ngbench.running.problem import initial_networks
+from ngbench.running.initial import initial_networks
 from ngbench.task import Task
 
 __all__ = ["CRITIC_SIGNS", "GENERATOR_SIGNS", "Players", "Wasserstein", "initial_players", "player_task"]

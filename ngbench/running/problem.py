@@ -1,33 +1,27 @@
-"""A task with its data loaded, and the model and optimizer that a run starts from."""
+"""A task with its data loaded."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ngbench.adversarial_task import AdversarialTask
-from ngbench.errors import DataError, NgbenchError, ParameterError, PluginError, describe
+from ngbench.errors import DataError, NgbenchError, PluginError, describe
 from ngbench.plugins import registry
 from ngbench.plugins.located import SourceFile
-from ngbench.running.randomness import isolated, seeded_state
 from ngbench.task import Data, Task, TensorSource
 
 __all__ = [
     "DeviceData",
     "LoadedTask",
     "Problem",
-    "initial_model",
-    "initial_networks",
-    "initial_optimizer",
     "load_data",
     "load_problem",
-    "needs_closure",
 ]
 
 
@@ -112,59 +106,3 @@ def load_data(name: str, load: Callable[[Path], Data], directory: Path) -> Data:
     if not len(data.train_inputs):
         raise DataError(f"task {name!r}: {data.source.name} has no examples to train on")
     return data
-
-
-def initial_model(problem: Problem, seed: int, device: torch.device, dtype: torch.dtype) -> nn.Module:
-    """The model with the initial weights that follow from ``seed``, on any device and for any optimizer.
-
-    Raises:
-        PluginError: the task cannot build its model.
-    """
-    (model,) = initial_networks(problem.name, {"model": problem.task.model}, seed)
-    return model.to(device, dtype)
-
-
-def initial_networks(name: str, make: Mapping[str, Callable[[], nn.Module]], seed: int) -> list[nn.Module]:
-    """The networks of the task called ``name``, each by its own function, one after the other from one seed.
-
-    Raises:
-        PluginError: the task cannot build one of them.
-    """
-    cpu = torch.device("cpu")
-    with isolated(cpu, seeded_state(seed, cpu)):
-        return [_built(name, what, build) for what, build in make.items()]
-
-
-def _built(name: str, what: str, build: Callable[[], nn.Module]) -> nn.Module:
-    try:
-        network = build()
-    except (NgbenchError, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        raise PluginError(f"task {name!r}: its {what} failed: {describe(error)}") from error
-    if not isinstance(network, nn.Module):
-        raise PluginError(f"task {name!r}: its {what} is {type(network).__name__}, not a torch.nn.Module")
-    return network
-
-
-def initial_optimizer(
-    task: Task, model: nn.Module, name: str, hyperparameters: Mapping[str, Any]
-) -> torch.optim.Optimizer:
-    """The optimizer called ``name`` for the ``model`` of a task.
-
-    Raises:
-        ParameterError: it refuses the hyper-parameters, or needs a closure at each step.
-    """
-    plugin = registry.optimizer(name)
-    optimizer = registry.build_optimizer(plugin, model, task, hyperparameters)
-    if needs_closure(optimizer):
-        raise ParameterError(f"optimizer {name} needs a closure at each step, which the training loop lacks")
-    return optimizer
-
-
-def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether ``step`` cannot be called without arguments."""
-    parameters = inspect.signature(type(optimizer).step).parameters.values()
-    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    required = [p for p in parameters if p.default is p.empty and p.kind not in kinds]
-    return len(required) > 1

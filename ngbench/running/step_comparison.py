@@ -10,7 +10,8 @@ from torch import Tensor
 from ngbench.curvature.capture import Capture
 from ngbench.curvature.curvatures.comparison import compare_with_exact
 from ngbench.curvature.layers import Layer, find_layers
-from ngbench.running.problem import Problem, initial_model
+from ngbench.running.initial import initial_model
+from ngbench.running.problem import Problem
 from ngbench.running.randomness import isolated
 
 __all__ = ["StepComparer"]

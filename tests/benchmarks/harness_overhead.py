@@ -21,8 +21,9 @@ import torch
 from scipy.stats import binom
 
 from ngbench.arms import parse_arms
+from ngbench.running.initial import initial_model, initial_optimizer
 from ngbench.running.plan import Plan, make_plan
-from ngbench.running.problem import DeviceData, Problem, initial_model, initial_optimizer
+from ngbench.running.problem import DeviceData, Problem
 from ngbench.running.randomness import batches, epoch_order
 from ngbench.running.request import Request, RunOptions
 from ngbench.running.run import OnStep, Run

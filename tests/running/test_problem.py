@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
-from ngbench.running.problem import Problem, initial_model, initial_optimizer
+from ngbench.running.initial import initial_model, initial_optimizer
+from ngbench.running.problem import Problem
 
 COMPILED = '''
     import torch

@@ -17,7 +17,8 @@ from ngbench.records.record import RunRecord
 from ngbench.records.timing import rounds
 from ngbench.running.checkpoint import load_checkpoint, save_checkpoint
 from ngbench.running.config import Budget, RunConfig
-from ngbench.running.problem import Problem, initial_model
+from ngbench.running.initial import initial_model
+from ngbench.running.problem import Problem
 from ngbench.running.randomness import epoch_order
 from ngbench.running.run import Run
 from ngbench.running.supervised_training import SupervisedTraining

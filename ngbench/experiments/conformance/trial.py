@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from ngbench.experiments.conformance.specimens import classification
 from ngbench.plugins import registry
-from ngbench.running.problem import Problem, initial_model, needs_closure
+from ngbench.running.initial import initial_model, needs_closure
+from ngbench.running.problem import Problem
 from ngbench.running.randomness import isolated, seeded_state
 
 __all__ = ["CPU", "OptimizerSubject", "Trial", "differ", "distance"]

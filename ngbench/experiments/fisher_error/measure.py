@@ -19,8 +19,9 @@ from ngbench.experiments.runs import ExperimentObserver, Place, Ran, Unobserved,
 from ngbench.measurement.memory import parameter_bytes
 from ngbench.plugins import registry
 from ngbench.records.record import RunRecord
+from ngbench.running.initial import initial_model
 from ngbench.running.plan import Plan, RunConditions, first_record, for_each_seed
-from ngbench.running.problem import Problem, initial_model, load_problem
+from ngbench.running.problem import Problem, load_problem
 
 __all__ = ["measure_fisher_errors"]
 

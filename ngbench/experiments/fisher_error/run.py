@@ -23,7 +23,8 @@ from ngbench.plugins import registry
 from ngbench.records.record import FisherCurve, FisherErrorRecord, RunRecord, Status
 from ngbench.running.config import RunConfig
 from ngbench.running.devices import resolve_dtype
-from ngbench.running.problem import DeviceData, Problem, initial_model, initial_optimizer, load_problem
+from ngbench.running.initial import initial_model, initial_optimizer
+from ngbench.running.problem import DeviceData, Problem, load_problem
 from ngbench.running.randomness import batches, epoch_generator, epoch_order, isolated, seeded_state
 from ngbench.running.step import TrainingStep
 
