@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from ngbench.errors import NgbenchError, NotComparableError, RegressionError
-from ngbench.records.part import AtLeastOne, Count, Name, Number, Part, Seconds, Text
+from ngbench.records.part import AtLeastOne, Count, Name, Number, Part, Seconds, Text, described
 
 __all__ = [
     "BudgetRecord",
@@ -103,7 +103,7 @@ class TrialRecord(Part):
 
     trial: Count
     settings: dict[Name, Any]
-    outcome: OutcomeName
+    outcome: Annotated[OutcomeName, Field(description=described(outcome_help))]
     value: Number
     message: Text | None
     seconds: Seconds

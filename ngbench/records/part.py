@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import (
@@ -27,6 +28,7 @@ __all__ = [
     "Part",
     "Seconds",
     "Text",
+    "described",
     "first_problem",
 ]
 
@@ -54,7 +56,7 @@ Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 class Part(BaseModel):
     """A part of a record. It has the declared keys and no others."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     LEFT_OUT: ClassVar[frozenset[str]] = frozenset()
     """Keys that are not written where there is nothing in them."""
@@ -63,6 +65,11 @@ class Part(BaseModel):
     def _without_what_is_left_out(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = handler(self)
         return {key: value for key, value in written.items() if value or key not in self.LEFT_OUT}
+
+
+def described(help_of: Mapping[str, str]) -> str:
+    """What each of some words means, for the schema: ``word: what it means``, a line each."""
+    return "\n".join(f"{word}: {meaning}" for word, meaning in help_of.items())
 
 
 def first_problem(error: ValidationError) -> str:

@@ -20,7 +20,7 @@ from ngbench.records.experiments import (
     SearchRecord,
     StudyRecord,
 )
-from ngbench.records.part import AtLeastOne, Count, Name, Number, Part, Seconds, Text
+from ngbench.records.part import AtLeastOne, Count, Name, Number, Part, Seconds, Text, described
 from ngbench.values import LARGEST_COUNT, LARGEST_NUMBER
 
 __all__ = [
@@ -62,7 +62,10 @@ status_help = {
     "killed": "somebody or the system killed the process; can be resumed",
     "failed": "an error in the optimizer, the task or the tool; the message says which",
 }
-Status = Literal["running", "done", "diverged", "interrupted", "timeout", "out_of_memory", "killed", "failed"]
+Status = Annotated[
+    Literal["running", "done", "diverged", "interrupted", "timeout", "out_of_memory", "killed", "failed"],
+    Field(description=described(status_help)),
+]
 
 
 class DataRecord(Part):

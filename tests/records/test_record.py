@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import jsonschema
 import pytest
 
 from ngbench.errors import RecordError
 from ngbench.records.documents import dump, load_document, merge
-from ngbench.records.record import SCHEMA_VERSION, Document
+from ngbench.records.experiments import outcome_help
+from ngbench.records.record import SCHEMA_VERSION, Document, status_help
 
 
 def content(label="sgd", seed=0, **run):
@@ -224,3 +226,12 @@ def test_merge_refuses_the_same_run_twice_and_no_run_at_all():
         merge([document, document])
     with pytest.raises(RecordError, match="no records"):
         merge([])
+
+
+@pytest.mark.parametrize("help_of", [status_help, outcome_help])
+def test_the_schema_and_the_page_say_what_each_word_means(help_of):
+    schema = json.dumps(Document.model_json_schema())
+    page = (Path(__file__).parents[2] / "docs" / "record.md").read_text()
+    for word, meaning in help_of.items():
+        assert f"{word}: {meaning}" in schema
+        assert f"| `{word}` | {meaning} |" in page
