@@ -210,7 +210,7 @@ def test_the_pseudo_inverse_solves_on_the_range_whatever_the_scale_of_the_column
     columns = torch.stack([columns[:, 0], 1e6 * columns[:, 1], 1e-6 * columns[:, 2], torch.zeros(20).double()], 1)
     columns = torch.cat([columns, columns[:, :1] + 1e-6 * columns[:, 1:2]], 1)
     matrix = columns.T @ columns
-    inverse = PseudoInverse(matrix, 1e-15)
+    inverse = PseudoInverse.of(matrix, 1e-15)
     assert int(inverse.dropped) == 2
     solution = torch.randn(5).double()
     close(columns @ inverse.times(matrix @ solution), columns @ solution, 1e-8)
@@ -218,7 +218,7 @@ def test_the_pseudo_inverse_solves_on_the_range_whatever_the_scale_of_the_column
 
 @pytest.mark.parametrize("size", [1, 4])
 def test_the_pseudo_inverse_of_zero_is_zero(size):
-    inverse = PseudoInverse(torch.zeros(size, size).double(), 1e-15)
+    inverse = PseudoInverse.of(torch.zeros(size, size).double(), 1e-15)
     assert int(inverse.dropped) == size
     assert inverse.times(torch.ones(size).double()).abs().max() == 0
 

@@ -25,6 +25,7 @@ from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
 from ngbench.curvature.inverses.damping import shifts_of
 from ngbench.curvature.kronecker.sums import KroneckerSum
 from ngbench.curvature.layers import Layer
+from ngbench.curvature.linalg.packing import copies_on, unpack
 from ngbench.curvature.linalg.precision import statistics_dtype
 
 __all__ = ["AdditiveTwoLevelCurvature"]
@@ -116,7 +117,7 @@ class AdditiveTwoLevelCurvature(Curvature):
         matrix.diagonal().copy_(torch.stack([self._damped_sum(name) for name in self._names]))
         # Statistics are of at least float32, and as exact as the least exact of them.
         types = {statistics_dtype(self.layers[name].weight.dtype) for name in self._names}
-        self._inverse = PseudoInverse(matrix, max(torch.finfo(dtype).eps for dtype in types))
+        self._inverse = PseudoInverse.of(matrix, max(torch.finfo(dtype).eps for dtype in types))
 
     def _damped_sum(self, name: str) -> Tensor:
         """``1ᵀ[F•]ᵢᵢ1`` of the fine level (4.20b)."""
@@ -174,7 +175,7 @@ class AdditiveTwoLevelCurvature(Curvature):
             "names": list(self._names),
             "moments": None if self._moments is None else list(self._moments),
             "updates": self._updates,
-            "inverse": None if self._inverse is None else self._inverse.state_dict(),
+            "inverse": None if self._inverse is None else self._inverse.pack(),
             "waiting": None if self._waiting is None else self._waiting.state_dict(),
             "batch": None if self._operator is None else self._operator.batch.state_dict(),
         }
@@ -184,7 +185,7 @@ class AdditiveTwoLevelCurvature(Curvature):
         damping = self._damping.of(state["hyperparameters"])
         names, updates, moments = list(state["names"]), state["updates"], state["moments"]
         placed = None if moments is None else (moments[0].to(device, copy=True), moments[1].to(device, copy=True))
-        inverse = None if state["inverse"] is None else PseudoInverse.from_state(state["inverse"], device)
+        inverse = None if state["inverse"] is None else unpack(state["inverse"], copies_on(device))
         waiting, batch = (
             None if state[key] is None else Jacobian.from_state(state[key], self.layers) for key in ("waiting", "batch")
         )

@@ -24,6 +24,7 @@ from ngbench.curvature.kronecker.sums import KroneckerSum
 from ngbench.curvature.layers import Layer
 from ngbench.curvature.linalg.eigen import symmetric_eigen
 from ngbench.curvature.linalg.low_rank import null_vector
+from ngbench.curvature.linalg.packing import Packed, copies_on, unpack
 from ngbench.curvature.linalg.parallel import map_layers
 
 __all__ = [
@@ -42,7 +43,7 @@ _POWER_ITERATIONS = 100
 _POWER_TOLERANCE = 1e-5
 
 
-class CoarseVector(ABC):
+class CoarseVector(Packed, ABC):
     """A vector of one layer's block, as a matrix of the shape of its weight."""
 
     @abstractmethod
@@ -65,10 +66,6 @@ class CoarseVector(ABC):
     def add_to(self, matrix: Tensor, factor: Tensor) -> None:
         """Add ``factor`` times the vector to ``matrix``, in place."""
 
-    @abstractmethod
-    def tensors(self) -> list[Tensor]:
-        """What the vector is made of, for its constructor."""
-
 
 @dataclass(frozen=True)
 class DenseVector(CoarseVector):
@@ -87,9 +84,6 @@ class DenseVector(CoarseVector):
 
     def add_to(self, matrix: Tensor, factor: Tensor) -> None:
         matrix.addcmul_(self.matrix, factor)
-
-    def tensors(self) -> list[Tensor]:
-        return [self.matrix]
 
 
 @dataclass(frozen=True)
@@ -115,9 +109,6 @@ class RankOneVector(CoarseVector):
 
     def add_to(self, matrix: Tensor, factor: Tensor) -> None:
         matrix.addr_(self.left * factor, self.right)
-
-    def tensors(self) -> list[Tensor]:
-        return [self.left, self.right]
 
 
 @dataclass(frozen=True)
@@ -146,9 +137,6 @@ class OnesVector(CoarseVector):
 
     def add_to(self, matrix: Tensor, factor: Tensor) -> None:
         matrix.add_(factor)
-
-    def tensors(self) -> list[Tensor]:
-        return [self.one]
 
 
 Column = Mapping[Layer, CoarseVector]
@@ -296,19 +284,13 @@ RESIDUAL_SPACES: dict[str, CoarseSpace] = {
 
 
 def pack_columns(columns: list[Column]) -> list[dict[str, Any]]:
-    """Tensors by layer name, for a ``state_dict``."""
-    return [{layer.name: vector.tensors() for layer, vector in column.items()} for column in columns]
+    """Vectors by layer name, for a ``state_dict``."""
+    return [{layer.name: vector.pack() for layer, vector in column.items()} for column in columns]
 
 
 def unpack_columns(packed: list[dict[str, Any]], layers: Mapping[str, Layer]) -> list[Column]:
     """The inverse of :func:`pack_columns`."""
     return [
-        {layers[name]: _unpack_vector(tensors, layers[name]) for name, tensors in column.items()} for column in packed
+        {layers[name]: unpack(vector, copies_on(layers[name].weight.device)) for name, vector in column.items()}
+        for column in packed
     ]
-
-
-def _unpack_vector(tensors: list[Tensor], layer: Layer) -> CoarseVector:
-    placed = [tensor.to(layer.weight.device, copy=True) for tensor in tensors]
-    if len(placed) == 2:
-        return RankOneVector(placed[0], placed[1])
-    return DenseVector(placed[0]) if placed[0].ndim else OnesVector(placed[0], layer.d_out, layer.d_in)

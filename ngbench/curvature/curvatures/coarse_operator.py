@@ -8,6 +8,7 @@ and ``R₀ F ζ = (1/m) Pᵀ (Jᵀζ)``, so a space that stays costs one product
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,54 +16,50 @@ from torch import Tensor
 from ngbench.curvature.capture.jacobian import Jacobian
 from ngbench.curvature.curvatures.coarse import CoarseContext, Column
 from ngbench.curvature.layers import Layer
+from ngbench.curvature.linalg.packing import Packed
 
 __all__ = ["CoarseOperator", "PseudoInverse"]
 
 
-class PseudoInverse:
+@dataclass(frozen=True)
+class PseudoInverse(Packed):
     """The inverse of a symmetric positive semi-definite matrix on its range.
 
-    The matrix is scaled to unit diagonal first, for the columns of a coarse space differ in length by orders of
-    magnitude. Directions whose scaled eigenvalue is within N ε of zero, and negative ones, are left out.
-
-    Args:
-        matrix: ``(N, N)`` in float64.
-        precision: ε of the numbers that the matrix was computed from.
-
     Attributes:
+        basis: ``(N, N)``, in which the matrix is diagonal.
+        weights: ``(N,)``, one over the diagonal, zero for a direction that is left out.
         dropped: a scalar tensor, how many of the N directions were left out.
-
-    Raises:
-        FloatingPointError: the matrix contains NaN or infinite values.
     """
 
-    def __init__(self, matrix: Tensor, precision: float) -> None:
+    basis: Tensor
+    weights: Tensor
+    dropped: Tensor
+
+    @classmethod
+    def of(cls, matrix: Tensor, precision: float) -> PseudoInverse:
+        """The inverse of a matrix, scaled to unit diagonal first.
+
+        For the columns of a coarse space differ in length by orders of magnitude. Directions whose scaled eigenvalue is
+        within N ε of zero, and negative ones, are left out.
+
+        Args:
+            matrix: ``(N, N)`` in float64.
+            precision: ε of the numbers that the matrix was computed from.
+
+        Raises:
+            FloatingPointError: the matrix contains NaN or infinite values.
+        """
         if not torch.isfinite(matrix).all():
             raise FloatingPointError("the coarse operator contains NaN or infinite values")
         diagonal = matrix.diagonal()
         scale = torch.where(diagonal > 0, diagonal, torch.inf).rsqrt()
         values, vectors = torch.linalg.eigh(matrix * scale.unsqueeze(1) * scale)
         kept = values > len(values) * precision * values[-1].clamp(min=torch.finfo(torch.float64).tiny)
-        self.dropped = (~kept).sum()
-        self._basis = vectors * scale.unsqueeze(1)
-        self._weights = torch.where(kept, 1 / values, 0.0)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The tensors that it consists of."""
-        return {"dropped": self.dropped, "basis": self._basis, "weights": self._weights}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], device: torch.device) -> PseudoInverse:
-        """The inverse of :meth:`state_dict`."""
-        inverse = cls.__new__(cls)
-        inverse.dropped, inverse._basis, inverse._weights = (
-            state[name].to(device, copy=True) for name in ("dropped", "basis", "weights")
-        )
-        return inverse
+        return cls(vectors * scale.unsqueeze(1), torch.where(kept, 1 / values, 0.0), (~kept).sum())
 
     def times(self, vector: Tensor) -> Tensor:
         """The product with a vector ``(N,)``."""
-        product: Tensor = self._basis @ (self._weights * (self._basis.T @ vector))
+        product: Tensor = self.basis @ (self.weights * (self.basis.T @ vector))
         return product
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from ngbench.curvature.inverses.factored import BlockInverse
 from ngbench.curvature.kronecker.declaration import PredictedCost, Setting, declaration_of, described, options_of
 from ngbench.curvature.kronecker.estimate import ApproximateBlock, Approximation, Estimate
 from ngbench.curvature.layers import Layer
-from ngbench.curvature.linalg.packing import unpack
+from ngbench.curvature.linalg.packing import copies_on, unpack
 from ngbench.curvature.linalg.parallel import map_layers
 from ngbench.curvature.linalg.precision import in_dtype, statistics_dtype
 
@@ -227,7 +227,7 @@ class KroneckerCurvature(Curvature):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         def unpacked(part: str) -> dict[str, Any]:
             devices = {name: self.layers[name].weight.device for name in state[part]}
-            return {name: unpack(packed, _placed(devices[name])) for name, packed in state[part].items()}
+            return {name: unpack(packed, copies_on(devices[name])) for name, packed in state[part].items()}
 
         damping = replace(self.damping, value=state["hyperparameters"]["damping"])
         factors, starts, inverses = unpacked("factors"), unpacked("starts"), unpacked("inverses")
@@ -252,10 +252,6 @@ def _searches(estimates: Mapping[Layer, Estimate]) -> dict[str, float]:
     if any(estimate.iterations for estimate in estimates.values()):
         numbers["unconverged"] = float(sum(not estimate.converged for estimate in estimates.values()))
     return numbers
-
-
-def _placed(device: torch.device) -> Callable[[Tensor], Tensor]:
-    return lambda tensor: tensor.to(device, copy=True)
 
 
 def _workers() -> int:

@@ -36,6 +36,7 @@ from ngbench.curvature.curvatures.coarse_damping import CoarseDamping
 from ngbench.curvature.curvatures.coarse_operator import CoarseOperator, PseudoInverse
 from ngbench.curvature.curvatures.exact import refuse_workers
 from ngbench.curvature.layers import Layer
+from ngbench.curvature.linalg.packing import copies_on, unpack
 from ngbench.curvature.linalg.precision import in_dtype
 
 __all__ = ["TwoLevelCurvature"]
@@ -129,7 +130,7 @@ class TwoLevelCurvature(Curvature):
         context = CoarseContext(self._batch, self.fine, self.damping)
         self._operator = CoarseOperator.build(context, self._space(context), self.lifetime)
         self._average = self._averaged(self._operator.matrix)
-        self._inverse = PseudoInverse(self._average, torch.finfo(self._batch.dtype).eps)
+        self._inverse = PseudoInverse.of(self._average, torch.finfo(self._batch.dtype).eps)
         self._report.refreshed(self.fine, context.diagnostics)
 
     def _averaged(self, matrix: Tensor) -> Tensor:
@@ -170,7 +171,7 @@ class TwoLevelCurvature(Curvature):
         }
         context = CoarseContext(batch, self.fine, self.damping, residual)
         operator = CoarseOperator.build(context, self._space(context))
-        return operator, PseudoInverse(operator.matrix, torch.finfo(batch.dtype).eps), operator.restrict(residual)
+        return operator, PseudoInverse.of(operator.matrix, torch.finfo(batch.dtype).eps), operator.restrict(residual)
 
     def diagnostics(self) -> dict[str, float]:
         """Of the last step.
@@ -191,7 +192,7 @@ class TwoLevelCurvature(Curvature):
             "columns": None if operator is None else pack_columns(operator.columns),
             "products": None if operator is None else operator.products,
             "average": self._average,
-            "inverse": None if self._inverse is None else self._inverse.state_dict(),
+            "inverse": None if self._inverse is None else self._inverse.pack(),
             "refreshes": self._refreshes,
         }
 
@@ -207,7 +208,7 @@ class TwoLevelCurvature(Curvature):
             products = state["products"].to(batch.device, copy=True)
             operator = CoarseOperator(batch, columns, products, damping, self.lifetime)
             average = state["average"].to(batch.device, copy=True)
-            inverse = PseudoInverse.from_state(state["inverse"], batch.device)
+            inverse = unpack(state["inverse"], copies_on(batch.device))
         refreshes = state["refreshes"]
         # The fine level takes its state whole or not at all, and after it nothing here can fail.
         self.fine.load_state_dict(state["fine"])

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Packed", "unpack"]
+__all__ = ["Packed", "copies_on", "unpack"]
 
 _KINDS: dict[str, type[Packed]] = {}
 
@@ -48,6 +49,11 @@ def unpack(state: Mapping[str, Any], place: Callable[[Tensor], Tensor]) -> Any:
     if state["kind"] not in _KINDS:
         raise ValueError(f"the state holds a {state['kind']}, which nothing that was imported defines")
     return _KINDS[state["kind"]](**{name: _unpacked(value, place) for name, value in state.items() if name != "kind"})
+
+
+def copies_on(device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Where :func:`unpack` puts tensors that a state must not share."""
+    return lambda tensor: tensor.to(device, copy=True)
 
 
 def _name(kind: type) -> str:
