@@ -235,7 +235,7 @@ def test_arms_keep_their_order_their_reference_and_their_numbers(document):
 
     names = ("step_time", "step_time.ratio", "phase.*.seconds", "training_loss")
     report = check(loaded, loaded, [parse_threshold(f"{name}:5%") for name in names], floor=0.0)
-    checked = {(row.arm, row.metric): row.change.current for row in report.comparisons if row.change is not None}
+    checked = {(row.arm, row.metric): row.current for row in report.comparisons if row.current is not None}
     assert list(dict.fromkeys(arm for arm, _ in checked)) == labels
     exported = {
         (one["params"]["arm"], one["params"]["part"]): one["extra_info"]

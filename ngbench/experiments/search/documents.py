@@ -9,31 +9,18 @@ from typing import Any
 import yaml
 
 from ngbench.disk.files import write_text
-from ngbench.experiments.search.metrics import metric_in_words
 from ngbench.experiments.search.plan import SearchPlan
-from ngbench.experiments.search.samplers import SAMPLERS, settings
+from ngbench.experiments.search.samplers import settings
 from ngbench.experiments.search.space import describe, plain
-from ngbench.experiments.search.summary import ArmResult
+from ngbench.experiments.search.summary import ArmResult, describe_search
 from ngbench.plugins.parameters import format_value
 from ngbench.records.experiments import SearchedArmRecord, SearchRecord, TrialRecord
 from ngbench.records.record import Document, EnvironmentRecord, RunRecord
 from ngbench.running.settings import FORMAT, VERSION
 
-__all__ = ["describe_search", "introduce_search", "search_document", "write_best"]
+__all__ = ["introduce_search", "search_document", "write_best"]
 
 _COMMENT = "# Hyper-parameters found by ngbench tune: give this file to train or compare with --hyperparameters.\n"
-
-
-def describe_search(search: SearchRecord) -> str:
-    """What is searched for, and how."""
-    budget = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in search.budget.model_dump().items())
-    seeds = len(search.seeds)
-    way = "highest" if search.direction == "maximize" else "lowest"
-    sampler = search.sampler
-    return (
-        f"the {way} {metric_in_words(search.metric)}: sampler {sampler} ({SAMPLERS[sampler]}); a trial is "
-        f"{'a run' if seeds == 1 else f'{seeds} runs'} of {budget}"
-    )
 
 
 def introduce_search(plan: SearchPlan) -> Iterator[str]:

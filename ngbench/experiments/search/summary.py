@@ -14,11 +14,20 @@ from typing import Any
 import numpy as np
 
 from ngbench.experiments.search.ledger import Attempt
-from ngbench.experiments.search.samplers import Direction, distributions, settings
+from ngbench.experiments.search.metrics import metric_in_words
+from ngbench.experiments.search.samplers import SAMPLERS, Direction, distributions, settings
 from ngbench.experiments.search.space import Choice, Space
-from ngbench.records.experiments import OutcomeName
+from ngbench.records.experiments import OutcomeName, SearchRecord
 
-__all__ = ["FAILED_OUTCOMES", "LEAST_FOR_IMPORTANCE", "ArmResult", "importance", "quartiles", "summarise_arm"]
+__all__ = [
+    "FAILED_OUTCOMES",
+    "LEAST_FOR_IMPORTANCE",
+    "ArmResult",
+    "describe_search",
+    "importance",
+    "quartiles",
+    "summarise_arm",
+]
 
 LEAST_FOR_IMPORTANCE = 10
 """With fewer trials, nothing is said of how much a setting matters."""
@@ -73,6 +82,18 @@ class ArmResult:
     def diverged(self) -> int:
         """How many trials diverged."""
         return self.outcomes["diverged"]
+
+
+def describe_search(search: SearchRecord) -> str:
+    """What is searched for, and how."""
+    budget = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in search.budget.model_dump().items())
+    seeds = len(search.seeds)
+    way = "highest" if search.direction == "maximize" else "lowest"
+    sampler = search.sampler
+    return (
+        f"the {way} {metric_in_words(search.metric)}: sampler {sampler} ({SAMPLERS[sampler]}); a trial is "
+        f"{'a run' if seeds == 1 else f'{seeds} runs'} of {budget}"
+    )
 
 
 def summarise_arm(

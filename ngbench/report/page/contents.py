@@ -54,8 +54,9 @@ def _section(section: Section, reference: str | None, target_loss: float | None)
         yield Notes(section.remarks)
     if section.document is not None:
         known = reference if reference in {run.label for run in section.document.runs} else None
-        # The first block is the document's own heading, and the section has one.
-        yield from view(section.document, reference=known, target_loss=target_loss)[1:]
+        shown = view(section.document, reference=known, target_loss=target_loss)
+        # The section has a heading already.
+        yield from shown[1:] if isinstance(shown[0], Heading) else shown
     for at, measured in enumerate(section.fisher_errors):
         blocks = [
             *layer_blocks(
@@ -80,7 +81,7 @@ def missing_images(blocks: Sequence[Block]) -> list[str]:
 def describe_report(report: Report) -> str:
     """How much there is, in one line."""
     runs = sum(len(section.document.runs) for section in report.sections if section.document)
-    arms = sum(len(arms_of(section.document)) for section in report.sections if section.document)
+    arms = sum(map(_arms, report.sections))
     counts = [(len(report.sections), "section"), (arms, "arm"), (runs, "run"), (len(report.claims), "claim")]
     return " · ".join(counted(count, noun) for count, noun in counts if count)
 
@@ -93,13 +94,20 @@ def overview(sections: Sequence[Section]) -> list[Column]:
 
     columns = [
         Column("section", [section.title for section in sections], left=True),
-        Column("arms", counts(lambda section: len(arms_of(section.document)) if section.document else 0)),
+        Column("arms", counts(_arms)),
         Column("runs", counts(lambda section: len(section.document.runs) if section.document else 0)),
         Column("best", [_best(section) or DASH for section in sections], left=True),
     ]
     if any(section.fisher_errors for section in sections):
         columns.insert(3, Column("Fisher\nerrors", counts(lambda section: len(section.fisher_errors))))
     return columns
+
+
+def _arms(section: Section) -> int:
+    document = section.document
+    if document is None:
+        return 0
+    return len(arms_of(document)) if document.search is None else len(document.search.arms)
 
 
 def _best(section: Section) -> str:

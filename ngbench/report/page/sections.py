@@ -82,24 +82,32 @@ def gather(sources: Sequence[Source]) -> Report:
         RecordError: a sample image in them cannot be read, or is none.
     """
     by_key: dict[_Key, list[Found]] = {}
-    alone: list[Section] = []
+    places: dict[_Key, float] = {}
+    placed: list[tuple[float, Section]] = []
     claims: list[ClaimRecord] = []
-    for source in sources:
+    for place, source in enumerate(sources):
         study = _study(source)
         if (section := _of_one_file(source)) is not None:
-            alone.append(section)
+            # A study stands before the comparisons that it is made of.
+            parts = [at for at, other in enumerate(sources[:place]) if study and _study(other).startswith(study)]
+            placed.append((parts[0] - 0.5 if parts else place, section))
             continue
         claims += [claim for one in source.document.studies for claim in one.claims]
         for at, run in enumerate(source.document.runs):
             prefix = f"runs.{at}."
-            key = (study, run.task, json.dumps(run.task_options, sort_keys=True, default=str))
+            about = study if run.trial is None else "trials of a search"
+            key = (about, run.task, json.dumps(run.task_options, sort_keys=True, default=str))
+            places.setdefault(key, place)
             shown = with_images(run, source.file, prefix)
             by_key.setdefault(key, []).append(Found(shown, source))
     sections = {key: _section(key, runs) for key, runs in by_key.items()}
-    for source in sources:
-        _add_fisher_errors(sections, source)
+    for place, source in enumerate(sources):
+        for key in _add_fisher_errors(sections, source):
+            places.setdefault(key, place)
+    placed += [(places[key], section) for key, section in sections.items()]
     distinct = [claim for at, claim in enumerate(claims) if claim not in claims[:at]]
-    return Report([*alone, *sections.values()], distinct, _environments(sources))
+    ordered = [section for _, section in sorted(placed, key=lambda one: one[0])]
+    return Report(ordered, distinct, _environments(sources))
 
 
 _TITLES: dict[DocumentKind, str] = {
@@ -185,8 +193,12 @@ def _title(study: str, task: str, options: str) -> str:
     return f"{study}: {shown}" if study else shown
 
 
-def _add_fisher_errors(sections: dict[_Key, Section], source: Source) -> None:
-    """Put the file's own Fisher errors into the section of their task, which is made if there is none."""
+def _add_fisher_errors(sections: dict[_Key, Section], source: Source) -> Iterator[_Key]:
+    """Put the file's own Fisher errors into the section of their task, which is made if there is none.
+
+    Yields:
+        The keys of the sections.
+    """
     study = _study(source)
     tasks = {run.task for run in source.document.runs}
     beside = tasks.pop() if len(tasks) == 1 else None
@@ -197,6 +209,7 @@ def _add_fisher_errors(sections: dict[_Key, Section], source: Source) -> None:
             key = (study, task or source.name, "{}")
             sections.setdefault(key, Section(_title(*key)))
         _add_fisher_error(sections[key], _layer(error), "", error, source)
+        yield key
 
 
 def _environments(sources: Sequence[Source]) -> list[Environment]:

@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ngbench.experiments.search.documents import describe_search
 from ngbench.experiments.search.metrics import metric_in_words
 from ngbench.experiments.search.space import describe_plain
-from ngbench.experiments.search.summary import FAILED_OUTCOMES, LEAST_FOR_IMPORTANCE
+from ngbench.experiments.search.summary import FAILED_OUTCOMES, LEAST_FOR_IMPORTANCE, describe_search
 from ngbench.plugins.parameters import format_value
 from ngbench.records.experiments import OutcomeName, SearchedArmRecord
 from ngbench.records.record import Document
@@ -32,8 +31,20 @@ def view(document: Document, *, reference: str | None = None, target_loss: float
         Table("Search", _overview(arms)),
         *(Table(_subtitle(label, arm), _settings(arm)) for label, arm in arms.items()),
         Notes([*_notes([*arms.values()])]),
-        Warnings([*search.warnings, *busy_machine(document.runs)]),
+        Warnings([*search.warnings, *_busy(document)]),
     ]
+
+
+def _busy(document: Document) -> Iterator[str]:
+    """One sentence for all trials, of which there may be hundreds."""
+    busy = busy_machine(document.runs)
+    if len(busy) == 1:
+        yield from busy
+    elif busy:
+        yield (
+            f"{len(busy)} trials were measured on a busy machine: more than half of their steps were interrupted, and "
+            "all of them count. Stop other programs; ngbench doctor says what can be told here."
+        )
 
 
 def _subtitle(label: str, arm: SearchedArmRecord) -> str:
