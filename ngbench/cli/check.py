@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Annotated
 import typer
 
 from ngbench.cli import declared
+from ngbench.cli.options import spliced
 from ngbench.disk.files import given_path
-from ngbench.records.thresholds import DEFAULT_ABSOLUTE_FLOOR, DEFAULT_THRESHOLDS
+from ngbench.experiments.gate import GateRules
+from ngbench.records.thresholds import DEFAULT_THRESHOLDS
 
 __all__ = ["check"]
 
@@ -21,14 +22,9 @@ _WHAT = "What is compared"
 _OUTPUT = "Results"
 
 
-class Inconclusive(str, enum.Enum):
-    """What an inconclusive comparison does."""
-
-    SHOW = "show"
-    FAIL = "fail"
-
-
+@spliced
 def check(
+    *,
     current: Annotated[
         Path,
         typer.Argument(metavar="CURRENT", parser=given_path, help="Exported JSON file or --output directory to judge."),
@@ -47,47 +43,11 @@ def check(
             rich_help_panel=_RULE,
         ),
     ] = None,
-    absolute_floor: Annotated[
-        str,
-        typer.Option(
-            "--absolute-floor",
-            metavar="DURATION",
-            help="A difference of time under this is no regression.",
-            rich_help_panel=_RULE,
-        ),
-    ] = DEFAULT_ABSOLUTE_FLOOR,
-    inconclusive: Annotated[
-        Inconclusive,
-        typer.Option("--inconclusive", help="Whether what noise hides fails too.", rich_help_panel=_RULE),
-    ] = Inconclusive.SHOW,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            "--reference",
-            metavar="ARM",
-            help="Arm that ratios refer to. (default: the baseline's first)",
-            rich_help_panel=_WHAT,
-        ),
-    ] = None,
     arm: Annotated[
         list[str] | None,
         typer.Option("--arm", metavar="LABEL", help="Look at this arm only (repeatable).", rich_help_panel=_WHAT),
     ] = None,
-    target_loss: Annotated[
-        float | None,
-        declared.number(
-            "--target-loss",
-            "Loss of seconds_to_target and epochs_to_target. (default: the recorded one)",
-            _WHAT,
-            metavar="LOSS",
-        ),
-    ] = None,
-    allow_missing_baseline: Annotated[
-        bool,
-        typer.Option(
-            "--allow-missing-baseline", help="Pass if there is nothing at BASELINE yet.", rich_help_panel=_WHAT
-        ),
-    ] = False,
+    rules: GateRules,
     update_baseline: Annotated[
         bool,
         typer.Option(
@@ -147,19 +107,7 @@ def check(
         raise ParameterError("--accept needs --update-baseline")
     if update_baseline:
         check_baseline_destination(baseline)
-    gate = run_gate(
-        GateRequest(
-            current=current,
-            baseline=baseline,
-            fail_if=fail_if or [],
-            absolute_floor=absolute_floor,
-            fail_on_inconclusive=inconclusive is Inconclusive.FAIL,
-            reference=reference,
-            arms=arm or [],
-            target_loss=target_loss,
-            allow_missing_baseline=allow_missing_baseline,
-        )
-    )
+    gate = run_gate(GateRequest(current, baseline, fail_if or [], arm or [], rules))
     report, document = gate.report, gate_document(gate.report)
     console = console_for_results(on_stderr=STANDARD_OUTPUT in (markdown, json))
 

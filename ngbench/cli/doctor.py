@@ -4,61 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
-from ngbench.cli import declared, options
+from ngbench.cli import options
 from ngbench.cli.options import Only, spliced
 from ngbench.cli.outputs import Outputs
-from ngbench.experiments.doctor.examination import OPTIMIZER, REFERENCES, TASK
+from ngbench.experiments.doctor.examination import NoiseOptions
 from ngbench.running.request import RunOptions
 
 __all__ = ["doctor"]
-
-_NOISE = "A/A noise"
 
 
 @spliced
 def doctor(
     *,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            "--task",
-            metavar="NAME",
-            help=f"Measure the noise on this task; {TASK} if only --optimizer is given.",
-            rich_help_panel=_NOISE,
-        ),
-    ] = None,
-    optimizer: Annotated[
-        str | None,
-        typer.Option(
-            "--optimizer",
-            "-o",
-            metavar="[LABEL@]NAME[:KEY=VALUE,...]",
-            help=f"Measure the noise of this optimizer; {OPTIMIZER} if only --task is given.",
-            rich_help_panel=_NOISE,
-        ),
-    ] = None,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            "--reference",
-            metavar="NAME",
-            help="Optimizer that ratios refer to.",
-            show_default=" or ".join(REFERENCES),
-            rich_help_panel=_NOISE,
-        ),
-    ] = None,
-    threshold: Annotated[
-        str,
-        typer.Option(
-            "--threshold", metavar="PERCENT", help="Threshold of ngbench check to judge by.", rich_help_panel=_NOISE
-        ),
-    ] = "5%",
-    comparisons: Annotated[
-        int, declared.number("--comparisons", "How often to make the same comparison.", _NOISE, like="steps")
-    ] = 4,
-    steps: Annotated[int, declared.number("--steps", "Steps of each optimizer in a comparison.", _NOISE)] = 240,
+    noise: NoiseOptions,
     settings: options.Settings = None,
     run: Annotated[RunOptions, Only({"batch_size", "device", "dtype", "threads", "data_dir"})],
     outputs: Annotated[Outputs, Only({"json"})],
@@ -87,16 +45,7 @@ def doctor(
 
     check_exports(outputs.json)
     messages = Console(stderr=True, quiet=quiet)
-    request = DoctorRequest(
-        task=task,
-        optimizer=optimizer,
-        reference=reference,
-        threshold=threshold,
-        comparisons=comparisons,
-        steps=steps,
-        task_options=options.task_settings(settings),
-        options=run,
-    )
+    request = DoctorRequest(noise, options.task_settings(settings), run)
     # A plugin that prints must not write into an export that goes to stdout.
     with redirect_stdout(sys.stderr):
         findings = examine(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from ngbench.disk import files
 from ngbench.disk.files import check_destination, write_text
@@ -23,8 +24,47 @@ from ngbench.records.thresholds import (
     parse_seconds,
     parse_threshold,
 )
+from ngbench.running.option_fields import converted, option
 
-__all__ = ["Gate", "GateRequest", "check_baseline_destination", "gate_document", "run_gate"]
+__all__ = ["Gate", "GateRequest", "GateRules", "check_baseline_destination", "gate_document", "run_gate"]
+
+
+_RULE = "What fails"
+_WHAT = "What is compared"
+
+
+@dataclass(frozen=True)
+class GateRules:
+    """How is compared.
+
+    Raises:
+        ParameterError: a value is not allowed.
+    """
+
+    absolute_floor: str = option(
+        DEFAULT_ABSOLUTE_FLOOR,
+        "A difference of time under this is no regression.",
+        metavar="DURATION",
+        panel=_RULE,
+    )
+    inconclusive: Literal["show", "fail"] = option(
+        "show", "Whether what noise hides fails too.", metavar="show|fail", panel=_RULE
+    )
+    reference: str | None = option(
+        None, "Arm that ratios refer to.", metavar="ARM", panel=_WHAT, shown_default="the baseline's first"
+    )
+    target_loss: float | None = option(
+        None,
+        "Loss of seconds_to_target and epochs_to_target.",
+        metavar="LOSS",
+        panel=_WHAT,
+        shown_default="the recorded one",
+    )
+    allow_missing_baseline: bool = option(False, "Pass if there is nothing at BASELINE yet.", panel=_WHAT)
+
+    def __post_init__(self) -> None:
+        for name, value in converted(self).items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True)
@@ -35,23 +75,15 @@ class GateRequest:
         current: is judged: records, or the file or directory that holds them.
         baseline: what it is compared with, likewise.
         fail_if: thresholds as text; those of the project, else the usual ones, if there are none.
-        absolute_floor: a difference of time under this duration is no regression.
-        fail_on_inconclusive: whether what noise hides fails too.
-        reference: the arm that ratios refer to; the baseline's first by default.
         arms: only these; all if there are none.
-        target_loss: of the metrics that need one; the recorded one by default.
-        allow_missing_baseline: whether there may be nothing at the baseline's path yet.
+        rules: how is compared.
     """
 
     current: Document | Path
     baseline: Document | Path
     fail_if: Sequence[str] = field(default_factory=tuple)
-    absolute_floor: str = DEFAULT_ABSOLUTE_FLOOR
-    fail_on_inconclusive: bool = False
-    reference: str | None = None
     arms: Sequence[str] = field(default_factory=tuple)
-    target_loss: float | None = None
-    allow_missing_baseline: bool = False
+    rules: GateRules = field(default_factory=GateRules)
 
 
 @dataclass(frozen=True)
@@ -89,8 +121,9 @@ def run_gate(request: GateRequest) -> Gate:
         NotComparableError: there is no baseline, or nothing in it.
         UsageError: whatever else the user can put right.
     """
+    rules = request.rules
     thresholds, asked_for, origin = _thresholds(request.fail_if)
-    floor = parse_seconds("absolute-floor", request.absolute_floor)
+    floor = parse_seconds("absolute-floor", rules.absolute_floor)
     current = request.current if isinstance(request.current, Document) else load_records(request.current)
     if current is None:
         raise RecordError(f"the directory {str(request.current)!r} holds no records")
@@ -104,10 +137,10 @@ def run_gate(request: GateRequest) -> Gate:
         thresholds,
         floor=floor,
         labels=request.arms,
-        reference=request.reference,
-        target_loss=request.target_loss,
+        reference=rules.reference,
+        target_loss=rules.target_loss,
         asked_for=asked_for,
-        fail_on_inconclusive=request.fail_on_inconclusive,
+        fail_on_inconclusive=rules.inconclusive == "fail",
     )
     return Gate(report, current, origin)
 
@@ -143,7 +176,7 @@ def _baseline(request: GateRequest) -> Document | None:
     if isinstance(path, Document):
         return path
     if not files.exists(path):
-        if request.allow_missing_baseline:
+        if request.rules.allow_missing_baseline:
             return None
         raise NotComparableError(
             f"there is no baseline at {str(path)!r}; --allow-missing-baseline --update-baseline makes the first one"

@@ -14,13 +14,15 @@ from ngbench.experiments.doctor.findings import Finding
 from ngbench.records.environment import usable_cores
 from ngbench.records.experiments import FindingState
 from ngbench.records.thresholds import Threshold, parse_threshold
+from ngbench.running.limits import Count
+from ngbench.running.option_fields import converted, option
 from ngbench.running.request import Request, RunOptions
 
 if TYPE_CHECKING:
     from ngbench.running.plan import Plan
     from ngbench.running.problem import Problem
 
-__all__ = ["OPTIMIZER", "REFERENCES", "TASK", "DoctorRequest", "examine"]
+__all__ = ["DoctorRequest", "NoiseOptions", "examine"]
 
 TASK = "curves-autoencoder"
 """On which noise is measured where no task is given."""
@@ -30,34 +32,59 @@ REFERENCES = ("sgd", "adam")
 """The first that is not the optimizer itself is what ratios refer to where nothing is given."""
 
 
+_NOISE = "A/A noise"
+
+
+@dataclass(frozen=True)
+class NoiseOptions:
+    """Which noise is measured, and how; without a task and an optimizer none is.
+
+    Raises:
+        ParameterError: a value is not allowed.
+    """
+
+    task: str | None = option(
+        None,
+        f"Measure the noise on this task; {TASK} if only --optimizer is given.",
+        metavar="NAME",
+        panel=_NOISE,
+    )
+    optimizer: str | None = option(
+        None,
+        f"Measure the noise of this optimizer; {OPTIMIZER} if only --task is given.",
+        metavar="[LABEL@]NAME[:KEY=VALUE,...]",
+        panel=_NOISE,
+        flags=("--optimizer", "-o"),
+    )
+    reference: str | None = option(
+        None,
+        "Optimizer that ratios refer to.",
+        metavar="NAME",
+        panel=_NOISE,
+        shown_default=" or ".join(REFERENCES),
+    )
+    threshold: str = option("5%", "Threshold of ngbench check to judge by.", metavar="PERCENT", panel=_NOISE)
+    comparisons: Count = option(4, "How often to make the same comparison.", metavar="N", panel=_NOISE)
+    steps: Count = option(240, "Steps of each optimizer in a comparison.", metavar="N", panel=_NOISE)
+
+    def __post_init__(self) -> None:
+        for name, value in converted(self).items():
+            object.__setattr__(self, name, value)
+
+
 @dataclass(frozen=True)
 class DoctorRequest:
     """What to look at.
 
     Attributes:
-        task: measure the noise of steps on it; without a task and an optimizer noise is not measured.
-        optimizer: measure its noise, against the reference.
-        reference: what ratios refer to.
-        threshold: of a gate, in per cent, to judge by.
-        comparisons: how often to make the same comparison.
-        steps: of each optimizer in a comparison.
+        noise: which is measured, and how.
         task_options: the task's own.
         options: of the runs.
     """
 
-    task: str | None = None
-    optimizer: str | None = None
-    reference: str | None = None
-    threshold: str = "5%"
-    comparisons: int = 4
-    steps: int = 240
+    noise: NoiseOptions = field(default_factory=NoiseOptions)
     task_options: dict[str, str] = field(default_factory=dict)
     options: RunOptions = field(default_factory=RunOptions)
-
-    @property
-    def measures_noise(self) -> bool:
-        """Whether comparisons are made."""
-        return self.task is not None or self.optimizer is not None
 
 
 def examine(request: DoctorRequest, *, note: Callable[[str], None] = lambda line: None) -> list[Finding]:
@@ -71,16 +98,15 @@ def examine(request: DoctorRequest, *, note: Callable[[str], None] = lambda line
         UsageError: the request names what there is not, or what it does not measure.
         NgbenchError: a run did not end as it should.
     """
-    threshold = _relative(request.threshold)
+    noise = request.noise
+    threshold = _relative(noise.threshold)
     # Planned first, so that a wrong name is said before anything is looked at.
-    plan = _plan(request) if request.measures_noise else None
-    if plan is None and (
-        request.reference is not None or request.task_options or request.options.batch_size is not None
-    ):
+    plan = None if noise.task is None and noise.optimizer is None else _plan(request)
+    if plan is None and (noise.reference is not None or request.task_options or request.options.batch_size is not None):
         raise ParameterError("reference, set and batch-size say how to measure noise; give --task or --optimizer too")
     findings = _examine_machine(request)
     if plan is not None:
-        return findings + _measure(plan, request.comparisons, threshold, note)
+        return findings + _measure(plan, noise.comparisons, threshold, note)
     advice = f"ngbench doctor --task {TASK} --optimizer {OPTIMIZER}, or your own"
     return [*findings, Finding("noise", FindingState.NOTE, "not measured", advice)]
 
@@ -98,12 +124,13 @@ def _relative(text: str) -> Threshold:
 def _plan(request: DoctorRequest) -> Plan[Problem]:
     from ngbench.running.plan import make_plan
 
+    noise = request.noise
     return make_plan(
         Request(
-            task=request.task or TASK,
-            arms=_arms(request.optimizer or OPTIMIZER, request.reference),
+            task=noise.task or TASK,
+            arms=_arms(noise.optimizer or OPTIMIZER, noise.reference),
             task_options=request.task_options,
-            options=replace(request.options, steps=request.steps),
+            options=replace(request.options, steps=noise.steps),
         )
     )
 

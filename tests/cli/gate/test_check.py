@@ -175,7 +175,7 @@ def test_a_loss_that_is_nan_on_both_sides_exits_with_4(gate: Gate) -> None:
         (["--absolute-floor", "much"], "'much' must be"),
         (["--arm", "adam"], "unknown arm 'adam' (known: kfac, sgd)"),
         (["--reference", "adam"], "unknown reference arm 'adam'"),
-        (["--inconclusive", "maybe"], "'maybe' is not one of 'show', 'fail'"),
+        (["--inconclusive", "maybe"], "inconclusive=maybe is not allowed, it must be 'show' or 'fail'"),
         (["--markdown", "-", "--json", "-"], "only one export can go to stdout"),
         (["--json", "nowhere/x.json"], "there is no directory 'nowhere'"),
         (["--accept"], "--accept needs --update-baseline"),
