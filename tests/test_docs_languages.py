@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from ngbench.experiments.studies import claims, models
-from ngbench.experiments.studies.settings import MEASURE_KEYS, Settings
+from ngbench.experiments.studies.settings import MEASURE_KEYS, StudySettings
 from ngbench.records.claims import Relation
 from ngbench.records.quantities import QUANTITIES
 
@@ -17,9 +17,9 @@ DOCS = Path(__file__).parents[1] / "docs"
 STUDIES = (DOCS / "studies.md").read_text(encoding="utf-8")
 SECTIONS = {
     "The study": models.Study,
-    "Settings": Settings,
+    "Settings": StudySettings,
     "Panels": models.Panel,
-    "Arms": models.Arm,
+    "Arms": models.StudyArm,
     "Search": models.Tune,
     "Scales": models.Scale,
     "Claims": claims.Claim,
@@ -46,8 +46,8 @@ def table(text: str, head: str = "key") -> list[str]:
 @pytest.mark.parametrize(("title", "model"), SECTIONS.items())
 def test_a_table_names_every_key_of_a_mapping_and_no_other(title: str, model: type[BaseModel]) -> None:
     own = set(model.model_fields)
-    if issubclass(model, Settings) and model is not Settings:
-        own -= set(Settings.model_fields)
+    if issubclass(model, StudySettings) and model is not StudySettings:
+        own -= set(StudySettings.model_fields)
     # Tables of other things than keys stand in the section of claims.
     assert sorted(table(section(title))) == sorted(own)
 
@@ -58,7 +58,7 @@ def test_both_tables_of_the_figure_name_every_key() -> None:
     assert sorted(keys) == sorted([*models.Figure.model_fields, *models.Cell.model_fields])
 
 
-@pytest.mark.parametrize("model", [models.Range, models.Selector, models.Published, models.Scales])
+@pytest.mark.parametrize("model", [models.SearchedRange, models.Selector, models.Published, models.Scales])
 def test_small_mappings_are_named_in_the_text(model: type[BaseModel]) -> None:
     for key in model.model_fields:
         assert re.search(rf"[`{{ ]{key}[`:]", STUDIES), key

@@ -30,7 +30,7 @@ __all__ = ["reproduce"]
 FIGURE_FILE = "figure.png"
 
 
-class Scale(str, Enum):
+class ScaleOption(str, Enum):
     """How much of a study is run."""
 
     smoke = "smoke"
@@ -52,9 +52,9 @@ def reproduce(
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All studies that come with ngbench.")] = False,
     scale: Annotated[
-        Scale,
+        ScaleOption,
         typer.Option("--scale", help="smoke is seconds a study, laptop minutes on two cores, full as published."),
-    ] = Scale.laptop,
+    ] = ScaleOption.laptop,
     output: Annotated[
         Path,
         declared.path(
@@ -122,8 +122,8 @@ def reproduce(
         threads=run.threads,
         tuned=None if hyperparameters is None else settings_for(loaded, hyperparameters),
         # To start a process and to count operations takes seconds, more than all else at the smallest scale.
-        own_processes=scale is not Scale.smoke,
-        count_operations=scale is not Scale.smoke,
+        own_processes=scale is not ScaleOption.smoke,
+        count_operations=scale is not ScaleOption.smoke,
         watch=watch,
     )
     console = console_for_results(on_stderr=outputs.use_stdout)

@@ -17,7 +17,7 @@ from ngbench.experiments.search.workers import HEARTBEAT_SECONDS
 from ngbench.records.store import Store
 from ngbench.running.workers import Worker
 
-__all__ = ["Crew", "Reporter", "TrialNews"]
+__all__ = ["Crew", "SearchObserver", "TrialNews"]
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 
@@ -43,7 +43,7 @@ class TrialNews:
     counts: bool
 
 
-class Reporter(Protocol):
+class SearchObserver(Protocol):
     """Told what happens; its methods are called by one thread at a time."""
 
     def begun(self, plan: SearchPlan) -> None:
@@ -69,7 +69,7 @@ class Crew:
         keeper: has the records of the runs that were made.
     """
 
-    def __init__(self, plan: SearchPlan, ledger: Ledger, store: Store | None, reporter: Reporter) -> None:
+    def __init__(self, plan: SearchPlan, ledger: Ledger, store: Store | None, reporter: SearchObserver) -> None:
         self._plan = plan
         self._ledger = ledger
         self._reporter = reporter

@@ -17,7 +17,7 @@ from typing import Any
 from ngbench.arms import file_slug
 from ngbench.disk import files
 from ngbench.errors import NgbenchError, OutputError
-from ngbench.experiments.search.crew import Crew, Reporter
+from ngbench.experiments.search.crew import Crew, SearchObserver
 from ngbench.experiments.search.documents import introduce_search, search_document
 from ngbench.experiments.search.ledger import Ledger
 from ngbench.experiments.search.plan import SearchPlan, plan_search
@@ -74,7 +74,7 @@ def _outcomes(arm: ArmResult) -> str:
     return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(arm.outcomes.items()))
 
 
-class _Silent:
+class _Unobserved:
     def begun(self, plan: SearchPlan) -> None:
         pass
 
@@ -88,7 +88,7 @@ class _Silent:
 def search(
     request: SearchRequest,
     *,
-    reporter: Reporter | None = None,
+    reporter: SearchObserver | None = None,
     make_worker: Callable[[SearchPlan], Worker] = lambda plan: KeptProcess(),
 ) -> SearchResult:
     """Search for the hyper-parameters of the arms, each with the same number of trials.
@@ -102,7 +102,7 @@ def search(
         UsageError: whatever the user can put right, before any trial is run.
         OutputError: the storage cannot be written any more.
     """
-    options, reporter = request.options, reporter or _Silent()
+    options, reporter = request.options, reporter or _Unobserved()
     environment = describe_environment()
     # A plugin that prints must not write into what goes to standard output.
     with redirect_stdout(sys.stderr):

@@ -23,7 +23,7 @@ from ngbench.experiments.search.trials import KeptProcess
 from ngbench.experiments.studies.checking import players_arm
 from ngbench.experiments.studies.claims import ScaleName
 from ngbench.experiments.studies.evaluation import CellRuns
-from ngbench.experiments.studies.models import Range, Study, Tune
+from ngbench.experiments.studies.models import SearchedRange, Study, Tune
 from ngbench.experiments.studies.plan import PlannedCell, search_of
 from ngbench.experiments.studies.settings import Measure
 from ngbench.plugins import registry
@@ -266,7 +266,7 @@ def _refuse_other(record: RunRecord, request: FisherErrorRequest, directory: Pat
         )
 
 
-class _Lines:
+class _SearchLines:
     """Tells of a search, a line for each trial."""
 
     def __init__(self, observer: ExperimentObserver) -> None:
@@ -311,7 +311,7 @@ def _tuned(
     )
     files.make_directory(storage.parent)
     make_worker = _kept_process if conditions.own_processes else _here
-    result = search(request, reporter=_Lines(observer), make_worker=make_worker)
+    result = search(request, reporter=_SearchLines(observer), make_worker=make_worker)
     if result.interrupted:
         raise KeyboardInterrupt
     arms = []
@@ -332,4 +332,4 @@ def _here(plan: SearchPlan) -> Worker:
 
 
 def _dimension(values: Any) -> Any:
-    return values.model_dump() if isinstance(values, Range) else list(values)
+    return values.model_dump() if isinstance(values, SearchedRange) else list(values)

@@ -10,7 +10,7 @@ from ngbench.arms import PlayersArm, resolve_pair
 from ngbench.errors import NgbenchError, ParameterError, UnknownNameError, UsageError
 from ngbench.experiments.studies.claims import ScaleName, Side
 from ngbench.experiments.studies.loader import LoadedStudy
-from ngbench.experiments.studies.models import Range, Study
+from ngbench.experiments.studies.models import SearchedRange, Study
 from ngbench.experiments.studies.plan import PlannedArm, PlannedCell, expand_arms, plan_cells
 from ngbench.plugins import registry
 from ngbench.plugins.parameters import convert_given
@@ -141,7 +141,7 @@ def _check_space(loaded: LoadedStudy) -> None:
         space = arm.space if arm.space is not None else study.tune.space or {}
         path: _Path = ("arms", arm.index, "tune") if arm.space is not None else ("tune", "space")
         for key, values in space.items():
-            ends = (values.low, values.high) if isinstance(values, Range) else values
+            ends = (values.low, values.high) if isinstance(values, SearchedRange) else values
             try:
                 if key in arm.axes:
                     raise ParameterError(f"{key} tells the arm {arm.name!r} from the others, it cannot be searched")

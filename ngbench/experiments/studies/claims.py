@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from ngbench.errors import ParameterError
-from ngbench.experiments.studies.settings import Count, Name, Part, Positive, Real, mapping_or_word, shape_of
+from ngbench.experiments.studies.settings import Count, Name, Positive, Real, StudyPart, mapping_or_word, shape_of
 from ngbench.records.claims import Relation, parse_tolerance
 
 __all__ = ["SCALES", "At", "Claim", "Moment", "ScaleName", "Side", "When", "moment_of", "moment_text"]
@@ -19,7 +19,7 @@ WHOLE_RUN: Moment = "final"
 _SHARE = r"^(100|[1-9]?[0-9](\.[0-9]+)?)%$"
 
 
-class At(Part):
+class At(StudyPart):
     """When a measurement is taken, where that is more than one word; one of the first four keys is given.
 
     Attributes:
@@ -54,7 +54,7 @@ class At(Part):
 When = Annotated[Annotated[Moment, Tag("word")] | Annotated[At, Tag("mapping")], Discriminator(mapping_or_word)]
 
 
-class Side(Part):
+class Side(StudyPart):
     """One side of a claim: a measurement of an arm, or two arms' ratio or difference.
 
     Attributes:
@@ -115,7 +115,7 @@ Group = Annotated[
 _TRENDS = ("falls_with_batch_size", "rises_with_batch_size")
 
 
-class Claim(Part):
+class Claim(StudyPart):
     """A claim: the difference ``left - right`` of a measurement lies in the region that ``relation`` names.
 
     Attributes:

@@ -15,7 +15,7 @@ from ngbench.disk import files
 from ngbench.disk.located_yaml import LocatedYaml, load_yaml
 from ngbench.errors import StudyError, UnknownNameError
 from ngbench.experiments.studies.models import Study
-from ngbench.experiments.studies.references import find_problems
+from ngbench.experiments.studies.references import find_faults
 
 __all__ = ["LoadedStudy", "dump_study", "find_study", "load_study", "study_names"]
 
@@ -93,9 +93,9 @@ def parse_study(source: LocatedYaml) -> LoadedStudy:
         study = Study.model_validate(source.value)
     except ValidationError as error:
         raise _first(source, error) from error
-    problems = list(find_problems(study))
-    if problems:
-        first = min(problems, key=lambda problem: _line(source, problem.path))
+    faults = list(find_faults(study))
+    if faults:
+        first = min(faults, key=lambda fault: _line(source, fault.path))
         raise _error(source, first.path, first.message)
     name = Path(source.name).stem
     if study.study != name:

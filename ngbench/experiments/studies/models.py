@@ -17,15 +17,15 @@ from ngbench.experiments.studies.settings import (
     Measure,
     Name,
     NotNegative,
-    Part,
     Real,
-    Settings,
+    StudyPart,
+    StudySettings,
     Values,
     mapping_or_list,
     mapping_or_word,
 )
 
-__all__ = ["RUNNERS", "Arm", "Cell", "Panel", "Range", "Scale", "Selector", "Space", "Study", "Tune"]
+__all__ = ["RUNNERS", "Cell", "Panel", "Scale", "SearchedRange", "Selector", "Space", "Study", "StudyArm", "Tune"]
 
 RUNNERS: Mapping[Measure, str] = {"compare": "optimizer", "gan": "players", "fisher-error": "approximation"}
 """The key of an arm that says what it is, for each kind of study."""
@@ -33,7 +33,7 @@ RUNNERS: Mapping[Measure, str] = {"compare": "optimizer", "gan": "players", "fis
 _Plain = bool | int | float | str | None
 
 
-class Range(Part):
+class SearchedRange(StudyPart):
     """A range that a search draws from."""
 
     low: Real
@@ -41,7 +41,7 @@ class Range(Part):
     log: Annotated[bool, Field(strict=True)] = False
 
     @model_validator(mode="after")
-    def _ordered(self) -> Range:
+    def _ordered(self) -> SearchedRange:
         if not self.low < self.high:
             raise ValueError(f"low={self.low} must be below high={self.high}")
         if self.log and self.low <= 0:
@@ -52,13 +52,13 @@ class Range(Part):
 Space = dict[
     Name,
     Annotated[
-        Annotated[tuple[_Plain, ...], Field(min_length=1), Tag("list")] | Annotated[Range, Tag("mapping")],
+        Annotated[tuple[_Plain, ...], Field(min_length=1), Tag("list")] | Annotated[SearchedRange, Tag("mapping")],
         Discriminator(mapping_or_list),
     ],
 ]
 
 
-class Tune(Part):
+class Tune(StudyPart):
     """A search for hyper-parameters before the comparison, with the same budget for each arm.
 
     Attributes:
@@ -85,7 +85,7 @@ class Tune(Part):
         return self.model_copy(update=given)
 
 
-class Selector(Part):
+class Selector(StudyPart):
     """Which published curve belongs to an arm, where several have the optimizer's name."""
 
     optimizer: Name
@@ -102,7 +102,7 @@ _PublishedName = Annotated[
 ]
 
 
-class Arm(Part):
+class StudyArm(StudyPart):
     """What is compared: an optimizer, an approximation, or the optimizers of two players.
 
     Attributes:
@@ -126,7 +126,7 @@ class Arm(Part):
 ByArm = dict[Name, Values]
 
 
-class Panel(Settings):
+class Panel(StudySettings):
     """A task with its options.
 
     Attributes:
@@ -148,7 +148,7 @@ class Panel(Settings):
 
 
 _Panels = Annotated[
-    Annotated[tuple[Name, ...], Tag("list")] | Annotated[dict[Name, Settings], Tag("mapping")],
+    Annotated[tuple[Name, ...], Tag("list")] | Annotated[dict[Name, StudySettings], Tag("mapping")],
     Discriminator(mapping_or_list),
 ]
 _Search = Annotated[
@@ -156,7 +156,7 @@ _Search = Annotated[
 ]
 
 
-class Scale(Settings):
+class Scale(StudySettings):
     """How much of the study is run.
 
     Attributes:
@@ -177,7 +177,7 @@ class Scale(Settings):
         return {name: part or {} for name, part in value.items()} if isinstance(value, dict) else value
 
 
-class Scales(Part):
+class Scales(StudyPart):
     """The three sizes of a study: seconds for a test, minutes on a laptop, and as published."""
 
     smoke: Scale
@@ -190,7 +190,7 @@ class Scales(Part):
         return found
 
 
-class Cell(Part):
+class Cell(StudyPart):
     """One place of the figure; what is not given is the figure's.
 
     Attributes:
@@ -213,7 +213,7 @@ class Cell(Part):
     at: When | None = None
 
 
-class Figure(Part):
+class Figure(StudyPart):
     """The layout of the original: rows of cells; ``null`` leaves a place empty."""
 
     x: Literal["epoch", "step", "seconds", "batch_size", "arm"] = "epoch"
@@ -222,13 +222,13 @@ class Figure(Part):
     rows: Annotated[tuple[Annotated[tuple[Cell | None, ...], Field(min_length=1)], ...], Field(min_length=1)]
 
 
-class Published(Part):
+class Published(StudyPart):
     """Which published curves are drawn beside those of the runs."""
 
     figure: Name
 
 
-class Study(Part):
+class Study(StudyPart):
     """A study. ``settings`` hold everywhere, unless a panel or a scale says otherwise."""
 
     study: Annotated[str, Field(strict=True, pattern=r"^[a-z0-9][a-z0-9.-]*$")]
@@ -237,8 +237,8 @@ class Study(Part):
     question: Name
     measure: Measure
     panels: Annotated[tuple[Panel, ...], Field(min_length=1)]
-    arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
-    settings: Settings = Settings()
+    arms: Annotated[tuple[StudyArm, ...], Field(min_length=1)]
+    settings: StudySettings = StudySettings()
     scales: Scales
     tune: Tune | None = None
     figure: Figure

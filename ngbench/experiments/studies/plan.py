@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ngbench.experiments.studies.claims import ScaleName
-from ngbench.experiments.studies.models import RUNNERS, Arm, Panel, Selector, Space, Study, Tune
-from ngbench.experiments.studies.settings import Settings, merged
+from ngbench.experiments.studies.models import RUNNERS, Panel, Selector, Space, Study, StudyArm, Tune
+from ngbench.experiments.studies.settings import StudySettings, merged
 from ngbench.values import format_value
 
 __all__ = ["PlannedArm", "PlannedCell", "axes_of", "expand_arm", "expand_arms", "plan_cells", "search_of"]
@@ -52,7 +52,7 @@ class PlannedCell:
     panel: Panel
     batch_size: int | None
     arms: tuple[PlannedArm, ...]
-    settings: Settings
+    settings: StudySettings
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -60,10 +60,10 @@ class PlannedCell:
         return self.settings.set or {}
 
 
-def axes_of(arm: Arm) -> dict[str, dict[str, dict[str, Any]]]:
+def axes_of(arm: StudyArm) -> dict[str, dict[str, dict[str, Any]]]:
     """For each axis of the arm's product, for each label, what it sets.
 
-    >>> axes_of(Arm(name="{damping}", optimizer="kfac", product={"damping": [0.1, None]}))
+    >>> axes_of(StudyArm(name="{damping}", optimizer="kfac", product={"damping": [0.1, None]}))
     {'damping': {'0.1': {'damping': 0.1}, 'none': {'damping': None}}}
     """
     found = {}
@@ -75,7 +75,7 @@ def axes_of(arm: Arm) -> dict[str, dict[str, dict[str, Any]]]:
     return found
 
 
-def expand_arm(arm: Arm, runner: str, index: int = 0) -> Iterator[PlannedArm]:
+def expand_arm(arm: StudyArm, runner: str, index: int = 0) -> Iterator[PlannedArm]:
     """The arms that an arm of the file stands for, one for each combination of its axes.
 
     Args:
@@ -95,7 +95,7 @@ def expand_arm(arm: Arm, runner: str, index: int = 0) -> Iterator[PlannedArm]:
         yield PlannedArm(name, runs, given, settings, _selector(arm, runs), arm.tune, index)
 
 
-def _selector(arm: Arm, runs: str) -> Selector | None:
+def _selector(arm: StudyArm, runs: str) -> Selector | None:
     if isinstance(arm.published, Selector):
         return arm.published
     name = arm.published or runs
@@ -119,14 +119,14 @@ def plan_cells(study: Study, scale: ScaleName) -> list[PlannedCell]:
     cells = []
     for name in names:
         panel = study.panel(name)
-        settings = merged(study.settings, panel, chosen, own.get(name, Settings()))
+        settings = merged(study.settings, panel, chosen, own.get(name, StudySettings()))
         for batch_size in settings.batch_sizes or (None,):
             here = tuple(_here(arm, panel, batch_size) for arm in arms if _runs_here(arm, settings, panel))
             cells.append(PlannedCell(panel, batch_size, here, settings))
     return cells
 
 
-def _runs_here(arm: PlannedArm, settings: Settings, panel: Panel) -> bool:
+def _runs_here(arm: PlannedArm, settings: StudySettings, panel: Panel) -> bool:
     # The arms of a panel are all that it has, the scale may leave some of them out.
     return (settings.arms is None or arm.name in settings.arms) and (panel.arms is None or arm.name in panel.arms)
 

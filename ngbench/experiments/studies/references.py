@@ -10,13 +10,13 @@ from typing import Any
 
 from ngbench.errors import NgbenchError, UnknownNameError
 from ngbench.experiments.studies.claims import At, Claim, Side, When
-from ngbench.experiments.studies.models import RUNNERS, Arm, Cell, Scale, Study
+from ngbench.experiments.studies.models import RUNNERS, Cell, Scale, Study, StudyArm
 from ngbench.experiments.studies.plan import axes_of, expand_arm, expand_arms, plan_cells
-from ngbench.experiments.studies.settings import MEASURE_KEYS, Settings
+from ngbench.experiments.studies.settings import MEASURE_KEYS, StudySettings
 from ngbench.records.claims import Relation
 from ngbench.records.quantities import Quantity, quantity_of
 
-__all__ = ["find_problems"]
+__all__ = ["find_faults"]
 
 Path = tuple[str | int, ...]
 _SCALES = ("smoke", "laptop", "full")
@@ -24,7 +24,7 @@ _BRACES = re.compile(r"\{([^{}]*)\}")
 
 
 @dataclass(frozen=True)
-class Problem:
+class Fault:
     """Something wrong.
 
     Attributes:
@@ -36,7 +36,7 @@ class Problem:
     message: str
 
 
-def find_problems(study: Study) -> Iterator[Problem]:
+def find_faults(study: Study) -> Iterator[Fault]:
     """What is wrong with the study, as far as it can be told without looking at any plugin."""
     yield from _arms(study)
     yield from _repeated("panel", [panel.name for panel in study.panels], "panels", "name")
@@ -52,38 +52,38 @@ def find_problems(study: Study) -> Iterator[Problem]:
     yield from problems
 
 
-def _unknown(kind: str, name: Any, allowed: Iterable[Any], path: Path) -> Iterator[Problem]:
+def _unknown(kind: str, name: Any, allowed: Iterable[Any], path: Path) -> Iterator[Fault]:
     known = list(dict.fromkeys(map(str, allowed)))
     if str(name) not in known:
-        yield Problem(path, str(UnknownNameError(kind, str(name), known)))
+        yield Fault(path, str(UnknownNameError(kind, str(name), known)))
 
 
-def _repeated(kind: str, names: list[str], *path: str) -> Iterator[Problem]:
+def _repeated(kind: str, names: list[str], *path: str) -> Iterator[Fault]:
     for at, name in enumerate(names):
         if name in names[:at]:
-            yield Problem((path[0], at, *path[1:]), f"two {kind}s are called {name!r}")
+            yield Fault((path[0], at, *path[1:]), f"two {kind}s are called {name!r}")
 
 
-def _arms(study: Study) -> Iterator[Problem]:
+def _arms(study: Study) -> Iterator[Fault]:
     runner = RUNNERS[study.measure]
     seen: set[str] = set()
     for at, arm in enumerate(study.arms):
         path: Path = ("arms", at)
         for other in RUNNERS.values():
             if other != runner and getattr(arm, other) is not None:
-                yield Problem((*path, other), f"arms of a study that measures {study.measure} have {runner}")
+                yield Fault((*path, other), f"arms of a study that measures {study.measure} have {runner}")
         yield from _product(arm, path)
         if study.tune is None and arm.tune is not None:
-            yield Problem((*path, "tune"), "the study has no tune section, so that nothing is searched")
+            yield Fault((*path, "tune"), "the study has no tune section, so that nothing is searched")
         for expanded in expand_arm(arm, runner):
             if not expanded.runs:
-                yield Problem(path, f"the arm {expanded.name!r} has no {runner}")
+                yield Fault(path, f"the arm {expanded.name!r} has no {runner}")
             if expanded.name in seen:
-                yield Problem((*path, "name"), f"two arms are called {expanded.name!r}")
+                yield Fault((*path, "name"), f"two arms are called {expanded.name!r}")
             seen.add(expanded.name)
 
 
-def _product(arm: Arm, path: Path) -> Iterator[Problem]:
+def _product(arm: StudyArm, path: Path) -> Iterator[Fault]:
     axes = axes_of(arm)
     named = _BRACES.findall(arm.name)
     for name in named:
@@ -91,21 +91,21 @@ def _product(arm: Arm, path: Path) -> Iterator[Problem]:
             yield from _unknown("axis", name, axes, (*path, "name"))
     for axis in axes:
         if axis not in named:
-            yield Problem((*path, "name"), f"the name must hold {{{axis}}}, to tell the arms of the product apart")
+            yield Fault((*path, "name"), f"the name must hold {{{axis}}}, to tell the arms of the product apart")
 
 
-def _settings(study: Study, settings: Settings, path: Path, names: list[str]) -> Iterator[Problem]:
+def _settings(study: Study, settings: StudySettings, path: Path, names: list[str]) -> Iterator[Fault]:
     useful = MEASURE_KEYS[study.measure]
     for key in settings.given():
         if key not in useful:
-            yield Problem((*path, key), f"{key} has no use in a study that measures {study.measure}")
+            yield Fault((*path, key), f"{key} has no use in a study that measures {study.measure}")
     for at, name in enumerate(settings.arms or ()):
         yield from _unknown("arm", name, names, (*path, "arms", at))
     if settings.layer == "all":
-        yield Problem((*path, "layer"), "layer=all is not allowed, a study measures one layer, by number or name")
+        yield Fault((*path, "layer"), "layer=all is not allowed, a study measures one layer, by number or name")
 
 
-def _panels(study: Study, names: list[str]) -> Iterator[Problem]:
+def _panels(study: Study, names: list[str]) -> Iterator[Fault]:
     yield from _settings(study, study.settings, ("settings",), names)
     for at, panel in enumerate(study.panels):
         path: Path = ("panels", at)
@@ -117,7 +117,7 @@ def _panels(study: Study, names: list[str]) -> Iterator[Problem]:
                 yield from _unknown("arm", arm, names, (*path, "by_batch_size", size, arm))
 
 
-def _scale(study: Study, name: str, names: list[str], panels: list[str]) -> Iterator[Problem]:
+def _scale(study: Study, name: str, names: list[str], panels: list[str]) -> Iterator[Fault]:
     scale: Scale = getattr(study.scales, name)
     path: Path = ("scales", name)
     yield from _settings(study, scale, path, names)
@@ -129,16 +129,16 @@ def _scale(study: Study, name: str, names: list[str], panels: list[str]) -> Iter
         for panel, settings in chosen.items():
             yield from _settings(study, settings, (*path, "panels", panel), names)
     if scale.tune not in (None, False) and study.tune is None:
-        yield Problem((*path, "tune"), "the study has no tune section that this could change")
+        yield Fault((*path, "tune"), "the study has no tune section that this could change")
     if study.measure != "compare" and study.tune is not None:
-        yield Problem(("tune",), f"tune has no use in a study that measures {study.measure}")
+        yield Fault(("tune",), f"tune has no use in a study that measures {study.measure}")
     if any(panel not in panels for panel in chosen):
         return
     for cell in plan_cells(study, name):  # type: ignore[arg-type]
         if not cell.arms:
-            yield Problem(path, f"no arm is left in the panel {cell.panel.name!r}")
+            yield Fault(path, f"no arm is left in the panel {cell.panel.name!r}")
         if study.measure == "fisher-error" and cell.settings.steps is None:
-            yield Problem(path, f"steps is missing: a study that measures {study.measure} has no other budget")
+            yield Fault(path, f"steps is missing: a study that measures {study.measure} has no other budget")
 
 
 def _batch_sizes(study: Study, panel: str | None = None) -> set[int]:
@@ -155,34 +155,34 @@ def _batch_sizes(study: Study, panel: str | None = None) -> set[int]:
     return found
 
 
-def _known_batch_size(study: Study, panel: str | None, size: int, path: Path) -> Iterator[Problem]:
+def _known_batch_size(study: Study, panel: str | None, size: int, path: Path) -> Iterator[Fault]:
     # A panel without batch sizes has the task's own one, which only the plugin knows.
     known = _batch_sizes(study, panel)
     if known and size not in known:
         yield from _unknown("batch size", size, sorted(known), path)
 
 
-def _measurement(study: Study, name: str, path: Path) -> Iterator[Problem | Quantity]:
+def _measurement(study: Study, name: str, path: Path) -> Iterator[Fault | Quantity]:
     try:
         yield quantity_of(name, study.measure)
     except NgbenchError as error:
-        yield Problem(path, str(error))
+        yield Fault(path, str(error))
 
 
-def _figure(study: Study, names: list[str], panels: list[str]) -> Iterator[Problem]:
+def _figure(study: Study, names: list[str], panels: list[str]) -> Iterator[Fault]:
     if study.figure.y != "samples":
-        yield from _problems(_measurement(study, study.figure.y, ("figure", "y")))
+        yield from _faults(_measurement(study, study.figure.y, ("figure", "y")))
     for row, cells in enumerate(study.figure.rows):
         for column, cell in enumerate(cells):
             if cell is not None:
                 yield from _cell(study, cell, ("figure", "rows", row, column), names, panels)
 
 
-def _problems(found: Iterable[Problem | Quantity]) -> Iterator[Problem]:
-    return (one for one in found if isinstance(one, Problem))
+def _faults(found: Iterable[Fault | Quantity]) -> Iterator[Fault]:
+    return (one for one in found if isinstance(one, Fault))
 
 
-def _cell(study: Study, cell: Cell, path: Path, names: list[str], panels: list[str]) -> Iterator[Problem]:
+def _cell(study: Study, cell: Cell, path: Path, names: list[str], panels: list[str]) -> Iterator[Fault]:
     yield from _unknown("panel", cell.panel, panels, (*path, "panel"))
     if cell.batch_size is not None:
         yield from _known_batch_size(study, cell.panel, cell.batch_size, (*path, "batch_size"))
@@ -191,24 +191,24 @@ def _cell(study: Study, cell: Cell, path: Path, names: list[str], panels: list[s
     y, x = cell.y or study.figure.y, cell.x or study.figure.x
     if y == "samples":
         if study.measure != "gan":
-            yield Problem((*path, "y"), "samples are drawn in a study that measures gan")
+            yield Fault((*path, "y"), "samples are drawn in a study that measures gan")
         elif cell.arm is None:
-            yield Problem(path, "arm is missing: whose samples are to be drawn")
+            yield Fault(path, "arm is missing: whose samples are to be drawn")
         else:
             yield from _unknown("arm", cell.arm, names, (*path, "arm"))
         return
     for found in _measurement(study, y, (*path, "y")):
-        if isinstance(found, Problem):
+        if isinstance(found, Fault):
             yield found
         elif not found.is_curve and x not in ("arm", "batch_size"):
-            yield Problem((*path, "y"), f"{y} is one number for a run: x must be arm or batch_size, not {x}")
+            yield Fault((*path, "y"), f"{y} is one number for a run: x must be arm or batch_size, not {x}")
         elif study.measure == "fisher-error" and x in ("epoch", "seconds"):
-            yield Problem(path, f"Fisher errors are measured by step: x must be step, arm or batch_size, not {x}")
+            yield Fault(path, f"Fisher errors are measured by step: x must be step, arm or batch_size, not {x}")
 
 
-def _claim(study: Study, claim: Claim, path: Path, names: list[str], panels: list[str]) -> Iterator[Problem]:
+def _claim(study: Study, claim: Claim, path: Path, names: list[str], panels: list[str]) -> Iterator[Fault]:
     for found in _measurement(study, claim.measurement, (*path, "measurement")):
-        yield from [found] if isinstance(found, Problem) else _moment(claim.at, found, (*path, "at"))
+        yield from [found] if isinstance(found, Fault) else _moment(claim.at, found, (*path, "at"))
     for at, panel in enumerate(claim.panels or ()):
         yield from _unknown("panel", panel, panels, (*path, "panels", at))
     for at, size in enumerate(claim.batch_sizes or ()):
@@ -227,12 +227,12 @@ def _claim(study: Study, claim: Claim, path: Path, names: list[str], panels: lis
             for at, arm in enumerate(side):
                 yield from _unknown("arm", arm, names, (*path, key, at))
     if claim.is_trend and len(_batch_sizes(study)) < 2:
-        yield Problem((*path, "relation"), f"{claim.relation} needs a study with two batch sizes or more")
+        yield Fault((*path, "relation"), f"{claim.relation} needs a study with two batch sizes or more")
     if claim.relation is Relation.LEVEL and claim.left == claim.right:
-        yield Problem((*path, "right"), "left and right are the same")
+        yield Fault((*path, "right"), "left and right are the same")
 
 
-def _side(study: Study, claim: Claim, side: Side, path: Path, names: list[str], panels: list[str]) -> Iterator[Problem]:
+def _side(study: Study, claim: Claim, side: Side, path: Path, names: list[str], panels: list[str]) -> Iterator[Fault]:
     for key in ("arm", "divided_by", "minus"):
         if getattr(side, key) is not None:
             yield from _unknown("arm", getattr(side, key), names, (*path, key))
@@ -244,12 +244,12 @@ def _side(study: Study, claim: Claim, side: Side, path: Path, names: list[str], 
         name = side.measurement or claim.measurement
         for found in _measurement(study, name, (*path, "measurement")):
             own: Path = (*path, "at") if side.at is not None else (*path, "measurement")
-            yield from [found] if isinstance(found, Problem) else _moment(side.at or claim.at, found, own)
+            yield from [found] if isinstance(found, Fault) else _moment(side.at or claim.at, found, own)
 
 
-def _moment(at: When, measurement: Quantity, path: Path) -> Iterator[Problem]:
+def _moment(at: When, measurement: Quantity, path: Path) -> Iterator[Fault]:
     if not measurement.is_curve and at != "final":
-        yield Problem(path, f"{measurement} is one number for a run: leave out when it is taken")
+        yield Fault(path, f"{measurement} is one number for a run: leave out when it is taken")
     by_time = isinstance(at, At) and (at.seconds is not None or at.epoch is not None)
     if by_time and str(measurement) in ("error_1", "error_2"):
-        yield Problem(path, f"{measurement} is measured by step: take it at a step, or final, best, mean or every")
+        yield Fault(path, f"{measurement} is measured by step: take it at a step, or final, best, mean or every")

@@ -15,10 +15,10 @@ __all__ = [
     "Measure",
     "Name",
     "NotNegative",
-    "Part",
     "Positive",
     "Real",
-    "Settings",
+    "StudyPart",
+    "StudySettings",
     "Values",
     "mapping_or_list",
     "mapping_or_word",
@@ -36,7 +36,7 @@ Values = dict[str, Any]
 """Options or hyper-parameters, checked against their plugin later."""
 
 
-class Part(BaseModel):
+class StudyPart(BaseModel):
     """A mapping of the YAML: unknown keys are refused, with the one that was probably meant."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,7 +57,7 @@ def shape_of(value: Any) -> str:
 
     Told apart first, so that the message about a wrong value is about the one alternative that was meant.
     """
-    if isinstance(value, dict | Part):
+    if isinstance(value, dict | StudyPart):
         return "mapping"
     if isinstance(value, list | tuple):
         return "list"
@@ -80,7 +80,7 @@ def _unknown(key: Any, known: Sequence[str]) -> str:
     return f"unknown key {str(key)!r}{hint} (known: {', '.join(known)})"
 
 
-class Settings(Part):
+class StudySettings(StudyPart):
     """What runs and for how long; a key that is not given is left to the more general place.
 
     Attributes:
@@ -122,7 +122,7 @@ class Settings(Part):
 
     def given(self) -> dict[str, Any]:
         """The settings that are given here, by name."""
-        values = {name: getattr(self, name) for name in Settings.model_fields}
+        values = {name: getattr(self, name) for name in StudySettings.model_fields}
         return {name: value for name, value in values.items() if value is not None}
 
 
@@ -136,11 +136,11 @@ MEASURE_KEYS: Mapping[Measure, frozenset[str]] = {
 """The settings that each kind of study has a use for."""
 
 
-def merged(*levels: Settings) -> Settings:
+def merged(*levels: StudySettings) -> StudySettings:
     """The settings of all levels, the later one winning; the task's options are merged one by one."""
     values: dict[str, Any] = {}
     options: dict[str, Any] = {}
     for level in levels:
         values |= level.given()
         options |= level.set or {}
-    return Settings(**{**values, "set": options or None})
+    return StudySettings(**{**values, "set": options or None})
