@@ -160,7 +160,7 @@ def taken_from() -> Mapping[str, frozenset[str]]:
                 taken[source].add(name)
         attributes = {node.attr for node in ast.walk(tree_of(module)) if isinstance(node, ast.Attribute)}
         for source in _made_up_names(module) & set(modules()):
-            taken[source] |= attributes & _defined(source)
+            taken[source] |= attributes & _defined_at_the_top(source)
     texts = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", *PACKAGES["ngbench"].rglob("*.tmpl")]
     for text in (path.read_text(encoding="utf-8") for path in texts):
         for source, names in re.findall(r"^ *from (ngbench\S*) import \(?([^()\n]+|[^()]+\))", text, re.MULTILINE):
@@ -265,6 +265,11 @@ def _defined(module: str) -> frozenset[str]:
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             found.add(node.id)
     return frozenset(found)
+
+
+def _defined_at_the_top(module: str) -> set[str]:
+    nodes = tree_of(module).body
+    return {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
 
 
 @cache

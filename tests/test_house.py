@@ -45,20 +45,13 @@ PRESENT_ARROWS_UP: set[str] = set()
 PRESENT_KNOTS_OF_FILES: set[str] = set()
 PRESENT_KNOTS_OF_ROOMS: set[str] = set()
 PRESENT_CLASSES_OF_ONE_NAME = {
-    "Arm",
     "Claim",
     "Estimate",
     "NotApplicable",
     "Part",
     "Problem",
-    "Range",
     "Report",
-    "Reporter",
     "Row",
-    "Scale",
-    "Settings",
-    "_Lines",
-    "_Silent",
 }
 PRESENT_PRIVATE_NAMES: set[str] = set()
 
