@@ -13,6 +13,7 @@ from ngbench.cli import declared
 from ngbench.cli.options import spliced
 from ngbench.disk.files import given_path
 from ngbench.experiments.gate import GateRules
+from ngbench.records.quantities import names_for
 from ngbench.records.thresholds import DEFAULT_THRESHOLDS
 
 __all__ = ["check"]
@@ -39,7 +40,7 @@ def check(
             "--fail-if",
             metavar="METRIC:THRESHOLD",
             help="How much worse a metric may get, as 5%, 64MiB, 1ms or a plain number (repeatable). It replaces "
-            f"those of pyproject.toml. (default: {', '.join(DEFAULT_THRESHOLDS)})",
+            f"those of pyproject.toml. (default: {', '.join(DEFAULT_THRESHOLDS)}) Metrics: {names_for('check')}.",
             rich_help_panel=_RULE,
         ),
     ] = None,
@@ -78,10 +79,8 @@ def check(
     otherwise it is inconclusive, which is shown and does not fail. Exit code 3: something is worse. 4: something
     cannot be compared (another task, hyper-parameter, machine, ... or an arm that vanished). 0: neither.
 
-    Metrics: step_time.ratio (to the reference arm, portable between machines), step_time, step_time.median,
-    phase.NAME.seconds, .ratio, .flops, .bytes and .calls (NAME may be *), peak_memory, optimizer_state,
-    training_loss, best_training_loss, validation_loss, best_validation_loss, seconds_to_target, epochs_to_target,
-    fisher_error.NAME. All are better when lower.
+    All metrics are better when lower. A NAME in them may be *; a ratio is to the reference arm, and portable between
+    machines.
 
     A project can keep its thresholds in pyproject.toml: fail-if = ["step_time.ratio:5%"] in the table
     tool.ngbench.check.

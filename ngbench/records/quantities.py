@@ -15,13 +15,25 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Literal
 
-from ngbench.errors import UnknownNameError
+from ngbench.errors import ParameterError, UnknownNameError, UsageError
 from ngbench.records import statistics, timing
 from ngbench.records.predicted_costs import predict
 from ngbench.records.record import History, PhaseRecord, RunRecord
 from ngbench.records.timing import Timing
 
-__all__ = ["ANY", "QUANTITIES", "ArmRun", "Asker", "Point", "Quantity", "Unit", "interpolate", "quantity_of"]
+__all__ = [
+    "ANY",
+    "QUANTITIES",
+    "ArmRun",
+    "Asker",
+    "Point",
+    "Quantity",
+    "Unit",
+    "interpolate",
+    "names_for",
+    "quantity_of",
+    "unknown_quantity",
+]
 
 ANY = "*"
 """In the place of a name: every phase, or every approximation."""
@@ -134,6 +146,7 @@ def quantity_of(text: str, asker: Asker | None = None) -> Quantity:
 
     Raises:
         UnknownNameError: there is none, or the asker may not ask for it.
+        ParameterError: it has another name today.
     """
     known = [one for one in QUANTITIES.values() if asker is None or asker in one.asked]
     for one in known:
@@ -142,7 +155,33 @@ def quantity_of(text: str, asker: Asker | None = None) -> Quantity:
             return one
         if hole and text.startswith(before) and text.endswith(after) and len(text) > len(before) + len(after):
             return replace(one, name=text[len(before) : len(text) - len(after)])
-    raise UnknownNameError("quantity", text, [one.form for one in known])
+    raise unknown_quantity(text, [one.form for one in known])
+
+
+def unknown_quantity(text: str, known: Iterable[str]) -> UsageError:
+    """What to raise where nothing is called ``text``: it says the name of today for one of before.
+
+    >>> print(unknown_quantity("final_loss", []))
+    the quantity 'final_loss' is called 'training_loss'
+    """
+    if text in _RENAMED:
+        return ParameterError(f"the quantity {text!r} is called {_RENAMED[text]!r}")
+    return UnknownNameError("quantity", text, known)
+
+
+_RENAMED = {
+    "final_loss": "training_loss",
+    "train_loss": "training_loss",
+    "best_loss": "best_training_loss",
+    "final_validation_loss": "validation_loss",
+    "time_to_target": "seconds_to_target",
+    "step_time.mean": "step_time",
+}
+
+
+def names_for(asker: Asker) -> str:
+    """The names of what may be asked for, as help lists them."""
+    return ", ".join(one.form for one in QUANTITIES.values() if asker in one.asked)
 
 
 def interpolate(points: Sequence[Point], at: float, where: Literal["seconds", "step"] = "seconds") -> float | None:

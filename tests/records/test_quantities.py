@@ -152,7 +152,6 @@ def test_there_is_no_value_next_to_one_that_is_no_number():
 @pytest.mark.parametrize(
     ("name", "measure"),
     [
-        ("train_loss", "compare"),
         ("error_1", "compare"),
         ("fid", "compare"),
         ("phase.refresh", "compare"),
@@ -203,3 +202,16 @@ def test_the_value_of_a_curve_is_its_last():
     assert quantity_of("best_training_loss").value(_run(status="done")) == 0.25
     assert quantity_of("best_validation_loss").value(_run(status="done")) == 0.6
     assert quantity_of("training_loss").value(_run(status="diverged")) is None
+
+
+@pytest.mark.parametrize("command", ["check", "tune"])
+def test_help_lists_the_names_that_the_command_takes(command, capsys):
+    from ngbench import cli
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("COLUMNS", "4000")
+        assert cli.main([command, "--help"]) == 0
+    said = capsys.readouterr().out
+    names = [one.form for one in QUANTITIES.values() if command in one.asked]
+    assert len(names) > 5
+    assert all(name in said for name in names)

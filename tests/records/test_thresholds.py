@@ -59,7 +59,7 @@ def test_a_wrong_threshold_is_named_with_what_is_allowed(text, message):
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["step_time.mean", "phase..flops", "phase.flops", "loss", "fisher_error."])
+@pytest.mark.parametrize("text", ["phase..flops", "phase.flops", "loss", "fisher_error."])
 def test_an_unknown_metric_is_named_with_those_that_exist(text):
     with pytest.raises(UnknownNameError, match=r"known: .*step_time\.ratio"):
         quantity_of(text, "check")
@@ -79,3 +79,12 @@ def test_a_duration_cannot_be_relative():
     assert parse_seconds("absolute-floor", "50us") == pytest.approx(50e-6)
     with pytest.raises(ParameterError, match="absolute-floor=5%"):
         parse_seconds("absolute-floor", "5%")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("final_loss", "training_loss"), ("step_time.mean", "step_time"), ("time_to_target", "seconds_to_target")],
+)
+def test_an_old_name_is_refused_with_the_one_of_today(old, new):
+    with pytest.raises(ParameterError, match=f"the quantity '{old}' is called '{new}'"):
+        parse_threshold(f"{old}:5%")

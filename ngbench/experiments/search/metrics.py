@@ -6,11 +6,11 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from ngbench.errors import ParameterError, UnknownNameError
+from ngbench.errors import ParameterError
 from ngbench.experiments.search.ledger import Outcome
 from ngbench.experiments.search.samplers import Direction
 from ngbench.records import statistics
-from ngbench.records.quantities import QUANTITIES, ArmRun, quantity_of
+from ngbench.records.quantities import QUANTITIES, ArmRun, quantity_of, unknown_quantity
 from ngbench.records.record import RunRecord
 
 __all__ = ["SearchMetric", "metric_in_words", "parse_metric", "trial_outcome"]
@@ -72,7 +72,7 @@ def parse_metric(text: str, own: Collection[str], target: float | None) -> Searc
         for found in ([replace(one, name=name) for name in own] if "NAME" in one.form else [one])
     }
     if name not in quantities:
-        raise UnknownNameError("quantity", name, quantities)
+        raise unknown_quantity(name, quantities)
     if colon and end not in _ENDS:
         raise ParameterError(f"metric {text!r} is not allowed, what follows the colon must be min or max")
     if quantities[name].metric is None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from ngbench.disk.files import given_path
 from ngbench.plugins.parameters import Range
+from ngbench.records.quantities import names_for
 from ngbench.running.limits import Count, Seed
 from ngbench.running.option_fields import converted, option
 from ngbench.running.request import Request
@@ -39,8 +40,7 @@ class SearchOptions:
     )
     metric: str = option(
         "training_loss",
-        "What decides: training_loss, best_training_loss, validation_loss, best_validation_loss, "
-        "seconds_to_target, epochs_to_target, or a metric of the task such as metric.accuracy.",
+        f"What decides: {names_for('tune')}, where NAME is a metric of the task, such as accuracy.",
         metavar="NAME[:min|max]",
         panel=_SEARCH,
     )

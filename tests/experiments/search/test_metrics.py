@@ -99,3 +99,8 @@ def test_the_end_of_the_time_is_no_failure() -> None:
 def test_what_is_refused(text: str, target: float | None, error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         parse_metric(text, ["accuracy"], target)
+
+
+def test_an_old_name_is_refused_with_the_one_of_today() -> None:
+    with pytest.raises(ParameterError, match="the quantity 'best_loss' is called 'best_training_loss'"):
+        parse_metric("best_loss", [], None)
