@@ -245,13 +245,22 @@ def _check(check: CheckRow, block: Checks, width: int) -> RenderableType:
         lines = [text, f"→ {advice}" if advice else ""]
         below = (f"\n  {line}" for line in lines if line)
         return Text.assemble((check.state, _style(check.state)), f"  {name}", *below, style=dim)
-    grid = RichTable.grid(padding=(0, _GAP, 0, 0), expand=bool(advice))
+    longest, most = (max(cell_len(terminal(getattr(one, part))) for one in block.checks) for part in ("text", "advice"))
+    # What has room enough is as wide as it is; a pipe has no end of it.
+    fits = states + _CHECK_NAME + longest + most + 3 * _GAP <= width
+    grid = RichTable.grid(padding=(0, _GAP, 0, 0), expand=bool(most) and not fits)
     grid.add_column(width=states)
     grid.add_column(width=_CHECK_NAME, overflow="fold")
-    grid.add_column(overflow="fold", ratio=3 if advice else None)
     row = [Text(check.state, style=_style(check.state)), Text(name, style=dim), Text(text, style=dim)]
-    if advice:
+    if not most:
+        grid.add_column(overflow="fold")
+    elif fits:
+        grid.add_column(width=longest)
+        grid.add_column(width=most)
+    else:
+        grid.add_column(overflow="fold", ratio=3)
         grid.add_column(overflow="fold", ratio=2)
+    if most:
         row.append(Text(advice, style=dim))
     grid.add_row(*row)
     return grid

@@ -152,6 +152,13 @@ def test_a_view_has_its_names_and_numbers_at_every_width(name: str, width: int) 
     assert len(wide.split()) > 20
 
 
+def test_what_is_found_of_a_machine_stands_in_columns_no_wider_than_it_is() -> None:
+    lines = drawn(10_000, VIEWS["doctor"])
+    assert max(len(line) for line in lines) < 300
+    rows = [line for line in lines if "→" not in line and re.match(r"(good|bad|note) ", line)]
+    assert len({line.index(found.advice) for line, found in zip(rows, FINDINGS, strict=True)}) == 1
+
+
 HOSTILE = ["[/]", "[red]x[/red]", ":smile:", "[link=file:///x]y[/link]", "\\[bold]"]
 
 
