@@ -65,7 +65,7 @@ def check_plugin(
     asked = plugin_kind.chosen_kind(optimizer=optimizer, task=task, approximation=approximation)
     kinds: list[conformance.Kind] = [asked] if asked else conformance.kinds_of(arm.optimizer)
     console = console_for_results(on_stderr=export_json == STANDARD_OUTPUT)
-    reports: list[conformance.Report] = []
+    reports: list[conformance.PluginReport] = []
     problems: list[Exception] = []
 
     def show(step: Callable[[], object]) -> None:
@@ -76,7 +76,7 @@ def check_plugin(
             except Exception as error:
                 problems.append(error)
 
-    def show_row(row: conformance.Row) -> None:
+    def show_row(row: conformance.CheckResult) -> None:
         show(lambda: terminal.show(views.row(row), console))
 
     def print_line(text: str, style: str = "") -> None:

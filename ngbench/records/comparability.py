@@ -9,7 +9,7 @@ from ngbench.errors import UnknownNameError
 from ngbench.records.differences import differences, differing_fields
 from ngbench.records.record import Document, RunRecord
 
-__all__ = ["Arms", "Pair", "Problem", "group_arms", "machine_of", "match_arms"]
+__all__ = ["Arms", "Obstacle", "Pair", "group_arms", "machine_of", "match_arms"]
 
 Arms = dict[str, list[RunRecord]]
 
@@ -33,7 +33,7 @@ _CONDITIONS = (
 
 
 @dataclass(frozen=True)
-class Problem:
+class Obstacle:
     """Something that could not be compared.
 
     Attributes:
@@ -71,7 +71,7 @@ class Pair:
 @dataclass
 class _Found:
     pairs: list[Pair] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Obstacle] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -95,7 +95,7 @@ def machine_of(document: Document, runs: Sequence[RunRecord]) -> str:
 
 def match_arms(
     baseline: Document, current: Document, *, labels: Sequence[str] = (), reference: str | None = None
-) -> tuple[list[Pair], list[Problem], list[str]]:
+) -> tuple[list[Pair], list[Obstacle], list[str]]:
     """The arms that can be compared, the problems with those that cannot, and remarks.
 
     Args:
@@ -119,7 +119,7 @@ def match_arms(
         if label not in before:
             found.notes.append(f"{label} is new: the baseline does not have it, so nothing says whether it got worse.")
         elif label not in now:
-            found.problems.append(Problem(label, "the arm has vanished, the baseline has it"))
+            found.problems.append(Obstacle(label, "the arm has vanished, the baseline has it"))
         else:
             _match_arm(label, before[label], now[label], found)
     origin = reference if reference is not None else next(iter(before), None)
@@ -130,12 +130,12 @@ def _match_arm(label: str, before: Sequence[RunRecord], now: Sequence[RunRecord]
     by_seed = {run.seed: run for run in now}
     missing = [run.seed for run in before if run.seed not in by_seed]
     if missing:
-        found.problems.append(Problem(label, f"{_seeds(missing)} vanished, the baseline has {_has(missing)}"))
+        found.problems.append(Obstacle(label, f"{_seeds(missing)} vanished, the baseline has {_has(missing)}"))
         return
     shared = [(run, by_seed[run.seed]) for run in before]
     reasons = list(dict.fromkeys(reason for pair in shared for reason in _obstacles(*pair)))
     if reasons:
-        found.problems.append(Problem(label, "; ".join(reasons)))
+        found.problems.append(Obstacle(label, "; ".join(reasons)))
         return
     known = {run.seed for run in before}
     extra = [run.seed for run in now if run.seed not in known]

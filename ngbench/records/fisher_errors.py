@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ngbench.records.comparability import Pair, Problem
+from ngbench.records.comparability import Obstacle, Pair
 from ngbench.records.metrics import NotApplicable, Outcome
 from ngbench.records.quantities import ANY, Quantity
 from ngbench.records.record import Document, FisherCurve, FisherErrorRecord
@@ -47,11 +47,11 @@ def _measure_layer(
 ) -> Iterator[tuple[Quantity, str, Outcome]]:
     subject = f"{metric} of {layer}"
     if now is None:
-        yield metric, layer, Problem(subject, "the layer has vanished, the baseline has it")
+        yield metric, layer, Obstacle(subject, "the layer has vanished, the baseline has it")
         return
     differing = [key for key in _CONDITIONS if getattr(before, key) != getattr(now, key)]
     if differing:
-        yield metric, layer, Problem(subject, f"{', '.join(differing)} changed")
+        yield metric, layer, Obstacle(subject, f"{', '.join(differing)} changed")
         return
     old, new = before.approximations, now.approximations
     for name in dict.fromkeys([*old, *new]) if metric.name == ANY else [metric.name]:
@@ -69,13 +69,13 @@ def _change(subject: str, name: str, before: Mapping[str, FisherCurve], now: Map
     if name not in before:
         return NotApplicable(f"the approximation {name} is new, the baseline does not have it", new=True)
     if name not in now:
-        return Problem(subject, f"the approximation {name} has vanished, the baseline has it")
+        return Obstacle(subject, f"the approximation {name} has vanished, the baseline has it")
     old, new = before[name].error_1, now[name].error_1
     if any(b is not None and n is None for b, n in zip(old, new, strict=True)):
         return Change(_mean(old), None, None, None, len(old), note="an error is no number any more")
     both = [(b, n) for b, n in zip(old, new, strict=True) if b is not None and n is not None]
     if not both:
-        return Problem(subject, "it is no number in the baseline nor now")
+        return Obstacle(subject, "it is no number in the baseline nor now")
     baseline, current = (math.fsum(side) / len(both) for side in zip(*both, strict=True))
     return Change(baseline, current, current - baseline, current - baseline, len(both))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ngbench.errors import NotComparableError
 from ngbench.records.attribution import attribute
-from ngbench.records.comparability import Pair, Problem, machine_of, match_arms
+from ngbench.records.comparability import Obstacle, Pair, machine_of, match_arms
 from ngbench.records.experiments import ComparedRecord, GateRecord, ProblemRecord, Verdict
 from ngbench.records.fisher_errors import holds_fisher_errors, measure_fisher_errors
 from ngbench.records.metrics import NotApplicable, Outcome, expand, measure, recorded_target
@@ -72,7 +72,7 @@ def check(
     for threshold in thresholds:
         gate.apply(threshold)
     if not gate.comparisons and not gate.problems:
-        gate.problems.append(Problem("the records", "no metric could be compared"))
+        gate.problems.append(Obstacle("the records", "no metric could be compared"))
     statuses = [row for pair in pairs for row in _statuses(pair)]
     order = {pair.label: at for at, pair in enumerate(pairs)}
     comparisons = sorted([*statuses, *gate.comparisons], key=lambda row: order.get(row.arm, len(order)))
@@ -110,7 +110,7 @@ class _Gate:
     target: float | None
     floor: float
     asked_for: bool
-    problems: list[Problem]
+    problems: list[Obstacle]
     notes: list[str]
     comparisons: list[ComparedRecord] = field(default_factory=list)
 
@@ -126,7 +126,7 @@ class _Gate:
     def apply(self, threshold: Threshold) -> None:
         metric = threshold.metric
         if metric.compares_absolute_times and self._machines:
-            self.problems.append(Problem(str(metric), self._machines))
+            self.problems.append(Obstacle(str(metric), self._machines))
             return
         missing: list[tuple[str, NotApplicable]] = []
         applied = False
@@ -136,7 +136,7 @@ class _Gate:
                 missing.append((arm, outcome))
                 continue
             applied = True
-            if isinstance(outcome, Problem):
+            if isinstance(outcome, Obstacle):
                 self.problems.append(outcome)
             else:
                 self.comparisons.append(self._judged(named, where, outcome, threshold))
@@ -150,7 +150,7 @@ class _Gate:
         if not self.asked_for:
             self.notes += [f"{metric} was not compared ({why})."] if why else []
         elif self.pairs or not self.problems:
-            self.problems.append(Problem(str(metric), f"nothing has it{f' ({why})' if why else ''}"))
+            self.problems.append(Obstacle(str(metric), f"nothing has it{f' ({why})' if why else ''}"))
 
     def _outcomes(self, metric: Quantity) -> Iterator[tuple[Quantity, Pair | str, Outcome]]:
         if metric.form == "fisher_error.NAME":

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ngbench.records import statistics, timing
-from ngbench.records.comparability import Pair, Problem
+from ngbench.records.comparability import Obstacle, Pair
 from ngbench.records.quantities import ANY, ArmRun, Quantity
 from ngbench.records.record import RunRecord
 from ngbench.records.timing import Timing
@@ -29,7 +29,7 @@ class NotApplicable:
     new: bool = False
 
 
-Outcome = Change | Problem | NotApplicable
+Outcome = Change | Obstacle | NotApplicable
 
 
 def recorded_target(pairs: Sequence[Pair]) -> float | None:
@@ -71,7 +71,7 @@ def timed_change(
     """The change between two timings, or the problem that one of them is missing."""
     if baseline is None or current is None:
         side = "in the baseline" if baseline is None else "this time"
-        return Problem(str(metric), f"it was not measured {side}")
+        return Obstacle(str(metric), f"it was not measured {side}")
     n = min(baseline.n, current.n)
     change = timing.relative_change(baseline, current)
     if change is None:
@@ -133,7 +133,7 @@ def _ratio(
     if pair.is_reference:
         return NotApplicable("it is the reference arm itself")
     if pair.reference is None:
-        return Problem(f"{metric} of {pair.label}", "the reference arm cannot be compared")
+        return Obstacle(f"{metric} of {pair.label}", "the reference arm cannot be compared")
     before, now = pair.reference
     unit = timing.mean_step(now)
     return timed_change(
@@ -149,7 +149,7 @@ def _phase(metric: Quantity, pair: Pair) -> Outcome:
     if not before:
         return NotApplicable(f"its phase {name} is new, the baseline does not have it", new=True)
     if not now:
-        return Problem(subject, f"the phase {name} has vanished, the baseline has it")
+        return Obstacle(subject, f"the phase {name} has vanished, the baseline has it")
     if metric.form == "phase.NAME.seconds":
         return timed_change(
             timing.phase_seconds(pair.baseline, name), timing.phase_seconds(pair.current, name), 1.0, metric
@@ -169,7 +169,7 @@ def _exact(metric: Quantity, pair: Pair) -> Outcome:
         return NotApplicable("it was not counted")
     if before is None or now is None:
         side = "in the baseline" if before is None else "this time"
-        return Problem(f"{metric} of {pair.label}", f"it was not counted {side}")
+        return Obstacle(f"{metric} of {pair.label}", f"it was not counted {side}")
     return Change(float(before), float(now), float(now - before), float(now - before))
 
 
@@ -178,14 +178,14 @@ def _loss(metric: Quantity, pair: Pair) -> Outcome:
     values = [(before.seed, metric.value(ArmRun(before)), metric.value(ArmRun(now))) for before, now in both]
     change = paired_change(values)
     if change is None:
-        return Problem(f"{metric} of {pair.label}", "it is no number in the baseline nor now")
+        return Obstacle(f"{metric} of {pair.label}", "it is no number in the baseline nor now")
     return change
 
 
 def _target(metric: Quantity, pair: Pair, target: float | None) -> Outcome:
     subject = f"{metric} of {pair.label}"
     if target is None:
-        return Problem(subject, "the records have no common target loss; give --target-loss")
+        return Obstacle(subject, "the records have no common target loss; give --target-loss")
     reached = [
         (before.seed, statistics.epochs_to_target(before, target), statistics.epochs_to_target(now, target))
         for before, now in zip(pair.baseline, pair.current, strict=True)

@@ -9,7 +9,7 @@ import pytest
 
 from ngbench.experiments import conformance
 from ngbench.experiments.conformance import optimizers
-from ngbench.experiments.conformance.outcome import Check, CheckFailed, NotApplicable, Passed, run_checks
+from ngbench.experiments.conformance.outcome import Check, CheckFailed, CheckNotApplicable, Passed, run_checks
 
 Ngbench = Callable[..., Any]
 
@@ -27,7 +27,7 @@ def _raises(subject: object) -> Passed:
 
 
 def _inapplicable(subject: object) -> Passed:
-    raise NotApplicable("no legs")
+    raise CheckNotApplicable("no legs")
 
 
 CHECKS = (

@@ -6,7 +6,7 @@ import pytest
 from gate_documents import ROUNDS, build_run
 
 from ngbench.records import metrics
-from ngbench.records.comparability import Pair, Problem
+from ngbench.records.comparability import Obstacle, Pair
 from ngbench.records.metrics import NotApplicable, expand, measure, paired_change
 from ngbench.records.quantities import quantity_of
 
@@ -174,7 +174,7 @@ def test_a_target_that_is_not_reached_any_more_is_no_number(metric):
 
 def test_without_a_target_loss_there_is_nothing_to_reach():
     found = change("seconds_to_target", build_run(), build_run())
-    assert isinstance(found, Problem)
+    assert isinstance(found, Obstacle)
     assert "give --target-loss" in found.reason
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ngbench.errors import NgbenchError, UsageError, one_line
-from ngbench.experiments.conformance.outcome import Report, Row
+from ngbench.experiments.conformance.outcome import CheckResult, PluginReport
 from ngbench.experiments.conformance.plugins import Kind, check_plugin, checks_of, distribution_of
 from ngbench.running.children import Child, Ended
 from ngbench.running.failures import how_it_ended
@@ -22,8 +22,8 @@ def check_plugin_apart(
     given: Mapping[str, Any] | None = None,
     *,
     data_dir: Path | None = None,
-    told: Callable[[Row], None] = lambda row: None,
-) -> Report:
+    told: Callable[[CheckResult], None] = lambda row: None,
+) -> PluginReport:
     """As :func:`~ngbench.experiments.conformance.plugins.check_plugin`, also where the plugin ends the process.
 
     The check that it does not survive has failed, and those after it do not apply.
@@ -31,7 +31,7 @@ def check_plugin_apart(
     Raises:
         UsageError: there is no such plugin, or a given value is not allowed.
     """
-    rows: list[Row] = []
+    rows: list[CheckResult] = []
     child = Child(_serve, name, kind, dict(given or {}), data_dir)
     try:
         while True:
@@ -45,13 +45,14 @@ def check_plugin_apart(
     except Ended as end:
         fatal = checks_of(kind)[len(rows)]
         message = f"{how_it_ended(end)}; it must {fatal.requirement}"
-        left = [Row(fatal.name, "failed", message)]
+        left = [CheckResult(fatal.name, "failed", message)]
         left += [
-            Row(check.name, "not applicable", f"not without {fatal.name}") for check in checks_of(kind)[len(rows) + 1 :]
+            CheckResult(check.name, "not applicable", f"not without {fatal.name}")
+            for check in checks_of(kind)[len(rows) + 1 :]
         ]
         for row in left:
             told(row)
-        return Report(name, kind, distribution_of(name, kind), [*rows, *left])
+        return PluginReport(name, kind, distribution_of(name, kind), [*rows, *left])
     finally:
         child.close()
 
@@ -59,7 +60,7 @@ def check_plugin_apart(
 def _serve(
     connection: Connection[Any, Any], name: str, kind: Kind, given: Mapping[str, Any], data_dir: Path | None
 ) -> None:
-    def tell(row: Row) -> None:
+    def tell(row: CheckResult) -> None:
         connection.send(("row", row))
 
     try:

@@ -19,7 +19,7 @@ from ngbench.errors import NgbenchError, one_line
 from ngbench.experiments.conformance.blocks import KINDS, ApproximationSubject, is_finite, make_block, relative_error
 from ngbench.experiments.conformance.convergence import GOALS, Goal, check_convergence
 from ngbench.experiments.conformance.degenerate import check_degenerate_input, check_nan_input
-from ngbench.experiments.conformance.outcome import Check, CheckFailed, NotApplicable, Passed
+from ngbench.experiments.conformance.outcome import Check, CheckFailed, CheckNotApplicable, Passed
 from ngbench.experiments.conformance.signature import check_signature
 from ngbench.experiments.conformance.state import check_state_dict
 
@@ -161,7 +161,7 @@ def _check_rank(subject: ApproximationSubject) -> Passed:
     values = [subject(make_block(kind, seed=seed, examples=m)).value for kind in KINDS for seed, m in ((0, 24), (1, 3))]
     ranks = {len(value.terms) for value in values if isinstance(value, KroneckerSum)}
     if not ranks:
-        raise NotApplicable("it returns no Kronecker products")
+        raise CheckNotApplicable("it returns no Kronecker products")
     if len(ranks) > 1:
         raise CheckFailed(
             f"the number of products changes from batch to batch ({', '.join(map(str, sorted(ranks)))}): fill up with"
@@ -196,7 +196,7 @@ def _check_warm_start(subject: ApproximationSubject) -> Passed:
                 f"{cold:.3g}: iterate until it converges from any start, or leave Estimate.start None"
             )
     if not used:
-        raise NotApplicable("it asks for no start")
+        raise CheckNotApplicable("it asks for no start")
     return Passed("as good as a cold one")
 
 
@@ -213,7 +213,7 @@ def _check_dtype(subject: ApproximationSubject) -> Passed:
 
 def _check_device(subject: ApproximationSubject) -> Passed:
     if not torch.cuda.is_available():
-        raise NotApplicable("there is no CUDA device here")
+        raise CheckNotApplicable("there is no CUDA device here")
     device = torch.device("cuda", torch.cuda.current_device())
     for kind in KINDS:
         for tensor in subject(make_block(kind, device=device)).value.tensors():

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ngbench.experiments.conformance.outcome import CheckFailed, NotApplicable, Passed, raised
+from ngbench.experiments.conformance.outcome import CheckFailed, CheckNotApplicable, Passed, raised
 from ngbench.experiments.conformance.trial import CPU, OptimizerSubject, Trial
 
 __all__ = ["check_device_move", "check_dtype_move", "dtype_name", "expect_types"]
@@ -23,7 +23,7 @@ def check_dtype_move(subject: OptimizerSubject) -> Passed:
 def check_device_move(subject: OptimizerSubject) -> Passed:
     """A state of a run on the CPU is continued on the same model on CUDA."""
     if not torch.cuda.is_available():
-        raise NotApplicable("there is no CUDA device here")
+        raise CheckNotApplicable("there is no CUDA device here")
     return _move(subject, torch.float32, torch.device("cuda", torch.cuda.current_device()))
 
 

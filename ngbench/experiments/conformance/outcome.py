@@ -15,10 +15,10 @@ from ngbench.records.record import Document
 __all__ = [
     "Check",
     "CheckFailed",
-    "NotApplicable",
+    "CheckNotApplicable",
+    "CheckResult",
     "Passed",
-    "Report",
-    "Row",
+    "PluginReport",
     "Status",
     "conformance_document",
     "raised",
@@ -45,7 +45,7 @@ class CheckFailed(Exception):
         self.fatal = fatal
 
 
-class NotApplicable(Exception):
+class CheckNotApplicable(Exception):
     """A check that does not concern this plugin or this machine.
 
     Args:
@@ -78,7 +78,7 @@ class Check(Generic[Subject]):
     Attributes:
         name: of its row.
         requirement: what is asked for, in words that go on from "it must": shown where the plugin raises instead.
-        run: raises :class:`CheckFailed` or :class:`NotApplicable`, or returns what it saw.
+        run: raises :class:`CheckFailed` or :class:`CheckNotApplicable`, or returns what it saw.
         needs: checks without whose success this one would say the same again.
     """
 
@@ -89,7 +89,7 @@ class Check(Generic[Subject]):
 
 
 @dataclass(frozen=True)
-class Row:
+class CheckResult:
     """The outcome of one check.
 
     Attributes:
@@ -106,7 +106,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Report:
+class PluginReport:
     """All rows of one plugin.
 
     Attributes:
@@ -119,10 +119,10 @@ class Report:
     plugin: str
     kind: PluginKind
     distribution: str | None
-    rows: Sequence[Row]
+    rows: Sequence[CheckResult]
 
     @property
-    def failed(self) -> list[Row]:
+    def failed(self) -> list[CheckResult]:
         """The rows of the checks that failed."""
         return [row for row in self.rows if row.status == "failed"]
 
@@ -135,15 +135,15 @@ class Report:
         return PluginRecord(plugin=self.plugin, kind=self.kind, distribution=self.distribution, checks=checks)
 
 
-def conformance_document(reports: Sequence[Report]) -> Document:
+def conformance_document(reports: Sequence[PluginReport]) -> Document:
     """What became of the plugins."""
     found = ConformanceRecord(plugins=[report.as_record() for report in reports])
     return Document(environment=describe_environment(), runs=[], conformance=found)
 
 
 def run_checks(
-    subject: Subject, checks: Sequence[Check[Subject]], told: Callable[[Row], None] = lambda row: None
-) -> list[Row]:
+    subject: Subject, checks: Sequence[Check[Subject]], told: Callable[[CheckResult], None] = lambda row: None
+) -> list[CheckResult]:
     """The rows of ``checks``; after one without which nothing can be checked the remaining ones do not apply.
 
     Args:
@@ -151,13 +151,13 @@ def run_checks(
         checks: in order.
         told: is called with each row as soon as it is there.
     """
-    rows: list[Row] = []
+    rows: list[CheckResult] = []
     obstacle = ""
     missing: set[str] = set()
     for check in checks:
         lacking = obstacle or next((need for need in check.needs if need in missing), "")
         if lacking:
-            row = Row(check.name, "not applicable", f"not without {lacking}")
+            row = CheckResult(check.name, "not applicable", f"not without {lacking}")
         else:
             row, fatal = _run(subject, check)
             obstacle = check.name if fatal else ""
@@ -173,18 +173,18 @@ def raised(error: BaseException) -> str:
     return f"{type(error).__name__}: {shorten(one_line(error), _LONGEST, placeholder=' ...')}"
 
 
-def _run(subject: Subject, check: Check[Subject]) -> tuple[Row, bool]:
+def _run(subject: Subject, check: Check[Subject]) -> tuple[CheckResult, bool]:
     try:
         seen = check.run(subject)
-    except NotApplicable as reason:
-        return Row(check.name, "not applicable", str(reason)), reason.fatal
+    except CheckNotApplicable as reason:
+        return CheckResult(check.name, "not applicable", str(reason)), reason.fatal
     except CheckFailed as failure:
-        return Row(check.name, "failed", str(failure)), failure.fatal
+        return CheckResult(check.name, "failed", str(failure)), failure.fatal
     except NgbenchError as error:
-        return Row(check.name, "failed", f"{one_line(error)}; it must {check.requirement}"), False
+        return CheckResult(check.name, "failed", f"{one_line(error)}; it must {check.requirement}"), False
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a plugin raises is what the row has to say
         what = f"it raised {raised(error)}; it must {check.requirement}"
-        return Row(check.name, "failed", what), False
-    return Row(check.name, "passed", seen.message, seen.values), False
+        return CheckResult(check.name, "failed", what), False
+    return CheckResult(check.name, "passed", seen.message, seen.values), False

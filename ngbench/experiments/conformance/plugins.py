@@ -9,7 +9,7 @@ from typing import Any
 
 from ngbench.data.directory import data_directory
 from ngbench.errors import PluginError, UnknownNameError
-from ngbench.experiments.conformance.outcome import Check, Report, Row, run_checks
+from ngbench.experiments.conformance.outcome import Check, CheckResult, PluginReport, run_checks
 from ngbench.plugins import registry
 from ngbench.plugins.located import is_located
 from ngbench.plugins.registry import GROUPS, Kind
@@ -39,8 +39,8 @@ def check_plugin(
     given: Mapping[str, Any] | None = None,
     *,
     data_dir: Path | None = None,
-    told: Callable[[Row], None] = lambda row: None,
-) -> Report:
+    told: Callable[[CheckResult], None] = lambda row: None,
+) -> PluginReport:
     """Run all checks of a plugin.
 
     Args:
@@ -75,7 +75,7 @@ def check_plugin(
         from ngbench.experiments.conformance.blocks import ApproximationSubject
 
         subject = ApproximationSubject(name, values)
-    return Report(name, kind, distribution_of(name, kind), run_checks(subject, checks_of(kind), told))
+    return PluginReport(name, kind, distribution_of(name, kind), run_checks(subject, checks_of(kind), told))
 
 
 def checks_of(kind: Kind) -> Sequence[Check[Any]]:

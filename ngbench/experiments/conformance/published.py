@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ngbench.adversarial_task import PLAYERS, AdversarialTask
 from ngbench.errors import NgbenchError, ParameterError
-from ngbench.experiments.conformance.outcome import CheckFailed, NotApplicable, Passed
+from ngbench.experiments.conformance.outcome import CheckFailed, CheckNotApplicable, Passed
 from ngbench.experiments.conformance.task_subject import TaskSubject
 from ngbench.plugins import registry
 
@@ -26,7 +26,7 @@ def check_hyperparameters(subject: TaskSubject) -> Passed:
                     _expect(getattr(pair, player), f" of the {player} in {called}", dict(values))
                     names[getattr(pair, player)] = None
     if not names:
-        raise NotApplicable("it publishes none: optimizers run with their defaults")
+        raise CheckNotApplicable("it publishes none: optimizers run with their defaults")
     return Passed(f"of {', '.join(names)}")
 
 
@@ -48,7 +48,7 @@ def check_grids(subject: TaskSubject) -> Passed:
     """Every value of a search is allowed."""
     grid = subject.single.grid
     if not grid:
-        raise NotApplicable("it has none: ngbench tune needs its own")
+        raise CheckNotApplicable("it has none: ngbench tune needs its own")
     for name, lists in grid.items():
         try:
             known = {parameter.name: parameter for parameter in registry.optimizer(name).parameters}

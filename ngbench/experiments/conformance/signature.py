@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ngbench.errors import NgbenchError, ParameterError, one_line
-from ngbench.experiments.conformance.outcome import CheckFailed, NotApplicable, Passed
+from ngbench.experiments.conformance.outcome import CheckFailed, CheckNotApplicable, Passed
 from ngbench.experiments.conformance.trial import OptimizerSubject
 from ngbench.plugins.parameters import Parameter
 from ngbench.values import is_plain
@@ -23,7 +23,7 @@ def check_optimizer_signature(subject: OptimizerSubject) -> Passed:
     except NgbenchError as error:
         raise CheckFailed(_corrected(one_line(error)), fatal=True) from error
     if plugin.is_class:
-        raise NotApplicable(f"{len(values)} hyper-parameters of a class that was not written for this tool")
+        raise CheckNotApplicable(f"{len(values)} hyper-parameters of a class that was not written for this tool")
     return check_signature(plugin.build, plugin.parameters, accepts_any=plugin.accepts_any)
 
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 import torch
 
 from ngbench.errors import NgbenchError, PluginError
-from ngbench.experiments.conformance.outcome import CheckFailed, NotApplicable, Passed, raised
+from ngbench.experiments.conformance.outcome import CheckFailed, CheckNotApplicable, Passed, raised
 from ngbench.experiments.conformance.trial import OptimizerSubject, Trial, differ
 from ngbench.measurement.phases import PHASES, no_phase
 from ngbench.plugins.protocol import measured
@@ -58,7 +58,7 @@ def check_phases(subject: OptimizerSubject) -> Passed:
     trial = Trial(subject)
     told = measured(trial.optimizer)
     if not told.names_phases:
-        raise NotApplicable("it has no attribute phase: it is timed as a whole")
+        raise CheckNotApplicable("it has no attribute phase: it is timed as a whole")
     named: set[str] = set()
 
     def phase(name: str) -> AbstractContextManager[None]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ngbench.adversarial_task import PLAYERS, AdversarialTask
-from ngbench.experiments.conformance.outcome import NotApplicable
+from ngbench.experiments.conformance.outcome import CheckNotApplicable
 from ngbench.experiments.conformance.trial import CPU
 from ngbench.plugins import registry
 from ngbench.running.players import player_task
@@ -64,10 +64,10 @@ class TaskSubject:
         """The task, if it trains one model.
 
         Raises:
-            NotApplicable: it trains two.
+            CheckNotApplicable: it trains two.
         """
         if isinstance(self.task, AdversarialTask):
-            raise NotApplicable("two players have no outputs and targets of their own")
+            raise CheckNotApplicable("two players have no outputs and targets of their own")
         return self.task
 
     def few(self) -> tuple[Tensor, Tensor]:

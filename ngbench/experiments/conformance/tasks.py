@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ngbench.adversarial_task import AdversarialTask
 from ngbench.errors import DataError, NgbenchError, UsageError, one_line
-from ngbench.experiments.conformance.outcome import Check, CheckFailed, NotApplicable, Passed
+from ngbench.experiments.conformance.outcome import Check, CheckFailed, CheckNotApplicable, Passed
 from ngbench.experiments.conformance.published import check_batch_sizes, check_grids, check_hyperparameters
 from ngbench.experiments.conformance.signature import check_signature
 from ngbench.experiments.conformance.task_subject import TaskSubject, built
@@ -46,7 +46,7 @@ def _check_data(subject: TaskSubject) -> Passed:
     try:
         data = subject.data
     except DataError as error:
-        raise NotApplicable(f"its data cannot be had here: {error}", fatal=True) from error
+        raise CheckNotApplicable(f"its data cannot be had here: {error}", fatal=True) from error
     except NgbenchError as error:
         raise CheckFailed(one_line(error), fatal=True) from error
     train, validation = _row(data.train_inputs), _row(data.validation_inputs)
@@ -111,7 +111,7 @@ def _check_augmentation(subject: TaskSubject) -> Passed:
     """Augmented batches follow from the generator that is passed, and nothing else."""
     augment = subject.data.augment
     if augment is None:
-        raise NotApplicable("its data are not augmented")
+        raise CheckNotApplicable("its data are not augmented")
     inputs, _ = subject.few()
     state = torch.get_rng_state()
     first, second = (augment(inputs.clone(), epoch_generator(0, 1)) for _ in range(2))
@@ -174,7 +174,7 @@ def _check_players(subject: TaskSubject) -> Passed:
     """The generator makes what the critic scores."""
     task = subject.task
     if not isinstance(task, AdversarialTask):
-        raise NotApplicable("it trains one model")
+        raise CheckNotApplicable("it trains one model")
     images, _ = subject.few()
     made = built(task.generator, 0)(torch.zeros(len(images), task.noise))
     if made.shape != images.shape:
@@ -204,7 +204,7 @@ def _check_gradients(subject: TaskSubject) -> Passed:
 def _check_metrics(subject: TaskSubject) -> Passed:
     metrics = subject.single.metrics
     if not metrics:
-        raise NotApplicable("it has none")
+        raise CheckNotApplicable("it has none")
     inputs, targets = subject.few()
     model = built(subject.single.model, 0).eval()
     with torch.no_grad():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ngbench.errors import NgbenchError
-from ngbench.experiments.search.ledger import Busy, Claim, Ledger, Outcome
+from ngbench.experiments.search.ledger import Busy, Ledger, Outcome, TakenTrial
 from ngbench.experiments.search.plan import SearchPlan
 from ngbench.experiments.search.samplers import format_point
 from ngbench.experiments.search.trials import Keeper, KeptProcess, run_trial
@@ -77,7 +77,7 @@ class Crew:
         self._stopping = threading.Event()
         self._over = threading.Event()
         self._telling = threading.Lock()
-        self._claims: dict[int, Claim] = {}
+        self._claims: dict[int, TakenTrial] = {}
         self._waiting = False
         self._error: BaseException | None = None
         self.keeper = Keeper(store, self._stopping)
@@ -121,7 +121,7 @@ class Crew:
             wait = _FIRST_WAIT
             while not self._stopping.is_set():
                 claim = self._ledger.claim()
-                if isinstance(claim, Claim):
+                if isinstance(claim, TakenTrial):
                     wait = _FIRST_WAIT
                     self._run(claim, worker)
                 elif not claim.running:
@@ -134,7 +134,7 @@ class Crew:
             self._error = self._error or error
             self._stopping.set()
 
-    def _run(self, claim: Claim, worker: Worker) -> None:
+    def _run(self, claim: TakenTrial, worker: Worker) -> None:
         outcome = Outcome("interrupted")
         template = self._plan.templates[claim.arm]
         self._claims[claim.identifier] = claim

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
-__all__ = ["ATTEMPTS", "Attempt", "Busy", "Claim", "Ledger", "Outcome", "SearchedArm"]
+__all__ = ["ATTEMPTS", "Attempt", "Busy", "Ledger", "Outcome", "SearchedArm", "TakenTrial"]
 
 _RETRIED = frozenset({"killed", "interrupted"})
 _WORSE_THAN_ANY = frozenset({"diverged", "target_not_reached", "no_value"})
@@ -81,7 +81,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Claim:
+class TakenTrial:
     """A trial that this process has to run.
 
     Attributes:
@@ -159,7 +159,7 @@ class Ledger:
             for arm in arms:
                 self._studies[arm.label] = self._study(opened, arm)
 
-    def claim(self) -> Claim | Busy:
+    def claim(self) -> TakenTrial | Busy:
         """The next trial, of the arm that is furthest behind; it is this process' from now on."""
         with self._shared.exclusive() as storage:
             attempts = {label: self._living(storage, label) for label in self._arms}
@@ -173,13 +173,13 @@ class Ledger:
                     return self._begin(storage, arm, number, found)
             return Busy(running)
 
-    def sign(self, claim: Claim) -> None:
+    def sign(self, claim: TakenTrial) -> None:
         """Say that the claim's worker is alive."""
         with self._shared.exclusive() as storage:
             if not storage.get_trial(claim.identifier).state.is_finished():
                 storage.set_trial_user_attr(claim.identifier, _SIGN, time.time())
 
-    def finish(self, claim: Claim, outcome: Outcome) -> bool:
+    def finish(self, claim: TakenTrial, outcome: Outcome) -> bool:
         """Write down what came of the claim.
 
         Returns:
@@ -316,7 +316,7 @@ class Ledger:
                 f"the storage {str(self._shared.path)!r} is corrupt: {where} at {key}: {first['msg']}"
             ) from error
 
-    def _begin(self, storage: BaseStorage, arm: SearchedArm, number: int, found: Sequence[FrozenTrial]) -> Claim:
+    def _begin(self, storage: BaseStorage, arm: SearchedArm, number: int, found: Sequence[FrozenTrial]) -> TakenTrial:
         from optuna.trial import TrialState, create_trial
 
         earlier = [attempt for attempt in _attempts(found) if attempt.number == number]
@@ -332,7 +332,7 @@ class Ledger:
             user_attrs={_TRIAL: number, _WORKER: this_worker(), _SIGN: time.time()},
         )
         identifier = storage.create_new_trial(self._studies[arm.label], attempt)
-        return Claim(arm.label, number, point, identifier, tuple(attempt.outcome.name for attempt in earlier))
+        return TakenTrial(arm.label, number, point, identifier, tuple(attempt.outcome.name for attempt in earlier))
 
 
 def _next(attempts: Sequence[Attempt], trials: int) -> tuple[int | None, int]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ngbench.errors import OutputError
-from ngbench.experiments.search.ledger import Claim, Outcome
+from ngbench.experiments.search.ledger import Outcome, TakenTrial
 from ngbench.experiments.search.metrics import SearchMetric, trial_outcome
 from ngbench.experiments.search.samplers import settings
 from ngbench.experiments.search.space import Space
@@ -43,7 +43,7 @@ class TrialTemplate:
     hyperparameters: Mapping[str, Any]
     runs: Sequence[PlannedRun]
 
-    def planned(self, claim: Claim) -> list[PlannedRun]:
+    def planned(self, claim: TakenTrial) -> list[PlannedRun]:
         """The runs of a trial."""
         label = trial_label(self.arm, claim.number)
         found = {**self.hyperparameters, **settings(self.space, claim.point)}

@@ -17,7 +17,7 @@ from ngbench.records.quantities import ArmRun, quantity_of
 from ngbench.records.statistics import Estimate
 from ngbench.records.timing import busy_machine
 
-__all__ = ["CellRuns", "ClaimResult", "Part", "evaluate"]
+__all__ = ["CellRuns", "ClaimPart", "ClaimResult", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class CellRuns:
 
 
 @dataclass(frozen=True)
-class Part:
+class ClaimPart:
     """A claim about one pair of sides in one place.
 
     Attributes:
@@ -80,17 +80,17 @@ class ClaimResult:
 
     claim: Claim
     verdict: ClaimVerdict
-    parts: Sequence[Part]
+    parts: Sequence[ClaimPart]
     note: str = ""
 
     @property
-    def decisive(self) -> Part | None:
+    def decisive(self) -> ClaimPart | None:
         """The part that the verdict rests on: the first that has it, the one nearest to the boundary among equals."""
         alike = [part for part in self.parts if part.verdict is self.verdict] or list(self.parts)
         return min(alike, key=_distance, default=None)
 
 
-def _distance(part: Part) -> float:
+def _distance(part: ClaimPart) -> float:
     if part.difference is None or not math.isfinite(part.difference.value):
         return math.inf
     return abs(part.difference.value) / max(abs(part.right or 0.0), 1e-300)
@@ -243,16 +243,16 @@ def _trend_pairs(claim: Claim, scope: Sequence[CellRuns]) -> Iterator[_Pair]:
                 yield _Pair(_Term(side, larger), relation, _Term(side, smaller))
 
 
-def _judge(claim: Claim, study: Study, pair: _Pair) -> Part:
+def _judge(claim: Claim, study: Study, pair: _Pair) -> ClaimPart:
     tolerance = parse_tolerance(claim.tolerance)
     try:
         return _measured(claim, study, pair, tolerance)
     except NoValue as missing:
         verdict = ClaimVerdict.NOT_TESTED if missing.untested else ClaimVerdict.INCONCLUSIVE
-        return Part(pair.subject, verdict, note=str(missing))
+        return ClaimPart(pair.subject, verdict, note=str(missing))
 
 
-def _measured(claim: Claim, study: Study, pair: _Pair, tolerance: Tolerance) -> Part:
+def _measured(claim: Claim, study: Study, pair: _Pair, tolerance: Tolerance) -> ClaimPart:
     at = moment_of(claim.at)
     left, right = _view(pair.left, claim, study), _view(pair.right, claim, study)
     if isinstance(at, At) and at.every is not None:
@@ -274,7 +274,7 @@ def _measured(claim: Claim, study: Study, pair: _Pair, tolerance: Tolerance) -> 
         for view in (left, right)
         for run in (*view.runs, *(view.divided_by or ()), *(view.minus or ()))
     )
-    return Part(pair.subject, verdict, difference, left_value, right_value, amount, busy=timed)
+    return ClaimPart(pair.subject, verdict, difference, left_value, right_value, amount, busy=timed)
 
 
 def _view(term: _Term | float, claim: Claim, study: Study) -> View:
@@ -295,7 +295,7 @@ def _minus(left: float, right: float) -> float:
     return left - right
 
 
-def _every(pair: _Pair, at: At, left: View, right: View, tolerance: Tolerance) -> Part:
+def _every(pair: _Pair, at: At, left: View, right: View, tolerance: Tolerance) -> ClaimPart:
     by_seed = paired_points(left, right, at.after)
     points = [
         [(_minus(a, b), tolerance.of(b) if math.isfinite(b) else 0.0) for a, b in run] for run in by_seed.values()
@@ -307,4 +307,4 @@ def _every(pair: _Pair, at: At, left: View, right: View, tolerance: Tolerance) -
     sides = [(a, b) for run in by_seed.values() for a, b in run]
     spread = Estimate(math.fsum(differences) / len(differences), min(differences), max(differences), len(differences))
     means = [math.fsum(side) / len(side) for side in zip(*sides, strict=True)]
-    return Part(pair.subject, verdict, spread, means[0], means[1], tolerance.of(means[1]), share)
+    return ClaimPart(pair.subject, verdict, spread, means[0], means[1], tolerance.of(means[1]), share)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ngbench.experiments.studies.evaluation import ClaimResult, Part
+from ngbench.experiments.studies.evaluation import ClaimPart, ClaimResult
 from ngbench.records.claims import parse_tolerance
 from ngbench.records.experiments import ClaimPartRecord, ClaimRecord, ClaimVerdict
 from ngbench.units import format_number, format_share
@@ -27,14 +27,14 @@ def claim_record(study: str, result: ClaimResult) -> ClaimRecord:
     )
 
 
-def _interval(part: Part | None) -> tuple[float, float] | None:
+def _interval(part: ClaimPart | None) -> tuple[float, float] | None:
     if part is None or part.difference is None or part.difference.low is None or part.difference.high is None:
         return None
     ends = (part.difference.low, part.difference.high)
     return ends if all(map(math.isfinite, ends)) else None
 
 
-def _part_record(part: Part) -> ClaimPartRecord:
+def _part_record(part: ClaimPart) -> ClaimPartRecord:
     found = part.difference
     return ClaimPartRecord(
         subject=part.subject,
@@ -62,7 +62,7 @@ def _observed(result: ClaimResult) -> str:
     return text
 
 
-def _numbers(part: Part) -> str:
+def _numbers(part: ClaimPart) -> str:
     if part.note:
         return part.note
     text = f"{format_number(part.left, 4)}, {format_number(part.right, 4)}"

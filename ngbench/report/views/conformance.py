@@ -10,7 +10,7 @@ from ngbench.records.record import Document
 from ngbench.report.blocks import Block, CheckRow, Checks, Notes
 
 if TYPE_CHECKING:
-    from ngbench.experiments.conformance import Row
+    from ngbench.experiments.conformance import CheckResult
 
 __all__ = ["headline", "row", "summary", "view"]
 
@@ -26,7 +26,7 @@ def view(document: Document, *, reference: str | None = None, target_loss: float
     return blocks
 
 
-def row(found: CheckRecord | Row) -> list[Block]:
+def row(found: CheckRecord | CheckResult) -> list[Block]:
     """One row, as it comes."""
     return [Checks([CheckRow(found.name, found.status, found.message)], _STATES)]
 

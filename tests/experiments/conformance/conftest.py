@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from ngbench.experiments.conformance import Report, check_plugin
+from ngbench.experiments.conformance import PluginReport, check_plugin
 
 GROUPS = {"optimizer": "optimizers", "task": "tasks", "approximation": "approximations"}
 
-Examine = Callable[..., Report]
+Examine = Callable[..., PluginReport]
 
 
 @pytest.fixture
 def examine(distribute: Callable[..., None]) -> Examine:
     """Installs a module that has a function ``planted``, and checks it as a plugin of that name."""
 
-    def check(kind: str, source: str, given: dict[str, Any] | None = None) -> Report:
+    def check(kind: str, source: str, given: dict[str, Any] | None = None) -> PluginReport:
         distribute("dist-planted", {"planted_bench": source}, **{GROUPS[kind]: {"planted": "planted_bench:planted"}})
         return check_plugin("planted", kind, given)  # type: ignore[arg-type]
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ngbench.errors import ParameterError, UnknownNameError
-from ngbench.experiments.conformance import Report, check_plugin, kinds_of
+from ngbench.experiments.conformance import PluginReport, check_plugin, kinds_of
 from ngbench.optimizers.kernels import fused_sgd_is_right
 from ngbench.plugins import registry
 
@@ -20,7 +20,7 @@ TASKS = {
 }
 
 
-def failures(report: Report) -> dict[str, str]:
+def failures(report: PluginReport) -> dict[str, str]:
     return {row.name: row.message for row in report.failed}
 
 

@@ -8,7 +8,7 @@ from textwrap import dedent, indent
 import pytest
 from torch.nn.modules import module
 
-from ngbench.experiments.conformance import Report
+from ngbench.experiments.conformance import PluginReport
 
 SOUND = '''
 import weakref
@@ -388,7 +388,7 @@ FUNCTIONS = {
     "any keyword is taken": ("decay: float = 0.0)", "decay: float = 0.0, **more)"),
 }
 
-Examine = Callable[..., Report]
+Examine = Callable[..., PluginReport]
 
 
 BOX = """
@@ -408,7 +408,7 @@ def faulty(body: str) -> str:
     return f"{SOUND}{BOX}\nclass Faulty(Planted):{indent(dedent(body), '    ')}\n".replace("{name}", "Faulty")
 
 
-def failures(report: Report) -> dict[str, str]:
+def failures(report: PluginReport) -> dict[str, str]:
     return {row.name: row.message for row in report.failed}
 
 

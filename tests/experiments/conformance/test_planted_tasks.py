@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ngbench.experiments.conformance import Report
+from ngbench.experiments.conformance import PluginReport
 
 SOUND = '''
 import torch
@@ -81,18 +81,18 @@ FAULTS = {
 }
 
 
-def failures(report: Report) -> set[str]:
+def failures(report: PluginReport) -> set[str]:
     return {row.name for row in report.failed}
 
 
-def test_without_a_fault_everything_passes(examine: Callable[..., Report]) -> None:
+def test_without_a_fault_everything_passes(examine: Callable[..., PluginReport]) -> None:
     report = examine("task", SOUND)
     assert failures(report) == set()
     assert {row.name for row in report.rows if row.status == "not applicable"} == {"players"}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_caught_by_its_name_alone(examine: Callable[..., Report], fault: str) -> None:
+def test_a_fault_is_caught_by_its_name_alone(examine: Callable[..., PluginReport], fault: str) -> None:
     expected, old, new = FAULTS[fault]
     assert old in SOUND
     caught = failures(examine("task", SOUND.replace(old, new)))
@@ -100,7 +100,7 @@ def test_a_fault_is_caught_by_its_name_alone(examine: Callable[..., Report], fau
     assert caught - ({"gradients"} if expected == "outputs" else set()) == {expected}
 
 
-def test_data_that_cannot_be_had_are_no_fault(examine: Callable[..., Report]) -> None:
+def test_data_that_cannot_be_had_are_no_fault(examine: Callable[..., PluginReport]) -> None:
     report = examine(
         "task", SOUND.replace("generator = torch", "raise DataError('no disk')\n        generator = torch")
     )

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from ngbench.experiments.search.ledger import Claim, Ledger, Outcome, SearchedArm
+from ngbench.experiments.search.ledger import Ledger, Outcome, SearchedArm, TakenTrial
 from ngbench.experiments.search.samplers import proposer
 from ngbench.experiments.search.space import Choice
 from ngbench.experiments.search.storage import SharedStorage
@@ -17,7 +17,7 @@ if __name__ == "__main__":
     ledger = Ledger(SharedStorage(Path(sys.argv[1])), [arm], {}, "minimize")
     print("ready", flush=True)
     sys.stdin.readline()
-    while isinstance(claim := ledger.claim(), Claim):
+    while isinstance(claim := ledger.claim(), TakenTrial):
         print(claim.number, claim.point["x"])
         time.sleep(0.02)
         ledger.finish(claim, Outcome("done", float(claim.point["x"])))

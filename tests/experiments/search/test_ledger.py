@@ -14,7 +14,7 @@ import pytest
 
 from ngbench.errors import OutputError, ParameterError, RecordError
 from ngbench.experiments.search import ledger as module
-from ngbench.experiments.search.ledger import ATTEMPTS, Busy, Claim, Ledger, Outcome
+from ngbench.experiments.search.ledger import ATTEMPTS, Busy, Ledger, Outcome, TakenTrial
 from ngbench.experiments.search.space import Choice
 from ngbench.experiments.search.storage import SharedStorage
 from ngbench.experiments.search.workers import this_worker
@@ -23,9 +23,9 @@ Open = Callable[..., Ledger]
 DONE = Outcome("done", 1.0, None, 2.0, 10)
 
 
-def take(ledger: Ledger) -> Claim:
+def take(ledger: Ledger) -> TakenTrial:
     claim = ledger.claim()
-    assert isinstance(claim, Claim)
+    assert isinstance(claim, TakenTrial)
     return claim
 
 

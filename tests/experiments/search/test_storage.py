@@ -19,7 +19,7 @@ from ngbench.disk import locks
 from ngbench.errors import OutputError, RecordError, UsageError
 from ngbench.experiments.search import ledger as ledger_module
 from ngbench.experiments.search import storage as storage_module
-from ngbench.experiments.search.ledger import Busy, Claim, Ledger, Outcome
+from ngbench.experiments.search.ledger import Busy, Ledger, Outcome, TakenTrial
 from ngbench.experiments.search.storage import SharedStorage
 from ngbench.experiments.search.workers import this_worker
 
@@ -30,7 +30,7 @@ DONE = Outcome("done", 1.0, None, 2.0, 10)
 def run(ledger: Ledger, trials: int) -> None:
     for _ in range(trials):
         claim = ledger.claim()
-        assert isinstance(claim, Claim)
+        assert isinstance(claim, TakenTrial)
         ledger.finish(claim, DONE)
 
 

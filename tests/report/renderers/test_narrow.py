@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ngbench.experiments.conformance import Row
+from ngbench.experiments.conformance import CheckResult
 from ngbench.experiments.doctor.findings import Finding, findings_document
 from ngbench.experiments.gate import gate_document
 from ngbench.records.experiments import ClaimRecord, ComparedRecord, FindingState, GateRecord, ProblemRecord, Verdict
@@ -90,9 +90,9 @@ FINDINGS = [
     ),
 ]
 ROWS = [
-    Row("determinism", "passed", "1,024 steps differ by 0.0001234, at most 0.0005 is allowed; 12.25 ms a step"),
-    Row("a name of many words that says what is checked", "failed", f"{METRIC} is 431.6 M; it must be 1.792"),
-    Row("hooks", "not applicable", ""),
+    CheckResult("determinism", "passed", "1,024 steps differ by 0.0001234, at most 0.0005 is allowed; 12.25 ms a step"),
+    CheckResult("a name of many words that says what is checked", "failed", f"{METRIC} is 431.6 M; it must be 1.792"),
+    CheckResult("hooks", "not applicable", ""),
 ]
 CLAIMS = [
     ClaimRecord(
