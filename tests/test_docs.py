@@ -98,6 +98,9 @@ class Reader:
         environment = os.environ | {"PYTHONPATH": "site"}
         subprocess.run([sys.executable, "-m", "pytest", "-q", *arguments], check=True, env=environment)
 
+    def text(self, text: str) -> None:
+        """A tree of files, which is compared with the files by a test of its own."""
+
     def yaml(self, text: str) -> None:
         """A file, or a workflow whose commands the page has run, but for what only the service can do."""
         if self._is_file(text):
