@@ -19,6 +19,7 @@ from ngbench.experiments import runs
 from ngbench.experiments.conformance import optimizers
 from ngbench.experiments.doctor import examination
 from ngbench.experiments.doctor.findings import Finding
+from ngbench.experiments.search import documents as search_documents
 from ngbench.records import documents
 from ngbench.records.documents import dump
 from ngbench.records.experiments import FindingState
@@ -86,7 +87,7 @@ COMMANDS = {
     "tune": Command(
         f"tune pond -o {HOSTILE}@sgd --search lr=0.01,0.1 --epochs 1 --threads 1 --output out --quiet "
         "--export-json a.json --export-markdown a.md",
-        (*VIEWED, documents),
+        (*VIEWED, search_documents),
         {"dump": "a.json", "render": "a.md", "write_best": "out/hyperparameters.yaml", "show": None},
     ),
     "fisher-error": Command(
