@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ngbench.cli import completion, plugin_kind
+from ngbench.cli import completion, declared, plugin_kind
 from ngbench.cli.options import Only, spliced
-from ngbench.disk.files import given_destination
 from ngbench.running.request import RunOptions
 
 __all__ = ["check_plugin"]
@@ -31,10 +30,7 @@ def check_plugin(
     task: plugin_kind.Task = False,
     approximation: plugin_kind.Approximation = False,
     run: Annotated[RunOptions, Only({"data_dir"})],
-    export_json: Annotated[
-        str | None,
-        typer.Option("--export-json", parser=given_destination, metavar="FILE", help="Write the rows; - is stdout."),
-    ] = None,
+    export_json: Annotated[str | None, declared.written("--export-json", "Write the rows; - is stdout.", None)] = None,
 ) -> None:
     """Test whether a plugin does what the benchmark relies on.
 

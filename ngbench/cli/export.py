@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ngbench.disk.files import given_destination, given_path
+from ngbench.cli import declared
+from ngbench.disk.files import given_path
 
 __all__ = ["export"]
 
@@ -24,12 +25,7 @@ def export(
     ],
     pytest_benchmark: Annotated[
         str,
-        typer.Option(
-            "--pytest-benchmark",
-            parser=given_destination,
-            metavar="FILE",
-            help="Write pytest-benchmark's JSON; - is stdout.",
-        ),
+        declared.written("--pytest-benchmark", "Write pytest-benchmark's JSON; - is stdout.", None),
     ],
     reference: Annotated[
         str | None,

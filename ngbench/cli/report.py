@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
+from ngbench.cli import declared
 from ngbench.disk.files import given_path
-from ngbench.running.option_fields import options_of
-from ngbench.running.request import RunOptions
 
 __all__ = ["report"]
 
@@ -29,12 +28,7 @@ def report(
     ],
     output: Annotated[
         Path,
-        typer.Option(
-            "--output",
-            parser=given_path,
-            metavar="FILE",
-            help="The page: .html, or .md with PNG figures in FILE-figures.",
-        ),
+        declared.path("--output", metavar="FILE", help="The page: .html, or .md with PNG figures in FILE-figures."),
     ],
     title: Annotated[str, typer.Option("--title", help="Title of the page.")] = "ngbench report",
     reference: Annotated[
@@ -43,11 +37,7 @@ def report(
     ] = None,
     target_loss: Annotated[
         float | None,
-        typer.Option(
-            "--target-loss",
-            parser=options_of(RunOptions)["target_loss"].convert,
-            help="Training loss to reach.  [default: the recorded one]",
-        ),
+        declared.number("--target-loss", "Training loss to reach.", metavar="LOSS", shown="the recorded one"),
     ] = None,
 ) -> None:
     """Make one page of any set of records.
