@@ -26,7 +26,7 @@ from ngbench.records.thresholds import (
 )
 from ngbench.running.option_fields import converted, option
 
-__all__ = ["Gate", "GateRequest", "GateRules", "check_baseline_destination", "gate_document", "run_gate"]
+__all__ = ["GateRequest", "GateRules", "check_baseline_destination", "gate_document", "run_gate"]
 
 
 _RULE = "What fails"

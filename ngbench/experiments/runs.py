@@ -19,7 +19,7 @@ from ngbench.running.resume import with_output
 from ngbench.running.schedule import Observer, Silent, execute
 from ngbench.running.workers import LocalWorker, ProcessWorker, Worker
 
-__all__ = ["ExperimentObserver", "Place", "Ran", "Unobserved", "make_runs", "workers_for"]
+__all__ = ["ExperimentObserver", "Place", "Ran", "Unobserved", "make_runs"]
 
 
 class ExperimentObserver(Observer, Protocol):

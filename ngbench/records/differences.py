@@ -8,7 +8,7 @@ from typing import Any
 
 from ngbench.records.record import RunRecord
 
-__all__ = ["SIDES", "differences", "differing_fields"]
+__all__ = ["differences", "differing_fields"]
 
 SIDES = ("there", "here")
 """What the two sides are called."""

@@ -18,7 +18,7 @@ from ngbench.records.thresholds import Threshold
 from ngbench.records.timing import busy_machine
 from ngbench.records.verdict import Change, judge, limit_of
 
-__all__ = ["STATUS", "check"]
+__all__ = ["check"]
 
 STATUS = "status"
 """The metric of the row that says whether an arm's runs ended as they did in the baseline."""

@@ -18,9 +18,7 @@ from pydantic import (
 from ngbench.values import LARGEST_COUNT, LARGEST_NUMBER
 
 __all__ = [
-    "LARGEST_SECONDS",
     "LONGEST_NAME",
-    "LONGEST_TEXT",
     "AtLeastOne",
     "Count",
     "Name",

@@ -25,7 +25,6 @@ __all__ = [
     "ANY",
     "QUANTITIES",
     "ArmRun",
-    "Asker",
     "Point",
     "Quantity",
     "Unit",

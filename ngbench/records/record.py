@@ -39,14 +39,12 @@ __all__ = [
     "OptimizerRecord",
     "PhaseCost",
     "PhaseRecord",
-    "PredictionRecord",
-    "RunKind",
     "RunRecord",
     "SampleRecord",
+    "SourceFileRecord",
     "Status",
     "StepsRecord",
     "TrialMark",
-    "status_help",
 ]
 
 SCHEMA_VERSION: Final = 2

@@ -15,7 +15,7 @@ from ngbench.disk.reading import MEBIBYTE, read_whole
 from ngbench.errors import RecordError
 from ngbench.records.record import RunRecord, SampleRecord
 
-__all__ = ["DIRECTORY", "add_sample", "grid_of", "read_image", "relocated", "sample_paths", "write_grid"]
+__all__ = ["DIRECTORY", "add_sample", "read_image", "relocated", "sample_paths", "write_grid"]
 
 DIRECTORY = "samples"
 """Where the grids lie, beside the records or the figures."""

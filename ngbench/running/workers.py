@@ -24,7 +24,7 @@ from ngbench.running.problem import Problem, load_problem
 from ngbench.running.run import OnStep, Run
 from ngbench.running.supervised_training import SupervisedTraining
 
-__all__ = ["LocalWorker", "ProcessWorker", "RunStarter", "Started", "Worker"]
+__all__ = ["LocalWorker", "ProcessWorker", "RunStarter", "Start", "Worker"]
 
 
 class Started(Protocol):

@@ -19,7 +19,6 @@ __all__ = [
     "CheckResult",
     "Passed",
     "PluginReport",
-    "Status",
     "conformance_document",
     "raised",
     "run_checks",

@@ -9,7 +9,7 @@ from pathlib import Path
 from ngbench.experiments.doctor.findings import NOTHING, Finding
 from ngbench.records.experiments import FindingState
 
-__all__ = ["examine_frequency", "examine_load", "examine_quota", "examine_threads", "quota_cores"]
+__all__ = ["examine_frequency", "examine_load", "examine_quota", "examine_threads"]
 
 ROOT = Path("/")
 _CPUS = "sys/devices/system/cpu"

@@ -19,7 +19,7 @@ from ngbench.running.schedule import Silent, execute
 from ngbench.running.workers import Worker
 from ngbench.units import format_number, format_seconds, format_share
 
-__all__ = ["Equal", "examine_noise", "make_equal"]
+__all__ = ["examine_noise", "make_equal"]
 
 _DISTRUST = 2.0
 """How many times larger than their rounds say the spread of equal runs must be to be worth a warning."""

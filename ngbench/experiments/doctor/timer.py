@@ -12,7 +12,7 @@ from ngbench.experiments.doctor.findings import NOTHING, Finding
 from ngbench.records.experiments import FindingState
 from ngbench.units import format_seconds, format_share
 
-__all__ = ["Readings", "examine_timer", "read_clock"]
+__all__ = ["examine_timer", "read_clock"]
 
 READS = 20_000
 WATCHED = 0.5

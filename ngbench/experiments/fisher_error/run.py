@@ -28,14 +28,7 @@ from ngbench.running.problem import DeviceData, Problem, load_problem
 from ngbench.running.randomness import batches, epoch_generator, epoch_order, isolated, seeded_state
 from ngbench.running.step import TrainingStep
 
-__all__ = [
-    "FisherErrorConfig",
-    "FisherErrorRun",
-    "FisherErrorStarter",
-    "choose_layers",
-    "nothing_measured",
-    "numbers_of",
-]
+__all__ = ["FisherErrorConfig", "FisherErrorStarter", "choose_layers", "nothing_measured", "numbers_of"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
-__all__ = ["ATTEMPTS", "Attempt", "Busy", "Ledger", "Outcome", "SearchedArm", "TakenTrial"]
+__all__ = ["Attempt", "Busy", "Ledger", "Outcome", "SearchedArm", "TakenTrial"]
 
 _RETRIED = frozenset({"killed", "interrupted"})
 _WORSE_THAN_ANY = frozenset({"diverged", "target_not_reached", "no_value"})

@@ -31,7 +31,7 @@ from ngbench.records.store import Store
 from ngbench.running.session import one_interrupt
 from ngbench.running.workers import Worker
 
-__all__ = ["BEST_FILE", "STORAGE_FILE", "SearchResult", "search"]
+__all__ = ["BEST_FILE", "search"]
 
 STORAGE_FILE = "trials.journal"
 BEST_FILE = "hyperparameters.yaml"

@@ -19,15 +19,7 @@ from ngbench.experiments.search.samplers import SAMPLERS, Direction, distributio
 from ngbench.experiments.search.space import Choice, Space
 from ngbench.records.experiments import OutcomeName, SearchRecord
 
-__all__ = [
-    "FAILED_OUTCOMES",
-    "LEAST_FOR_IMPORTANCE",
-    "ArmResult",
-    "describe_search",
-    "importance",
-    "quartiles",
-    "summarise_arm",
-]
+__all__ = ["FAILED_OUTCOMES", "LEAST_FOR_IMPORTANCE", "ArmResult", "describe_search", "summarise_arm"]
 
 LEAST_FOR_IMPORTANCE = 10
 """With fewer trials, nothing is said of how much a setting matters."""

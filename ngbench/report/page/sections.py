@@ -17,7 +17,7 @@ from ngbench.report.views.conditions import describe_conditions
 from ngbench.running.samples import read_image
 from ngbench.units import format_hyperparameters
 
-__all__ = ["Environment", "MeasuredLayer", "Report", "Section", "gather"]
+__all__ = ["Environment", "Report", "Section", "gather"]
 
 _FIGURE = "figure.png"
 """What ``ngbench reproduce`` draws beside the record of a study."""

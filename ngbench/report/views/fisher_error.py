@@ -25,7 +25,7 @@ from ngbench.report.blocks import (
 from ngbench.report.views.conditions import data_descriptions, describe_conditions
 from ngbench.units import DASH, format_hyperparameters, format_number, format_seconds
 
-__all__ = ["errors_table", "headline", "layer_blocks", "view"]
+__all__ = ["headline", "layer_blocks", "view"]
 
 _MEASURES = {
     "error_1": "Error 1",

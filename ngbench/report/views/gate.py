@@ -11,7 +11,7 @@ from ngbench.records.record import Document
 from ngbench.report.blocks import Block, Column, Conclusion, Notes, Table, Warnings
 from ngbench.units import DASH, format_bytes, format_count, format_number, format_seconds
 
-__all__ = ["Row", "check_table", "format_value", "headline", "outcome", "remarks", "rows", "view"]
+__all__ = ["Row", "headline", "rows", "view"]
 
 
 @dataclass(frozen=True)
