@@ -65,6 +65,10 @@ class Outputs:
         convert=given_path,
     )
 
+    brief: bool = option(
+        False, "Print one table, what to beware of and the summary; all else is in exports and records.", panel=_RESULTS
+    )
+
     def check(self) -> None:
         """Refuse what could not be written in the end.
 
@@ -99,7 +103,7 @@ class Outputs:
             reference: the arm that ratios refer to; the first by default.
             origin: the directory that paths of sample images are relative to.
         """
-        from ngbench.report import view
+        from ngbench.report import shortened, view
         from ngbench.report.exports.files import export_steps
         from ngbench.report.renderers import terminal
 
@@ -113,4 +117,9 @@ class Outputs:
             origin=origin,
         )
         console = console_for_results(on_stderr=self.use_stdout)
-        return [*written, lambda: terminal.show(view(document, reference=reference), console)]
+
+        def show() -> None:
+            blocks = view(document, reference=reference)
+            terminal.show(shortened(blocks) if self.brief else blocks, console)
+
+        return [*written, show]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ if TYPE_CHECKING:
     from ngbench.records.record import Document
     from ngbench.report.blocks import Block
 
-__all__ = ["headline", "view"]
+__all__ = ["headline", "shortened", "view"]
 
 _VIEWS = {
     "run": "comparison",
@@ -39,6 +40,14 @@ def view(document: Document, *, reference: str | None = None, target_loss: float
     module = import_module(f"ngbench.report.views.{_VIEWS[document.kind]}")
     blocks: list[Block] = module.view(document, reference=reference, target_loss=target_loss)
     return blocks
+
+
+def shortened(blocks: Sequence[Block]) -> list[Block]:
+    """The first table, what to beware of, and what it all comes to."""
+    from ngbench.report.blocks import Conclusion, Summary, Table, Warnings
+
+    first = next((block for block in blocks if isinstance(block, Table)), None)
+    return [block for block in blocks if block is first or isinstance(block, Warnings | Summary | Conclusion)]
 
 
 def headline(document: Document) -> str:

@@ -97,12 +97,14 @@ class Column:
         cells: one per row.
         left: whether the cells line up on their left side instead of their right.
         toned: whether the cells are statuses or verdicts, which :func:`tone_of` colours.
+        best: rows whose cells are the best of the column.
     """
 
     name: str
     cells: Sequence[str]
     left: bool = False
     toned: bool = False
+    best: frozenset[int] = frozenset()
 
     @property
     def empty(self) -> bool:

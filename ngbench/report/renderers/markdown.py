@@ -98,14 +98,15 @@ def _table(columns: Sequence[Column]) -> str:
     from tabulate import tabulate
 
     headers = [markdown(column.name) for column in columns]
-    rows = zip(*([_cell(column, cell) for cell in column.cells] for column in columns), strict=True)
+    rows = zip(*([_cell(column, *of_row) for of_row in enumerate(column.cells)] for column in columns), strict=True)
     align = ["left" if column.left else "right" for column in columns]
     return str(tabulate(list(rows), headers, tablefmt="github", colalign=align, disable_numparse=True))
 
 
-def _cell(column: Column, cell: str) -> str:
+def _cell(column: Column, row: int, cell: str) -> str:
     tone = tone_of(cell) if column.name == "verdict" else None
-    return (_SIGNS[tone] if tone else "") + markdown(cell)
+    text = (_SIGNS[tone] if tone else "") + markdown(cell)
+    return f"**{text}**" if row in column.best else text
 
 
 def _columns(block: Checks) -> list[Column]:

@@ -143,7 +143,7 @@ def _upright(block: Table) -> RichTable:
     table.add_column(style="dim", no_wrap=True, min_width=_LABEL)
     table.add_column(overflow="fold")
     for column in block.columns[1:]:
-        table.add_row(Text(terminal(column.name)), _cell(column, terminal(column.cells[0])))
+        table.add_row(Text(terminal(column.name)), _cell(column, 0, terminal(column.cells[0])))
     return table
 
 
@@ -154,7 +154,14 @@ def _parted(block: Table, width: int) -> Iterator[RenderableType]:
     columns = [first, *sorted(rest, key=lambda column: not column.toned)]
     for label in dict.fromkeys(parting.cells):
         rows = [at for at, cell in enumerate(parting.cells) if cell == label]
-        ours = [replace(column, cells=[column.cells[at] for at in rows]) for column in columns]
+        ours = [
+            replace(
+                column,
+                cells=[column.cells[at] for at in rows],
+                best=frozenset(new for new, at in enumerate(rows) if at in column.best),
+            )
+            for column in columns
+        ]
         yield from _packed(label, ours, width)
 
 
@@ -222,13 +229,13 @@ def _table(title: str, columns: Sequence[Column]) -> RichTable:
             no_wrap=True,
             min_width=_width(column),
         )
-    for row in zip(*(column.cells for column in columns), strict=True):
-        table.add_row(*(_cell(column, cell) for column, cell in zip(columns, row, strict=True)))
+    for at, row in enumerate(zip(*(column.cells for column in columns), strict=True)):
+        table.add_row(*(_cell(column, at, cell) for column, cell in zip(columns, row, strict=True)))
     return table
 
 
-def _cell(column: Column, cell: str) -> Text:
-    return Text(cell, style=_style(cell) if column.toned else "")
+def _cell(column: Column, row: int, cell: str) -> Text:
+    return Text(cell, style=_style(cell) if column.toned else "bold" if row in column.best else "")
 
 
 def _style(state: str) -> str:

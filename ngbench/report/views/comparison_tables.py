@@ -52,13 +52,13 @@ def progress(arms: Sequence[Arm], target: float | None, shared_seconds: float | 
     loss = number_over_seeds(arms, 4)
     columns = [
         Column("arm", [arm.label for arm in arms], left=True),
-        Column("final\ntrain loss", [loss(arm.final) for arm in arms]),
-        Column("best\ntrain loss", [loss(arm.best) for arm in arms]),
-        Column("validation\nloss", [loss(arm.validation) for arm in arms]),
+        _least("final\ntrain loss", [arm.final for arm in arms], loss),
+        _least("best\ntrain loss", [arm.best for arm in arms], loss),
+        _least("validation\nloss", [arm.validation for arm in arms], loss),
     ]
     if shared_seconds is not None and sum(arm.at_shared_seconds is not None for arm in arms) > 1:
         name = f"train loss\nat {format_seconds(shared_seconds)}"
-        columns.append(Column(name, [loss(arm.at_shared_seconds) for arm in arms]))
+        columns.append(_least(name, [arm.at_shared_seconds for arm in arms], loss))
     if target is not None:
         shown = format_number(target)
         columns += [
@@ -67,6 +67,17 @@ def progress(arms: Sequence[Arm], target: float | None, shared_seconds: float | 
         ]
     columns.append(Column("status", [status(arm) for arm in arms], left=True, toned=True))
     return columns
+
+
+def _least(name: str, estimates: Sequence[Estimate | None], show: Callable[[Estimate | None], str]) -> Column:
+    """A column in which less is better; where all are equal, none is best."""
+    known = [estimate.value for estimate in estimates if estimate is not None]
+    best = frozenset(
+        at
+        for at, estimate in enumerate(estimates)
+        if estimate is not None and min(known) == estimate.value < max(known)
+    )
+    return Column(name, [show(estimate) for estimate in estimates], best=best)
 
 
 def _epochs(value: float) -> str:
@@ -82,8 +93,8 @@ def _to_target(arm: Arm, estimate: Estimate | None, show: Callable[[float], str]
 def cost(arms: Sequence[Arm]) -> list[Column]:
     """What the arms cost: time and memory. Columns of which nothing is known are left out."""
     columns = [
-        Column("time per\nepoch", [_seconds(arm.seconds_per_epoch) for arm in arms]),
-        Column("mean\nstep", [_seconds_with_error(arm.step) for arm in arms]),
+        _least("time per\nepoch", [arm.seconds_per_epoch for arm in arms], _seconds),
+        _least("mean\nstep", [arm.step for arm in arms], _seconds_with_error),
     ]
     if len(arms) > 1:
         columns.append(Column("step vs\nreference", [_ratio(arm) for arm in arms]))

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from rich.console import Console
 
 from ngbench.records.record import Document
-from ngbench.report import view
-from ngbench.report.blocks import Summary
+from ngbench.report import shortened, view
+from ngbench.report.blocks import Summary, Table
+from ngbench.report.renderers import markdown
 from ngbench.report.renderers.terminal import show
 from ngbench.report.summary import summarise
 
@@ -76,3 +79,23 @@ def test_a_terminal_ends_in_the_summary(make_document, make_run):
     show(view(document), console)
     last = console.export_text().rstrip().partition("\nSummary\n")[2]
     assert " ".join(last.split()) == " ".join(sentences(document))
+
+
+def test_the_best_values_are_marked_in_every_output(make_document, make_run):
+    document = make_document(sound(make_run, "slow", [0.4, 0.2], 2.0), sound(make_run, "quick", [0.35, 0.3], 1.0))
+    blocks = view(document)
+    (progress,) = [block for block in blocks if isinstance(block, Table) and block.title == "Progress"]
+    marked = {column.name.replace("\n", " "): sorted(column.best) for column in progress.columns if column.best}
+    assert marked["final train loss"] == [0]
+    assert marked["train loss at 2.00 s"] == [1]
+    assert "| **0.2000** |" in re.sub(" +", " ", markdown.render(blocks))
+    console = Console(width=100, record=True, force_terminal=True, color_system="truecolor")
+    show(blocks, console)
+    assert re.search(r"\x1b\[1m *0\.2000", console.export_text(styles=True))
+    alone = view(make_document(make_run("sgd")))
+    assert not any(column.best for block in alone if isinstance(block, Table) for column in block.columns)
+
+
+def test_a_short_report_is_one_table_and_what_it_comes_to(make_document, make_run):
+    blocks = shortened(view(make_document(make_run("sgd"), make_run("kfac", refresh_every=10))))
+    assert [type(block).__name__ for block in blocks] == ["Summary", "Table", "Warnings"]
