@@ -39,6 +39,7 @@ from ngbench.values import is_encodable
 __all__ = [
     "ArmSpec",
     "PlayersArm",
+    "check_label",
     "file_slug",
     "parse_arms",
     "parse_players",

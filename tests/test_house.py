@@ -55,6 +55,7 @@ LIBRARIES = {
     "markupsafe": {"report"},
     "matplotlib": {"report"},
     "optuna": {"experiments"},
+    "pandas": {"report"},
     "platformdirs": {"data"},
     "psutil": {"experiments", "measurement", "records"},
     "pydantic": {"experiments", "plugins", "records"},
@@ -67,7 +68,7 @@ LIBRARIES = {
     "tabulate": {"report"},
     "tomli": {"cli", "experiments"},
     "torch": {
-        *("cli", "curvature", "data", "disk", "experiments", "frechet", "measurement"),
+        *("cli", "curvature", "data", "disk", "experiments", "frechet", "library", "measurement"),
         *("ngbench_tasks", "optimizers", "plugins", "records", "running", "task"),
     },
     "typer": {"cli"},
@@ -140,7 +141,7 @@ def test_what_a_module_exports_is_what_others_take(room):
 
 
 def test_nothing_is_dead():
-    hooks = {"__getattr__", "pytest_configure"}
+    hooks = {"__dir__", "__getattr__", "pytest_configure"}
     assert {module: unused for module in modules() if (unused := unused_in(module) - hooks)} == {}
 
 

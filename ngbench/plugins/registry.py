@@ -34,7 +34,8 @@ from ngbench.errors import (
     describe,
     one_line,
 )
-from ngbench.plugins.located import SourceFile, is_located, locate
+from ngbench.plugins.located import Located, SourceFile, is_located, locate
+from ngbench.plugins.objects import held
 from ngbench.plugins.parameters import Parameter, Range, accepts_any_name, convert_given, parameters_of, resolve
 from ngbench.plugins.summaries import SourceNotFound, read_summary
 
@@ -170,26 +171,29 @@ def optimizer(name: str) -> Plugin:
     """
     from ngbench.plugins.optimizer_classes import build_from_class, check_class, class_parameters, is_optimizer_class
 
-    if is_located(name) and _entry_point("optimizer", name) is None:
+    located = None
+    if (own := held("optimizer", name)) is not None:
+        located = Located(own, None)
+    elif is_located(name) and _entry_point("optimizer", name) is None:
         located = locate(name, "optimizer", "class", is_optimizer_class)
-        if not inspect.isfunction(located.found):
-            found = check_class(name, located.found)
-            initialise: Callable[..., None] = found.__init__
+    if located is not None and not inspect.isfunction(located.found):
+        found = check_class(name, located.found)
+        initialise: Callable[..., None] = found.__init__
 
-            def build(model: nn.Module, task: Task, **hyperparameters: Any) -> torch.optim.Optimizer:
-                return build_from_class(found, model, hyperparameters)
+        def build(model: nn.Module, task: Task, **hyperparameters: Any) -> torch.optim.Optimizer:
+            return build_from_class(found, model, hyperparameters)
 
-            return Plugin(
-                "optimizer",
-                name,
-                build,
-                class_parameters(name, found),
-                _first_line(found),
-                file=located.file,
-                accepts_any=accepts_any_name(initialise),
-                is_class=True,
-            )
-    if _entry_point("optimizer", name) is None and _entry_point("approximation", name) is not None:
+        return Plugin(
+            "optimizer",
+            name,
+            build,
+            class_parameters(name, found),
+            _first_line(found),
+            file=located.file,
+            accepts_any=accepts_any_name(initialise),
+            is_class=True,
+        )
+    if located is None and _entry_point("optimizer", name) is None and _entry_point("approximation", name) is not None:
         return _optimizer_with(approximation_plugin(name))
     return _plugin("optimizer", name, skip=2)
 
@@ -368,7 +372,7 @@ def any_task(name: str, options: Mapping[str, Any]) -> Task | AdversarialTask:
     return made
 
 
-def approximation(name: str, given: Mapping[str, Any]) -> Approximation:
+def approximation(name: str, given: Mapping[str, Any] | None = None) -> Approximation:
     """The Kronecker approximation called ``name``, with the options ``given`` (texts or values).
 
     ``positions`` is an option of all of them: the radius at which pairs of positions of a convolution are cut off.
@@ -381,7 +385,7 @@ def approximation(name: str, given: Mapping[str, Any]) -> Approximation:
     from ngbench.curvature.kronecker.declaration import at_radius
 
     plugin = approximation_plugin(name)
-    options = plugin.convert(given)
+    options = plugin.convert(given or {})
     positions = options.pop("positions", "all")
     return at_radius(partial(plugin.build, **options), positions)
 
@@ -420,9 +424,12 @@ def _points_on(path: tuple[str, ...], group: str) -> tuple[EntryPoint, ...]:
 
 def _plugin(kind: Kind, name: str, *, skip: int = 0) -> Plugin:
     """The plugin that is a function, whose first ``skip`` parameters are not the user's."""
-    point = _entry_point(kind, name)
+    own = held(kind, name)
+    point = _entry_point(kind, name) if own is None else None
     distribution = file = None
-    if point is not None:
+    if own is not None:
+        function, who = own, f"{kind} {name!r}"
+    elif point is not None:
         distribution = _distribution(point)
         who = f"{kind} {name!r} (from {distribution})"
         with _naming(who):

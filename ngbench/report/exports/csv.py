@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ngbench.records.endings import early_stop
@@ -13,7 +13,7 @@ from ngbench.records.quantities import ArmRun, quantity_of
 from ngbench.records.record import Document, RunRecord
 from ngbench.records.timing import busy_machine
 
-__all__ = ["format_csv"]
+__all__ = ["format_csv", "rows_of"]
 
 
 def format_csv(document: Document) -> str:
@@ -26,16 +26,23 @@ def format_csv(document: Document) -> str:
     steps were interrupted. Fisher errors have one row per layer, approximation and measured step.
     """
     if document.kind == "fisher-error":
-        return _fisher_errors(document)
-    metrics = list(dict.fromkeys(name for run in document.runs for name in _metrics(run)))
-    metrics.sort(key=lambda name: name.startswith("training_"))
+        names: Sequence[str] = _FISHER_FIELDS
+    else:
+        metrics = list(dict.fromkeys(name for run in document.runs for name in _metrics(run)))
+        names = [*_RUN_FIELDS, *_EPOCH_FIELDS, *sorted(metrics, key=lambda name: name.startswith("training_"))]
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*_RUN_FIELDS, *_EPOCH_FIELDS, *metrics])
+    writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    for run in document.runs:
-        described = _describe(run)
-        writer.writerows({**described, **epoch} for epoch in _epochs(run) or [{}])
-    return text.getvalue().replace("\r\n", "\n")
+    for row in rows_of(document):
+        writer.writerow({name: str(value).lower() if isinstance(value, bool) else value for name, value in row.items()})
+    return text.getvalue()
+
+
+def rows_of(document: Document) -> list[dict[str, Any]]:
+    """The rows of :func:`format_csv` as mappings from columns to values; a column that a row lacks is left out."""
+    if document.kind == "fisher-error":
+        return list(_fisher_errors(document))
+    return [{**_describe(run), **epoch} for run in document.runs for epoch in _epochs(run) or [{}]]
 
 
 _RUN_FIELDS = (
@@ -72,8 +79,8 @@ def _describe(run: RunRecord) -> dict[str, Any]:
         "threads": run.threads,
         "batch_size": run.batch_size,
         "status": run.status,
-        "stopped_early": "true" if early_stop(run) is not None else "false",
-        "busy_machine": "true" if busy_machine([run]) else "false",
+        "stopped_early": early_stop(run) is not None,
+        "busy_machine": bool(busy_machine([run])),
     }
 
 
@@ -89,14 +96,13 @@ def _metrics(run: RunRecord) -> list[str]:
     return [f"{kind}.{name}" for kind, values in measured.items() for name in values]
 
 
-def _fisher_errors(document: Document) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["layer", "layer_name", "approximation", "step", "error_1", "error_2", "iterations", "seconds"])
+_FISHER_FIELDS = ("layer", "layer_name", "approximation", "step", "error_1", "error_2", "iterations", "seconds")
+
+
+def _fisher_errors(document: Document) -> Iterator[dict[str, Any]]:
     for error in (error for run in document.runs for error in run.fisher_errors):
         for name, curve in error.approximations.items():
             unknown = [None] * len(error.steps)
             taken = (curve.iterations or unknown, curve.seconds or unknown)
-            values = zip(error.steps, curve.error_1, curve.error_2, *taken, strict=True)
-            writer.writerows([error.layer, error.layer_name, name, *row] for row in values)
-    return text.getvalue()
+            for row in zip(error.steps, curve.error_1, curve.error_2, *taken, strict=True):
+                yield dict(zip(_FISHER_FIELDS, [error.layer, error.layer_name, name, *row], strict=True))
