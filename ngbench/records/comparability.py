@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ngbench.errors import UnknownNameError
@@ -75,10 +75,10 @@ class _Found:
     notes: list[str] = field(default_factory=list)
 
 
-def group_arms(document: Document) -> Arms:
-    """The runs of each arm by its label, in the order of the document."""
+def group_arms(runs: Iterable[RunRecord]) -> Arms:
+    """The runs of each arm by its label, in their order."""
     arms: Arms = {}
-    for run in document.runs:
+    for run in runs:
         arms.setdefault(run.label, []).append(run)
     return arms
 
@@ -107,7 +107,7 @@ def match_arms(
     Raises:
         UnknownNameError: a label, or the reference, is in neither document.
     """
-    before, now = group_arms(baseline), group_arms(current)
+    before, now = group_arms(baseline.runs), group_arms(current.runs)
     known = dict.fromkeys([*before, *now])
     for label in labels:
         if label not in known:

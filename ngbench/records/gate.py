@@ -63,7 +63,7 @@ def check(
         current=current,
         baseline=baseline,
         pairs=pairs,
-        target=recorded_target(pairs) if target_loss is None else target_loss,
+        target=recorded_target(run for pair in pairs for run in pair.current) if target_loss is None else target_loss,
         floor=floor,
         asked_for=asked_for,
         problems=list(problems),

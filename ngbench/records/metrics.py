@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ngbench.records import statistics, timing
@@ -32,9 +32,9 @@ class NotApplicable:
 Outcome = Change | Obstacle | NotApplicable
 
 
-def recorded_target(pairs: Sequence[Pair]) -> float | None:
+def recorded_target(runs: Iterable[RunRecord]) -> float | None:
     """The target loss that all runs were given, or ``None``."""
-    targets = {run.target_loss for pair in pairs for run in pair.current}
+    targets = {run.target_loss for run in runs}
     return targets.pop() if len(targets) == 1 else None
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ngbench.records import timing
+from ngbench.records.comparability import group_arms
 from ngbench.records.record import PhaseRecord, RunRecord
 from ngbench.records.statistics import Estimate
 from ngbench.records.timing import Timing
@@ -64,10 +65,7 @@ def costs_of(runs: Sequence[RunRecord], reference: str) -> list[Cost]:
         runs: of one task, of any number of arms and seeds.
         reference: the label of the arm that ratios refer to.
     """
-    arms: dict[str, list[RunRecord]] = {}
-    for run in runs:
-        if run.steps.seconds:
-            arms.setdefault(run.label, []).append(run)
+    arms = group_arms(run for run in runs if run.steps.seconds)
     costs = [cost for arm, ours in arms.items() for cost in _costs_of_arm(arm, ours, arms.get(reference, []))]
     parts = list(dict.fromkeys(cost.part for cost in costs))
     return sorted(costs, key=lambda cost: parts.index(cost.part))

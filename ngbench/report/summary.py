@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from ngbench.errors import NotComparableError, UnknownNameError
 from ngbench.measurement.phases import PHASES
 from ngbench.records import statistics, timing
+from ngbench.records.comparability import group_arms
 from ngbench.records.endings import describe_ending
+from ngbench.records.metrics import recorded_target
 from ngbench.records.quantities import QUANTITIES, ArmRun, interpolate
 from ngbench.records.record import Document, RunRecord
 from ngbench.records.statistics import Estimate
 
-__all__ = ["OTHER", "Arm", "PhaseSummary", "arms_of", "phase_order", "recorded_target", "shared_seconds", "summarise"]
+__all__ = ["OTHER", "Arm", "PhaseSummary", "arms_of", "phase_order", "shared_seconds", "summarise"]
 
 OTHER = "other"
 """The part of the step time that no phase accounts for."""
@@ -107,16 +109,7 @@ def arms_of(document: Document) -> dict[str, list[RunRecord]]:
     tasks = sorted({run.task for run in document.runs})
     if len(tasks) > 1:
         raise NotComparableError(f"runs of different tasks cannot be compared: {', '.join(tasks)}")
-    arms: dict[str, list[RunRecord]] = {}
-    for run in document.runs:
-        arms.setdefault(run.label, []).append(run)
-    return arms
-
-
-def recorded_target(document: Document) -> float | None:
-    """The target loss that all runs were given, or ``None``."""
-    targets = {run.target_loss for run in document.runs}
-    return targets.pop() if len(targets) == 1 else None
+    return group_arms(document.runs)
 
 
 def shared_seconds(document: Document) -> float | None:
@@ -144,7 +137,7 @@ def summarise(document: Document, *, reference: str | None = None, target_loss: 
     if not arms:
         return []
     reference = next(iter(arms)) if reference is None else reference
-    target = recorded_target(document) if target_loss is None else target_loss
+    target = recorded_target(document.runs) if target_loss is None else target_loss
     shared = shared_seconds(document)
     return [
         _arm(label, runs, None if label == reference else arms[reference], target, shared)

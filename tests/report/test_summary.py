@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from ngbench.errors import NotComparableError, UnknownNameError
-from ngbench.report.summary import OTHER, arms_of, phase_order, recorded_target, shared_seconds, summarise
+from ngbench.records.metrics import recorded_target
+from ngbench.report.summary import OTHER, arms_of, phase_order, shared_seconds, summarise
 
 
 def by_label(document, **options):
@@ -60,11 +61,11 @@ def test_runs_of_different_tasks_are_not_comparable(make_document, make_run):
 
 def test_target_is_the_recorded_one_unless_another_is_asked_for(make_document, make_run):
     document = make_document(make_run(target_loss=0.2), make_run(seed=1, target_loss=0.2))
-    assert recorded_target(document) == 0.2
+    assert recorded_target(document.runs) == 0.2
     arm = summarise(document)[0]
     assert arm.reached == 2
     assert summarise(document, target_loss=0.01)[0].epochs_to_target is None
-    assert recorded_target(make_document(make_run(target_loss=0.2), make_run(seed=1))) is None
+    assert recorded_target([make_run(target_loss=0.2), make_run(seed=1)]) is None
 
 
 def test_shared_seconds_is_the_shortest_training_time_of_a_sound_run(make_document, make_run):

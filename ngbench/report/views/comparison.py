@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ngbench.records.metrics import recorded_target
 from ngbench.records.record import Document
 from ngbench.report.blocks import Block, Notes, Summary, Table, Warnings
-from ngbench.report.summary import Arm, recorded_target, shared_seconds, summarise
+from ngbench.report.summary import Arm, shared_seconds, summarise
 from ngbench.report.views.advice import find_warnings
 from ngbench.report.views.charts import cost_bars, epochs_table, loss_chart
 from ngbench.report.views.comparison_tables import breakdown, cost, notes, progress
@@ -32,7 +33,7 @@ def view(document: Document, *, reference: str | None = None, target_loss: float
         NotComparableError: the runs belong to different tasks.
         UnknownNameError: no arm has the reference's label.
     """
-    target = recorded_target(document) if target_loss is None else target_loss
+    target = recorded_target(document.runs) if target_loss is None else target_loss
     arms = summarise(document, reference=reference, target_loss=target)
     if not arms:
         return [Notes(["no runs"])]
