@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -252,12 +252,8 @@ def check_batch_size(given: int | None, problem: LoadedTask) -> int:
 def _budget(options: RunOptions, epochs: int) -> Budget:
     """The budget asked for; the task's own number of ``epochs`` where no end is asked for at all."""
     endless = options.epochs is None and options.steps is None and options.time_limit is None
-    return Budget(
-        epochs=epochs if endless else options.epochs,
-        steps=options.steps,
-        time_limit=options.time_limit,
-        early_stopping=options.early_stopping,
-    )
+    asked = Budget(**{field.name: getattr(options, field.name) for field in fields(Budget)})
+    return replace(asked, epochs=epochs) if endless else asked
 
 
 def _try_optimizers(problem: Problem, configs: Sequence[RunConfig], dtype: torch.dtype) -> tuple[int, int]:

@@ -95,13 +95,13 @@ def test_an_option_is_written_down_in_one_place_and_obeyed_in_another() -> None:
         if re.search("early[-_]stopping", path.read_text(encoding="utf-8"))
     }
     assert places == {
-        "running/request.py",
-        "running/config.py",
-        "running/plan.py",
-        "running/stopping.py",
-        "running/adversarial_training.py",
-        "running/turns.py",
-        "records/endings.py",
-        "experiments/studies/settings.py",
         "experiments/studies/cells.py",
+        "experiments/studies/settings.py",
+        "records/endings.py",
+        "records/experiments.py",
+        "running/adversarial_training.py",
+        "running/config.py",
+        "running/request.py",
+        "running/stopping.py",
+        "running/turns.py",
     }
