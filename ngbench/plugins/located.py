@@ -23,7 +23,7 @@ from typing import Any
 from ngbench.disk import files
 from ngbench.errors import PluginError, UnknownNameError, describe, one_line
 
-__all__ = ["SourceFile", "is_located", "locate"]
+__all__ = ["Located", "SourceFile", "is_located", "locate"]
 
 _FILE = re.compile(r"(.*\.py):([^:]*)", re.ASCII | re.DOTALL)
 

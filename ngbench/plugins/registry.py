@@ -48,8 +48,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "APPROXIMATIONS",
+    "GROUPS",
     "OPTIMIZERS",
     "TASKS",
+    "Kind",
     "Plugin",
     "PluginRow",
     "adversarial_task",

@@ -9,7 +9,7 @@ from ngbench.errors import UnknownNameError
 from ngbench.records.differences import differences, differing_fields
 from ngbench.records.record import Document, RunRecord
 
-__all__ = ["Obstacle", "Pair", "machine_of", "match_arms"]
+__all__ = ["Obstacle", "Pair", "group_arms", "machine_of", "match_arms"]
 
 Arms = dict[str, list[RunRecord]]
 

@@ -23,6 +23,8 @@ __all__ = [
     "draw",
     "draw_block",
     "draw_series",
+    "figure_of_bars",
+    "figure_of_chart",
     "line_style",
     "new_figure",
     "save_figure",

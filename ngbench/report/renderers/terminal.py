@@ -34,7 +34,7 @@ from ngbench.report.blocks import (
 )
 from ngbench.units import break_label
 
-__all__ = ["render", "show"]
+__all__ = ["show"]
 
 _STYLES: dict[Tone, str] = {"good": "green", "bad": "bold red", "doubt": "yellow", "none": "dim"}
 _LABEL = 24
