@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ngbench.records.quantities import ArmRun
+from ngbench.records.record import SampleRecord
 from ngbench.report.curves import band_of
 from ngbench.report.page.contents import report_blocks
 from ngbench.report.page.sections import gather
@@ -22,7 +23,7 @@ FISHER = "#section-0-fisher-error-0"
 
 @pytest.fixture
 def page(write, comparison, make_run, fisher_error, claims, png, tmp_path) -> Path:
-    samples = [{"epoch": 1, "png": base64.b64encode(png).decode()}]
+    samples = [SampleRecord(epoch=1, png=base64.b64encode(png).decode())]
     comparison.runs[0] = comparison.runs[0].model_copy(update={"samples": samples})
     label = "kfac:damping=0.003,lr=0.1,momentum=0.9,curvature_interval=100"
     comparison.runs.append(make_run(label, refresh_every=20, rate=0.8))
@@ -117,13 +118,13 @@ def test_legend_takes_arms_out_by_keyboard(browser, page):
 
 def test_axes_scales_and_measures_can_be_chosen(browser, page):
     browser.open(page)
-    assert view(browser, LOSSES) == "train epoch linear"
+    assert view(browser, LOSSES) == "training_loss epoch linear"
     for value, expected in (
-        ("step", "train step linear"),
-        ("time", "train time linear"),
-        ("validation_loss", "validation time linear"),
-        ("log", "validation time log"),
-        ("linear", "validation time linear"),
+        ("step", "training_loss step linear"),
+        ("time", "training_loss time linear"),
+        ("validation_loss", "validation_loss time linear"),
+        ("log", "validation_loss time log"),
+        ("linear", "validation_loss time linear"),
     ):
         press_radio(browser, LOSSES, value)
         assert view(browser, LOSSES) == expected
@@ -230,7 +231,7 @@ def test_on_paper_everything_is_open_and_light(browser, page, tmp_path):
     paper = browser.pdf(tmp_path / "page.pdf")
     assert paper.read_bytes().startswith(b"%PDF")
     opened = browser.value("window.opened")
-    assert len(opened) == 4
+    assert len(opened) == 6
     assert all(opened)
     assert browser.value("[...document.querySelectorAll('details')].some((one) => one.open)") is False
     browser.send(
@@ -268,7 +269,7 @@ def test_a_single_point_and_values_below_zero_are_drawn(browser, write, make_doc
     )
     browser.open(path)
     assert browser.problems == []
-    assert browser.value("[...document.querySelectorAll('#section-0-losses .mark')].length") > 1
-    assert view(browser, "#section-1-losses") == "train epoch linear"
-    assert browser.value("document.querySelector('#section-1-losses input[value=log]')") is None
+    assert browser.value("[...document.querySelectorAll('#section-0-loss .mark')].length") > 1
+    assert view(browser, "#section-1-loss") == "training_loss epoch linear"
+    assert browser.value("document.querySelector('#section-1-loss input[value=log]')") is None
     assert "NaN" not in browser.value("document.body.innerHTML")

@@ -6,6 +6,7 @@ from urllib.parse import unquote
 import pytest
 
 from ngbench.errors import OutputError
+from ngbench.records.record import SampleRecord
 from ngbench.report.page.contents import describe_report, report_blocks
 from ngbench.report.page.sections import gather
 from ngbench.report.page.sources import read_sources
@@ -32,7 +33,7 @@ def test_the_same_is_said_and_every_figure_is_beside_it(
 ):
     (tmp_path / "records").mkdir()
     (tmp_path / "records" / "one.png").write_bytes(png)
-    samples = [{"epoch": 1, "path": "one.png"}, {"epoch": 2, "path": "two.png"}]
+    samples = [SampleRecord(epoch=1, path="one.png"), SampleRecord(epoch=2, path="two.png")]
     comparison.runs[0] = comparison.runs[0].model_copy(update={"samples": samples})
     comparison.runs.append(make_run().model_copy(update={"task": "digits"}))
     error = {**fisher_error(), "task": "curves-autoencoder"}
