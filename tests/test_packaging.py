@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -29,3 +32,23 @@ def test_every_package_and_every_file_that_is_no_module_is_installed():
         if file.is_file() and "__pycache__" not in file.parts
     }
     assert present - installed == set()
+
+
+def test_the_source_archive_holds_what_it_is_tested_with(tmp_path):
+    source = tmp_path / "source"
+    folders = [ROOT / name for name in (".ci", "docs", "ngbench", "tasks", "tests")]
+    for folder in folders:
+        shutil.copytree(folder, source / folder.name, ignore=shutil.ignore_patterns("__pycache__", ".*_cache"))
+    for file in ROOT.iterdir():
+        if file.is_file() and not file.name.startswith("."):
+            shutil.copy(file, source)
+    build = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=source, capture_output=True, check=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        held = {name.split("/", 1)[1] for name in opened.getnames() if "/" in name}
+    asked = {"README.md", "LICENSE", "CHANGELOG.md", "constraints.txt", "pyproject.toml"}
+    for folder in folders:
+        files = (file for file in (source / folder.name).rglob("*") if file.is_file())
+        asked |= {file.relative_to(source).as_posix() for file in files if "egg-info" not in file.as_posix()}
+    assert asked - held == set()

@@ -9,16 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
-from torch import nn
 
 import ngbench
 from ngbench import cli
 from ngbench.plugins import registry
-from ngbench.plugins.parameters import parameters_of
 
 ROOT = Path(__file__).parents[1]
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 
 
 def _blocks(language: str) -> list[str]:
@@ -30,23 +28,51 @@ def _python(part: str) -> str:
     return found
 
 
-def test_the_loop_trains():
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
-    batches = [(torch.randn(8, 4), torch.randint(3, (8,))) for _ in range(2)] * 10
-    names = {"model": model, "batches": batches}
-    before = [parameter.detach().clone() for parameter in model.parameters()]
-    exec(_python("NaturalGradient("), names)
-    assert all(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+def test_it_is_short():
+    assert len(TEXT.splitlines()) <= 150
 
 
-def test_the_plugin_is_one(distribute):
-    distribute("mine", modules={"my_package": _python("my_optimizer")}, optimizers={"mine": "my_package:my_optimizer"})
-    plugin = registry.optimizer("mine")
-    assert plugin.summary == "One line that `ngbench list optimizers` shows."
-    assert [parameter.name for parameter in plugin.parameters] == ["lr"]
-    built = registry.build_optimizer(plugin, nn.Linear(2, 2), None, {"lr": "0.5"})
-    assert isinstance(built, torch.optim.Rprop)
+def test_the_picture_is_small():
+    pictures = [ROOT / path for path in re.findall(r"!\[[^]]+\]\(([^)]+)\)", TEXT)]
+    assert pictures
+    assert sum(picture.stat().st_size for picture in pictures) < 60_000
+
+
+def test_the_table_names_every_command_and_no_other():
+    rows = [row for row in TEXT.splitlines() if row.startswith("| `ngbench ")]
+    assert sorted(row.split("`")[1].split()[1] for row in rows) == sorted(cli.COMMANDS)
+
+
+def _shape(text: str) -> list[str]:
+    """The sentences without what differs between runs: numbers with their units, and which arm comes where."""
+    joined = " ".join(text.split())
+    joined = re.sub(r"\b(sgd|adam|kfac)\b", "ARM", joined)
+    joined = re.sub(r"\d[\d.,]*\d|\d", "N", joined)
+    joined = re.sub(r"N epochs?", "N epochs", joined)
+    joined = re.sub(r"N (µs|ms|s|min)( N s)?\b", "DURATION", joined)
+    joined = re.sub(r"N (B|[kKMG]i?B)\b", "BYTES", joined)
+    joined = re.sub(r"N(e-N)? ± N(e-N)?", "ESTIMATE", joined)
+    return re.split(r"(?<=\.) (?=[A-Z])", joined)
+
+
+def test_the_summary_has_the_sentences_that_the_first_command_prints(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = shlex.split(_blocks("sh")[0].split("&&")[-1])[1:]
+    assert cli.main([*command, "--set", "reduction=4", "--set", "examples=600", "--epochs", "4", "--quiet"]) == 0
+    printed = capsys.readouterr().out.split("Summary\n")[1]
+    (shown,) = _blocks("text")
+    assert shown.splitlines()[0] == "Summary"
+    assert _shape(shown.split("Summary\n")[1]) == _shape(printed)
+
+
+def test_the_files_of_an_optimizer_and_a_task_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("my_opt.py", "my_task.py"):
+        Path(name).write_text(_python(f"# {name}"))
+    (lines,) = [text for text in _blocks("sh") if "my_task.py" in text]
+    for line in lines.splitlines():
+        shortened = ["--set", "examples=300", "--set", "reduction=4"] if "curves" in line else []
+        assert cli.main([*shlex.split(line)[1:], *shortened, "--steps", "2", "--quiet"]) == 0
 
 
 def test_the_example_in_python_runs(tmp_path, monkeypatch):
@@ -69,7 +95,6 @@ def test_commands_and_their_options_exist(line):
 
 def test_named_optimizers_have_the_hyperparameters_that_are_shown():
     assert {"curvature_interval", "inverse_interval"} <= {p.name for p in registry.optimizer("kfac").parameters}
-    assert "coarse_space" in {p.name for p in parameters_of(registry.optimizer("two-level").build, skip=2)}
 
 
 def test_the_script_of_continuous_integration_runs_the_test_command():

@@ -1,4 +1,4 @@
-"""The workflow in the README, run as the service would, but for what installs the program or belongs to the service."""
+"""The workflow in the documentation, run as the service would, but for what installs or is the service's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "ci.md"
 INSTALLATION = "pip install -c constraints.txt ."
 """Not run: what the tests run in is what it would install."""
 PREPARATION = ("actions/checkout", "actions/setup-python")
@@ -23,7 +23,7 @@ PREPARATION = ("actions/checkout", "actions/setup-python")
 
 
 def workflow() -> dict[str, Any]:
-    (text,) = re.findall(r"^```yaml\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    (text,) = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     found: dict[str, Any] = yaml.safe_load(text)
     return found
 

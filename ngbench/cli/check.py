@@ -79,8 +79,8 @@ def check(
     otherwise it is inconclusive, which is shown and does not fail. Exit code 3: something is worse. 4: something
     cannot be compared (another task, hyper-parameter, machine, ... or an arm that vanished). 0: neither.
 
-    All metrics are better when lower. A NAME in them may be *; a ratio is to the reference arm, and portable between
-    machines.
+    All metrics are better when lower. A NAME in them may be *. A ratio is to the reference arm of the same run: it
+    varies less between machines than seconds do, but differs between makes of processor.
 
     A project can keep its thresholds in pyproject.toml: fail-if = ["step_time.ratio:5%"] in the table
     tool.ngbench.check.

@@ -27,7 +27,8 @@ def list_plugins(
     """Show the tasks, the optimizers or the approximations that are installed, or the studies.
 
     In full: the hyper-parameters (of a task: its options) with what is allowed, their defaults, and the
-    values that the tasks publish for an optimizer; the claims of a study. Only what is shown in full is imported.
+    values that the tasks publish for an optimizer; the claims of a study. A plugin is imported only if it is
+    shown in full.
     """
     from ngbench.escaping import terminal_lines
     from ngbench.report.catalogue import format_catalogue

@@ -32,7 +32,7 @@ class Outputs:
         flags=("--output",),
         convert=given_path,
     )
-    resume: bool = option(False, "Go on with what the output directory holds.", panel=_RESULTS)
+    resume: bool = option(False, "Continue the runs that the output directory has.", panel=_RESULTS)
     json: str | None = option(
         None,
         "Write the records; - is stdout.",

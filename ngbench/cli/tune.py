@@ -72,8 +72,8 @@ def tune(
 
     A trial is what ngbench train would do. The published grid of the task is searched unless you give values or
     ranges; a trial that diverges is a result. The table says the best, the spread, how much each setting matters, and
-    what the search cost. The same command on the same storage goes on where it was, and shares the trials with those
-    that run already.
+    what the search cost. The same command on the same storage continues the search; processes that run it at the
+    same time share the trials.
 
     Example: ngbench tune curves-autoencoder -o sgd,kfac --trials 8 --epochs 2 --workers 2 --output search
     """

@@ -109,7 +109,7 @@ class RunOptions:
         panel=_RESULTS,
     )
     diagnostics_interval: Count = option(
-        10, "Compare the first step and every so many with the exact one.", metavar="N", panel=_RESULTS
+        10, "Compare every N-th step with the exact one, beginning with the first.", metavar="N", panel=_RESULTS
     )
     diagnostics_damping: Annotated[float, Range(above=0)] = option(
         1e-3, "Damping of the exact step.", metavar="NUMBER", panel=_RESULTS

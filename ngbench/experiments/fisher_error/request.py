@@ -26,7 +26,7 @@ class FisherErrorOptions(RunOptions):
     without: ClassVar[frozenset[str]] = frozenset(one.name for one in fields(RunOptions)) - _TAKEN
 
     steps: Count = option(300, "Updates of the run.", metavar="N")
-    every: Count = option(10, "Measure at the first update and every so many.", metavar="N")
+    every: Count = option(10, "Measure at every N-th update, beginning with the first.", metavar="N")
     layer: str = option("5", "Which layer, counted from 1, or all of them.", metavar="INDEX|NAME|all", convert=str)
     trained_with: Literal["adam", "sgd"] = option("adam", "The optimizer that drives the run.", metavar="adam|sgd")
     fisher: Literal["sampled", "exact"] = option(
