@@ -36,6 +36,21 @@ def document(done: Any) -> dict[str, Any]:
     return json.loads(done.out)  # type: ignore[no-any-return]
 
 
+def test_the_page_of_a_search_shows_the_search_and_not_its_trials_as_arms(tune: Run) -> None:
+    assert tune(f"{GRID} --output out").code == 0
+    for _ in range(2):
+        assert tune("report out --output page.md").code == 0
+        page = Path("page.md").read_text()
+        assert "## search: pond" in page
+        assert "sgd: best is trial" in page
+        assert "sgd-trial-000" not in page
+        # A search that is gone on with, here with nothing to do, keeps its file.
+        assert tune(f"{GRID} --output out").code == 0
+    kept = json.loads(Path("out/search.json").read_text())
+    assert kept["runs"] == []
+    assert kept["search"]["arms"]["sgd"]["planned"] == 6
+
+
 def test_a_grid_is_searched_once_and_every_outcome_is_a_result(tune: Run) -> None:
     done = tune(f"{GRID} --output out")
     assert done.code == 0

@@ -16,6 +16,7 @@ from typing import Any
 
 from ngbench.arms import file_slug
 from ngbench.disk import files
+from ngbench.disk.files import write_text
 from ngbench.errors import NgbenchError, OutputError
 from ngbench.experiments.search.crew import Crew, SearchObserver
 from ngbench.experiments.search.documents import introduce_search, search_document
@@ -25,6 +26,7 @@ from ngbench.experiments.search.request import SearchOptions, SearchRequest
 from ngbench.experiments.search.storage import SharedStorage
 from ngbench.experiments.search.summary import ArmResult, summarise_arm
 from ngbench.experiments.search.trials import KeptProcess, trial_label
+from ngbench.records.documents import dump
 from ngbench.records.environment import describe_environment
 from ngbench.records.record import Document, RunRecord
 from ngbench.records.store import Store
@@ -35,6 +37,7 @@ __all__ = ["BEST_FILE", "search"]
 
 STORAGE_FILE = "trials.journal"
 BEST_FILE = "hyperparameters.yaml"
+SEARCH_FILE = "search.json"
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,14 @@ def search(
             runs = [run for run in store.recorded() if run.label in _labels(plan)]
         except NgbenchError as error:
             problem = problem or error
-    return SearchResult(search_document(plan, arms, environment, runs), arms, interrupted, problem)
+    document = search_document(plan, arms, environment, runs)
+    if options.output is not None:
+        try:
+            # The runs have files of their own beside it.
+            write_text(dump(document.model_copy(update={"runs": []})), options.output / SEARCH_FILE)
+        except OutputError as error:
+            problem = problem or error
+    return SearchResult(document, arms, interrupted, problem)
 
 
 def _summary(plan: SearchPlan, ledger: Ledger, label: str, trials: int) -> ArmResult:
@@ -174,7 +184,7 @@ def _refuse_others(directory: Path, storage: Path | None, plan: SearchPlan) -> N
     """
     if not files.is_directory(directory):
         return
-    known = {BEST_FILE, *(f"{STORAGE_FILE}{end}" for end in ("", ".claim", ".lock"))}
+    known = {BEST_FILE, SEARCH_FILE, *(f"{STORAGE_FILE}{end}" for end in ("", ".claim", ".lock"))}
     if storage is not None and storage.parent.absolute() == directory.absolute():
         known |= {path.name for path in files.entries(directory) if path.name.startswith(storage.name)}
     slugs = set(map(file_slug, _labels(plan)))

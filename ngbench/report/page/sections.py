@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from ngbench.records.documents import merge
 from ngbench.records.experiments import ClaimRecord
@@ -85,7 +86,8 @@ def gather(sources: Sequence[Source]) -> Report:
     places: dict[_Key, float] = {}
     placed: list[tuple[float, Section]] = []
     claims: list[ClaimRecord] = []
-    for place, source in enumerate(sources):
+    searched = {source.file.parent for source in sources if source.document.search is not None}
+    for place, source in enumerate(map(partial(_with_trials, sources), sources)):
         study = _study(source)
         if (section := _of_one_file(source)) is not None:
             # A study stands before the comparisons that it is made of.
@@ -94,6 +96,8 @@ def gather(sources: Sequence[Source]) -> Report:
             continue
         claims += [claim for one in source.document.studies for claim in one.claims]
         for at, run in enumerate(source.document.runs):
+            if run.trial is not None and source.file.parent in searched:
+                continue
             prefix = f"runs.{at}."
             about = study if run.trial is None else "trials of a search"
             key = (about, run.task, json.dumps(run.task_options, sort_keys=True, default=str))
@@ -108,6 +112,15 @@ def gather(sources: Sequence[Source]) -> Report:
     distinct = [claim for at, claim in enumerate(claims) if claim not in claims[:at]]
     ordered = [section for _, section in sorted(placed, key=lambda one: one[0])]
     return Report(ordered, distinct, _environments(sources))
+
+
+def _with_trials(sources: Sequence[Source], source: Source) -> Source:
+    """The file; a search with the runs of its trials, which have files of their own beside it."""
+    if source.document.search is None or source.document.runs:
+        return source
+    beside = [other.document.runs for other in sources if other.file.parent == source.file.parent]
+    trials = [run for runs in beside for run in runs if run.trial is not None]
+    return replace(source, document=source.document.model_copy(update={"runs": trials}))
 
 
 _TITLES: dict[DocumentKind, str] = {

@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from ngbench import __version__
-from ngbench.report.blocks import Bars, Block, Chart, Column, Facts, Heading, Warnings, tone_of
+from ngbench.report.blocks import Bars, Block, Chart, Column, Facts, Heading, Summary, Warnings, tone_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -87,7 +87,7 @@ def _sections(blocks: Sequence[Block]) -> Iterator[_Section]:
     for at, (heading, own) in enumerate(parts):
         warnings = [block for block in own if isinstance(block, Warnings)]
         rest = [block for block in own if not isinstance(block, Warnings)]
-        facts = next((at for at, block in enumerate(rest) if not isinstance(block, Facts)), len(rest))
+        facts = next((at for at, block in enumerate(rest) if not isinstance(block, Facts | Summary)), len(rest))
         ordered = [*rest[:facts], *warnings, *rest[facts:]]
         if ordered or heading:
             yield _Section((heading and heading.anchor) or f"section-{max(at - 1, 0)}", heading, ordered)
