@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ngbench.errors import NgbenchError, UsageError
     from ngbench.experiments.conformance import check_plugin
     from ngbench.library import check, compare, fisher_error, gan, load, reproduce, train, tune
-    from ngbench.library.tasks import task_of
+    from ngbench.library.own_tasks import task_of
     from ngbench.measurement.phases import PhaseContext, no_phase
     from ngbench.optimizers.natural_gradient import NaturalGradient
     from ngbench.plugins.parameters import Range
@@ -70,7 +70,7 @@ _HOMES = {
     "load": "ngbench.library",
     "no_phase": "ngbench.measurement.phases",
     "reproduce": "ngbench.library",
-    "task_of": "ngbench.library.tasks",
+    "task_of": "ngbench.library.own_tasks",
     "train": "ngbench.library",
     "tune": "ngbench.library",
 }

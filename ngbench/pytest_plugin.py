@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from ngbench.experiments.step_costs import StepCosts
+    from ngbench.experiments.step_measurement import StepCosts
     from ngbench.running.problem import Problem
 
 _BENCHMARK = ("benchmark", "pytest_benchmark.plugin")
@@ -78,8 +78,8 @@ class NgbenchStep:
             data_dir: where data sets live.
 
         Returns:
-            The costs; see :class:`ngbench.experiments.step_costs.StepCosts`. What cannot be measured fails the test
-            with one sentence.
+            The costs; see :class:`ngbench.experiments.step_measurement.StepCosts`. What cannot be measured fails
+            the test with one sentence.
         """
         from ngbench.errors import NgbenchError, one_line
         from ngbench.running.request import Request, RunOptions
@@ -110,7 +110,7 @@ class NgbenchStep:
 
     def _measure(self, settings: Any) -> StepCosts:
         from ngbench.data.directory import data_directory
-        from ngbench.experiments.step_costs import measure_step
+        from ngbench.experiments.step_measurement import measure_step
         from ngbench.plugins import registry
         from ngbench.report.exports.pytest_benchmark import group_name
         from ngbench.running.problem import load_problem

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from ngbench.experiments.studies import claims, models
 from ngbench.experiments.studies.settings import MEASURE_KEYS, StudySettings
-from ngbench.records.claims import Relation
+from ngbench.records.claim_rule import Relation
 from ngbench.records.quantities import QUANTITIES
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -44,7 +44,7 @@ RANKS = (
 PRESENT_ARROWS_UP: set[str] = set()
 PRESENT_KNOTS_OF_FILES: set[str] = set()
 PRESENT_KNOTS_OF_ROOMS: set[str] = set()
-PRESENT_CLASSES_OF_ONE_NAME = {"Estimate"}
+PRESENT_CLASSES_OF_ONE_NAME: set[str] = set()
 PRESENT_PRIVATE_NAMES: set[str] = set()
 
 EVERYWHERE = {"annotated_types", "numpy", "scipy", "yaml"}

@@ -46,7 +46,7 @@ def compare(
     from ngbench.arms import parse_arms
     from ngbench.cli.execution import run_and_report
     from ngbench.experiments import comparison
-    from ngbench.running.settings import load_settings
+    from ngbench.running.best_settings import load_settings
 
     request = Request(
         task=task,

@@ -50,8 +50,8 @@ def export(
     from ngbench.errors import RecordError, UnknownNameError
     from ngbench.escaping import terminal
     from ngbench.report.exports.pytest_benchmark import format_pytest_benchmark
+    from ngbench.report.page.record_files import read_sources
     from ngbench.report.page.sections import gather
-    from ngbench.report.page.sources import read_sources
 
     check_destination(pytest_benchmark)
     sources, errors = read_sources(paths)

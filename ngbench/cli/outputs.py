@@ -104,7 +104,7 @@ class Outputs:
             origin: the directory that paths of sample images are relative to.
         """
         from ngbench.report import shortened, view
-        from ngbench.report.exports.files import export_steps
+        from ngbench.report.exports.destinations import export_steps
         from ngbench.report.renderers import terminal
 
         written = export_steps(

@@ -53,8 +53,8 @@ def report(
     from ngbench.errors import ParameterError, UnknownNameError
     from ngbench.escaping import terminal
     from ngbench.report.page.contents import describe_report, missing_images, report_blocks
+    from ngbench.report.page.record_files import read_sources
     from ngbench.report.page.sections import gather
-    from ngbench.report.page.sources import read_sources
     from ngbench.report.renderers import html, markdown
 
     suffix = output.suffix.lower()

@@ -97,7 +97,7 @@ def reproduce(
     from ngbench.experiments.studies.loader import study_names
     from ngbench.experiments.studies.reproduction import document_of_all, load_studies, run_study, settings_for
     from ngbench.report import view
-    from ngbench.report.exports.files import export_steps
+    from ngbench.report.exports.destinations import export_steps
     from ngbench.report.progress.fisher_errors import FisherErrorProgress
     from ngbench.report.progress.runs import reporter_for
     from ngbench.report.renderers import markdown, terminal

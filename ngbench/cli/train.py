@@ -45,7 +45,7 @@ def train(
     from ngbench.cli.execution import run_and_report
     from ngbench.errors import ParameterError
     from ngbench.experiments.comparison import compare
-    from ngbench.running.settings import load_settings
+    from ngbench.running.best_settings import load_settings
 
     arms = parse_arms([optimizer])
     if len(arms) != 1:

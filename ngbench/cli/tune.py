@@ -84,11 +84,11 @@ def tune(
     from ngbench.arms import parse_arms
     from ngbench.cli.reporting import check_exports, console_for_results, do_each, raise_last
     from ngbench.disk.files import STANDARD_OUTPUT, check_directory
-    from ngbench.experiments.search.documents import write_best
     from ngbench.experiments.search.given_spaces import given_spaces
+    from ngbench.experiments.search.results import write_best
     from ngbench.experiments.search.search import BEST_FILE, search
     from ngbench.report import view
-    from ngbench.report.exports.files import export_steps
+    from ngbench.report.exports.destinations import export_steps
     from ngbench.report.progress.search import SearchProgress
     from ngbench.report.renderers import terminal
     from ngbench.running.session import one_interrupt

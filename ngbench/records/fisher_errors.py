@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ngbench.records.comparability import Obstacle, Pair
-from ngbench.records.metrics import NotApplicable, Outcome
+from ngbench.records.metric_changes import NotApplicable, Outcome
 from ngbench.records.quantities import ANY, Quantity
 from ngbench.records.record import Document, FisherCurve, FisherErrorRecord
 from ngbench.records.verdict import Change

@@ -10,7 +10,7 @@ from ngbench.records.attribution import attribute
 from ngbench.records.comparability import Obstacle, Pair, machine_of, match_arms
 from ngbench.records.experiments import ComparedRecord, GateRecord, ProblemRecord, Verdict
 from ngbench.records.fisher_errors import holds_fisher_errors, measure_fisher_errors
-from ngbench.records.metrics import NotApplicable, Outcome, expand, measure, recorded_target
+from ngbench.records.metric_changes import NotApplicable, Outcome, expand, measure, recorded_target
 from ngbench.records.quantities import Quantity
 from ngbench.records.record import Document
 from ngbench.records.statistics import FAILED

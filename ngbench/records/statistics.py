@@ -19,7 +19,7 @@ __all__ = [
     "CONFIDENCE",
     "FAILED",
     "GATE_CONFIDENCE",
-    "Estimate",
+    "UncertainValue",
     "best_loss",
     "epochs_to_target",
     "final_loss",
@@ -38,7 +38,7 @@ FAILED = frozenset({"diverged", "out_of_memory", "killed", "failed"})
 
 
 @dataclass(frozen=True)
-class Estimate:
+class UncertainValue:
     """A number with its interval.
 
     Attributes:
@@ -57,7 +57,7 @@ class Estimate:
     def error(self) -> float | None:
         """Half the width of the interval, or ``None``.
 
-        >>> Estimate(2.0, 1.5, 3.5, 4).error
+        >>> UncertainValue(2.0, 1.5, 3.5, 4).error
         1.0
         """
         if self.low is None or self.high is None:
@@ -67,31 +67,31 @@ class Estimate:
     def exceeds(self, limit: float) -> bool:
         """Whether the whole interval lies beyond the limit; without an interval that cannot be said, and is false.
 
-        >>> Estimate(2.0, 1.5, 3.5, 4).exceeds(1.4), Estimate(2.0, 1.5, 3.5, 4).exceeds(1.6)
+        >>> UncertainValue(2.0, 1.5, 3.5, 4).exceeds(1.4), UncertainValue(2.0, 1.5, 3.5, 4).exceeds(1.6)
         (True, False)
-        >>> Estimate(2.0, None, None, 1).exceeds(1.4)
+        >>> UncertainValue(2.0, None, None, 1).exceeds(1.4)
         False
         """
         return self.low is not None and self.low > limit
 
 
-def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate | None:
+def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> UncertainValue | None:
     """The mean of independent values (one per seed) with Student's t interval; ``None`` of no values.
 
     >>> estimate = mean_interval([1.0, 2.0, 3.0])
     >>> round(estimate.value, 3), round(estimate.low, 3), round(estimate.high, 3), estimate.n
     (2.0, -0.484, 4.484, 3)
     >>> mean_interval([1.0])
-    Estimate(value=1.0, low=None, high=None, n=1)
+    UncertainValue(value=1.0, low=None, high=None, n=1)
     """
     n = len(values)
     if n == 0:
         return None
     mean = float(np.mean(values))
     if n == 1:
-        return Estimate(mean, None, None, 1)
+        return UncertainValue(mean, None, None, 1)
     half = _student(n - 1, confidence) * float(np.std(values, ddof=1)) / math.sqrt(n)
-    return Estimate(mean, mean - half, mean + half, n)
+    return UncertainValue(mean, mean - half, mean + half, n)
 
 
 def seconds_per_epoch(run: RunRecord) -> float | None:

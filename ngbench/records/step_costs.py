@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ngbench.records import timing
 from ngbench.records.comparability import group_arms
 from ngbench.records.record import PhaseRecord, RunRecord
-from ngbench.records.statistics import Estimate
+from ngbench.records.statistics import UncertainValue
 from ngbench.records.timing import Timing
 
 __all__ = ["STEP", "Cost", "costs_of"]
@@ -47,8 +47,8 @@ class Cost:
     samples: Sequence[float]
     iterations: int
     calls: int
-    seconds: Estimate
-    ratio: Estimate | None = None
+    seconds: UncertainValue
+    ratio: UncertainValue | None = None
     flops: int | None = None
     bytes: int | None = None
 

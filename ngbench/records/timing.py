@@ -21,7 +21,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from ngbench.records.record import RunRecord
-from ngbench.records.statistics import CONFIDENCE, GATE_CONFIDENCE, Estimate
+from ngbench.records.statistics import CONFIDENCE, GATE_CONFIDENCE, UncertainValue
 
 __all__ = [
     "KINDS",
@@ -98,7 +98,7 @@ def robust_mean(values: Sequence[float]) -> Timing | None:
     return Timing(mean, variance / mean**2 if mean > 0 else 0.0, left - 1, n)
 
 
-def estimate(timing: Timing | None, confidence: float = CONFIDENCE) -> Estimate | None:
+def estimate(timing: Timing | None, confidence: float = CONFIDENCE) -> UncertainValue | None:
     """The value with its interval, Student's on the logarithm, as that of a relative change.
 
     An interval that reaches over more than three orders of magnitude either way is none.
@@ -109,8 +109,8 @@ def estimate(timing: Timing | None, confidence: float = CONFIDENCE) -> Estimate 
     if timing.variance is not None and timing.degrees > 0:
         half = float(stdtrit(timing.degrees, (1 + confidence) / 2)) * math.sqrt(timing.variance)
     if half > _WIDEST:
-        return Estimate(timing.value, None, None, timing.n)
-    return Estimate(timing.value, timing.value / math.exp(half), timing.value * math.exp(half), timing.n)
+        return UncertainValue(timing.value, None, None, timing.n)
+    return UncertainValue(timing.value, timing.value / math.exp(half), timing.value * math.exp(half), timing.n)
 
 
 def rounds(run: RunRecord) -> list[list[float]]:

@@ -12,10 +12,10 @@ from ngbench.measurement.phases import PHASES
 from ngbench.records import statistics, timing
 from ngbench.records.comparability import group_arms
 from ngbench.records.endings import describe_ending
-from ngbench.records.metrics import recorded_target
+from ngbench.records.metric_changes import recorded_target
 from ngbench.records.quantities import QUANTITIES, ArmRun, interpolate
 from ngbench.records.record import Document, RunRecord
-from ngbench.records.statistics import Estimate
+from ngbench.records.statistics import UncertainValue
 
 __all__ = ["OTHER", "Arm", "PhaseSummary", "arms_of", "phase_order", "shared_seconds", "summarise"]
 
@@ -77,18 +77,18 @@ class Arm:
     label: str
     is_reference: bool
     runs: Sequence[RunRecord]
-    final: Estimate | None
-    best: Estimate | None
-    validation: Estimate | None
-    at_shared_seconds: Estimate | None
-    epochs_to_target: Estimate | None
-    seconds_to_target: Estimate | None
+    final: UncertainValue | None
+    best: UncertainValue | None
+    validation: UncertainValue | None
+    at_shared_seconds: UncertainValue | None
+    epochs_to_target: UncertainValue | None
+    seconds_to_target: UncertainValue | None
     reached: int
-    seconds_per_epoch: Estimate | None
-    step: Estimate | None
-    ratio: Estimate | None
-    plain: Estimate | None
-    refresh: Estimate | None
+    seconds_per_epoch: UncertainValue | None
+    step: UncertainValue | None
+    ratio: UncertainValue | None
+    plain: UncertainValue | None
+    refresh: UncertainValue | None
     peak_bytes: int | None
     added_bytes: int | None
     optimizer_state_bytes: int | None
@@ -183,11 +183,11 @@ def _arm(
     )
 
 
-def _over(runs: Sequence[RunRecord], quantity: str) -> Estimate | None:
+def _over(runs: Sequence[RunRecord], quantity: str) -> UncertainValue | None:
     return _estimate([QUANTITIES[quantity].value(ArmRun(run)) for run in runs])
 
 
-def _estimate(values: Sequence[float | None]) -> Estimate | None:
+def _estimate(values: Sequence[float | None]) -> UncertainValue | None:
     return statistics.mean_interval([value for value in values if value is not None])
 
 

@@ -19,7 +19,7 @@ from ngbench.running.option_fields import converted, option
 
 if TYPE_CHECKING:
     from ngbench.arms import PlayersArm
-    from ngbench.running.settings import Settings
+    from ngbench.running.best_settings import Settings
 
 __all__ = ["DIAGNOSTICS", "AdversarialOptions", "AdversarialRequest", "Request", "RunOptions"]
 

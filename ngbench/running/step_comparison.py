@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ngbench.curvature.capture import Capture
-from ngbench.curvature.curvatures.comparison import compare_with_exact
+from ngbench.curvature.curvatures.step_distance import compare_with_exact
 from ngbench.curvature.layers import Layer, find_layers
 from ngbench.running.initial import initial_model
 from ngbench.running.problem import Problem

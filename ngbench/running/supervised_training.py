@@ -15,7 +15,6 @@ from ngbench.plugins.protocol import measured
 from ngbench.records.record import History, LayerRecord, RunRecord
 from ngbench.running.checkpoint import Checkpoint
 from ngbench.running.config import RunConfig
-from ngbench.running.evaluation import BatchMeans, evaluate
 from ngbench.running.initial import initial_model, initial_optimizer
 from ngbench.running.probe import Counted, count_steps
 from ngbench.running.problem import DeviceData, Problem
@@ -23,6 +22,7 @@ from ngbench.running.randomness import batches, epoch_generator, epoch_order
 from ngbench.running.step import TrainingStep
 from ngbench.running.step_comparison import StepComparer
 from ngbench.running.training import Row, Training
+from ngbench.running.validation import BatchMeans, evaluate
 
 __all__ = ["SupervisedTraining"]
 

@@ -19,11 +19,11 @@ from ngbench.experiments import runs
 from ngbench.experiments.conformance import optimizers
 from ngbench.experiments.doctor import examination
 from ngbench.experiments.doctor.findings import Finding
-from ngbench.experiments.search import documents as search_documents
+from ngbench.experiments.search import results
 from ngbench.records import documents
 from ngbench.records.documents import dump
 from ngbench.records.experiments import FindingState
-from ngbench.report.exports import files
+from ngbench.report.exports import destinations
 from ngbench.report.exports import gate as gate_exports
 from ngbench.report.renderers import figures, markdown, study_figure, terminal
 from tests.cli.test_check_plugin import CHECKS
@@ -59,7 +59,7 @@ def exports(extra: str = "") -> str:
     return f"--export-json a.json --export-csv a.csv --export-markdown a.md --quiet {extra}"
 
 
-VIEWED = (files, markdown, figures, terminal)
+VIEWED = (destinations, markdown, figures, terminal)
 """Where all that is made of a document is written or shown."""
 WRITTEN = {"dump": "a.json", "format_csv": "a.csv", "render": "a.md", "show": None}
 DRAWN = {**WRITTEN, "draw": "figures/draw"}
@@ -87,7 +87,7 @@ COMMANDS = {
     "tune": Command(
         f"tune pond -o {HOSTILE}@sgd --search lr=0.01,0.1 --epochs 1 --threads 1 --output out --quiet "
         "--export-json a.json --export-markdown a.md",
-        (*VIEWED, search_documents),
+        (*VIEWED, results),
         {"dump": "a.json", "render": "a.md", "write_best": "out/hyperparameters.yaml", "show": None},
     ),
     "fisher-error": Command(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from dense import flat, problem
 
-from ngbench.curvature.curvatures.comparison import compare_steps, compare_with_exact
+from ngbench.curvature.curvatures.step_distance import compare_steps, compare_with_exact
 
 
 def test_angle_and_distance_are_those_to_the_dense_solution():

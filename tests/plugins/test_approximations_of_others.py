@@ -16,7 +16,7 @@ from torch import nn
 from ngbench.curvature.kronecker.discrepancy import Reference
 from ngbench.errors import PluginError
 from ngbench.experiments.conformance import check_plugin
-from ngbench.experiments.conformance.blocks import KINDS, make_block
+from ngbench.experiments.conformance.sample_blocks import KINDS, make_block
 from ngbench.plugins import registry
 from ngbench.plugins.protocol import measured
 

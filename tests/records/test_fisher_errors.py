@@ -5,7 +5,7 @@ from gate_documents import build_document, build_run
 
 from ngbench.records.comparability import match_arms
 from ngbench.records.fisher_errors import holds_fisher_errors, measure_fisher_errors
-from ngbench.records.metrics import NotApplicable
+from ngbench.records.metric_changes import NotApplicable
 from ngbench.records.quantities import quantity_of
 from ngbench.records.record import FisherCurve, FisherErrorRecord
 

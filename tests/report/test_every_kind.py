@@ -18,8 +18,8 @@ from ngbench.records.record import Document
 from ngbench.records.thresholds import parse_threshold
 from ngbench.report import headline, view
 from ngbench.report.page.contents import describe_report, report_blocks
+from ngbench.report.page.record_files import read_sources
 from ngbench.report.page.sections import gather
-from ngbench.report.page.sources import read_sources
 from ngbench.report.renderers import html, markdown, terminal
 from tests.report.conftest import build_document, build_png, build_run
 from tests.report.views.test_gan import document as gan_document

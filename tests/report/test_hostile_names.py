@@ -17,8 +17,8 @@ from ngbench.records.thresholds import parse_threshold
 from ngbench.report import view
 from ngbench.report.exports.gate import format_annotations
 from ngbench.report.page.contents import report_blocks
+from ngbench.report.page.record_files import Source
 from ngbench.report.page.sections import gather
-from ngbench.report.page.sources import Source
 from ngbench.report.renderers import html, markdown, terminal
 from ngbench.report.views import gate
 from tests.records.gate_documents import build_document, build_run

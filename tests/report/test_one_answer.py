@@ -27,8 +27,8 @@ from ngbench.report.blocks import Bars, Chart, Table
 from ngbench.report.exports.csv import format_csv
 from ngbench.report.exports.pytest_benchmark import format_pytest_benchmark
 from ngbench.report.page.contents import report_blocks
+from ngbench.report.page.record_files import Source, read_sources
 from ngbench.report.page.sections import gather
-from ngbench.report.page.sources import Source, read_sources
 from ngbench.report.renderers import html, markdown, terminal
 from ngbench.report.summary import OTHER, summarise
 from ngbench.units import format_estimate, format_number, format_seconds, format_seconds_estimate

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ngbench.errors import NotComparableError, UnknownNameError
-from ngbench.records.metrics import recorded_target
+from ngbench.records.metric_changes import recorded_target
 from ngbench.report.summary import OTHER, arms_of, phase_order, shared_seconds, summarise
 
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from ngbench.curvature.likelihoods import Categorical
 from ngbench.measurement.recorder import StepRecorder
-from ngbench.running.evaluation import evaluate
 from ngbench.running.problem import DeviceData, Problem
 from ngbench.running.step import TrainingStep
+from ngbench.running.validation import evaluate
 from ngbench.task import Data, DataSource, Task
 
 

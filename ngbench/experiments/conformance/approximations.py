@@ -16,10 +16,16 @@ from ngbench.curvature.kronecker.estimate import ApproximateBlock, Estimate
 from ngbench.curvature.kronecker.sums import KroneckerSum
 from ngbench.curvature.linalg.packing import unpack
 from ngbench.errors import NgbenchError, one_line
-from ngbench.experiments.conformance.blocks import KINDS, ApproximationSubject, is_finite, make_block, relative_error
 from ngbench.experiments.conformance.convergence import GOALS, Goal, check_convergence
 from ngbench.experiments.conformance.degenerate import check_degenerate_input, check_nan_input
 from ngbench.experiments.conformance.outcome import Check, CheckFailed, CheckNotApplicable, Passed
+from ngbench.experiments.conformance.sample_blocks import (
+    KINDS,
+    ApproximationSubject,
+    is_finite,
+    make_block,
+    relative_error,
+)
 from ngbench.experiments.conformance.signature import check_signature
 from ngbench.experiments.conformance.state import check_state_dict
 

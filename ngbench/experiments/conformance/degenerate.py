@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from ngbench.experiments.conformance.blocks import KINDS, ApproximationSubject, is_finite, make_block
 from ngbench.experiments.conformance.outcome import CheckFailed, Passed, raised
+from ngbench.experiments.conformance.sample_blocks import KINDS, ApproximationSubject, is_finite, make_block
 
 __all__ = ["check_degenerate_input", "check_nan_input"]
 

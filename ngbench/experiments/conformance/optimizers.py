@@ -7,16 +7,16 @@ from functools import partial
 from ngbench.experiments.conformance.accumulation import check_gradient_accumulation
 from ngbench.experiments.conformance.convergence import GOALS, check_convergence
 from ngbench.experiments.conformance.costs import check_memory, check_time
+from ngbench.experiments.conformance.deletion import check_hooks
 from ngbench.experiments.conformance.dtypes import check_dtype
-from ngbench.experiments.conformance.hooks import check_hooks
-from ngbench.experiments.conformance.moves import check_device_move, check_dtype_move
-from ngbench.experiments.conformance.nonfinite import check_nan_gradient
-from ngbench.experiments.conformance.outcome import Check
-from ngbench.experiments.conformance.parameters import (
+from ngbench.experiments.conformance.moved_parameters import (
     check_frozen_parameters,
     check_parameter_groups,
     check_unused_parameters,
 )
+from ngbench.experiments.conformance.moves import check_device_move, check_dtype_move
+from ngbench.experiments.conformance.nonfinite import check_nan_gradient
+from ngbench.experiments.conformance.outcome import Check
 from ngbench.experiments.conformance.signature import check_optimizer_signature
 from ngbench.experiments.conformance.state import check_resumption, check_state_dict
 from ngbench.experiments.conformance.stepping import check_determinism, check_measured, check_phases, check_step

@@ -72,7 +72,7 @@ def check_plugin(
 
         subject = TaskSubject(name, values, data_directory(None if data_dir is None else str(data_dir)))
     else:
-        from ngbench.experiments.conformance.blocks import ApproximationSubject
+        from ngbench.experiments.conformance.sample_blocks import ApproximationSubject
 
         subject = ApproximationSubject(name, values)
     return PluginReport(name, kind, distribution_of(name, kind), run_checks(subject, checks_of(kind), told))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ngbench.adversarial_task import AdversarialTask
 from ngbench.errors import DataError, NgbenchError, UsageError, one_line
 from ngbench.experiments.conformance.outcome import Check, CheckFailed, CheckNotApplicable, Passed
-from ngbench.experiments.conformance.published import check_batch_sizes, check_grids, check_hyperparameters
+from ngbench.experiments.conformance.published_values import check_batch_sizes, check_grids, check_hyperparameters
 from ngbench.experiments.conformance.signature import check_signature
 from ngbench.experiments.conformance.task_subject import TaskSubject, built
 from ngbench.experiments.conformance.trial import differ

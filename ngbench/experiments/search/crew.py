@@ -10,10 +10,10 @@ from typing import Protocol
 
 from ngbench.errors import NgbenchError
 from ngbench.experiments.search.ledger import Busy, Ledger, Outcome, TakenTrial
+from ngbench.experiments.search.liveness import HEARTBEAT_SECONDS
 from ngbench.experiments.search.plan import SearchPlan
 from ngbench.experiments.search.samplers import format_point
 from ngbench.experiments.search.trials import Keeper, KeptProcess, run_trial
-from ngbench.experiments.search.workers import HEARTBEAT_SECONDS
 from ngbench.records.store import Store
 from ngbench.running.workers import Worker
 

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ngbench.errors import RecordError
+from ngbench.experiments.search.liveness import is_alive, this_worker
 from ngbench.experiments.search.marks import Identity, Marks
 from ngbench.experiments.search.samplers import Direction, Proposer, distributions
 from ngbench.experiments.search.storage import SharedStorage
-from ngbench.experiments.search.workers import is_alive, this_worker
 from ngbench.records.differences import differences
 from ngbench.records.experiments import OutcomeName, outcome_help
 

@@ -18,13 +18,13 @@ from ngbench.arms import file_slug
 from ngbench.disk import files
 from ngbench.disk.files import write_text
 from ngbench.errors import NgbenchError, OutputError
+from ngbench.experiments.search.arm_results import ArmResult, summarise_arm
 from ngbench.experiments.search.crew import Crew, SearchObserver
-from ngbench.experiments.search.documents import introduce_search, search_document
 from ngbench.experiments.search.ledger import Ledger
 from ngbench.experiments.search.plan import SearchPlan, plan_search
 from ngbench.experiments.search.request import SearchOptions, SearchRequest
+from ngbench.experiments.search.results import introduce_search, search_document
 from ngbench.experiments.search.storage import SharedStorage
-from ngbench.experiments.search.summary import ArmResult, summarise_arm
 from ngbench.experiments.search.trials import KeptProcess, trial_label
 from ngbench.records.documents import dump
 from ngbench.records.environment import describe_environment

@@ -32,10 +32,10 @@ from ngbench.records.quantities import ArmRun
 from ngbench.records.record import RunRecord
 from ngbench.records.statistics import FAILED
 from ngbench.records.store import Store
+from ngbench.running.best_settings import Settings as Tuned
 from ngbench.running.option_fields import options_of
 from ngbench.running.request import AdversarialOptions, AdversarialRequest, Request, RunOptions
 from ngbench.running.samples import DIRECTORY
-from ngbench.running.settings import Settings as Tuned
 from ngbench.running.workers import LocalWorker, RunStarter, Worker
 
 __all__ = ["Conditions", "RanCell", "batch_size_of", "run_cell"]

@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from ngbench.errors import ParameterError
 from ngbench.experiments.studies.settings import Count, Name, Positive, Real, StudyPart, mapping_or_word, shape_of
-from ngbench.records.claims import Relation, parse_tolerance
+from ngbench.records.claim_rule import Relation, parse_tolerance
 
 __all__ = ["SCALES", "At", "Claim", "Moment", "ScaleName", "Side", "When", "moment_of", "moment_text"]
 
@@ -124,7 +124,7 @@ class Claim(StudyPart):
         measurement: see :mod:`ngbench.records.quantities`.
         at: when.
         left: an arm, several (each of them), or a side.
-        relation: the region, see :class:`ngbench.records.claims.Relation`; or a trend over batch sizes.
+        relation: the region, see :class:`ngbench.records.claim_rule.Relation`; or a trend over batch sizes.
         right: an arm, several, a side, or a number; none for a trend.
         order: instead of those three: each group of arms below the next.
         tolerance: a number, or per cent of what is on the right.

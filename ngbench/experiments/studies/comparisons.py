@@ -10,7 +10,7 @@ from ngbench.experiments.studies.claims import At, Moment, moment_text
 from ngbench.records import timing
 from ngbench.records.quantities import ArmRun, Point, Quantity, interpolate
 from ngbench.records.record import RunRecord
-from ngbench.records.statistics import Estimate
+from ngbench.records.statistics import UncertainValue
 from ngbench.records.timing import Timing
 
 __all__ = ["NoValue", "View", "paired_points", "seed_values", "timed_difference"]
@@ -221,7 +221,7 @@ def _curve(view: View, seed: int) -> Mapping[int, float] | None:
     return {step: _combined(view, value, others[0][step]) for step, value in first.items() if step in others[0]}
 
 
-def timed_difference(left: View, right: View) -> tuple[Estimate, float, float] | None:
+def timed_difference(left: View, right: View) -> tuple[UncertainValue, float, float] | None:
     """The difference of two arms' times with its interval over the rounds in which they took turns.
 
     What slows the machine hits both arms of a round alike, so that one seed is enough: the ratio of the two is
@@ -248,11 +248,11 @@ def timed_difference(left: View, right: View) -> tuple[Estimate, float, float] |
     return difference, ours.value * left.times, theirs.value * right.times
 
 
-def _scaled(ratio: Estimate, times: float, minus: float) -> Estimate:
+def _scaled(ratio: UncertainValue, times: float, minus: float) -> UncertainValue:
     low, high = (None if end is None else times * end - minus for end in (ratio.low, ratio.high))
     if low is not None and high is not None and low > high:
         low, high = high, low
-    return Estimate(times * ratio.value - minus, low, high, ratio.n)
+    return UncertainValue(times * ratio.value - minus, low, high, ratio.n)
 
 
 def _records(runs: Sequence[ArmRun]) -> list[RunRecord]:

@@ -10,11 +10,11 @@ from itertools import pairwise, product
 from ngbench.experiments.studies.claims import At, Claim, ScaleName, Side, moment_of, moment_text
 from ngbench.experiments.studies.comparisons import NoValue, View, paired_points, seed_values, timed_difference
 from ngbench.experiments.studies.models import Study
-from ngbench.records.claims import Relation, Tolerance, combine, judge, judge_points, parse_tolerance
-from ngbench.records.claims import estimate_difference as estimate
+from ngbench.records.claim_rule import Relation, Tolerance, combine, judge, judge_points, parse_tolerance
+from ngbench.records.claim_rule import estimate_difference as estimate
 from ngbench.records.experiments import ClaimVerdict
 from ngbench.records.quantities import ArmRun, quantity_of
-from ngbench.records.statistics import Estimate
+from ngbench.records.statistics import UncertainValue
 from ngbench.records.timing import busy_machine
 
 __all__ = ["CellRuns", "ClaimPart", "ClaimResult", "evaluate"]
@@ -58,7 +58,7 @@ class ClaimPart:
 
     subject: str
     verdict: ClaimVerdict
-    difference: Estimate | None = None
+    difference: UncertainValue | None = None
     left: float | None = None
     right: float | None = None
     tolerance: float = 0.0
@@ -257,7 +257,7 @@ def _measured(claim: Claim, study: Study, pair: _Pair, tolerance: Tolerance) -> 
     left, right = _view(pair.left, claim, study), _view(pair.right, claim, study)
     if isinstance(at, At) and at.every is not None:
         return _every(pair, at, left, right, tolerance)
-    difference: Estimate | None
+    difference: UncertainValue | None
     if (paired := timed_difference(left, right)) is not None:
         difference, left_value, right_value = paired
     else:
@@ -305,6 +305,8 @@ def _every(pair: _Pair, at: At, left: View, right: View, tolerance: Tolerance) -
         raise NoValue("no point was measured on both sides")
     differences = [d for run in points for d, _ in run]
     sides = [(a, b) for run in by_seed.values() for a, b in run]
-    spread = Estimate(math.fsum(differences) / len(differences), min(differences), max(differences), len(differences))
+    spread = UncertainValue(
+        math.fsum(differences) / len(differences), min(differences), max(differences), len(differences)
+    )
     means = [math.fsum(side) / len(side) for side in zip(*sides, strict=True)]
     return ClaimPart(pair.subject, verdict, spread, means[0], means[1], tolerance.of(means[1]), share)

@@ -13,7 +13,7 @@ from ngbench.experiments.studies.claims import At, Claim, Side, When
 from ngbench.experiments.studies.models import RUNNERS, Cell, Scale, Study, StudyArm
 from ngbench.experiments.studies.plan import axes_of, expand_arm, expand_arms, plan_cells
 from ngbench.experiments.studies.settings import MEASURE_KEYS, StudySettings
-from ngbench.records.claims import Relation
+from ngbench.records.claim_rule import Relation
 from ngbench.records.quantities import Quantity, quantity_of
 
 __all__ = ["find_faults"]

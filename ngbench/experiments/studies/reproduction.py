@@ -24,8 +24,8 @@ from ngbench.records.environment import describe_environment
 from ngbench.records.experiments import ClaimRecord, StudyRecord
 from ngbench.records.record import Document
 from ngbench.records.store import check_unused
+from ngbench.running.best_settings import Settings, load_settings
 from ngbench.running.session import one_interrupt
-from ngbench.running.settings import Settings, load_settings
 
 __all__ = ["StudyOutcome", "document_of_all", "load_studies", "run_study", "settings_for"]
 

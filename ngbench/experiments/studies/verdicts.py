@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ngbench.experiments.studies.evaluation import ClaimPart, ClaimResult
-from ngbench.records.claims import parse_tolerance
+from ngbench.records.claim_rule import parse_tolerance
 from ngbench.records.experiments import ClaimPartRecord, ClaimRecord, ClaimVerdict
 from ngbench.units import format_number, format_share
 

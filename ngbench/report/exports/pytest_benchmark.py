@@ -15,7 +15,7 @@ from typing import Any
 from ngbench.errors import UsageError
 from ngbench.records.documents import without_non_finite
 from ngbench.records.record import Document, EnvironmentRecord, RunRecord
-from ngbench.records.statistics import Estimate
+from ngbench.records.statistics import UncertainValue
 from ngbench.records.step_costs import Cost, costs_of
 from ngbench.records.timing import busy_machine
 
@@ -140,7 +140,7 @@ def _version() -> str:
     return str(__version__)
 
 
-def _interval(estimate: Estimate | None) -> dict[str, Any] | None:
+def _interval(estimate: UncertainValue | None) -> dict[str, Any] | None:
     if estimate is None:
         return None
     return {"value": estimate.value, "low": estimate.low, "high": estimate.high, "rounds": estimate.n}

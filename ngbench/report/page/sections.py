@@ -11,9 +11,9 @@ from functools import partial
 from ngbench.records.documents import merge
 from ngbench.records.experiments import ClaimRecord
 from ngbench.records.record import Document, DocumentKind, EnvironmentRecord, FisherErrorRecord
-from ngbench.report.images import with_images
-from ngbench.report.page.arms import Found, label_arms, without_repeats
-from ngbench.report.page.sources import Source
+from ngbench.report.page.merging import Found, label_arms, without_repeats
+from ngbench.report.page.record_files import Source
+from ngbench.report.sample_images import with_images
 from ngbench.report.views.conditions import describe_conditions
 from ngbench.running.samples import read_image
 from ngbench.units import format_hyperparameters

@@ -18,8 +18,8 @@ from ngbench.experiments.studies.models import Cell, Study
 from ngbench.experiments.studies.plan import PlannedArm, expand_arms
 from ngbench.experiments.studies.published import find_curve
 from ngbench.records.quantities import ArmRun, quantity_of
+from ngbench.report.bands import band_of
 from ngbench.report.blocks import Curve, Series
-from ngbench.report.curves import band_of
 from ngbench.report.renderers.figures import draw_series, line_style, new_figure, save_figure, write_caption
 from ngbench.running.samples import read_image, sample_paths
 from ngbench.units import break_label, spread

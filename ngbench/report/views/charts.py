@@ -9,8 +9,8 @@ from ngbench.records.quantities import ArmRun
 from ngbench.records.record import Document, RunRecord
 from ngbench.records.statistics import FAILED, mean_interval
 from ngbench.records.timing import busy_machine
+from ngbench.report.bands import band_of
 from ngbench.report.blocks import Axis, Bar, BarPart, Bars, Chart, Column, Curve, Measure, Series
-from ngbench.report.curves import band_of
 from ngbench.report.summary import OTHER, Arm, phase_order
 from ngbench.report.views.conditions import data_descriptions, describe_conditions
 from ngbench.units import DASH, format_estimate, format_number, format_seconds, format_share, spread

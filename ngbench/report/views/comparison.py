@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ngbench.records.metrics import recorded_target
+from ngbench.records.metric_changes import recorded_target
 from ngbench.records.record import Document
 from ngbench.report.blocks import Block, Notes, Summary, Table, Warnings
 from ngbench.report.summary import Arm, shared_seconds, summarise

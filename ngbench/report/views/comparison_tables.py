@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from ngbench.records.endings import EarlyStop, early_stop
-from ngbench.records.statistics import CONFIDENCE, Estimate
+from ngbench.records.statistics import CONFIDENCE, UncertainValue
 from ngbench.report.blocks import Column
 from ngbench.report.summary import Arm, PhaseSummary
 from ngbench.units import (
@@ -33,11 +33,11 @@ def status(arm: Arm) -> str:
     return ", ".join(f"{count} {ending}" for ending, count in sorted(arm.endings.items()))
 
 
-def number_over_seeds(arms: Sequence[Arm], digits: int = 3) -> Callable[[Estimate | None], str]:
+def number_over_seeds(arms: Sequence[Arm], digits: int = 3) -> Callable[[UncertainValue | None], str]:
     """How a mean over seeds reads: with its interval where any arm has several seeds."""
     several = any(len(arm.runs) > 1 for arm in arms)
 
-    def shown(estimate: Estimate | None) -> str:
+    def shown(estimate: UncertainValue | None) -> str:
         if estimate is None:
             return DASH
         if several:
@@ -69,7 +69,9 @@ def progress(arms: Sequence[Arm], target: float | None, shared_seconds: float | 
     return columns
 
 
-def _least(name: str, estimates: Sequence[Estimate | None], show: Callable[[Estimate | None], str]) -> Column:
+def _least(
+    name: str, estimates: Sequence[UncertainValue | None], show: Callable[[UncertainValue | None], str]
+) -> Column:
     """A column in which less is better; where all are equal, none is best."""
     known = [estimate.value for estimate in estimates if estimate is not None]
     best = frozenset(
@@ -84,7 +86,7 @@ def _epochs(value: float) -> str:
     return f"{value:.0f}" if value == round(value) else f"{value:.1f}"
 
 
-def _to_target(arm: Arm, estimate: Estimate | None, show: Callable[[float], str]) -> str:
+def _to_target(arm: Arm, estimate: UncertainValue | None, show: Callable[[float], str]) -> str:
     """The mean over the seeds that reached the target, and how many did."""
     shown = DASH if estimate is None else show(estimate.value)
     return shown if len(arm.runs) == 1 else f"{shown} ({arm.reached}/{len(arm.runs)})"
@@ -110,11 +112,11 @@ def cost(arms: Sequence[Arm]) -> list[Column]:
     return [Column("arm", [arm.label for arm in arms], left=True), *kept]
 
 
-def _seconds(estimate: Estimate | None) -> str:
+def _seconds(estimate: UncertainValue | None) -> str:
     return DASH if estimate is None else format_seconds(estimate.value)
 
 
-def _seconds_with_error(estimate: Estimate | None) -> str:
+def _seconds_with_error(estimate: UncertainValue | None) -> str:
     return DASH if estimate is None else format_seconds_estimate(estimate.value, estimate.error)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ngbench.records.statistics import Estimate
+from ngbench.records.statistics import UncertainValue
 from ngbench.report.summary import Arm
 from ngbench.units import counted, enumerated, format_bytes, format_estimate, format_number, format_seconds
 
@@ -37,7 +37,7 @@ def _after(arms: Sequence[Arm]) -> str:
     return f"After {counted(epochs.pop(), 'epoch')}" if len(epochs) == 1 else "At the end of their runs"
 
 
-def _lowest(when: str, losses: Sequence[tuple[str, Estimate | None]], seeds: int) -> Iterator[str]:
+def _lowest(when: str, losses: Sequence[tuple[str, UncertainValue | None]], seeds: int) -> Iterator[str]:
     ranked = sorted((found.value, label, found) for label, found in losses if found is not None)
     if not when or len(ranked) < 2:
         return

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ngbench.adversarial_task import Player
 from ngbench.records.record import Document
-from ngbench.records.statistics import Estimate
+from ngbench.records.statistics import UncertainValue
 from ngbench.report.blocks import Bar, BarPart, Bars, Block, Chart, Column, Fact, Notes, Table, Warnings
 from ngbench.report.views.advice import find_warnings
 from ngbench.report.views.charts import about, curves_chart
@@ -99,7 +99,7 @@ def scores(arms: Sequence[GanArm], document: Document) -> list[Column]:
 
 
 def _on_equal_terms(
-    arms: Sequence[GanArm], shared: Shared, score: str, number: Callable[[Estimate | None], str]
+    arms: Sequence[GanArm], shared: Shared, score: str, number: Callable[[UncertainValue | None], str]
 ) -> list[Column]:
     return [
         Column(f"{score}\nat {format_seconds(shared.seconds)}", [number(one.at_seconds) for one in arms]),

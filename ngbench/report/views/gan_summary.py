@@ -10,7 +10,7 @@ from ngbench.adversarial_task import PLAYERS, Player
 from ngbench.measurement.phases import PHASES
 from ngbench.records.quantities import QUANTITIES, ArmRun, Point, interpolate
 from ngbench.records.record import Document, FidRecord, RunRecord
-from ngbench.records.statistics import FAILED, Estimate, mean_interval
+from ngbench.records.statistics import FAILED, UncertainValue, mean_interval
 from ngbench.report.summary import Arm, PhaseSummary, summarise
 
 __all__ = ["TITLES", "GanArm", "Shared", "fid_records", "shared_budget", "summarise_gan"]
@@ -54,14 +54,14 @@ class GanArm:
     """
 
     arm: Arm
-    best: Estimate | None
-    best_step: Estimate | None
-    final: Estimate | None
-    at_seconds: Estimate | None
-    at_step: Estimate | None
-    generator_loss: Estimate | None
-    critic_loss: Estimate | None
-    penalty: Estimate | None
+    best: UncertainValue | None
+    best_step: UncertainValue | None
+    final: UncertainValue | None
+    at_seconds: UncertainValue | None
+    at_step: UncertainValue | None
+    generator_loss: UncertainValue | None
+    critic_loss: UncertainValue | None
+    penalty: UncertainValue | None
     seconds: dict[Player, float | None]
     shares: dict[Player, float | None]
 
@@ -99,7 +99,7 @@ def summarise_gan(document: Document, *, reference: str | None = None) -> list[G
 def _gan_arm(arm: Arm, shared: Shared | None) -> GanArm:
     sound = [run for run in arm.runs if run.status not in FAILED]
 
-    def over(value: Callable[[RunRecord], float | None]) -> Estimate | None:
+    def over(value: Callable[[RunRecord], float | None]) -> UncertainValue | None:
         return mean_interval([found for found in map(value, sound) if found is not None])
 
     per_step = {player: _player_seconds(arm, player) for player in PLAYERS}

@@ -15,7 +15,7 @@ __all__ = ["samples"]
 
 def samples(document: Document) -> Iterator[Images]:
     """A row of images for each run that made any; those that lie in files have to be a part of the record
-    (:func:`ngbench.report.images.with_images`) to be seen."""
+    (:func:`ngbench.report.sample_images.with_images`) to be seen."""
     rows = [
         ImageRow(
             name=f"samples_{file_slug(run.label)}-seed{run.seed}",

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ngbench.experiments.search.arm_results import FAILED_OUTCOMES, LEAST_FOR_IMPORTANCE, describe_search
 from ngbench.experiments.search.metrics import metric_in_words
 from ngbench.experiments.search.space import describe_plain
-from ngbench.experiments.search.summary import FAILED_OUTCOMES, LEAST_FOR_IMPORTANCE, describe_search
 from ngbench.plugins.parameters import format_value
 from ngbench.records.experiments import OutcomeName, SearchedArmRecord
 from ngbench.records.record import Document

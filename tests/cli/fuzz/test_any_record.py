@@ -30,8 +30,8 @@ from ngbench.report.exports.csv import format_csv
 from ngbench.report.exports.gate import format_annotations
 from ngbench.report.exports.pytest_benchmark import format_pytest_benchmark
 from ngbench.report.page.contents import report_blocks
+from ngbench.report.page.record_files import Source
 from ngbench.report.page.sections import Report, gather
-from ngbench.report.page.sources import Source
 from ngbench.report.renderers import html, markdown, terminal
 from ngbench.report.views import gate
 from tests.cli.fuzz.contents import ALL_METRICS, comparison, players

@@ -15,9 +15,9 @@ import pytest
 from ngbench.errors import OutputError, ParameterError, RecordError
 from ngbench.experiments.search import ledger as module
 from ngbench.experiments.search.ledger import ATTEMPTS, Busy, Ledger, Outcome, TakenTrial
+from ngbench.experiments.search.liveness import this_worker
 from ngbench.experiments.search.space import Choice
 from ngbench.experiments.search.storage import SharedStorage
-from ngbench.experiments.search.workers import this_worker
 
 Open = Callable[..., Ledger]
 DONE = Outcome("done", 1.0, None, 2.0, 10)

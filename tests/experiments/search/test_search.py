@@ -9,8 +9,8 @@ import yaml
 
 from ngbench.arms import parse_arms
 from ngbench.errors import ParameterError
-from ngbench.experiments.search.documents import write_best
 from ngbench.experiments.search.request import SearchOptions, SearchRequest
+from ngbench.experiments.search.results import write_best
 from ngbench.experiments.search.search import search
 from ngbench.running.request import Request, RunOptions
 from ngbench.running.workers import LocalWorker, RunStarter

@@ -20,8 +20,8 @@ from ngbench.errors import OutputError, RecordError, UsageError
 from ngbench.experiments.search import ledger as ledger_module
 from ngbench.experiments.search import storage as storage_module
 from ngbench.experiments.search.ledger import Busy, Ledger, Outcome, TakenTrial
+from ngbench.experiments.search.liveness import this_worker
 from ngbench.experiments.search.storage import SharedStorage
-from ngbench.experiments.search.workers import this_worker
 
 Open = Callable[..., Ledger]
 DONE = Outcome("done", 1.0, None, 2.0, 10)

@@ -10,7 +10,7 @@ from ngbench.records.documents import load_document
 from ngbench.records.experiments import BudgetRecord
 from ngbench.report import view
 from ngbench.report.exports.csv import format_csv
-from ngbench.report.exports.files import export_steps
+from ngbench.report.exports.destinations import export_steps
 from ngbench.report.renderers import markdown
 
 

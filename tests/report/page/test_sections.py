@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from ngbench.records.record import FisherErrorRecord
+from ngbench.report.page.record_files import read_sources
 from ngbench.report.page.sections import gather
-from ngbench.report.page.sources import read_sources
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pytest
 
 from ngbench.records.quantities import ArmRun
 from ngbench.records.record import SampleRecord
-from ngbench.report.curves import band_of
+from ngbench.report.bands import band_of
 from ngbench.report.page.contents import report_blocks
+from ngbench.report.page.record_files import read_sources
 from ngbench.report.page.sections import gather
-from ngbench.report.page.sources import read_sources
 from ngbench.report.renderers import html
 
 LOSSES = "#section-0-loss"

@@ -9,8 +9,8 @@ import pytest
 from ngbench.errors import OutputError
 from ngbench.records.quantities import ArmRun
 from ngbench.report import view
+from ngbench.report.bands import band_of
 from ngbench.report.blocks import Bars, Chart
-from ngbench.report.curves import band_of
 from ngbench.report.renderers.figures import draw, figure_of_bars, figure_of_chart
 from ngbench.report.summary import summarise
 
@@ -144,7 +144,8 @@ def test_a_directory_that_cannot_be_made_is_one_sentence(comparison, tmp_path):
 
 def test_reports_need_neither_torch_nor_pyplot():
     code = (
-        "import sys, ngbench.report.exports.files, ngbench.report.renderers.figures, ngbench.report.views.comparison;"
+        "import sys, ngbench.report.exports.destinations, ngbench.report.renderers.figures;"
+        "import ngbench.report.views.comparison;"
         "print([name for name in ('torch', 'matplotlib', 'scipy.stats') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

@@ -9,8 +9,8 @@ import pytest
 from ngbench.records.experiments import BudgetRecord
 from ngbench.records.record import SampleRecord
 from ngbench.report.page.contents import describe_report, report_blocks
+from ngbench.report.page.record_files import read_sources
 from ngbench.report.page.sections import gather
-from ngbench.report.page.sources import read_sources
 from ngbench.report.renderers import html
 
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)> {{version}} & more"

@@ -8,8 +8,8 @@ import pytest
 from ngbench.errors import OutputError
 from ngbench.records.record import SampleRecord
 from ngbench.report.page.contents import describe_report, report_blocks
+from ngbench.report.page.record_files import read_sources
 from ngbench.report.page.sections import gather
-from ngbench.report.page.sources import read_sources
 from ngbench.report.renderers import markdown
 from ngbench.report.renderers.markdown import figures_directory
 

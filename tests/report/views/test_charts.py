@@ -4,8 +4,8 @@ import pytest
 
 from ngbench.records.quantities import ArmRun
 from ngbench.records.record import FisherErrorRecord
+from ngbench.report.bands import band_of
 from ngbench.report.blocks import Chart
-from ngbench.report.curves import band_of
 from ngbench.report.summary import OTHER, summarise
 from ngbench.report.views.charts import cost_bars, loss_chart
 from ngbench.report.views.fisher_error import layer_blocks

@@ -24,9 +24,9 @@ from ngbench.records.record import (
 )
 from ngbench.report import view
 from ngbench.report.exports.csv import format_csv
-from ngbench.report.images import with_images
 from ngbench.report.renderers import markdown, terminal
 from ngbench.report.renderers.figures import draw
+from ngbench.report.sample_images import with_images
 from ngbench.report.views.gan_summary import shared_budget, summarise_gan
 from ngbench.running.samples import add_sample, grid_of, relocated, sample_paths, write_grid
 from tests.blank_run import blank_run

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ngbench.report.page.arms import Found, label_arms, without_repeats
-from ngbench.report.page.sources import Source
+from ngbench.report.page.merging import Found, label_arms, without_repeats
+from ngbench.report.page.record_files import Source
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from ngbench.errors import RecordError
 from ngbench.records.record import SampleRecord
 from ngbench.report.blocks import Image
-from ngbench.report.images import with_images
+from ngbench.report.sample_images import with_images
 from ngbench.report.views.samples import samples
 from tests.report.conftest import build_document
 

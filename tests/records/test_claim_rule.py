@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from ngbench.errors import ParameterError
-from ngbench.records.claims import (
+from ngbench.records.claim_rule import (
     Relation,
     combine,
     estimate_difference,
@@ -16,7 +16,7 @@ from ngbench.records.claims import (
     parse_tolerance,
 )
 from ngbench.records.experiments import ClaimVerdict
-from ngbench.records.statistics import Estimate
+from ngbench.records.statistics import UncertainValue
 
 R, C, Q, N = ClaimVerdict.REPRODUCED, ClaimVerdict.CONTRADICTED, ClaimVerdict.INCONCLUSIVE, ClaimVerdict.NOT_TESTED
 
@@ -63,7 +63,7 @@ def test_a_verdict_without_tolerance_agrees_with_the_test_at_5_per_cent(n: int) 
 )
 def test_each_relation_is_a_region(low: float, high: float, expected: tuple[ClaimVerdict, ...]) -> None:
     relations = (Relation.BELOW, Relation.AT_MOST, Relation.LEVEL, Relation.AT_LEAST, Relation.ABOVE)
-    found = Estimate((low + high) / 2, low, high, 3)
+    found = UncertainValue((low + high) / 2, low, high, 3)
     assert tuple(judge(found, relation, 1.0) for relation in relations) == expected
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import yaml
 
 from ngbench.disk.files import write_text
+from ngbench.experiments.search.arm_results import ArmResult, describe_search
 from ngbench.experiments.search.plan import SearchPlan
 from ngbench.experiments.search.samplers import settings
 from ngbench.experiments.search.space import describe, plain
-from ngbench.experiments.search.summary import ArmResult, describe_search
 from ngbench.plugins.parameters import format_value
 from ngbench.records.experiments import SearchedArmRecord, SearchRecord, TrialRecord
 from ngbench.records.record import Document, EnvironmentRecord, RunRecord
-from ngbench.running.settings import FORMAT, VERSION
+from ngbench.running.best_settings import FORMAT, VERSION
 
 __all__ = ["introduce_search", "search_document", "write_best"]
 

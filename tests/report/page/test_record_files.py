@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ngbench.report.page.sources import read_sources
+from ngbench.report.page.record_files import read_sources
 
 
 def test_directories_are_read_at_any_depth_and_each_file_once(write, make_document, make_run, tmp_path):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ngbench.records.record import RunRecord
-from ngbench.report.page.sources import Source
+from ngbench.report.page.record_files import Source
 from ngbench.units import format_hyperparameters
 
 __all__ = ["Found", "label_arms", "without_repeats"]

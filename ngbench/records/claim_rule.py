@@ -24,7 +24,7 @@ from enum import Enum
 from ngbench.curvature.bounds import NonNegative
 from ngbench.errors import ParameterError
 from ngbench.records.experiments import ClaimVerdict
-from ngbench.records.statistics import Estimate, mean_interval
+from ngbench.records.statistics import UncertainValue, mean_interval
 from ngbench.values import Refused, alternatives, first_match
 
 __all__ = [
@@ -95,7 +95,7 @@ def parse_tolerance(given: float | str) -> Tolerance:
     return Tolerance(amount / 100, True) if text.endswith("%") else Tolerance(amount, False)
 
 
-def estimate_difference(differences: Sequence[float], *, exact: bool = False) -> Estimate | None:
+def estimate_difference(differences: Sequence[float], *, exact: bool = False) -> UncertainValue | None:
     """The difference with the interval that the verdict is taken from; ``None`` of no differences.
 
     Args:
@@ -109,31 +109,31 @@ def estimate_difference(differences: Sequence[float], *, exact: bool = False) ->
     >>> estimate_difference([-0.02, -0.03, -0.025]).high < 0
     True
     >>> estimate_difference([-0.02])
-    Estimate(value=-0.02, low=None, high=None, n=1)
+    UncertainValue(value=-0.02, low=None, high=None, n=1)
     >>> estimate_difference([-4.0], exact=True)
-    Estimate(value=-4.0, low=-4.0, high=-4.0, n=1)
+    UncertainValue(value=-4.0, low=-4.0, high=-4.0, n=1)
 
     Where an arm diverges with every seed there is no doubt; where it does with some, there is no mean:
 
     >>> estimate_difference([float("inf"), float("inf")])
-    Estimate(value=inf, low=inf, high=inf, n=2)
+    UncertainValue(value=inf, low=inf, high=inf, n=2)
     >>> estimate_difference([float("inf"), -0.1])
-    Estimate(value=inf, low=None, high=None, n=2)
+    UncertainValue(value=inf, low=None, high=None, n=2)
     """
     n = len(differences)
     if n == 0:
         return None
     if exact:
-        return Estimate(math.fsum(differences) / n, min(differences), max(differences), n)
+        return UncertainValue(math.fsum(differences) / n, min(differences), max(differences), n)
     infinite = [difference for difference in differences if math.isinf(difference)]
     if infinite:
         alike = n > 1 and len(set(differences)) == 1
         end = infinite[0] if alike else None
-        return Estimate(infinite[0], end, end, n)
+        return UncertainValue(infinite[0], end, end, n)
     return mean_interval(differences)
 
 
-def judge(difference: Estimate | None, relation: Relation, tolerance: float = 0.0) -> ClaimVerdict:
+def judge(difference: UncertainValue | None, relation: Relation, tolerance: float = 0.0) -> ClaimVerdict:
     """The verdict on a claim. The one rule, for whatever the interval comes from.
 
     Args:
@@ -143,7 +143,7 @@ def judge(difference: Estimate | None, relation: Relation, tolerance: float = 0.
 
     Three seeds put KFAC 0.020 to 0.030 below Adam. That it is below is reproduced, that it is above or level is not:
 
-    >>> gain = Estimate(-0.025, -0.030, -0.020, 3)
+    >>> gain = UncertainValue(-0.025, -0.030, -0.020, 3)
     >>> for relation in (Relation.BELOW, Relation.ABOVE):
     ...     print(judge(gain, relation).value)
     reproduced
@@ -158,14 +158,14 @@ def judge(difference: Estimate | None, relation: Relation, tolerance: float = 0.
 
     Seeds that scatter over the boundary, and a single seed, leave it open:
 
-    >>> print(judge(Estimate(-0.01, -0.03, 0.01, 3), Relation.BELOW).value)
+    >>> print(judge(UncertainValue(-0.01, -0.03, 0.01, 3), Relation.BELOW).value)
     inconclusive
-    >>> print(judge(Estimate(-0.01, None, None, 1), Relation.BELOW).value)
+    >>> print(judge(UncertainValue(-0.01, None, None, 1), Relation.BELOW).value)
     inconclusive
 
     What is counted has an interval of no width, and on the boundary two numbers are level:
 
-    >>> same = Estimate(0.0, 0.0, 0.0, 1)
+    >>> same = UncertainValue(0.0, 0.0, 0.0, 1)
     >>> print(judge(same, Relation.BELOW).value, judge(same, Relation.AT_MOST).value)
     contradicted reproduced
     """

@@ -10,7 +10,7 @@ import sys
 import psutil
 import pytest
 
-from ngbench.experiments.search.workers import STALE_SECONDS, is_alive, this_worker
+from ngbench.experiments.search.liveness import STALE_SECONDS, is_alive, this_worker
 
 
 def test_this_process_is_alive_however_long_it_said_nothing() -> None:

@@ -7,7 +7,7 @@ import torch
 from ngbench_tasks.accuracy import accuracy, top5_accuracy
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ngbench.running.evaluation import BatchMeans
+from ngbench.running.validation import BatchMeans
 
 
 def test_means_over_examples_weigh_batches_by_their_length() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ngbench.errors import NgbenchError
 from ngbench.records.record import RunRecord
-from ngbench.records.statistics import Estimate
+from ngbench.records.statistics import UncertainValue
 from ngbench.records.step_costs import STEP, Cost, costs_of
 from ngbench.running.plan import make_plan
 from ngbench.running.problem import Problem
@@ -35,7 +35,7 @@ class StepCosts:
     record: RunRecord
     reference: RunRecord
     costs: list[Cost]
-    ratio: Estimate
+    ratio: UncertainValue
 
     @property
     def step(self) -> Cost:

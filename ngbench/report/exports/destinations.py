@@ -10,8 +10,8 @@ from ngbench.records.documents import dump
 from ngbench.records.record import Document
 from ngbench.report import view
 from ngbench.report.exports.csv import format_csv
-from ngbench.report.images import with_images
 from ngbench.report.renderers import markdown
+from ngbench.report.sample_images import with_images
 from ngbench.running.samples import relocated
 
 __all__ = ["export_steps"]

@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from ngbench.experiments.search.ledger import Attempt, Outcome
-from ngbench.experiments.search.space import Choice, Interval
-from ngbench.experiments.search.summary import (
+from ngbench.experiments.search.arm_results import (
     FAILED_OUTCOMES,
     LEAST_FOR_IMPORTANCE,
     ArmResult,
@@ -18,6 +16,8 @@ from ngbench.experiments.search.summary import (
     quartiles,
     summarise_arm,
 )
+from ngbench.experiments.search.ledger import Attempt, Outcome
+from ngbench.experiments.search.space import Choice, Interval
 
 Make = Callable[..., Attempt]
 SPACE = {"lr": Choice((0.001, 0.01, 0.1, 1.0)), "idle": Choice(("a", "b", "c", "d"))}

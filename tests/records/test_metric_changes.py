@@ -5,9 +5,9 @@ import doctest
 import pytest
 from gate_documents import ROUNDS, build_run
 
-from ngbench.records import metrics
+from ngbench.records import metric_changes
 from ngbench.records.comparability import Obstacle, Pair
-from ngbench.records.metrics import NotApplicable, expand, measure, paired_change
+from ngbench.records.metric_changes import NotApplicable, expand, measure, paired_change
 from ngbench.records.quantities import quantity_of
 
 
@@ -29,7 +29,7 @@ def with_memory(run, **changes):
 
 
 def test_the_worked_examples_of_the_docstrings_hold():
-    assert doctest.testmod(metrics).failed == 0
+    assert doctest.testmod(metric_changes).failed == 0
 
 
 @pytest.mark.parametrize("metric", ["step_time", "step_time.median", "phase.precondition.seconds"])

@@ -10,7 +10,7 @@ import pytest
 
 from ngbench.arms import ArmSpec
 from ngbench.errors import ParameterError
-from ngbench.running.settings import Settings, load_settings
+from ngbench.running.best_settings import Settings, load_settings
 
 GOOD = """\
 task: toy
