@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ngbench.plugins.registry import Kind
+    from ngbench.plugins.plugin import Kind
 
 __all__ = ["approximations", "arms", "plugins", "studies", "tasks"]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ngbench.errors import ParameterError
-from ngbench.plugins.registry import Kind
+from ngbench.plugins.plugin import Kind
 
 __all__ = ["Approximation", "Optimizer", "Task", "chosen_kind"]
 

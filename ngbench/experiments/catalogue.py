@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ngbench.errors import ParameterError, PluginError, UnknownNameError, one_line
 from ngbench.plugins import registry
 from ngbench.plugins.located import is_located
+from ngbench.plugins.plugin import Plugin
 from ngbench.plugins.registry import PluginRow
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def _facts(name: str) -> dict[str, Any]:
     return facts | {"likelihood": type(task.likelihood).__name__, "published": published}
 
 
-def _published(plugin: registry.Plugin) -> dict[str, Any]:
+def _published(plugin: Plugin) -> dict[str, Any]:
     """The values that tasks publish for an optimizer, by task, and the tasks that cannot be read."""
     published: dict[str, dict[str, Any]] = {}
     problems: dict[str, str] = {}

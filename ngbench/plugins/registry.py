@@ -34,9 +34,10 @@ from ngbench.errors import (
     describe,
     one_line,
 )
-from ngbench.plugins.located import Located, SourceFile, is_located, locate
+from ngbench.plugins.located import Located, is_located, locate
 from ngbench.plugins.objects import held
-from ngbench.plugins.parameters import Parameter, Range, accepts_any_name, convert_given, parameters_of, resolve
+from ngbench.plugins.parameters import Range, accepts_any_name, parameters_of
+from ngbench.plugins.plugin import Kind, Plugin
 from ngbench.plugins.summaries import SourceNotFound, read_summary
 
 if TYPE_CHECKING:
@@ -51,8 +52,6 @@ __all__ = [
     "GROUPS",
     "OPTIMIZERS",
     "TASKS",
-    "Kind",
-    "Plugin",
     "PluginRow",
     "adversarial_task",
     "any_task",
@@ -74,7 +73,6 @@ __all__ = [
 OPTIMIZERS = "ngbench.optimizers"
 TASKS = "ngbench.tasks"
 APPROXIMATIONS = "ngbench.approximations"
-Kind = Literal["optimizer", "task", "approximation"]
 Origin = Literal["given", "searched", "published", "default"]
 GROUPS: Mapping[Kind, str] = {"optimizer": OPTIMIZERS, "task": TASKS, "approximation": APPROXIMATIONS}
 
@@ -96,49 +94,6 @@ class PluginRow:
     distribution: str
     version: str
     problem: str | None = None
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """A plugin that is imported.
-
-    Attributes:
-        kind: what it is.
-        name: what the user calls it.
-        build: of an optimizer ``build(model, task, **hyperparameters)``, of a task ``build(**options)``, of an
-            approximation a function from a Fisher block and the previous estimate's start to an estimate, which takes
-            its options as keywords.
-        parameters: its hyper-parameters or options.
-        summary: first line of its documentation.
-        distribution: the distribution that provides it, if it is an entry point.
-        file: where it is from, if that is a file of the user's.
-        accepts_any: whether it takes parameters that its signature does not name.
-        is_class: whether it is an optimizer class, which need not know of this tool.
-    """
-
-    kind: Kind
-    name: str
-    build: Callable[..., Any]
-    parameters: tuple[Parameter, ...]
-    summary: str
-    distribution: str | None = None
-    file: SourceFile | None = None
-    accepts_any: bool = False
-    is_class: bool = False
-
-    @property
-    def who(self) -> str:
-        """The plugin in a message."""
-        origin = self.distribution or (self.file.path if self.file is not None else None)
-        return f"{self.kind} {self.name!r}" + (f" (from {origin})" if origin else "")
-
-    def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """All parameters: those ``given``, converted and checked, and the defaults of the others."""
-        return resolve(self.parameters, given, f"{self.kind} {self.name}", accepts_any=self.accepts_any)
-
-    def convert(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters that are ``given``, converted and checked."""
-        return convert_given(self.parameters, given, f"{self.kind} {self.name}", accepts_any=self.accepts_any)
 
 
 def rows(group: str) -> list[PluginRow]:

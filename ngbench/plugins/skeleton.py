@@ -12,7 +12,7 @@ from string import Template
 from ngbench.disk import files
 from ngbench.errors import OutputError, ParameterError
 from ngbench.plugins import registry
-from ngbench.plugins.registry import Kind
+from ngbench.plugins.plugin import Kind
 
 __all__ = ["write_plugin"]
 

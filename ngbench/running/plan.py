@@ -16,7 +16,7 @@ from ngbench.errors import ParameterError
 from ngbench.measurement.memory import parameter_bytes
 from ngbench.plugins import registry
 from ngbench.plugins.located import SourceFile
-from ngbench.plugins.registry import Plugin
+from ngbench.plugins.plugin import Plugin
 from ngbench.records.experiments import BudgetRecord
 from ngbench.records.record import (
     DataRecord,

@@ -12,7 +12,8 @@ from ngbench.errors import PluginError, UnknownNameError
 from ngbench.experiments.conformance.outcome import Check, CheckResult, PluginReport, run_checks
 from ngbench.plugins import registry
 from ngbench.plugins.located import is_located
-from ngbench.plugins.registry import GROUPS, Kind
+from ngbench.plugins.plugin import Kind, Plugin
+from ngbench.plugins.registry import GROUPS
 
 __all__ = ["Kind", "check_plugin", "checks_of", "distribution_of", "kinds_of"]
 
@@ -95,7 +96,7 @@ def checks_of(kind: Kind) -> Sequence[Check[Any]]:
 
 def _convert(name: str, kind: Kind, given: Mapping[str, Any]) -> None:
     """Refuse given values that are not allowed; what is wrong with the plugin itself is for its checks to say."""
-    loaders: dict[Kind, Callable[[str], registry.Plugin]] = {
+    loaders: dict[Kind, Callable[[str], Plugin]] = {
         "optimizer": registry.optimizer,
         "task": registry.task_plugin,
         "approximation": registry.approximation_plugin,

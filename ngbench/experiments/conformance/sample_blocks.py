@@ -17,6 +17,7 @@ from ngbench.curvature.layers import Call, Layer, find_layers
 from ngbench.experiments.conformance.trial import CPU, OptimizerSubject
 from ngbench.optimizers.natural_gradient import NaturalGradient
 from ngbench.plugins import registry
+from ngbench.plugins.plugin import Plugin
 from ngbench.running.problem import Problem
 
 __all__ = ["KINDS", "ApproximationSubject", "is_finite", "make_block", "relative_error"]
@@ -42,7 +43,7 @@ class ApproximationSubject:
     given: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
-    def plugin(self) -> registry.Plugin:
+    def plugin(self) -> Plugin:
         """The plugin, imported."""
         return registry.approximation_plugin(self.name)
 
@@ -68,7 +69,7 @@ class _WithApproximation(OptimizerSubject):
     approximate: Approximation | None = None
 
     @cached_property
-    def plugin(self) -> registry.Plugin:
+    def plugin(self) -> Plugin:
         return registry.optimizer("kfac")
 
     @cached_property

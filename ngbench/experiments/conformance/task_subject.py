@@ -15,6 +15,7 @@ from ngbench.adversarial_task import PLAYERS, AdversarialTask
 from ngbench.experiments.conformance.outcome import CheckNotApplicable
 from ngbench.experiments.conformance.trial import CPU
 from ngbench.plugins import registry
+from ngbench.plugins.plugin import Plugin
 from ngbench.running.players import player_task
 from ngbench.running.problem import load_data
 from ngbench.running.randomness import isolated, seeded_state
@@ -41,7 +42,7 @@ class TaskSubject:
     directory: Path = field(default_factory=Path)
 
     @cached_property
-    def plugin(self) -> registry.Plugin:
+    def plugin(self) -> Plugin:
         """The plugin, imported."""
         return registry.task_plugin(self.name)
 

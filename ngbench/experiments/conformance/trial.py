@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ngbench.experiments.conformance.specimens import classification
 from ngbench.plugins import registry
+from ngbench.plugins.plugin import Plugin
 from ngbench.running.initial import initial_model, needs_closure
 from ngbench.running.problem import Problem
 from ngbench.running.randomness import isolated, seeded_state
@@ -35,7 +36,7 @@ class OptimizerSubject:
     given: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
-    def plugin(self) -> registry.Plugin:
+    def plugin(self) -> Plugin:
         """The plugin, imported."""
         return registry.optimizer(self.name)
 

@@ -1,0 +1,57 @@
+"""A plugin that is imported: what it builds, its parameters, and where it is from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ngbench.plugins.located import SourceFile
+from ngbench.plugins.parameters import Parameter, convert_given, resolve
+
+__all__ = ["Kind", "Plugin"]
+
+Kind = Literal["optimizer", "task", "approximation"]
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin that is imported.
+
+    Attributes:
+        kind: what it is.
+        name: what the user calls it.
+        build: of an optimizer ``build(model, task, **hyperparameters)``, of a task ``build(**options)``, of an
+            approximation a function from a Fisher block and the previous estimate's start to an estimate, which takes
+            its options as keywords.
+        parameters: its hyper-parameters or options.
+        summary: first line of its documentation.
+        distribution: the distribution that provides it, if it is an entry point.
+        file: where it is from, if that is a file of the user's.
+        accepts_any: whether it takes parameters that its signature does not name.
+        is_class: whether it is an optimizer class, which need not know of this tool.
+    """
+
+    kind: Kind
+    name: str
+    build: Callable[..., Any]
+    parameters: tuple[Parameter, ...]
+    summary: str
+    distribution: str | None = None
+    file: SourceFile | None = None
+    accepts_any: bool = False
+    is_class: bool = False
+
+    @property
+    def who(self) -> str:
+        """The plugin in a message."""
+        origin = self.distribution or (self.file.path if self.file is not None else None)
+        return f"{self.kind} {self.name!r}" + (f" (from {origin})" if origin else "")
+
+    def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All parameters: those ``given``, converted and checked, and the defaults of the others."""
+        return resolve(self.parameters, given, f"{self.kind} {self.name}", accepts_any=self.accepts_any)
+
+    def convert(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters that are ``given``, converted and checked."""
+        return convert_given(self.parameters, given, f"{self.kind} {self.name}", accepts_any=self.accepts_any)
