@@ -27,6 +27,7 @@ _CONDITIONS = (
     "dtype",
     "threads",
     "budget",
+    "conditions",
     "target_loss",
 )
 """What must be equal for two runs to be two measurements of the same thing, besides the task and the kind of device."""

@@ -150,6 +150,7 @@ class SearchRecord(Part):
     direction: Literal["minimize", "maximize"]
     sampler: Name
     sampler_seed: int
+    conditions: dict[Name, Any] = {}
     arms: dict[Name, SearchedArmRecord]
     warnings: list[Text] = []
 

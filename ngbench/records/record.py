@@ -332,6 +332,8 @@ class RunRecord(Part):
     batch_size: AtLeastOne
     threads: AtLeastOne | None
     budget: BudgetRecord
+    conditions: dict[Name, Any] = {}
+    """Further options that were set and that results depend on, by name."""
     status: Status
     message: Text | None = None
     traceback: Text | None = None

@@ -32,6 +32,7 @@ IDENTITY = (
     "batch_size",
     "threads",
     "budget",
+    "conditions",
     "target_loss",
     "adversarial.critic_steps",
     "adversarial.penalty",

@@ -53,6 +53,7 @@ class RunConfig:
         budget: when the run ends.
         threads: of torch's operations on the CPU.
         data_dir: where data sets live.
+        conditions: further options that were set and that what the run computes depends on.
         target_loss: a training loss to reach; it does not end the run.
         turn_steps: the most steps that the run takes before another one's turn; ``None`` for whole epochs. It has no
             influence on what the run computes.
@@ -76,6 +77,7 @@ class RunConfig:
     device: str = "cpu"
     dtype: str = "float32"
     threads: int = 1
+    conditions: dict[str, Any] = field(default_factory=dict)
     target_loss: float | None = None
     turn_steps: int | None = None
     diagnostics_interval: int | None = None

@@ -15,7 +15,7 @@ from typing import Any
 
 from ngbench.plugins.parameters import Parameter
 
-__all__ = ["converted", "option", "options_of"]
+__all__ = ["conditions_of", "converted", "option", "options_of"]
 
 _KEY = "option"
 
@@ -31,6 +31,8 @@ class Option:
         shown_default: the default in words, where its value says nothing.
         flags: of the command line.
         type: of its values, without their limits.
+        decides: whether what a run computes depends on it, while no field of the record is its own: it is kept,
+            compared and required to be equal as one of the record's ``conditions``.
         convert: the value that is meant by a text or a value; raises a ``ParameterError`` that says what is allowed.
     """
 
@@ -41,6 +43,7 @@ class Option:
     flags: tuple[str, ...]
     convert: Callable[[Any], Any] | None
     type: type
+    decides: bool = False
 
 
 def option(
@@ -52,14 +55,14 @@ def option(
     shown_default: str | None = None,
     flags: tuple[str, ...] = (),
     convert: Callable[[Any], Any] | None = None,
+    decides: bool = False,
 ) -> Any:
     """A field that a user may set; see :class:`Option`.
 
     The limits are those of the field's annotation where there is no ``convert``, and the flag is its name.
     """
-    return dataclasses.field(
-        default=default, metadata={_KEY: Option(help, metavar, panel, shown_default, flags, convert, str)}
-    )
+    declared = Option(help, metavar, panel, shown_default, flags, convert, str, decides)
+    return dataclasses.field(default=default, metadata={_KEY: declared})
 
 
 def options_of(kind: type) -> Mapping[str, Option]:
@@ -112,6 +115,16 @@ def converted(given: Any) -> dict[str, Any]:
         missing = value is None and defaults[name] is None
         values[name] = value if missing or declared.convert is None else declared.convert(value)
     return values
+
+
+def conditions_of(given: Any) -> dict[str, Any]:
+    """The values that were set of options that :attr:`~Option.decides` is true of."""
+    defaults = {field.name: field.default for field in dataclasses.fields(given)}
+    return {
+        name: getattr(given, name)
+        for name, declared in options_of(type(given)).items()
+        if declared.decides and getattr(given, name) != defaults[name]
+    }
 
 
 def _without_none(annotation: Any) -> Any:

@@ -30,6 +30,7 @@ from ngbench.records.record import (
 from ngbench.running.config import Budget, RunConfig
 from ngbench.running.devices import device_name, explain_device, resolve_device, resolve_dtype
 from ngbench.running.initial import initial_model, initial_optimizer
+from ngbench.running.option_fields import conditions_of
 from ngbench.running.problem import LoadedTask, Problem, load_problem
 from ngbench.running.request import Request, RunOptions
 from ngbench.running.schedule import PlannedRun
@@ -138,6 +139,7 @@ class RunConditions:
             device=str(self.device),
             dtype=asked.dtype,
             threads=self.threads,
+            conditions=conditions_of(asked),
             target_loss=asked.target_loss,
             turn_steps=default_turn_steps(budget, epoch_steps) if asked.turn_steps is None else asked.turn_steps,
             diagnostics_interval=asked.diagnostics_interval if asked.diagnostics else None,
@@ -303,6 +305,7 @@ def first_record(
         batch_size=config.batch_size,
         threads=config.threads,
         budget=BudgetRecord(**config.budget.as_dict()),
+        conditions=config.conditions,
         status="running",
         target_loss=config.target_loss,
         parameters=parameters,

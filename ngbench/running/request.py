@@ -1,6 +1,8 @@
 """What a user asks of runs. Loads no torch: the command line and the Python API are made of these fields.
 
-A new option of a run is a field here, with its limits and its help, and the place that obeys it.
+A new option of a run is a field here, with its limits and its help, and the place that obeys it. What results depend on
+(``decides``) is found there in the ``conditions`` of the configuration; records, ``--resume``, ``check`` and searches
+follow.
 """
 
 from __future__ import annotations

@@ -198,6 +198,8 @@ def _common(plan: Plan[Problem], request: SearchRequest, metric: SearchMetric, s
         "direction": metric.direction,
         "sampler": sampler,
         "sampler_seed": request.options.sampler_seed,
+        # Left out where there are none, so that searches from before go on.
+        **({"conditions": config.conditions} if config.conditions else {}),
     }
 
 
