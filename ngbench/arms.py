@@ -184,7 +184,7 @@ def split_name(item: str) -> tuple[str, str | None]:
     (('kfac', 'lr=0.1'), ('here/mine.py:Mine', 'lr=0.1'), ('mine.py:Mine', None))
     """
     head, colon, rest = item.partition(":")
-    if head.rstrip().endswith(".py") and "=" not in rest.partition(":")[0]:
+    if colon and head.rstrip().endswith(".py") and "=" not in rest.partition(":")[0]:
         name, colon, rest = rest.partition(":")
         head = f"{head.strip()}:{name.strip()}"
     return head, rest if colon else None
@@ -272,7 +272,9 @@ def _parse_arm(item: str, option: str) -> tuple[str | None, str, dict[str, str]]
     head, setting = split_name(item)
     label, optimizer = _label(head, f"--optimizer {option!r}")
     optimizer = optimizer.strip()
-    if not optimizer or "=" in optimizer or any(character.isspace() for character in optimizer):
+    # A file's path may hold spaces.
+    spaced = any(character.isspace() for character in optimizer) and ".py:" not in optimizer
+    if not optimizer or "=" in optimizer or spaced:
         raise UsageError(f"--optimizer {option!r}: {optimizer!r} is no name, it must be NAME[:KEY=VALUE,...]")
     settings: dict[str, str] = {}
     if setting is not None:

@@ -51,15 +51,15 @@ def format_number(value: float | None, digits: int = 3) -> str:
 def format_estimate(value: float | None, error: float | None, digits: int = 3) -> str:
     """``value ± error``: the error to two significant digits, the value to the same decimal place.
 
-    An error that does not exist is a dash.
+    Without an error, the value alone.
 
     >>> format_estimate(0.112345, 0.00123), format_estimate(3.0, None), format_estimate(31.0, 240.0)
-    ('0.1123 ± 0.0012', '3.00 ± —', '31 ± 240')
+    ('0.1123 ± 0.0012', '3.00', '31 ± 240')
     """
     if value is None:
         return DASH
     if error is None:
-        return f"{format_number(value, digits)} ± {DASH}"
+        return format_number(value, digits)
     decimals = _decimals(value, error, digits)
     least = 10.0**-decimals
     shown = f"<{least:.{decimals}f}" if 0 < error < least / 2 else f"{error:.{decimals}f}"
@@ -100,7 +100,7 @@ def format_seconds_estimate(seconds: float | None, error: float | None) -> str:
     """A duration and its error in one unit.
 
     >>> format_seconds_estimate(0.03824, 0.00041), format_seconds_estimate(0.03824, None)
-    ('38.24 ± 0.41 ms', '38.2 ± — ms')
+    ('38.24 ± 0.41 ms', '38.2 ms')
     """
     if seconds is None or not math.isfinite(seconds):
         return DASH

@@ -244,3 +244,18 @@ def test_the_options_of_a_run_are_documented_where_they_are_declared() -> None:
     documentation = ngbench.compare.__doc__ or ""
     assert "RunOptions" in documentation
     assert all(option.help for option in options_of(ngbench.RunOptions).values())
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ngbench.compare("curves-autoencoder", []), "there is no optimizer to run"),
+        (lambda: ngbench.compare("curves-autoencoder", 5), "optimizers=5 is not allowed"),
+        (lambda: ngbench.compare("curves-autoencoder", "sgd", task_options=3), "task_options=3 is not allowed"),
+        (lambda: ngbench.tune("curves-autoencoder", "sgd", "lr=0.1"), "spaces='lr=0.1' is not allowed"),
+        (lambda: ngbench.reproduce("figure-3.1", scale="tiny"), "unknown scale 'tiny'"),
+    ],
+)
+def test_arguments_that_are_none_are_one_sentence(call, message) -> None:
+    with pytest.raises(ngbench.UsageError, match=message):
+        call()

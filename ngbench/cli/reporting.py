@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -40,11 +41,15 @@ def check_exports(*destinations: str | None) -> None:
 
     Raises:
         OutputError: naming the destination.
-        ParameterError: two exports go to standard output.
+        ParameterError: two exports go to standard output, or to one file.
     """
     given = [destination for destination in destinations if destination is not None]
     if given.count(STANDARD_OUTPUT) > 1:
         raise ParameterError("only one export can go to stdout: give the others a file instead of '-'")
+    places = [Path(destination).absolute() for destination in given if destination != STANDARD_OUTPUT]
+    if len(set(places)) < len(places):
+        twice = next(place for place in places if places.count(place) > 1)
+        raise ParameterError(f"two exports go to {str(twice)!r}: give each a file of its own")
     for destination in given:
         check_destination(destination)
 

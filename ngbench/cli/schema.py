@@ -7,6 +7,6 @@ import json
 
 def schema() -> None:
     """Print the JSON Schema of the records, the shape of every JSON file that the tool writes."""
-    from ngbench.records.record import Document
+    from ngbench.records.documents import json_schema
 
-    print(json.dumps(Document.model_json_schema(), indent=2))
+    print(json.dumps(json_schema(), indent=2))

@@ -18,15 +18,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ngbench.arms import parse_arms, parse_players
-from ngbench.errors import ParameterError
+from ngbench.errors import ParameterError, UnknownNameError
 from ngbench.experiments.fisher_error.request import APPROXIMATIONS, FisherErrorOptions, FisherErrorRequest
 from ngbench.experiments.search.request import SearchOptions, SearchRequest
-from ngbench.library.arguments import Asked, made_options, refuse_unknown
+from ngbench.library.arguments import Asked, a_mapping, made_options, refuse_unknown
 from ngbench.running.option_fields import options_of
 from ngbench.running.request import AdversarialOptions, AdversarialRequest, Request, RunOptions
+
+Scale = Literal["smoke", "laptop", "full"]
 
 if TYPE_CHECKING:
     from ngbench.experiments.runs import ExperimentObserver, Ran
@@ -115,7 +117,9 @@ def compare(
 
     asked = Asked()
     arms = asked.arms(optimizers)
-    request = Request(asked.task(task), arms, dict(task_options or {}), made_options(RunOptions, options))
+    request = Request(
+        asked.task(task), arms, a_mapping("task_options", task_options), made_options(RunOptions, options)
+    )
     place = Place(None if output is None else Path(output), resume)
     place.check()
     own = own_processes and not asked.objects
@@ -162,7 +166,7 @@ def gan(
     request = AdversarialRequest(
         task=asked.task(task),
         arms=parse_players(texts),
-        task_options=dict(task_options or {}),
+        task_options=a_mapping("task_options", task_options),
         options=made_options(AdversarialOptions, options),
         samples=None if directory is None else directory.absolute() / DIRECTORY,
     )
@@ -204,7 +208,7 @@ def fisher_error(
     request = FisherErrorRequest(
         task=asked.task(task),
         approximations=parse_arms(texts),
-        task_options=dict(task_options or {}),
+        task_options=a_mapping("task_options", task_options),
         options=made_options(FisherErrorOptions, options),
     )
     with asked.held():
@@ -247,9 +251,12 @@ def tune(
     of_search = {name: options.pop(name) for name in options_of(SearchOptions) if name in options}
     request = SearchRequest(
         run=Request(
-            asked.task(task), asked.arms(optimizers), dict(task_options or {}), made_options(RunOptions, options)
+            asked.task(task),
+            asked.arms(optimizers),
+            a_mapping("task_options", task_options),
+            made_options(RunOptions, options),
         ),
-        spaces=dict(spaces or {}),
+        spaces=a_mapping("spaces", spaces),
         options=made_options(SearchOptions, of_search),
     )
 
@@ -268,7 +275,7 @@ def tune(
 def reproduce(
     studies: str | Iterable[str],
     *,
-    scale: Literal["smoke", "laptop", "full"] = "laptop",
+    scale: Scale = "laptop",
     output: str | Path = "ngbench-studies",
     resume: bool = False,
     own_processes: bool = True,
@@ -296,6 +303,8 @@ def reproduce(
     from ngbench.report.result import ResultDocument
 
     refuse_unknown(options, {"seeds", "device", "threads", "data_dir"})
+    if scale not in get_args(Scale):
+        raise UnknownNameError("scale", str(scale), get_args(Scale))
     asked = RunOptions(**options)
     loaded = load_studies([studies] if isinstance(studies, str) else list(studies), Path(output), resume=resume)
     whole = scale != "smoke"

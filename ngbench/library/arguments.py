@@ -14,7 +14,7 @@ from ngbench.plugins.objects import holding
 from ngbench.running.option_fields import options_of
 from ngbench.running.request import RunOptions
 
-__all__ = ["Asked", "made_options", "refuse_unknown"]
+__all__ = ["Asked", "a_mapping", "made_options", "refuse_unknown"]
 
 AnyOptions = TypeVar("AnyOptions")
 
@@ -43,10 +43,18 @@ class Asked:
         """The arms that are meant by a text, a list or a mapping from labels."""
         if isinstance(given, str):
             return parse_arms([given])
+        if isinstance(given, type) or inspect.isfunction(given):
+            given = [given]
+        if not isinstance(given, Iterable):
+            raise ParameterError(
+                f"optimizers={given!r} is not allowed, it must be a text, a class, a list or a mapping"
+            )
         pairs = [(label, one) for label, one in given.items()] if isinstance(given, Mapping) else None
         arms: list[ArmSpec] = []
         for label, one in pairs if pairs is not None else ((None, one) for one in given):
             arms += self._arm(label, one)
+        if not arms:
+            raise ParameterError("there is no optimizer to run, give one or several")
         labels = [arm.label for arm in arms]
         for label in labels:
             if labels.count(label) > 1:
@@ -104,6 +112,17 @@ def _returning(made: Any) -> Callable[[], Any]:
         return made
 
     return task
+
+
+def a_mapping(name: str, given: Any) -> dict[str, Any]:
+    """The mapping that is given for a parameter; ``None`` is an empty one.
+
+    Raises:
+        ParameterError: it is none.
+    """
+    if given is not None and not isinstance(given, Mapping):
+        raise ParameterError(f"{name}={given!r} is not allowed, it must be a mapping")
+    return dict(given or {})
 
 
 def made_options(kind: type[AnyOptions], given: Mapping[str, Any]) -> AnyOptions:

@@ -19,7 +19,7 @@ from ngbench.records.part import LONGEST_NAME, first_problem
 from ngbench.records.record import SCHEMA_VERSION, Document, RunRecord
 from ngbench.values import LARGEST_COUNT, LARGEST_NUMBER, is_encodable
 
-__all__ = ["dump", "load_document", "merge", "parse_run", "without_non_finite"]
+__all__ = ["dump", "json_schema", "load_document", "merge", "parse_run", "without_non_finite"]
 
 
 _SEAL = re.compile(r'\{\n "checksum": "([0-9a-f]{64})",')
@@ -34,6 +34,17 @@ def dump(document: Document, *, sealed: bool = False) -> str:
     """
     text = json.dumps(without_non_finite(document.model_dump(mode="python")), indent=1, default=str) + "\n"
     return f'{{\n "checksum": "{_digest(text)}",{text[1:]}' if sealed else text
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of every file of records; those that are read back to go on begin with a checksum."""
+    schema = Document.model_json_schema()
+    schema["properties"]["checksum"] = {
+        "type": "string",
+        "pattern": "^[0-9a-f]{64}$",
+        "description": "SHA-256 of the text without this line, in the files that --output writes.",
+    }
+    return schema
 
 
 def _digest(text: str) -> str:

@@ -174,6 +174,11 @@ def _exact(metric: Quantity, pair: Pair) -> Outcome:
 
 
 def _loss(metric: Quantity, pair: Pair) -> Outcome:
+    runs = [*pair.baseline, *pair.current]
+    if not any(run.history.epoch for run in runs):
+        return NotApplicable("no epoch was trained")
+    if all(run.adversarial is not None for run in runs) and str(metric).endswith("training_loss"):
+        return NotApplicable("the loss of a generator ranks nothing")
     both = zip(pair.baseline, pair.current, strict=True)
     values = [(before.seed, metric.value(ArmRun(before)), metric.value(ArmRun(now))) for before, now in both]
     change = paired_change(values)

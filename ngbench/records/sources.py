@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ngbench.disk import files
@@ -12,11 +14,13 @@ from ngbench.records.record import Document
 __all__ = ["load_records"]
 
 _RECORDS = "*-seed[0-9]*.json"
-"""The files that ``--output`` writes; an export that was put beside them would repeat their runs."""
+"""The files that ``--output`` writes, one for each run; what lies beside them may repeat their runs."""
 
 
 def load_records(path: Path) -> Document | None:
-    """All runs of the file, or of the files in the directory; ``None`` for a directory that holds no records.
+    """All records of the file, or of the files in the directory; ``None`` for a directory that holds none.
+
+    Beside files of single runs, another file adds what they do not hold: the search whose trials they are, for one.
 
     Raises:
         RecordError: there is nothing at the path, a file is no record of this schema version, or two files hold
@@ -25,16 +29,32 @@ def load_records(path: Path) -> Document | None:
     """
     if not files.is_directory(path):
         return load_document(path)
-    found = files.entries(path, _RECORDS) or files.entries(path, "*.json")
     # A name that begins with a dot is a file that is still being written.
-    found = [file for file in found if not file.name.startswith(".")]
+    single, found = (
+        [file for file in files.entries(path, pattern) if not file.name.startswith(".")]
+        for pattern in (_RECORDS, "*.json")
+    )
     if not found:
         return None
     try:
-        merged = merge([load_document(file) for file in found])
+        documents = [load_document(file) for file in single or found]
+        if single:
+            documents += _beside(documents, [file for file in found if file not in single])
+        merged = merge(documents)
     except RecordError as error:
         message = str(error)
         raise RecordError(message if str(path) in message else f"{message}, both in {str(path)!r}") from error
     # Names of files have lost the order of the arms.
     ordered = sorted(merged.runs, key=lambda run: len(merged.runs) if run.position is None else run.position)
     return merged.model_copy(update={"runs": ordered})
+
+
+def _beside(documents: Sequence[Document], others: Sequence[Path]) -> Iterator[Document]:
+    """What further files hold and the documents do not; files of another kind may lie there too."""
+    held = {(run.task, run.label, run.seed) for document in documents for run in document.runs}
+    for file in others:
+        with suppress(RecordError):
+            document = load_document(file)
+            runs = [run for run in document.runs if (run.task, run.label, run.seed) not in held]
+            held |= {(run.task, run.label, run.seed) for run in runs}
+            yield document.model_copy(update={"runs": runs})

@@ -39,8 +39,7 @@ class ResultDocument(Document):
         """
         blocks = view(self, reference=reference)
         found = [sentence for block in blocks if isinstance(block, Summary) for sentence in block.sentences]
-        if not found and (told := headline(self)):
-            found = [f"{told[0].upper()}{told[1:]}."]
+        whole = not found
         for block in blocks:
             if isinstance(block, Notes):
                 found += block.notes
@@ -48,6 +47,9 @@ class ResultDocument(Document):
                 found += [f"{block.word}: {warning}" for warning in block.warnings]
             elif isinstance(block, Conclusion):
                 found.append(block.text)
+        told = headline(self).rstrip(".") if whole else ""
+        if told and not any(told in sentence for sentence in found):
+            found.insert(0, f"{told[0].upper()}{told[1:]}.")
         return "\n".join(found)
 
     def to_frame(self) -> Any:

@@ -25,6 +25,13 @@ def test_a_directory_is_its_records_without_exports_and_files_that_are_being_wri
     assert [run.seed for run in load_records(tmp_path).runs] == [0, 1]
 
 
+def test_what_lies_beside_the_records_adds_what_they_do_not_hold(tmp_path):
+    write(tmp_path / "sgd-seed0.json", build_run("sgd"))
+    write(tmp_path / "all.json", build_run("sgd"), build_run("kfac"))
+    (tmp_path / "settings.json").write_text("[1, 2]")
+    assert [run.label for run in load_records(tmp_path).runs] == ["sgd", "kfac"]
+
+
 def test_the_arms_of_a_directory_come_in_the_order_of_the_command_and_not_of_their_names(tmp_path):
     for label, position in (("sgd", 0), ("kfac", 1), ("adam", 2)):
         for seed in (0, 1):

@@ -42,7 +42,12 @@ def _lowest(when: str, losses: Sequence[tuple[str, UncertainValue | None]], seed
     if not when or len(ranked) < 2:
         return
     (value, first, lowest), (_, second, next_one) = ranked[:2]
-    others = enumerated([f"{label} has {format_number(other, 4)}" for other, label, _ in ranked[1:]])
+    others = enumerated(
+        [
+            *(f"{label} has {format_number(other, 4)}" for other, label, _ in ranked[1:]),
+            *(f"{label} has none" for label, found in losses if found is None),
+        ]
+    )
     mean = f"mean training loss of {counted(seeds, 'seed')}" if seeds > 1 else "training loss"
     yield f"{when} {first} has the lowest {mean}, {format_number(value, 4)}; {others}."
     errors = [estimate.error for estimate in (lowest, next_one) if estimate.error is not None]

@@ -46,7 +46,7 @@ def test_an_arm_that_stopped_early_says_so_and_how_much_it_did(make_document, ma
 def test_an_interval_that_one_seed_does_not_support_is_a_dash(comparison):
     sgd, kfac = table(progress(summarise(comparison), None, None))["final train loss"]
     assert "± 0." in sgd
-    assert kfac.endswith("± —")
+    assert "±" not in kfac
 
 
 def test_losses_of_single_runs_are_plain_numbers(make_document, make_run):
@@ -76,7 +76,7 @@ def test_a_ratio_always_carries_its_uncertainty(comparison, make_document, make_
     brief = [make_run(label, epochs=1).model_copy(deep=True) for label in ("sgd", "adam")]
     for run in brief:
         run.steps.seconds, run.steps.kind, run.history.step = [0.1], ["plain"], [1]
-    assert table(cost(summarise(make_document(*brief))))["step vs reference"][1] == "1.00 ± —"
+    assert table(cost(summarise(make_document(*brief))))["step vs reference"][1] == "1.00"
 
 
 def test_cost_leaves_out_what_no_arm_has(make_document, make_run):
