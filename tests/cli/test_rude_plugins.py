@@ -126,7 +126,7 @@ def test_an_end_in_fisher_error_and_check_plugin_is_reported(program: Any) -> No
     assert "The run failed: the process ended with code 0." in err
     code, out, err = ended(program("check-plugin exits --optimizer --export-json -"))
     assert code == 1, err
-    rows = json.loads(out)["reports"][0]["checks"]
+    rows = json.loads(out)["conformance"]["plugins"][0]["checks"]
     failed = [row for row in rows if "the process ended with code 0; it must" in row["message"]]
     assert len(failed) == 1
 

@@ -223,7 +223,11 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "_watcher", show_download)
 
 
-def test_nothing_is_shown_where_nobody_asks(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_shown_where_nobody_asks(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Another test may have run the command line in this process.
+    monkeypatch.setattr(watching, "_watcher", watching._nobody)
     download(RemoteFile("file.bin", (site.url(),), SHA256), tmp_path)
     assert capsys.readouterr() == ("", "")
 

@@ -23,6 +23,8 @@ import yaml
 
 from ngbench.disk.archives import load_archive, save_archive
 from ngbench.records.documents import load_document
+from ngbench.records.environment import describe_environment
+from ngbench.records.record import Document
 from tests.cli.fuzz.contents import ALL_METRICS, comparison, players
 from tests.cli.fuzz.mutation import mutate_bytes, mutate_value
 from tests.cli.test_reproduce import MINE
@@ -191,7 +193,8 @@ def _yaml(content: Any) -> str:
 
 
 def test_settings_through_train_and_tune(outcome_of: Run, tune: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ngbench.cli import execution
+    from ngbench.experiments import comparison
+    from ngbench.experiments.runs import Ran
     from ngbench.experiments.search.crew import Crew
 
     assert outcome_of("tune pond -o sgd --search lr=0.01,0.1 --epochs 1 --threads 1 --output found", "good", (0,)) == 0
@@ -200,7 +203,8 @@ def test_settings_through_train_and_tune(outcome_of: Run, tune: Run, monkeypatch
     Path("space.yaml").write_text(_yaml(space))
     line = "--epochs 1 --threads 1 --quiet"
     # What is asked for is read and planned: what a fault has made long is not run.
-    monkeypatch.setattr(execution, "execute_and_report", lambda *_, **__: 0)
+    nothing = Ran(Document(environment=describe_environment(), runs=[]))
+    monkeypatch.setattr(comparison, "make_runs", lambda *_, **__: nothing)
     monkeypatch.setattr(Crew, "work", _nothing_searched)
     for case, chance in cases("settings", 160):
         if chance.random() < 0.5:

@@ -152,7 +152,7 @@ REFUSED = [
     ("right: Adam", "right: {arm: Adam, batch_size: 9}", 18, "claims.0.right.batch_size", "unknown batch size '9'"),
     ("right: Adam", "right: true", 18, "claims.0.right", "True is not allowed"),
     ("right: Adam", "right: {of: Adam}", 18, "claims.0.right.of", "unknown key 'of'"),
-    ("measurement: training_loss", "measurement: train_loss", 18, "claims.0.measurement", "unknown quantity"),
+    ("measurement: training_loss", "measurement: train_loss", 18, "claims.0.measurement", "is called 'training_loss'"),
     ("measurement: training_loss", "measurement: error_1", 18, "claims.0.measurement", "unknown quantity 'error_1'"),
     ("measurement: training_loss", "measurement: step_time, at: best", 18, "claims.0.at", "one number for a run"),
     ("relation: below", "relation: under", 18, "claims.0.relation", "'under' is not allowed"),
