@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -21,11 +21,6 @@ from ngbench.task import Task
 
 __all__ = ["two_level"]
 
-if TYPE_CHECKING:
-    ApproximationName = str
-else:
-    ApproximationName = Literal[tuple(registry.names(registry.APPROXIMATIONS))]
-
 
 @shares_parameters(with_approximation)
 def two_level(
@@ -42,7 +37,7 @@ def two_level(
         "previous",
     ] = "nicolaides",
     order: Count | None = None,
-    approximation: ApproximationName = "kfac",
+    approximation: str = "kfac",
     coarse_damping: Positive | None = None,
     coarse_decay: Fraction = 0.0,
     **shared: Any,
@@ -53,7 +48,7 @@ def two_level(
         coarse_space: the vectors of each layer that the correction combines (4.2.3); previous is the additive
             correction of Tselepidis et al.
         order: columns of the taylor space, 2 if none is given; of no other space.
-        approximation: of the curvature that is corrected, any that is installed, with its own defaults.
+        approximation: of the curvature that is corrected, by name or FILE.py:FUNCTION, with its own defaults.
         coarse_damping: λ of F + λI in the correction; none takes that of the damping. It is never divided by the
             positions of a convolution, as the damping of the curvature is: the correction makes up for that too.
         coarse_decay: γ of the running average of the coarse operator; 0 takes it from the last batch, whose

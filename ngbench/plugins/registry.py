@@ -60,7 +60,6 @@ __all__ = [
     "build_optimizer",
     "effective_hyperparameters",
     "kind_of_located",
-    "names",
     "optimizer",
     "origins_of_hyperparameters",
     "published_hyperparameters",
@@ -174,11 +173,6 @@ def _optimizer_with(plugin: Plugin) -> Plugin:
         return optimizer
 
     return replace(plugin, kind="optimizer", build=build, parameters=(*shared, *plugin.parameters))
-
-
-def names(group: str) -> list[str]:
-    """The names of the plugins of a group, sorted; none is imported."""
-    return sorted({point.name for point in _points(group)})
 
 
 def kind_of_located(name: str) -> Kind:
