@@ -12,6 +12,7 @@ from ngbench.curvature.curvatures.additive import AdditiveTwoLevelCurvature
 from ngbench.curvature.curvatures.coarse import FIXED_SPACES
 from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
 from ngbench.curvature.curvatures.two_level import TwoLevelCurvature
+from ngbench.curvature.kronecker.estimate import Approximation
 from ngbench.errors import ParameterError, PluginError, UnknownNameError
 from ngbench.optimizers.kronecker import with_approximation
 from ngbench.optimizers.natural_gradient import NaturalGradient
@@ -54,13 +55,7 @@ def two_level(
         coarse_decay: γ of the running average of the coarse operator; 0 takes it from the last batch, whose
             correction is optimal there. Spaces that follow the gradient have none, and previous takes decay.
     """
-    try:
-        function = registry.approximation(str(approximation), {})
-    except (UnknownNameError, PluginError) as error:
-        known = ", ".join(row.name for row in registry.rows(registry.APPROXIMATIONS))
-        message = f"approximation={approximation!r} is not allowed, it must be FILE.py:FUNCTION or one of {known}"
-        raise ValueError(f"{message}: {error}") from error
-    optimizer = with_approximation(model, task, function, **shared)
+    optimizer = with_approximation(model, task, _fine_level(approximation), **shared)
     layers, fine = {layer: layer for layer in optimizer.covered_layers}, optimizer.curvature
     assert isinstance(fine, KroneckerCurvature)
     if order is not None and coarse_space != "taylor":
@@ -84,3 +79,12 @@ def two_level(
             lifetime=math.inf if interval == "once" else interval,
         )
     return optimizer
+
+
+def _fine_level(name: str) -> Approximation:
+    try:
+        return registry.approximation(str(name), {})
+    except (UnknownNameError, PluginError) as error:
+        known = ", ".join(row.name for row in registry.rows(registry.APPROXIMATIONS))
+        message = f"approximation={name!r} is not allowed, it must be FILE.py:FUNCTION or one of {known}"
+        raise ValueError(f"{message}: {error}") from error
