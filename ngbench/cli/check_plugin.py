@@ -49,6 +49,7 @@ def check_plugin(
     from ngbench.experiments import conformance
     from ngbench.experiments.conformance import outcome
     from ngbench.records.documents import dump
+    from ngbench.records.experiments import CheckRecord, PluginRecord
     from ngbench.report.renderers import terminal
     from ngbench.report.views import conformance as views
 
@@ -61,7 +62,7 @@ def check_plugin(
     asked = plugin_kind.chosen_kind(optimizer=optimizer, task=task, approximation=approximation)
     kinds: list[conformance.Kind] = [asked] if asked else conformance.kinds_of(arm.optimizer)
     console = console_for_results(on_stderr=export_json == STANDARD_OUTPUT)
-    reports: list[conformance.PluginReport] = []
+    reports: list[PluginRecord] = []
     problems: list[Exception] = []
 
     def show(step: Callable[[], object]) -> None:
@@ -72,8 +73,8 @@ def check_plugin(
             except Exception as error:
                 problems.append(error)
 
-    def show_row(row: conformance.CheckResult) -> None:
-        show(lambda: terminal.show(views.row(row), console))
+    def show_row(row: CheckRecord) -> None:
+        show(lambda: terminal.show([views.rows(row)], console))
 
     def print_line(text: str, style: str = "") -> None:
         console.print(Text(escaping.terminal(text), style=style), soft_wrap=True)
@@ -85,7 +86,7 @@ def check_plugin(
             arm.optimizer, kind, arm.hyperparameters, data_dir=run.data_dir, told=show_row
         )
         reports.append(report)
-        show(lambda: print_line(views.summary(reports[-1].as_record())))
+        show(lambda: print_line(views.summary(reports[-1])))
     ending: list[Callable[[], object]] = [partial(raise_last, problems)]
     if export_json is not None:
         destination = export_json

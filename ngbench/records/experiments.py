@@ -13,6 +13,7 @@ from ngbench.records.part import AtLeastOne, Count, Name, Number, Part, Seconds,
 __all__ = [
     "BudgetRecord",
     "CheckRecord",
+    "CheckStatus",
     "ClaimPartRecord",
     "ClaimRecord",
     "ClaimVerdict",
@@ -23,7 +24,6 @@ __all__ = [
     "FindingState",
     "GateRecord",
     "OutcomeName",
-    "PluginKind",
     "PluginRecord",
     "ProblemRecord",
     "SearchRecord",
@@ -323,13 +323,16 @@ class FindingState(_Word):
 
 
 class FindingRecord(Part):
-    """One thing that ``ngbench doctor`` looked at: a fact, what to do next, and the numbers and names behind it."""
+    """One thing that ``ngbench doctor`` looked at: a fact, what to do next, and the numbers and names behind it.
+
+    ``topic`` is the same words on every machine.
+    """
 
     topic: Name
     state: FindingState
     fact: Text
     advice: Text
-    values: dict[Name, Any]
+    values: dict[Name, Any] = {}
 
 
 class DoctorRecord(Part):
@@ -338,23 +341,29 @@ class DoctorRecord(Part):
     findings: list[FindingRecord]
 
 
+CheckStatus = Literal["passed", "failed", "not applicable"]
+
+
 class CheckRecord(Part):
-    """What came of one check of a plugin, with the numbers that were measured."""
+    """What came of one check of a plugin, with the numbers that were measured.
+
+    ``message`` is what was seen; what is wrong and what to do; or why the check does not apply.
+    """
 
     name: Name
-    status: Literal["passed", "failed", "not applicable"]
+    status: CheckStatus
     message: Text
-    values: dict[Name, Number]
-
-
-PluginKind = Literal["optimizer", "task", "approximation"]
+    values: dict[Name, Number] = {}
 
 
 class PluginRecord(Part):
-    """All checks of one plugin, in their order; ``failed`` names those that failed."""
+    """All checks of one plugin, in their order; ``failed`` names those that failed.
+
+    ``distribution`` provides it; ``null`` of one that is named by its place.
+    """
 
     plugin: Name
-    kind: PluginKind
+    kind: Literal["optimizer", "task", "approximation"]
     distribution: Name | None
     failed: list[Name] = []
     checks: list[CheckRecord]

@@ -18,7 +18,7 @@ from ngbench.cli import reproduce
 from ngbench.experiments import runs
 from ngbench.experiments.conformance import optimizers
 from ngbench.experiments.doctor import examination
-from ngbench.experiments.doctor.findings import Finding
+from ngbench.experiments.doctor.findings import finding
 from ngbench.experiments.search import results
 from ngbench.records import documents
 from ngbench.records.documents import dump
@@ -148,7 +148,7 @@ def quick(tune: Run, arcade: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
     monkeypatch.setattr(runs, "workers_for", lambda plan, own_processes: workers_for(plan, own_processes=False))
     monkeypatch.setattr(optimizers, "OPTIMIZER_CHECKS", CHECKS)
-    fine = Finding("timer", FindingState.GOOD, "fine", "nothing to do")
+    fine = finding("timer", FindingState.GOOD, "fine", "nothing to do")
     monkeypatch.setattr(examination, "_examine_machine", lambda request: [fine])
     for module, name in (
         (figures, "draw"),

@@ -7,7 +7,6 @@ one concept a module, and stands in a registry in the order in which it is shown
 from __future__ import annotations
 
 from ngbench.experiments.conformance.apart import check_plugin_apart
-from ngbench.experiments.conformance.outcome import CheckResult, PluginReport
 from ngbench.experiments.conformance.plugins import Kind, check_plugin, kinds_of
 
-__all__ = ["CheckResult", "Kind", "PluginReport", "check_plugin", "check_plugin_apart", "kinds_of"]
+__all__ = ["Kind", "check_plugin", "check_plugin_apart", "kinds_of"]

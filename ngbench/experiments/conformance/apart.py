@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ngbench.errors import NgbenchError, UsageError, one_line
-from ngbench.experiments.conformance.outcome import CheckResult, PluginReport
+from ngbench.experiments.conformance.outcome import outcome
 from ngbench.experiments.conformance.plugins import Kind, check_plugin, checks_of, distribution_of
+from ngbench.records.experiments import CheckRecord, PluginRecord
 from ngbench.running.children import Child, Ended
 from ngbench.running.failures import how_it_ended
 
@@ -22,8 +23,8 @@ def check_plugin_apart(
     given: Mapping[str, Any] | None = None,
     *,
     data_dir: Path | None = None,
-    told: Callable[[CheckResult], None] = lambda row: None,
-) -> PluginReport:
+    told: Callable[[CheckRecord], None] = lambda row: None,
+) -> PluginRecord:
     """As :func:`~ngbench.experiments.conformance.plugins.check_plugin`, also where the plugin ends the process.
 
     The check that it does not survive has failed, and those after it do not apply.
@@ -31,7 +32,7 @@ def check_plugin_apart(
     Raises:
         UsageError: there is no such plugin, or a given value is not allowed.
     """
-    rows: list[CheckResult] = []
+    rows: list[CheckRecord] = []
     child = Child(_serve, name, kind, dict(given or {}), data_dir)
     try:
         while True:
@@ -45,14 +46,14 @@ def check_plugin_apart(
     except Ended as end:
         fatal = checks_of(kind)[len(rows)]
         message = f"{how_it_ended(end)}; it must {fatal.requirement}"
-        left = [CheckResult(fatal.name, "failed", message)]
+        left = [outcome(fatal.name, "failed", message)]
         left += [
-            CheckResult(check.name, "not applicable", f"not without {fatal.name}")
+            outcome(check.name, "not applicable", f"not without {fatal.name}")
             for check in checks_of(kind)[len(rows) + 1 :]
         ]
         for row in left:
             told(row)
-        return PluginReport(name, kind, distribution_of(name, kind), [*rows, *left])
+        return PluginRecord(plugin=name, kind=kind, distribution=distribution_of(name, kind), checks=[*rows, *left])
     finally:
         child.close()
 
@@ -60,7 +61,7 @@ def check_plugin_apart(
 def _serve(
     connection: Connection[Any, Any], name: str, kind: Kind, given: Mapping[str, Any], data_dir: Path | None
 ) -> None:
-    def tell(row: CheckResult) -> None:
+    def tell(row: CheckRecord) -> None:
         connection.send(("row", row))
 
     try:

@@ -9,11 +9,12 @@ from typing import Any
 
 from ngbench.data.directory import data_directory
 from ngbench.errors import PluginError, UnknownNameError
-from ngbench.experiments.conformance.outcome import Check, CheckResult, PluginReport, run_checks
+from ngbench.experiments.conformance.outcome import Check, run_checks
 from ngbench.plugins import registry
 from ngbench.plugins.located import is_located
 from ngbench.plugins.plugin import Kind, Plugin
 from ngbench.plugins.registry import GROUPS
+from ngbench.records.experiments import CheckRecord, PluginRecord
 
 __all__ = ["Kind", "check_plugin", "checks_of", "distribution_of", "kinds_of"]
 
@@ -40,8 +41,8 @@ def check_plugin(
     given: Mapping[str, Any] | None = None,
     *,
     data_dir: Path | None = None,
-    told: Callable[[CheckResult], None] = lambda row: None,
-) -> PluginReport:
+    told: Callable[[CheckRecord], None] = lambda row: None,
+) -> PluginRecord:
     """Run all checks of a plugin.
 
     Args:
@@ -76,7 +77,8 @@ def check_plugin(
         from ngbench.experiments.conformance.sample_blocks import ApproximationSubject
 
         subject = ApproximationSubject(name, values)
-    return PluginReport(name, kind, distribution_of(name, kind), run_checks(subject, checks_of(kind), told))
+    checks = run_checks(subject, checks_of(kind), told)
+    return PluginRecord(plugin=name, kind=kind, distribution=distribution_of(name, kind), checks=checks)
 
 
 def checks_of(kind: Kind) -> Sequence[Check[Any]]:

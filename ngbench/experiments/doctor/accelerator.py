@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ngbench.experiments.doctor.findings import NOTHING, Finding
-from ngbench.records.experiments import FindingState
+from ngbench.experiments.doctor.findings import NOTHING, finding
+from ngbench.records.experiments import FindingRecord, FindingState
 from ngbench.units import format_bytes
 
 __all__ = ["examine_cuda"]
@@ -14,7 +14,7 @@ _SPARE = 0.9
 """The part of a device's memory that is free if nothing else uses it."""
 
 
-def examine_cuda(torch: Any) -> list[Finding]:
+def examine_cuda(torch: Any) -> list[FindingRecord]:
     """A finding for CUDA, for cuDNN, and for each device.
 
     Args:
@@ -24,13 +24,13 @@ def examine_cuda(torch: Any) -> list[Finding]:
     if built is None:
         fact, advice = f"torch {torch.__version__} is built without it", "to use a GPU, install a torch with CUDA"
         return [
-            Finding(
+            finding(
                 "CUDA", FindingState.NOTE, f"{fact}: runs compute on the CPU", advice, {"built": None, "devices": 0}
             )
         ]
     if not torch.cuda.is_available() or not torch.cuda.device_count():
         return [
-            Finding(
+            finding(
                 "CUDA",
                 FindingState.NOTE,
                 f"torch is built for CUDA {built}, and no device answers: runs compute on the CPU",
@@ -40,7 +40,7 @@ def examine_cuda(torch: Any) -> list[Finding]:
         ]
     count = torch.cuda.device_count()
     found = [
-        Finding(
+        finding(
             "CUDA",
             FindingState.GOOD,
             f"{built}, {count} device{'s' if count != 1 else ''}",
@@ -52,7 +52,7 @@ def examine_cuda(torch: Any) -> list[Finding]:
     return found + [_device(torch, index) for index in range(count)]
 
 
-def _cudnn(torch: Any) -> Finding:
+def _cudnn(torch: Any) -> FindingRecord:
     cudnn = torch.backends.cudnn
     values = {
         "version": cudnn.version(),
@@ -62,32 +62,32 @@ def _cudnn(torch: Any) -> Finding:
     }
     if not cudnn.is_available() or not cudnn.enabled:
         advice = "install a torch with cuDNN, or set torch.backends.cudnn.enabled"
-        return Finding(
+        return finding(
             "cuDNN", FindingState.BAD, "not used: convolutions are slower than they could be", advice, values
         )
     fact = f"version {cudnn.version()}"
     if cudnn.benchmark:
-        return Finding(
+        return finding(
             "cuDNN",
             FindingState.NOTE,
             f"{fact}, which tries algorithms on new shapes: the first steps are slower, and runs may differ",
             "leave torch.backends.cudnn.benchmark false for measurements",
             values,
         )
-    return Finding("cuDNN", FindingState.GOOD, fact, NOTHING, values)
+    return finding("cuDNN", FindingState.GOOD, fact, NOTHING, values)
 
 
-def _device(torch: Any, index: int) -> Finding:
+def _device(torch: Any, index: int) -> FindingRecord:
     name = torch.cuda.get_device_name(index)
     free, total = torch.cuda.mem_get_info(index)
     values = {"name": name, "free_bytes": free, "total_bytes": total}
     fact = f"{name}, {format_bytes(free)} of {format_bytes(total)} free"
     if free < _SPARE * total:
-        return Finding(
+        return finding(
             f"cuda:{index}",
             FindingState.BAD,
             f"{fact}: others use it",
             "see nvidia-smi, or choose another with --device",
             values,
         )
-    return Finding(f"cuda:{index}", FindingState.GOOD, fact, NOTHING, values)
+    return finding(f"cuda:{index}", FindingState.GOOD, fact, NOTHING, values)

@@ -10,9 +10,9 @@ from ngbench.arms import ArmSpec, parse_arms
 from ngbench.data.directory import data_directory
 from ngbench.errors import ParameterError
 from ngbench.experiments.doctor import machine, timer
-from ngbench.experiments.doctor.findings import Finding
+from ngbench.experiments.doctor.findings import finding
 from ngbench.records.environment import usable_cores
-from ngbench.records.experiments import FindingState
+from ngbench.records.experiments import FindingRecord, FindingState
 from ngbench.records.thresholds import Threshold, parse_threshold
 from ngbench.running.limits import Count
 from ngbench.running.option_fields import converted, option
@@ -87,7 +87,7 @@ class DoctorRequest:
     options: RunOptions = field(default_factory=RunOptions)
 
 
-def examine(request: DoctorRequest, *, note: Callable[[str], None] = lambda line: None) -> list[Finding]:
+def examine(request: DoctorRequest, *, note: Callable[[str], None] = lambda line: None) -> list[FindingRecord]:
     """Look at everything that measurements depend on.
 
     Args:
@@ -108,7 +108,7 @@ def examine(request: DoctorRequest, *, note: Callable[[str], None] = lambda line
     if plan is not None:
         return findings + _measure(plan, noise.comparisons, threshold, note)
     advice = f"ngbench doctor --task {TASK} --optimizer {OPTIMIZER}, or your own"
-    return [*findings, Finding("noise", FindingState.NOTE, "not measured", advice)]
+    return [*findings, finding("noise", FindingState.NOTE, "not measured", advice)]
 
 
 def _relative(text: str) -> Threshold:
@@ -145,7 +145,7 @@ def _arms(optimizer: str, reference: str | None) -> list[ArmSpec]:
     return [*parse_arms([reference]), *arms]
 
 
-def _examine_machine(request: DoctorRequest) -> list[Finding]:
+def _examine_machine(request: DoctorRequest) -> list[FindingRecord]:
     directory, cores = data_directory(request.options.data_dir), usable_cores()
     # The machine is looked at first: what follows puts a load on it.
     findings = [
@@ -170,7 +170,9 @@ def _examine_machine(request: DoctorRequest) -> list[Finding]:
     ]
 
 
-def _measure(plan: Plan[Problem], comparisons: int, threshold: Threshold, note: Callable[[str], None]) -> list[Finding]:
+def _measure(
+    plan: Plan[Problem], comparisons: int, threshold: Threshold, note: Callable[[str], None]
+) -> list[FindingRecord]:
     from ngbench.experiments.doctor.noise import examine_noise, make_equal
     from ngbench.running.workers import ProcessWorker
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from ngbench.data.presence import Presence
 from ngbench.errors import NgbenchError, one_line
-from ngbench.experiments.doctor.findings import NOTHING, Finding
+from ngbench.experiments.doctor.findings import NOTHING, finding
 from ngbench.plugins import registry
-from ngbench.records.experiments import FindingState
+from ngbench.records.experiments import FindingRecord, FindingState
 
 __all__ = ["examine_data", "examine_plugins"]
 
@@ -19,12 +19,12 @@ _LOADERS: dict[str, Callable[[str], object]] = {
 }
 
 
-def examine_data(found: Sequence[Presence]) -> list[Finding]:
+def examine_data(found: Sequence[Presence]) -> list[FindingRecord]:
     """A finding for each data set: official, stand-in or missing."""
     return [_data_set(presence) for presence in found]
 
 
-def _data_set(found: Presence) -> Finding:
+def _data_set(found: Presence) -> FindingRecord:
     use = "official" if found.complete else "stand-in" if found.stand_in_ready else "missing"
     values = {
         "used_without_network": use,
@@ -36,12 +36,12 @@ def _data_set(found: Presence) -> Finding:
     topic = f"data: {found.name}"
     if found.complete:
         where = found.official[0] if len(found.official) == 1 else found.official[0].parent
-        return Finding(topic, FindingState.GOOD, f"official, in {where}", NOTHING, values)
+        return finding(topic, FindingState.GOOD, f"official, in {where}", NOTHING, values)
     some = f", only {len(found.official)} of the official files there" if found.official else ""
     urls = f" ({found.urls[0]})" if found.urls else ""
     put = f"put {', '.join(found.missing)}{urls} into {found.folder}; a run tries to download what is missing"
     if found.generated:
-        return Finding(
+        return finding(
             topic,
             FindingState.GOOD,
             f"generated: {found.stand_in}",
@@ -49,15 +49,15 @@ def _data_set(found: Presence) -> Finding:
             values,
         )
     if found.stand_in_ready:
-        return Finding(
+        return finding(
             topic, FindingState.NOTE, f"a stand-in{some}: {found.stand_in}", f"for the official data {put}", values
         )
     if found.stand_in is not None:
-        return Finding(topic, FindingState.BAD, f"missing{some}; its stand-in, {found.stand_in}, too", put, values)
-    return Finding(topic, FindingState.BAD, f"missing{some}, and nothing stands in for it", put, values)
+        return finding(topic, FindingState.BAD, f"missing{some}; its stand-in, {found.stand_in}, too", put, values)
+    return finding(topic, FindingState.BAD, f"missing{some}, and nothing stands in for it", put, values)
 
 
-def examine_plugins() -> list[Finding]:
+def examine_plugins() -> list[FindingRecord]:
     """How many plugins there are, and a finding for each that cannot be used. All are imported."""
     found, broken = [], []
     for group, load in _LOADERS.items():
@@ -72,14 +72,14 @@ def examine_plugins() -> list[Finding]:
             if problem is not None:
                 values = {"name": row.name, "group": group, "distribution": row.distribution, "version": row.version}
                 advice = f"tell the author of {row.distribution}, or pip uninstall {row.distribution}"
-                broken.append(Finding(f"{kind} {row.name}", FindingState.BAD, problem, advice, values))
+                broken.append(finding(f"{kind} {row.name}", FindingState.BAD, problem, advice, values))
     distributions = sorted(set(found))
     fact = f"{len(found)}, from {', '.join(distributions)}"
     if broken:
         fact, advice = f"{fact}; {len(broken)} cannot be used", "see below"
     else:
         advice = NOTHING
-    summary = Finding(
+    summary = finding(
         "plugins",
         FindingState.BAD if broken else FindingState.GOOD,
         fact,

@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from ngbench.experiments.doctor.findings import NOTHING, Finding
-from ngbench.records.experiments import FindingState
+from ngbench.experiments.doctor.findings import NOTHING, finding
+from ngbench.records.experiments import FindingRecord, FindingState
 
 __all__ = ["examine_frequency", "examine_load", "examine_quota", "examine_threads"]
 
@@ -26,7 +26,7 @@ def _read(path: Path) -> str | None:
         return None
 
 
-def examine_frequency(root: Path = ROOT) -> list[Finding]:
+def examine_frequency(root: Path = ROOT) -> list[FindingRecord]:
     """Governors and turbo of the processor.
 
     Args:
@@ -35,12 +35,12 @@ def examine_frequency(root: Path = ROOT) -> list[Finding]:
     return [_governor(root), _turbo(root)]
 
 
-def _governor(root: Path) -> Finding:
+def _governor(root: Path) -> FindingRecord:
     found = {_read(path) for path in (root / _CPUS).glob("cpu[0-9]*/cpufreq/scaling_governor")}
     names = sorted(name for name in found if name)
     values = {"governors": names}
     if not names:
-        return Finding(
+        return finding(
             "frequency governor",
             FindingState.NOTE,
             "the system does not show one, as in most virtual machines",
@@ -48,8 +48,8 @@ def _governor(root: Path) -> Finding:
             values,
         )
     if names == [_FULL_SPEED]:
-        return Finding("frequency governor", FindingState.GOOD, f"{_FULL_SPEED} on every core", values=values)
-    return Finding(
+        return finding("frequency governor", FindingState.GOOD, f"{_FULL_SPEED} on every core", values=values)
+    return finding(
         "frequency governor",
         FindingState.BAD,
         f"{', '.join(names)}: the frequency follows the load, so that the first steps of a turn are slower",
@@ -58,13 +58,13 @@ def _governor(root: Path) -> Finding:
     )
 
 
-def _turbo(root: Path) -> Finding:
+def _turbo(root: Path) -> FindingRecord:
     intel = _read(root / _CPUS / "intel_pstate/no_turbo")
     other = _read(root / _CPUS / "cpufreq/boost")
     enabled = intel == "0" if intel is not None else other == "1" if other is not None else None
     values = {"turbo": enabled}
     if enabled is None:
-        return Finding(
+        return finding(
             "turbo",
             FindingState.NOTE,
             "the system does not say whether it is on",
@@ -72,13 +72,13 @@ def _turbo(root: Path) -> Finding:
             values,
         )
     if not enabled:
-        return Finding("turbo", FindingState.GOOD, "off: the frequency does not depend on temperature", values=values)
+        return finding("turbo", FindingState.GOOD, "off: the frequency does not depend on temperature", values=values)
     switch = (
         "echo 1 | sudo tee /sys/devices/system/cpu/intel_pstate/no_turbo"
         if intel is not None
         else "echo 0 | sudo tee /sys/devices/system/cpu/cpufreq/boost"
     )
-    return Finding(
+    return finding(
         "turbo",
         FindingState.NOTE,
         "on: seconds depend on temperature and on the other cores; ratios within a round hardly do",
@@ -87,7 +87,7 @@ def _turbo(root: Path) -> Finding:
     )
 
 
-def examine_load(cores: int, root: Path = ROOT) -> Finding:
+def examine_load(cores: int, root: Path = ROOT) -> FindingRecord:
     """Processes that were running or waiting for a core over the last minute.
 
     Args:
@@ -101,13 +101,13 @@ def examine_load(cores: int, root: Path = ROOT) -> Finding:
         load = None
     values = {"load": load, "cores": cores}
     if load is None:
-        return Finding(
+        return finding(
             "load", FindingState.NOTE, "the system does not tell", "make sure that nothing else runs", values
         )
     fact = f"{load:.2f} over the last minute on {cores} core{'s' if cores != 1 else ''}"
     if load > _BUSY * cores:
-        return Finding("load", FindingState.BAD, fact, "stop other programs (top shows them) and wait a minute", values)
-    return Finding("load", FindingState.GOOD, fact, values=values)
+        return finding("load", FindingState.BAD, fact, "stop other programs (top shows them) and wait a minute", values)
+    return finding("load", FindingState.GOOD, fact, values=values)
 
 
 def quota_cores(root: Path = ROOT) -> float | None:
@@ -140,7 +140,7 @@ def _limit(group: Path) -> float | None:
     return allowed if allowed > 0 else None
 
 
-def examine_quota(cores: int, root: Path = ROOT) -> Finding:
+def examine_quota(cores: int, root: Path = ROOT) -> FindingRecord:
     """Whether a control group stops the process for part of the time.
 
     Args:
@@ -150,8 +150,8 @@ def examine_quota(cores: int, root: Path = ROOT) -> Finding:
     quota = quota_cores(root)
     values = {"quota_cores": quota, "cores": cores}
     if quota is None or quota >= cores:
-        return Finding("time quota", FindingState.GOOD, f"none below the {cores} cores that it may use", values=values)
-    return Finding(
+        return finding("time quota", FindingState.GOOD, f"none below the {cores} cores that it may use", values=values)
+    return finding(
         "time quota",
         FindingState.BAD,
         f"{quota:g} cores' worth of time on {cores} cores: with more threads the kernel stops the process in every "
@@ -161,7 +161,7 @@ def examine_quota(cores: int, root: Path = ROOT) -> Finding:
     )
 
 
-def examine_threads(threads: int, cores: int, environment: Mapping[str, str] = os.environ) -> Finding:
+def examine_threads(threads: int, cores: int, environment: Mapping[str, str] = os.environ) -> FindingRecord:
     """Whether torch's operations run on as many threads as there are cores.
 
     Args:
@@ -174,8 +174,8 @@ def examine_threads(threads: int, cores: int, environment: Mapping[str, str] = o
     said = "".join(f", {name}={value}" for name, value in given.items())
     fact = f"{threads} of torch on {cores} core{'s' if cores != 1 else ''}{said}"
     if threads > cores:
-        return Finding("threads", FindingState.BAD, f"{fact}: they wait for each other", f"--threads {cores}", values)
+        return finding("threads", FindingState.BAD, f"{fact}: they wait for each other", f"--threads {cores}", values)
     if threads < cores:
         advice = f"nothing to do, or --threads {cores} to measure with all cores"
-        return Finding("threads", FindingState.NOTE, fact, advice, values)
-    return Finding("threads", FindingState.GOOD, fact, NOTHING, values)
+        return finding("threads", FindingState.NOTE, fact, advice, values)
+    return finding("threads", FindingState.GOOD, fact, NOTHING, values)

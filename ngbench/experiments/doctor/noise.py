@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ngbench.errors import NgbenchError
-from ngbench.experiments.doctor.findings import NOTHING, Finding
+from ngbench.experiments.doctor.findings import NOTHING, finding
 from ngbench.records import timing
-from ngbench.records.experiments import FindingState
+from ngbench.records.experiments import FindingRecord, FindingState
 from ngbench.records.power import Noise, noise_of, repeats_needed, smallest_regression
 from ngbench.records.record import RunRecord
 from ngbench.records.thresholds import Threshold
@@ -77,7 +77,7 @@ def make_equal(
     return Equal(arm, reference, made)
 
 
-def examine_noise(equal: Equal, threshold: Threshold) -> list[Finding]:
+def examine_noise(equal: Equal, threshold: Threshold) -> list[FindingRecord]:
     """For the step and each phase: how it varies, and what a check with the threshold would catch.
 
     Args:
@@ -88,13 +88,13 @@ def examine_noise(equal: Equal, threshold: Threshold) -> list[Finding]:
     return [_interrupted(equal), *found]
 
 
-def _interrupted(equal: Equal) -> Finding:
+def _interrupted(equal: Equal) -> FindingRecord:
     """In how many steps the system took the processor away."""
     topic = "noise: interrupted steps"
     runs = [run for ours, theirs in equal.documents for run in (*ours, *theirs)]
     known = [(len(run.steps.interrupted), len(run.steps.seconds)) for run in runs if run.steps.interrupted is not None]
     if not known:
-        return Finding(topic, FindingState.NOTE, "not known on this device or system", NOTHING, {"share": None})
+        return finding(topic, FindingState.NOTE, "not known on this device or system", NOTHING, {"share": None})
     share = sum(count for count, _ in known) / max(1, sum(steps for _, steps in known))
     most = max(count / max(1, steps) for count, steps in known)
     values = {"share": share, "largest_share_of_a_run": most}
@@ -104,10 +104,10 @@ def _interrupted(equal: Equal) -> Finding:
             "; measured on a busy machine: beyond "
             f"{format_share(timing.MOST_INTERRUPTED)} they cannot be left out, and ratios are noisier"
         )
-        return Finding(
+        return finding(
             topic, FindingState.BAD, fact, "stop other programs, or use shorter steps (--batch-size)", values
         )
-    return Finding(topic, FindingState.GOOD, f"{fact}; comparisons leave them out", NOTHING, values)
+    return finding(topic, FindingState.GOOD, f"{fact}; comparisons leave them out", NOTHING, values)
 
 
 def _timings(equal: Equal) -> Iterator[tuple[str, str, list[Timing]]]:
@@ -123,11 +123,11 @@ def _known(timings: Iterator[Timing | None]) -> list[Timing]:
     return [found for found in timings if found is not None]
 
 
-def _finding(metric: str, unit: str, noise: Noise | None, equal: Equal, threshold: Threshold) -> Finding:
+def _finding(metric: str, unit: str, noise: Noise | None, equal: Equal, threshold: Threshold) -> FindingRecord:
     topic = f"noise: {metric}"
     if noise is None:
         fact, advice = "too few rounds to tell", "more --steps, for two rounds or more"
-        return Finding(topic, FindingState.NOTE, fact, advice, {"metric": metric, "arm": equal.arm})
+        return finding(topic, FindingState.NOTE, fact, advice, {"metric": metric, "arm": equal.arm})
     caught = smallest_regression(noise, threshold.amount)
     repeats = repeats_needed(noise, threshold.amount)
     shown = (
@@ -154,12 +154,12 @@ def _finding(metric: str, unit: str, noise: Noise | None, equal: Equal, threshol
     twice = format_share(2 * threshold.amount)
     if noise.between is not None and noise.n >= _ENOUGH and noise.between > _DISTRUST * noise.within:
         fact += f"; they differ {noise.between / noise.within:.1f} times as much as their rounds tell"
-        return Finding(
+        return finding(
             topic, FindingState.BAD, fact, f"{_repeat(repeats, twice)}, on a machine that does nothing else", values
         )
     if repeats == 1:
-        return Finding(topic, FindingState.GOOD, fact, NOTHING, values)
-    return Finding(topic, FindingState.NOTE, fact, _repeat(repeats, twice), values)
+        return finding(topic, FindingState.GOOD, fact, NOTHING, values)
+    return finding(topic, FindingState.NOTE, fact, _repeat(repeats, twice), values)
 
 
 def _repeat(repeats: int | None, twice: str) -> str:

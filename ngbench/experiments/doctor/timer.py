@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ngbench.experiments.doctor.findings import NOTHING, Finding
-from ngbench.records.experiments import FindingState
+from ngbench.experiments.doctor.findings import NOTHING, finding
+from ngbench.records.experiments import FindingRecord, FindingState
 from ngbench.units import format_seconds, format_share
 
 __all__ = ["examine_timer", "read_clock"]
@@ -71,11 +71,11 @@ def read_clock(
     return Readings(step, float(np.median(gaps)), lost / (previous - start), longest)
 
 
-def examine_timer(readings: Readings) -> list[Finding]:
+def examine_timer(readings: Readings) -> list[FindingRecord]:
     """What the readings mean for measurements."""
     coarse = readings.step > COARSE
     least = max(readings.step, readings.cost) * ACCURACY
-    resolution = Finding(
+    resolution = finding(
         "timer",
         FindingState.BAD if coarse else FindingState.GOOD,
         f"steps of {format_seconds(readings.step)}, {format_seconds(readings.cost)} for a reading; "
@@ -84,7 +84,7 @@ def examine_timer(readings: Readings) -> list[Finding]:
         {"step_seconds": readings.step, "read_seconds": readings.cost, "one_per_cent_seconds": least},
     )
     disturbed = readings.lost > LOST
-    interruptions = Finding(
+    interruptions = finding(
         "interruptions",
         FindingState.BAD if disturbed else FindingState.GOOD,
         f"{format_share(readings.lost)} of the time went to others while this process wanted to run, "

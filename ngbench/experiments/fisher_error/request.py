@@ -27,7 +27,13 @@ class FisherErrorOptions(RunOptions):
 
     steps: Count = option(300, "Updates of the run.", metavar="N")
     every: Count = option(10, "Measure at every N-th update, beginning with the first.", metavar="N")
-    layer: str = option("5", "Which layer, counted from 1, or all of them.", metavar="INDEX|NAME|all", convert=str)
+    layer: str = option(
+        "number:5",
+        "Which layer: by its name in the model, or else by its number, counted from 1; or all of them. A number that "
+        "is also the name of another layer takes name: or number: before it.",
+        metavar="NAME|NUMBER|all",
+        convert=str,
+    )
     trained_with: Literal["adam", "sgd"] = option("adam", "The optimizer that drives the run.", metavar="adam|sgd")
     fisher: Literal["sampled", "exact"] = option(
         "sampled",

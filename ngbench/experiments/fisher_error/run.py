@@ -49,25 +49,33 @@ class FisherErrorConfig(RunConfig):
 
 
 def choose_layers(model: nn.Module, which: str) -> dict[nn.Module, Layer]:
-    """The layers that ``which`` names: ``all``, a name in the model, or a number counted from 1.
+    """The layers that ``which`` names: ``all``, ``name:NAME``, ``number:N`` (from 1), or NAME or N alone.
 
     Raises:
         UnknownNameError: there is no such layer.
-        ParameterError: there are not so many.
+        ParameterError: there are not so many, or it is the name of one and the number of another.
     """
     layers = find_layers(model)
     if which == "all":
         return layers
-    if which.isascii() and which.isdecimal():
-        if not 1 <= int(which) <= len(layers):
+    word, _, sought = which.partition(":")
+    if word not in ("name", "number"):
+        word, sought = "", which
+    number = int(sought) if word != "name" and sought.isascii() and sought.isdecimal() else 0
+    named = [module for module, layer in layers.items() if layer.name == sought and word != "number"]
+    counted = list(layers)[number - 1 : number] if number else []
+    if named and counted and named != counted:
+        raise ParameterError(
+            f"layer={which} is the name of one layer and the number of another, {layers[counted[0]].name!r}: "
+            f"say name:{which} or number:{which}"
+        )
+    if not named and not counted:
+        if number or word == "number":
             raise ParameterError(
                 f"layer={which} is not allowed, it must be between 1 and {len(layers)}, a name or 'all'"
             )
-        return dict([list(layers.items())[int(which) - 1]])
-    chosen = {module: layer for module, layer in layers.items() if layer.name == which}
-    if not chosen:
-        raise UnknownNameError("layer", which, [layer.name for layer in layers.values()])
-    return chosen
+        raise UnknownNameError("layer", sought, [layer.name for layer in layers.values()])
+    return {module: layers[module] for module in named or counted}
 
 
 def nothing_measured(

@@ -170,6 +170,8 @@ def _options(kind: type[_Options], cell: PlannedCell, conditions: Conditions) ->
         given |= {"diagnostics": True, "diagnostics_interval": interval}
     given |= {"batch_size": batch_size_of(cell), "seeds": _seeds(cell, conditions), "data_dir": conditions.data_dir}
     given |= {"device": conditions.device, "threads": conditions.threads}
+    if isinstance(layer := given.get("layer"), int):
+        given["layer"] = f"number:{layer}"
     asked = {name: value for name, value in given.items() if name in known and value is not None}
     return kind(count_operations=conditions.count_operations, **asked)
 

@@ -90,7 +90,7 @@ class StudySettings(StudyPart):
         seeds: how many, counted up from ``seed``.
         time_limit: training seconds of a run.
         diagnostics: measure the first step and every so many.
-        layer: number counted from 1, name, or ``all``.
+        layer: number counted from 1, or what ``--layer`` takes.
         trained_with: the optimizer that drives a measurement of Fisher errors.
         every: measure Fisher errors at the first step and every so many.
         sample_grids: whether grids of generated images are kept.

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from ngbench.records.experiments import CheckRecord, PluginRecord
 from ngbench.records.record import Document
 from ngbench.report.blocks import Block, CheckRow, Checks, Notes
 
-if TYPE_CHECKING:
-    from ngbench.experiments.conformance import CheckResult
-
-__all__ = ["headline", "row", "summary", "view"]
+__all__ = ["headline", "rows", "summary", "view"]
 
 _STATES = ("passed", "failed", "not applicable")
 
@@ -20,15 +16,14 @@ _STATES = ("passed", "failed", "not applicable")
 def view(document: Document, *, reference: str | None = None, target_loss: float | None = None) -> list[Block]:
     """The rows of each plugin, and how many passed."""
     assert document.conformance is not None
-    blocks: list[Block] = []
-    for plugin in document.conformance.plugins:
-        blocks += [one for found in plugin.checks for one in row(found)] + [Notes([summary(plugin)])]
-    return blocks
+    return [
+        block for plugin in document.conformance.plugins for block in (rows(*plugin.checks), Notes([summary(plugin)]))
+    ]
 
 
-def row(found: CheckRecord | CheckResult) -> list[Block]:
-    """One row, as it comes."""
-    return [Checks([CheckRow(found.name, found.status, found.message)], _STATES)]
+def rows(*checks: CheckRecord) -> Checks:
+    """A row for each check: of one alone as it comes, or of all."""
+    return Checks([CheckRow(one.name, one.status, one.message) for one in checks], _STATES)
 
 
 def summary(plugin: PluginRecord) -> str:

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from ngbench.errors import ParameterError, UnknownNameError
-from ngbench.experiments.conformance import PluginReport, check_plugin, kinds_of
+from ngbench.experiments.conformance import check_plugin, kinds_of
 from ngbench.optimizers.kernels import fused_sgd_is_right
 from ngbench.plugins import registry
+from ngbench.records.experiments import PluginRecord
 
 OPTIMIZERS = [row.name for row in registry.rows(registry.OPTIMIZERS) if row.distribution == "ngbench"]
 APPROXIMATIONS = [row.name for row in registry.rows(registry.APPROXIMATIONS) if row.distribution == "ngbench"]
@@ -20,15 +21,15 @@ TASKS = {
 }
 
 
-def failures(report: PluginReport) -> dict[str, str]:
-    return {row.name: row.message for row in report.failed}
+def failures(report: PluginRecord) -> dict[str, str]:
+    return {row.name: row.message for row in report.checks if row.status == "failed"}
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizers(name: str) -> None:
     report = check_plugin(name, "optimizer")
     assert failures(report) == {}
-    without = {row.name for row in report.rows if row.status == "not applicable"}
+    without = {row.name for row in report.checks if row.status == "not applicable"}
     assert without <= {"phases", *(() if torch.cuda.is_available() else ("device-move",))}
 
 
@@ -47,7 +48,7 @@ def test_a_class_by_its_dotted_name_is_an_optimizer() -> None:
     report = check_plugin("torch.optim.Muon", "optimizer")
     assert failures(report) == {}
     assert report.distribution is None
-    assert report.rows[0].status == "not applicable"
+    assert report.checks[0].status == "not applicable"
 
 
 def test_a_kernel_of_torch_that_is_wrong_in_bfloat16_fails() -> None:
@@ -58,7 +59,7 @@ def test_a_kernel_of_torch_that_is_wrong_in_bfloat16_fails() -> None:
 
 
 def test_costs_are_numbers_of_the_rows() -> None:
-    rows = {row.name: row for row in check_plugin("adam", "optimizer").rows}
+    rows = {row.name: row for row in check_plugin("adam", "optimizer").checks}
     assert rows["dtype"].values["moved"] > 0.9
     assert rows["dtype"].values["cosine"] > 0.9
     assert rows["memory"].values["held_ratio_adam"] == pytest.approx(1, rel=0.01)

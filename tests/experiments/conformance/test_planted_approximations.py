@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ngbench.experiments.conformance import PluginReport
+from ngbench.records.experiments import PluginRecord
 
 SOUND = '''
 import torch
@@ -52,29 +52,29 @@ def spoil(block):
 """
 
 
-def failures(report: PluginReport) -> set[str]:
-    return {row.name for row in report.failed}
+def failures(report: PluginRecord) -> set[str]:
+    return set(report.failed)
 
 
-def test_without_a_fault_everything_passes(examine: Callable[..., PluginReport]) -> None:
+def test_without_a_fault_everything_passes(examine: Callable[..., PluginRecord]) -> None:
     report = examine("approximation", SOUND)
     assert failures(report) == set()
-    assert {row.name for row in report.rows if row.status == "not applicable"} <= {"device", "warm-start"}
+    assert {row.name for row in report.checks if row.status == "not applicable"} <= {"device", "warm-start"}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_caught_by_its_name_alone(examine: Callable[..., PluginReport], fault: str) -> None:
+def test_a_fault_is_caught_by_its_name_alone(examine: Callable[..., PluginRecord], fault: str) -> None:
     expected, line = FAULTS[fault]
     assert failures(examine("approximation", SPOIL + SOUND.replace("# HERE", line))) == {expected}
 
 
 @pytest.mark.parametrize("line", ["return KroneckerSum(((a, g),))", "a, g = g, a", "return Estimate(KroneckerSum(()))"])
-def test_what_is_no_estimate_ends_the_test(examine: Callable[..., PluginReport], line: str) -> None:
+def test_what_is_no_estimate_ends_the_test(examine: Callable[..., PluginRecord], line: str) -> None:
     report = examine("approximation", SOUND.replace("# HERE", line))
     assert failures(report) == {"estimate"}
-    assert all(row.message == "not without estimate" for row in report.rows[2:])
+    assert all(row.message == "not without estimate" for row in report.checks[2:])
 
 
-def test_options_are_passed_on_and_checked(examine: Callable[..., PluginReport]) -> None:
+def test_options_are_passed_on_and_checked(examine: Callable[..., PluginRecord]) -> None:
     source = SOUND.replace("# HERE", "a = a * (share < 0.5) - a * (share >= 0.5)")
     assert failures(examine("approximation", source, {"share": "0.9"})) >= {"semi-definite"}

@@ -8,7 +8,7 @@ from textwrap import dedent, indent
 import pytest
 from torch.nn.modules import module
 
-from ngbench.experiments.conformance import PluginReport
+from ngbench.records.experiments import PluginRecord
 
 SOUND = '''
 import weakref
@@ -388,7 +388,7 @@ FUNCTIONS = {
     "any keyword is taken": ("decay: float = 0.0)", "decay: float = 0.0, **more)"),
 }
 
-Examine = Callable[..., PluginReport]
+Examine = Callable[..., PluginRecord]
 
 
 BOX = """
@@ -408,14 +408,14 @@ def faulty(body: str) -> str:
     return f"{SOUND}{BOX}\nclass Faulty(Planted):{indent(dedent(body), '    ')}\n".replace("{name}", "Faulty")
 
 
-def failures(report: PluginReport) -> dict[str, str]:
-    return {row.name: row.message for row in report.failed}
+def failures(report: PluginRecord) -> dict[str, str]:
+    return {row.name: row.message for row in report.checks if row.status == "failed"}
 
 
 def test_without_a_fault_everything_passes(examine: Examine) -> None:
     report = examine("optimizer", SOUND.replace("{name}", "Planted"))
     assert failures(report) == {}
-    assert {row.name for row in report.rows if row.status == "not applicable"} <= {"device-move", "phases"}
+    assert {row.name for row in report.checks if row.status == "not applicable"} <= {"device-move", "phases"}
     assert report.distribution == "dist-planted"
 
 

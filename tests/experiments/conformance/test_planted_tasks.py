@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ngbench.experiments.conformance import PluginReport
+from ngbench.records.experiments import PluginRecord
 
 SOUND = '''
 import torch
@@ -81,18 +81,18 @@ FAULTS = {
 }
 
 
-def failures(report: PluginReport) -> set[str]:
-    return {row.name for row in report.failed}
+def failures(report: PluginRecord) -> set[str]:
+    return set(report.failed)
 
 
-def test_without_a_fault_everything_passes(examine: Callable[..., PluginReport]) -> None:
+def test_without_a_fault_everything_passes(examine: Callable[..., PluginRecord]) -> None:
     report = examine("task", SOUND)
     assert failures(report) == set()
-    assert {row.name for row in report.rows if row.status == "not applicable"} == {"players"}
+    assert {row.name for row in report.checks if row.status == "not applicable"} == {"players"}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_caught_by_its_name_alone(examine: Callable[..., PluginReport], fault: str) -> None:
+def test_a_fault_is_caught_by_its_name_alone(examine: Callable[..., PluginRecord], fault: str) -> None:
     expected, old, new = FAULTS[fault]
     assert old in SOUND
     caught = failures(examine("task", SOUND.replace(old, new)))
@@ -100,11 +100,11 @@ def test_a_fault_is_caught_by_its_name_alone(examine: Callable[..., PluginReport
     assert caught - ({"gradients"} if expected == "outputs" else set()) == {expected}
 
 
-def test_data_that_cannot_be_had_are_no_fault(examine: Callable[..., PluginReport]) -> None:
+def test_data_that_cannot_be_had_are_no_fault(examine: Callable[..., PluginRecord]) -> None:
     report = examine(
         "task", SOUND.replace("generator = torch", "raise DataError('no disk')\n        generator = torch")
     )
-    rows = {row.name: row for row in report.rows}
+    rows = {row.name: row for row in report.checks}
     assert failures(report) == set()
     assert (rows["data"].status, rows["data"].message) == ("not applicable", "its data cannot be had here: no disk")
     assert rows["outputs"].message == "not without data"

@@ -7,9 +7,8 @@ import pytest
 
 from ngbench.data import cifar, mnist, presence
 from ngbench.data.presence import Presence, data_sets_present
-from ngbench.experiments.doctor.findings import Finding
 from ngbench.experiments.doctor.installed import examine_data, examine_plugins
-from ngbench.records.experiments import FindingState
+from ngbench.records.experiments import FindingRecord, FindingState
 
 Distribute = Callable[..., None]
 
@@ -24,7 +23,7 @@ def look(directory: Path) -> dict[str, Presence]:
     return {found.name: found for found in data_sets_present(directory)}
 
 
-def say(directory: Path) -> dict[str, Finding]:
+def say(directory: Path) -> dict[str, FindingRecord]:
     return {finding.topic.removeprefix("data: "): finding for finding in examine_data(data_sets_present(directory))}
 
 

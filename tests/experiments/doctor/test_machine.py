@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from ngbench.experiments.doctor.findings import Finding
 from ngbench.experiments.doctor.machine import (
     examine_frequency,
     examine_load,
@@ -13,7 +12,7 @@ from ngbench.experiments.doctor.machine import (
     examine_threads,
     quota_cores,
 )
-from ngbench.records.experiments import FindingState
+from ngbench.records.experiments import FindingRecord, FindingState
 
 Write = Callable[..., Path]
 
@@ -32,7 +31,7 @@ def system(tmp_path: Path) -> Write:
     return system
 
 
-def by_topic(findings: list[Finding]) -> dict[str, Finding]:
+def by_topic(findings: list[FindingRecord]) -> dict[str, FindingRecord]:
     return {finding.topic: finding for finding in findings}
 
 

@@ -12,9 +12,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "records"))
 from gate_documents import build_run
 
 from ngbench.errors import NgbenchError
-from ngbench.experiments.doctor.findings import Finding
 from ngbench.experiments.doctor.noise import Equal, examine_noise, make_equal
-from ngbench.records.experiments import FindingState
+from ngbench.records.experiments import FindingRecord, FindingState
 from ngbench.records.record import RunRecord
 from ngbench.records.thresholds import parse_threshold
 from ngbench.running.schedule import PlannedRun
@@ -35,7 +34,7 @@ def equal_runs(*slower: float, noise: float = 0.004, rounds: int = 24) -> Equal:
     return Equal("kfac", "sgd", documents)
 
 
-def by_metric(findings: Sequence[Finding]) -> dict[str, Finding]:
+def by_metric(findings: Sequence[FindingRecord]) -> dict[str, FindingRecord]:
     return {finding.topic.removeprefix("noise: "): finding for finding in findings}
 
 

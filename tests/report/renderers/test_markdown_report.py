@@ -6,7 +6,10 @@ from urllib.parse import unquote
 import pytest
 
 from ngbench.errors import OutputError
+from ngbench.experiments.conformance.outcome import conformance_document, outcome
+from ngbench.records.experiments import PluginRecord
 from ngbench.records.record import SampleRecord
+from ngbench.report import view
 from ngbench.report.page.contents import describe_report, report_blocks
 from ngbench.report.page.record_files import read_sources
 from ngbench.report.page.sections import gather
@@ -74,3 +77,13 @@ def test_figures_that_cannot_be_written_are_one_sentence(write, render, make_doc
     figures_directory(tmp_path / "my report.md").write_text("in the way")
     with pytest.raises(OutputError, match="cannot make the directory"):
         render()
+
+
+def test_the_checks_of_a_plugin_are_one_table() -> None:
+    checks = [outcome("speed", "passed", "fast"), outcome("safety", "failed", "it explodes")]
+    plugin = PluginRecord(plugin="rocket", kind="optimizer", distribution="nasa", checks=checks)
+    text = markdown.render(view(conformance_document([plugin])))
+    assert [line.count("---") > 0 for line in text.splitlines()].count(True) == 1
+    assert "| speed  |" in text
+    assert "| safety |" in text
+    assert "rocket (optimizer, nasa): 1 passed, 1 failed" in text

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ngbench.experiments.conformance import CheckResult
-from ngbench.experiments.doctor.findings import Finding, findings_document
+from ngbench.experiments.conformance.outcome import outcome
+from ngbench.experiments.doctor.findings import finding, findings_document
 from ngbench.experiments.gate import gate_document
 from ngbench.records.experiments import ClaimRecord, ComparedRecord, FindingState, GateRecord, ProblemRecord, Verdict
 from ngbench.report import view
@@ -78,21 +78,21 @@ def test_long_labels_break_where_their_parts_do(make_document: Any, make_run: An
 ARM = "kfac:damping=0.001,lr=0.3,momentum=0.9"
 METRIC = "phase.precondition.ratio"
 FINDINGS = [
-    Finding("timer", FindingState.GOOD, "a reading takes 0.0512 µs, the finest step is 0.0001 µs", "nothing to do"),
-    Finding(
+    finding("timer", FindingState.GOOD, "a reading takes 0.0512 µs, the finest step is 0.0001 µs", "nothing to do"),
+    finding(
         f"noise: {METRIC}", FindingState.BAD, "6.251 % of 1.792 in 12 comparisons", "take 1,024 steps, or 16 repeats"
     ),
-    Finding(
+    finding(
         "optimizer of-a-plugin-with-a-very-long-name-in-all-its-parts", FindingState.NOTE, "1,024 of 2,048", "see 12.25"
     ),
-    Finding(
+    finding(
         "data: SVHN", FindingState.NOTE, "missing in /a/directory/with/a/path/to/it/that/no/width/holds", "put 2 there"
     ),
 ]
 ROWS = [
-    CheckResult("determinism", "passed", "1,024 steps differ by 0.0001234, at most 0.0005 is allowed; 12.25 ms a step"),
-    CheckResult("a name of many words that says what is checked", "failed", f"{METRIC} is 431.6 M; it must be 1.792"),
-    CheckResult("hooks", "not applicable", ""),
+    outcome("determinism", "passed", "1,024 steps differ by 0.0001234, at most 0.0005 is allowed; 12.25 ms a step"),
+    outcome("a name of many words that says what is checked", "failed", f"{METRIC} is 431.6 M; it must be 1.792"),
+    outcome("hooks", "not applicable", ""),
 ]
 CLAIMS = [
     ClaimRecord(
@@ -138,7 +138,7 @@ VIEWS: dict[str, Sequence[Block]] = {
     "check": gate.view(gate_document(checked())),
     "gan": view(document(*GANS)),
     "doctor": doctor.view(findings_document(FINDINGS)),
-    "check-plugin": [block for row in ROWS for block in conformance.row(row)],
+    "check-plugin": [conformance.rows(row) for row in ROWS],
     "claims": [Table("Claims", study.claims_table(CLAIMS))],
 }
 WHOLE = re.compile(r"[+−-]?\d[\d.,]*(?:%|\b)|phase\.\w+\.\w+|fisher_error\.\w+|peak_memory")
