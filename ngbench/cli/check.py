@@ -61,7 +61,7 @@ def check(
         bool,
         typer.Option(
             "--accept",
-            help="With --update-baseline: write it even if the check fails; the exit code says so still.",
+            help="With --update-baseline: write it whatever the verdict is, and exit with 0.",
             rich_help_panel=_OUTPUT,
         ),
     ] = False,
@@ -77,10 +77,10 @@ def check(
 
     A metric is worse when the whole 98 % interval of its change is beyond the threshold; better and same likewise;
     otherwise it is inconclusive, which is shown and does not fail. Exit code 3: something is worse. 4: something
-    cannot be compared (another task, hyper-parameter, machine, ... or an arm that vanished). 0: neither.
+    cannot be compared (another task, hyper-parameter, processor, ... or an arm that vanished). 0: neither.
 
-    All metrics are better when lower. A NAME in them may be *. A ratio is to the reference arm of the same run: it
-    varies less between machines than seconds do, but differs between makes of processor.
+    All metrics are better when lower. A NAME in them may be *. A ratio is to the reference arm of the same run.
+    Times and their ratios compare on one make of processor alone, what is counted compares everywhere.
 
     A project can keep its thresholds in pyproject.toml: fail-if = ["step_time.ratio:5%"] in the table
     tool.ngbench.check.
@@ -116,6 +116,8 @@ def check(
     def update() -> None:
         gate.write_baseline(baseline)
         say(f"The baseline {str(baseline)!r} is now {str(current)!r}.")
+        if report.error is not None:
+            say("What was found is accepted (--accept).")
 
     steps: list[Callable[[], object]] = []
     if markdown is not None:
@@ -136,9 +138,9 @@ def check(
     try:
         do_each(*steps)
     except Exception as error:
-        if report.error is None:
+        if report.error is None or updated:
             raise
         # The verdict stands, whatever could not be written or printed.
         say_error(error)
-    if report.error is not None:
+    if report.error is not None and not updated:
         raise report.error

@@ -60,6 +60,9 @@ class GateRules:
         panel=_WHAT,
         shown_default="the recorded one",
     )
+    across_machines: bool = option(
+        False, "Compare ratios of times although the processors differ; seconds never are.", panel=_WHAT
+    )
     allow_missing_baseline: bool = option(False, "Pass if there is nothing at BASELINE yet.", panel=_WHAT)
 
     def __post_init__(self) -> None:
@@ -141,6 +144,7 @@ def run_gate(request: GateRequest) -> Gate:
         target_loss=rules.target_loss,
         asked_for=asked_for,
         fail_on_inconclusive=rules.inconclusive == "fail",
+        across_machines=rules.across_machines,
     )
     return Gate(report, current, origin)
 

@@ -256,6 +256,9 @@ class ComparedRecord(Part):
     threshold: Name | None = None
     note: Text | None = None
 
+    def __str__(self) -> str:
+        return f"{self.metric} of {self.arm}"
+
 
 class ProblemRecord(Part):
     """Something that could not be compared, and why, in words that go after the subject and a colon."""
@@ -271,7 +274,7 @@ _NAMED = 3
 
 
 class GateRecord(Part):
-    """What ``ngbench check`` found; ``exit_code`` is the one it ends with."""
+    """What ``ngbench check`` found; ``exit_code`` is the one it ends with, unless what it found was accepted."""
 
     comparisons: list[ComparedRecord]
     not_comparable: list[ProblemRecord] = []
@@ -297,9 +300,13 @@ class GateRecord(Part):
         A regression comes first: a renamed arm must not hide that another one got slower.
         """
         if self.regressions:
-            named = [f"{found.metric} of {found.arm}" for found in self.regressions]
-            worse = all(found.verdict is Verdict.WORSE for found in self.regressions)
-            return RegressionError(f"{'worse' if worse else 'worse or inconclusive'}: {_first(named, ', ')}")
+            # What is worse comes first, so that the few that are named are these.
+            parts = [
+                f"{verdict}: {_first(named, ', ')}"
+                for verdict in (Verdict.WORSE, Verdict.INCONCLUSIVE)
+                if (named := [str(found) for found in self.regressions if found.verdict is verdict])
+            ]
+            return RegressionError("; ".join(parts))
         if self.not_comparable:
             return NotComparableError(f"cannot be compared: {_first(list(map(str, self.not_comparable)), '; ')}")
         return None

@@ -38,6 +38,7 @@ def check(
     target_loss: float | None = None,
     asked_for: bool = True,
     fail_on_inconclusive: bool = False,
+    across_machines: bool = False,
 ) -> GateRecord:
     """Compare two documents.
 
@@ -51,6 +52,7 @@ def check(
         target_loss: of the target metrics; the recorded one by default.
         asked_for: whether the user named the thresholds: a metric that no arm has is a problem then, else a remark.
         fail_on_inconclusive: whether an inconclusive comparison counts as a regression.
+        across_machines: whether ratios of times are compared although the processors differ.
 
     Raises:
         NotComparableError: the baseline is empty.
@@ -66,6 +68,7 @@ def check(
         target=recorded_target(run for pair in pairs for run in pair.current) if target_loss is None else target_loss,
         floor=floor,
         asked_for=asked_for,
+        across_machines=across_machines,
         problems=list(problems),
         notes=list(notes),
     )
@@ -110,6 +113,7 @@ class _Gate:
     target: float | None
     floor: float
     asked_for: bool
+    across_machines: bool
     problems: list[Obstacle]
     notes: list[str]
     comparisons: list[ComparedRecord] = field(default_factory=list)
@@ -119,14 +123,17 @@ class _Gate:
         now = machine_of(self.current, [run for pair in self.pairs for run in pair.current])
         self._machines = f"the machine is {before} in the baseline and {now} now" if before != now else ""
         if self._machines:
-            self.notes.append(f"{self._machines[0].upper()}{self._machines[1:]}: ratios, counts and losses compare.")
+            compared = "ratios, counts and losses" if self.across_machines else "counts and losses"
+            self.notes.append(f"{self._machines[0].upper()}{self._machines[1:]}: {compared} compare, times do not.")
         for side, document in (("In the baseline, ", self.baseline), ("", self.current)):
             self.notes += [f"{side}{sentence}" for sentence in busy_machine(document.runs)]
 
     def apply(self, threshold: Threshold) -> None:
         metric = threshold.metric
-        if metric.compares_absolute_times and self._machines:
-            self.problems.append(Obstacle(str(metric), self._machines))
+        of_ratio = metric.is_ratio_of_times and not self.across_machines
+        if self._machines and (metric.compares_absolute_times or of_ratio):
+            advice = "; --across-machines compares it all the same" if of_ratio else ""
+            self.problems.append(Obstacle(str(metric), f"{self._machines}{advice}"))
             return
         missing: list[tuple[str, NotApplicable]] = []
         applied = False

@@ -118,6 +118,11 @@ class Quantity:
         return self.unit == "seconds"
 
     @property
+    def is_ratio_of_times(self) -> bool:
+        """Whether it is a time in units of another one: processors differ in these too, if less than in seconds."""
+        return self.unit == "ratio"
+
+    @property
     def metric(self) -> str | None:
         """The name of a task's metric, if it is one."""
         return self.name if self.form in ("metric.NAME", "training_metric.NAME") else None

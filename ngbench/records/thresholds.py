@@ -29,7 +29,7 @@ DEFAULT_THRESHOLDS = (
     "training_loss:2%",
     "fisher_error.*:1%",
 )
-"""What is checked where nothing is asked for: quantities that mean the same on every machine."""
+"""What is checked where nothing is asked for."""
 
 DEFAULT_ABSOLUTE_FLOOR = "20us"
 """A difference of time under this is never a regression: it is what the interpreter varies by."""

@@ -76,6 +76,13 @@ def test_noise_is_inconclusive_and_fails_only_on_request():
     assert report.error is None
     strict = judge(now, before, "step_time.ratio:5%", fail_on_inconclusive=True)
     assert strict.error.exit_code == 3
+    assert str(strict.error) == "inconclusive: step_time.ratio of kfac"
+
+
+def test_what_is_worse_and_what_is_inconclusive_are_named_apart():
+    before, now = build_comparison(noise=0.2), build_comparison(mood=1, noise=0.2, losses=[0.5] * 12)
+    report = judge(now, before, "step_time.ratio:5%", "training_loss:1%", fail_on_inconclusive=True)
+    assert str(report.error) == "worse: training_loss of kfac; inconclusive: step_time.ratio of kfac"
 
 
 def test_a_difference_below_the_floor_is_no_regression():
@@ -121,15 +128,19 @@ def test_a_regression_is_not_hidden_by_what_cannot_be_compared():
     assert report.error.exit_code == 3
 
 
-def test_times_of_another_machine_are_not_compared_and_ratios_are():
+def test_times_of_another_machine_are_not_compared_and_counts_are():
     before = build_document(*build_comparison().runs, processor="Xeon")
     now = build_document(*build_comparison(mood=1).runs, processor="EPYC")
-    report = judge(now, before, "step_time.ratio:5%", "step_time.median:10%", "phase.forward.seconds:10%")
-    assert verdicts(report) == {("step_time.ratio", "kfac"): "same"}
-    assert [problem.subject for problem in report.not_comparable] == ["step_time.median", "phase.forward.seconds"]
-    assert "the machine is Xeon in the baseline and EPYC now" in str(report.error)
+    asked = ("step_time.ratio:5%", "step_time.median:10%", "optimizer_state:0%")
+    report = judge(now, before, *asked)
+    assert verdicts(report) == {("optimizer_state", "sgd"): "same", ("optimizer_state", "kfac"): "same"}
+    assert [problem.subject for problem in report.not_comparable] == ["step_time.ratio", "step_time.median"]
+    assert "the machine is Xeon in the baseline and EPYC now; --across-machines" in str(report.error)
     assert report.error.exit_code == 4
-    assert judge(now, before).error is None
+    allowed = judge(now, before, *asked, across_machines=True)
+    assert verdicts(allowed)["step_time.ratio", "kfac"] == "same"
+    assert [problem.subject for problem in allowed.not_comparable] == ["step_time.median"]
+    assert judge(now, before, "optimizer_state:0%").error is None
 
 
 def test_an_empty_baseline_is_refused():

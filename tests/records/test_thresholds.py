@@ -65,14 +65,16 @@ def test_an_unknown_metric_is_named_with_those_that_exist(text):
         quantity_of(text, "check")
 
 
-def test_the_defaults_are_portable_between_machines():
+def test_the_defaults_hold_no_seconds():
     found = [parse_threshold(text) for text in DEFAULT_THRESHOLDS]
     assert not any(threshold.metric.compares_absolute_times for threshold in found)
 
 
-def test_only_absolute_times_need_the_same_machine():
-    absolute = {one.form for one in QUANTITIES.values() if "check" in one.asked and one.compares_absolute_times}
-    assert absolute == {"step_time", "step_time.median", "phase.NAME.seconds", "seconds_to_target"}
+def test_times_and_their_ratios_are_told_apart_from_what_is_counted():
+    asked = [one for one in QUANTITIES.values() if "check" in one.asked]
+    seconds = {one.form for one in asked if one.compares_absolute_times}
+    assert seconds == {"step_time", "step_time.median", "phase.NAME.seconds", "seconds_to_target"}
+    assert {one.form for one in asked if one.is_ratio_of_times} == {"step_time.ratio", "phase.NAME.ratio"}
 
 
 def test_a_duration_cannot_be_relative():

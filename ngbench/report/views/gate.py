@@ -80,20 +80,27 @@ def remarks(report: GateRecord) -> list[str]:
 
 
 def outcome(report: GateRecord) -> str:
-    """The outcome in one line: ``Worse than the baseline: 1 worse, 8 the same, 2 inconclusive.``"""
+    """The outcome in one line: ``Worse than the baseline: 1 worse, 8 the same, 2 inconclusive.``
+
+    Where what is inconclusive fails, it is named.
+    """
     if not report.comparisons and not report.not_comparable:
         return "Nothing was compared."
     counts = {verdict: sum(found.verdict is verdict for found in report.comparisons) for verdict in Verdict}
     parts = [f"{count} {_WORDS[verdict]}" for verdict, count in counts.items() if count]
     if report.not_comparable:
         parts.append(f"{len(report.not_comparable)} not comparable")
-    if report.regressions:
+    doubtful = ", ".join(str(found) for found in report.regressions if found.verdict is Verdict.INCONCLUSIVE)
+    if counts[Verdict.WORSE]:
         head = "Worse than the baseline"
+    elif doubtful:
+        head = "Inconclusive, which fails here"
     elif report.not_comparable:
         head = "Not comparable with the baseline"
     else:
         head = "No regression"
-    return f"{head}: {', '.join(parts)}."
+    told = f"{head}: {', '.join(parts)}."
+    return f"{told} Noise hides {doubtful}." if doubtful else told
 
 
 _WORDS = {

@@ -109,12 +109,13 @@ def test_other_data_exit_with_4(gate: Gate) -> None:
     assert "data.digest" in errors
 
 
-def test_another_machine_forbids_absolute_times_only(gate: Gate) -> None:
+def test_another_machine_forbids_times(gate: Gate) -> None:
     now = build_document(*build_comparison(mood=1).runs, processor="EPYC")
-    code, _, errors = gate(now, build_comparison(), "--fail-if", "step_time.median:10%")
+    code, _, errors = gate(now, build_comparison(), "--fail-if", "step_time.ratio:10%")
     assert code == 4
     assert "the machine is Example CPU in the baseline and EPYC now" in errors
-    assert gate(now, build_comparison(), "--fail-if", "step_time.ratio:10%")[0] == 0
+    assert gate(now, build_comparison(), "--fail-if", "step_time.ratio:10%", "--across-machines")[0] == 0
+    assert gate(now, build_comparison(), "--fail-if", "phase.*.flops:0%")[0] == 0
 
 
 def test_an_empty_baseline_exits_with_4(gate: Gate) -> None:
@@ -266,7 +267,10 @@ def test_the_baseline_is_updated_only_if_the_check_passes(gate: Gate) -> None:
     assert code == 3
     assert "The baseline was not updated" in shown
     assert Path("main.json").read_text() == dump(before)
-    assert gate(now, before, "--update-baseline", "--accept")[0] == 3
+    code, shown, errors = gate(now, before, "--update-baseline", "--accept")
+    assert (code, errors) == (0, "")
+    assert "accepted" in shown
+    assert "worse" in shown
     assert Path("main.json").read_text() == dump(now)
     assert gate(before, now, "--update-baseline", "--fail-if", "training_loss:1%")[0] == 0
     assert Path("main.json").read_text() == dump(before)
@@ -303,6 +307,17 @@ def test_annotations_and_files_are_written_beside_the_table(gate: Gate) -> None:
     assert "\n::error title=" in shown
     assert Path("pr.md").read_text().startswith("### ngbench: Worse than the baseline")
     assert json.loads(Path("check.json").read_text())["gate"]["comparisons"]
+
+
+@pytest.mark.parametrize("options", [[], ["--allow-missing-baseline", "--update-baseline", "--accept"]])
+def test_an_error_of_ours_never_passes(gate: Gate, monkeypatch: pytest.MonkeyPatch, options: list[str]) -> None:
+    def break_down(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("ngbench.experiments.gate.check", break_down)
+    before = build_comparison()
+    assert gate(build_comparison(mood=1), before, *options)[0] == 70
+    assert Path("main.json").read_text() == dump(before)
 
 
 def test_torch_is_never_loaded(gate: Gate) -> None:

@@ -101,7 +101,8 @@ def test_what_stayed_the_same_in_all_phases_is_one_row():
         (report_of(*REPORT.comparisons[1:]), "No regression: 1 the same, 1 inconclusive."),
         (
             report_of(*REPORT.comparisons[1:], fail_on_inconclusive=True),
-            "Worse than the baseline: 1 the same, 1 inconclusive.",
+            "Inconclusive, which fails here: 1 the same, 1 inconclusive. "
+            f"Noise hides {REPORT.comparisons[2].metric} of {REPORT.comparisons[2].arm}.",
         ),
         (report_of(not_comparable=REPORT.not_comparable), "Not comparable with the baseline: 1 not comparable."),
         (report_of(), "Nothing was compared."),
