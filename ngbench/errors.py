@@ -64,6 +64,10 @@ class NgbenchError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        # The values that messages name have any text.
+        return _shortened(" ".join(super().__str__().split()))
+
 
 class UsageError(NgbenchError):
     """Bad input: the message names the value and what is allowed."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ngbench.errors import DataError, one_line
+from ngbench.errors import DataError, describe
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 Origin = Literal["original", "generated", "stand-in"]
 
-__all__ = ["Data", "DataSource", "Task", "TensorSource"]
+__all__ = ["Data", "DataSource", "Task", "TensorSource", "pairs_of"]
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,13 @@ class Data:
         given = _pair(inputs, targets)
         if isinstance(validation, tuple):
             train, held_out = given, _pair(*validation)
+        elif isinstance(validation, bool) or not isinstance(validation, (int, float)):
+            raise DataError(
+                f"validation={validation!r} is not allowed, it must be a share of the examples or (inputs, targets)"
+            )
         else:
             order = torch.randperm(len(given[0]), generator=torch.Generator().manual_seed(0))
-            size = round(len(order) * validation)
+            size = round(len(order) * validation) if math.isfinite(validation) else 0
             if not 0 < size < len(order):
                 raise DataError(
                     f"validation={validation} of {len(order)} examples is {size}, it must leave some of both parts"
@@ -132,22 +137,25 @@ class Data:
         """Data of a ``torch.utils.data.Dataset`` of pairs of an input and a target, all of which are loaded.
 
         Args:
-            dataset: has a length; its items are collated as a ``DataLoader`` does.
+            dataset: has a length; its items are collated as a ``DataLoader`` does; or a ``DataLoader`` of it.
             validation: a share as for :meth:`from_tensors`, or another such data set.
             others: further arguments of :meth:`from_tensors`.
 
         Raises:
             DataError: its items are no such pairs.
         """
-        given = validation if isinstance(validation, float) else _collated(validation)
-        return cls.from_tensors(*_collated(dataset), validation=given, **others)
+        given = validation if isinstance(validation, float) else pairs_of(validation)
+        return cls.from_tensors(*pairs_of(dataset), validation=given, **others)
 
 
 def _pair(inputs: Any, targets: Any) -> tuple[Tensor, Tensor]:
     import torch
 
-    first = torch.as_tensor(inputs)
-    second = first if targets is None else torch.as_tensor(targets)
+    try:
+        first = torch.as_tensor(inputs).detach()
+        second = first if targets is None or targets is inputs else torch.as_tensor(targets).detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"inputs and targets cannot be tensors: {describe(error)}") from error
     if not first.ndim or not second.ndim or len(first) != len(second) or not len(first):
         raise DataError(
             f"inputs of shape {tuple(first.shape)} and targets of shape {tuple(second.shape)} are not allowed, "
@@ -161,16 +169,33 @@ def _rows(pair: tuple[Tensor, Tensor], places: Tensor) -> tuple[Tensor, Tensor]:
     return inputs, inputs if pair[1] is pair[0] else pair[1][places]
 
 
-def _collated(dataset: Any) -> tuple[Tensor, Tensor]:
-    from torch.utils.data import default_collate
+def pairs_of(examples: Any) -> tuple[Tensor, Tensor]:
+    """All inputs and targets of a ``Dataset`` of such pairs, or of the one that a ``DataLoader`` takes them from.
 
+    Raises:
+        DataError: its items are no pairs, or the loader chooses its examples or batches itself.
+    """
+    from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler, default_collate
+
+    collate: Any = default_collate
+    dataset: Any = examples
+    if isinstance(examples, DataLoader):
+        collate, dataset = examples.collate_fn, examples.dataset
+        sampler: Any = examples.sampler
+        whole = type(sampler) in (SequentialSampler, RandomSampler) and len(sampler) == len(dataset)
+        if type(examples.batch_sampler) is not BatchSampler or not whole or getattr(sampler, "replacement", False):
+            raise DataError(
+                "a DataLoader that chooses its examples or its batches itself is not allowed, since runs draw their "
+                "own mini-batches: give a Dataset of the examples that it takes"
+            )
     try:
-        inputs, targets = default_collate([dataset[at] for at in range(len(dataset))])
-    except (TypeError, ValueError, RuntimeError) as error:
+        inputs, targets = collate([dataset[at] for at in range(len(dataset))])
+        return _pair(inputs, targets)
+    except Exception as error:
+        # Data sets and what collates them are code of others.
         raise DataError(
-            f"the data set does not consist of pairs of an input and a target: {one_line(error)}"
+            f"the data set does not consist of pairs of an input and a target: {describe(error)}"
         ) from error
-    return inputs, targets
 
 
 def _digest(tensors: Sequence[Tensor]) -> str:

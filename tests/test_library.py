@@ -221,7 +221,7 @@ def test_a_check_says_what_is_worse(compared: ngbench.ResultDocument, tmp_path: 
         (lambda: ngbench.compare(TASK, [Descent, Descent]), "two arms are called 'Descent'"),
         (lambda: ngbench.compare(TASK, {"a": "sgd,kfac"}), "optimizer 'sgd,kfac' is not allowed here"),
         (lambda: ngbench.compare(TASK, [3]), "optimizer 3 is not allowed, it must be a text, a class or a function"),
-        (lambda: ngbench.compare({}, "sgd"), "a task is {NAME: TASK}, a mapping with one entry, not with 0"),
+        (lambda: ngbench.compare({}, "sgd"), "task={} is not allowed, a mapping must be {NAME: TASK} with one entry"),
         (lambda: ngbench.compare("pond", "sgd"), "unknown task 'pond'"),
         (lambda: ngbench.compare(TASK, "sgd", resume=True), "--resume needs --output"),
     ],

@@ -1,7 +1,8 @@
 """What the commands do, for Python: each function takes names or objects and returns a document.
 
-A *task* is a name (``"curves-autoencoder"``), a function that makes one, a :class:`ngbench.Task` (of one's own model
-and data, see :func:`ngbench.task_of`), or ``{NAME: any of these}``, since records name it.
+A *task* is a name (``"curves-autoencoder"``), a function that makes one, a :class:`ngbench.Task`, or
+``{NAME: any of these}``, since records name it. In its place, ``model=..., data=..., likelihood=...`` make one of
+what a program has already, as :func:`ngbench.task_of` does.
 
 *Optimizers* are a text as after ``-o`` (``"sgd,kfac:lr=0.01"``), or a list, or a mapping from labels, of: a text of one
 arm, an optimizer class, a function ``build(model, task, *, ...)``, or a pair of one of these and a mapping of
@@ -24,7 +25,7 @@ from ngbench.arms import parse_arms, parse_players
 from ngbench.errors import ParameterError, UnknownNameError
 from ngbench.experiments.fisher_error.request import APPROXIMATIONS, FisherErrorOptions, FisherErrorRequest
 from ngbench.experiments.search.request import SearchOptions, SearchRequest
-from ngbench.library.arguments import Asked, a_mapping, made_options, refuse_unknown
+from ngbench.library.arguments import Asked, OwnTask, a_mapping, made_options, refuse_unknown
 from ngbench.running.option_fields import options_of
 from ngbench.running.request import AdversarialOptions, AdversarialRequest, Request, RunOptions
 
@@ -38,9 +39,12 @@ __all__ = ["check", "compare", "fisher_error", "gan", "load", "reproduce", "trai
 
 
 def train(
-    task: Any,
-    optimizer: Any,
+    task: Any = None,
+    optimizer: Any = None,
     *,
+    model: Any = None,
+    data: Any = None,
+    likelihood: Any = None,
     task_options: Mapping[str, Any] | None = None,
     output: str | Path | None = None,
     resume: bool = False,
@@ -53,6 +57,7 @@ def train(
     Args:
         task: see the module.
         optimizer: one; see the module.
+        model, data, likelihood: in the place of a task, see :func:`ngbench.task_of`.
         task_options: the task's own, as after ``--set``.
         output: directory of a record and a checkpoint of each run, written as it goes.
         resume: go on with what that directory holds.
@@ -72,6 +77,9 @@ def train(
     return compare(
         task,
         optimizers,
+        model=model,
+        data=data,
+        likelihood=likelihood,
         task_options=task_options,
         output=output,
         resume=resume,
@@ -82,9 +90,12 @@ def train(
 
 
 def compare(
-    task: Any,
-    optimizers: Any,
+    task: Any = None,
+    optimizers: Any = None,
     *,
+    model: Any = None,
+    data: Any = None,
+    likelihood: Any = None,
     task_options: Mapping[str, Any] | None = None,
     reference: str | None = None,
     output: str | Path | None = None,
@@ -98,6 +109,7 @@ def compare(
     Args:
         task: see the module.
         optimizers: see the module; the first is what ratios refer to.
+        model, data, likelihood: in the place of a task, see :func:`ngbench.task_of`.
         task_options: the task's own, as after ``--set``.
         reference: label of another arm that ratios refer to, which must be one of the arms.
         output: directory of a record and a checkpoint of each run, written as it goes.
@@ -118,7 +130,10 @@ def compare(
     asked = Asked()
     arms = asked.arms(optimizers)
     request = Request(
-        asked.task(task), arms, a_mapping("task_options", task_options), made_options(RunOptions, options)
+        asked.task(task, OwnTask(model, data, likelihood, options)),
+        arms,
+        a_mapping("task_options", task_options),
+        made_options(RunOptions, options),
     )
     place = Place(None if output is None else Path(output), resume)
     place.check()
@@ -179,9 +194,12 @@ def gan(
 
 
 def fisher_error(
-    task: Any,
+    task: Any = None,
     approximations: str | Iterable[str] = APPROXIMATIONS,
     *,
+    model: Any = None,
+    data: Any = None,
+    likelihood: Any = None,
     task_options: Mapping[str, Any] | None = None,
     observer: ExperimentObserver | None = None,
     own_processes: bool = True,
@@ -192,6 +210,7 @@ def fisher_error(
     Args:
         task: see the module.
         approximations: as after ``--approximations``.
+        model, data, likelihood: in the place of a task, see :func:`ngbench.task_of`.
         task_options: the task's own, as after ``--set``.
         observer: is told what happens.
         own_processes: whether the run has a process of its own.
@@ -206,7 +225,7 @@ def fisher_error(
     asked = Asked()
     texts = [approximations] if isinstance(approximations, str) else list(approximations)
     request = FisherErrorRequest(
-        task=asked.task(task),
+        task=asked.task(task, OwnTask(model, data, likelihood, options)),
         approximations=parse_arms(texts),
         task_options=a_mapping("task_options", task_options),
         options=made_options(FisherErrorOptions, options),
@@ -217,10 +236,13 @@ def fisher_error(
 
 
 def tune(
-    task: Any,
-    optimizers: Any,
+    task: Any = None,
+    optimizers: Any = None,
     spaces: Mapping[str, Mapping[str, Any]] | None = None,
     *,
+    model: Any = None,
+    data: Any = None,
+    likelihood: Any = None,
     task_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> ResultDocument:
@@ -231,6 +253,7 @@ def tune(
         optimizers: see the module; the hyper-parameters that are given are fixed.
         spaces: by label, for each hyper-parameter a list of values, or ``{"low": 1e-4, "high": 1, "log": True}``; the
             task's published grid by default.
+        model, data, likelihood: in the place of a task, see :func:`ngbench.task_of`.
         task_options: the task's own, as after ``--set``.
         options: fields of :class:`ngbench.RunOptions` for each trial, and of the search: ``sampler``, ``trials``,
             ``metric``, ``sampler_seed``, ``workers``, ``storage`` and ``output``.
@@ -251,7 +274,7 @@ def tune(
     of_search = {name: options.pop(name) for name in options_of(SearchOptions) if name in options}
     request = SearchRequest(
         run=Request(
-            asked.task(task),
+            asked.task(task, OwnTask(model, data, likelihood, options)),
             asked.arms(optimizers),
             a_mapping("task_options", task_options),
             made_options(RunOptions, options),

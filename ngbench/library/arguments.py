@@ -3,20 +3,52 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from ngbench.adversarial_task import AdversarialTask
 from ngbench.arms import ArmSpec, check_label, parse_arms
 from ngbench.errors import ParameterError, UnknownNameError, UsageError
 from ngbench.plugins.objects import holding
 from ngbench.running.option_fields import options_of
 from ngbench.running.request import RunOptions
+from ngbench.task import Task
 
-__all__ = ["Asked", "a_mapping", "made_options", "refuse_unknown"]
+__all__ = ["Asked", "OwnTask", "a_mapping", "made_options", "refuse_unknown"]
 
 AnyOptions = TypeVar("AnyOptions")
+
+_OWN = "model, data and likelihood"
+
+
+@dataclass(frozen=True)
+class OwnTask:
+    """A task by its parts, see :func:`ngbench.task_of`."""
+
+    model: Any
+    data: Any
+    likelihood: Any
+    options: Mapping[str, Any]
+
+    @property
+    def given(self) -> bool:
+        return any(part is not None for part in (self.model, self.data, self.likelihood))
+
+    def task(self) -> Any:
+        """The task.
+
+        Raises:
+            ParameterError: a part is missing or not allowed, or they do not fit together.
+        """
+        from ngbench.library.own_tasks import task_of
+
+        for name in ("model", "data"):
+            if getattr(self, name) is None:
+                raise ParameterError(f"{name} is missing: {_OWN} go together")
+        return task_of(self.model, self.data, self.likelihood, batch_size=self.options.get("batch_size"))
 
 
 @dataclass
@@ -29,14 +61,34 @@ class Asked:
         """Within this, the objects are what their names mean."""
         return holding(self.objects)
 
-    def task(self, given: Any) -> str:
-        """The name of a task."""
+    def task(self, given: Any, own: OwnTask | None = None) -> str:
+        """The name of a task: given as such, or as model, data and likelihood.
+
+        Raises:
+            ParameterError: it is no task, both are given, or neither.
+        """
+        if own is not None and own.given:
+            if given is not None:
+                raise ParameterError(f"give either a task or {_OWN}, not both")
+            name = _called(own.model, "own task")
+            self.objects["task", name] = _returning(own.task())
+            return name
+        if isinstance(given, Mapping):
+            if len(given) != 1 or not isinstance(next(iter(given)), str):
+                raise ParameterError(f"task={given!r} is not allowed, a mapping must be {{NAME: TASK}} with one entry")
+            ((name, given),) = given.items()
+        else:
+            name = _called(given, "task")
         if isinstance(given, str):
             return given
-        name, made = _named(given) if isinstance(given, Mapping) else (getattr(given, "__name__", "task"), given)
-        if isinstance(made, str):
-            return made
-        self.objects["task", name] = made if callable(made) else _returning(made)
+        if _is_network(given):
+            raise ParameterError(f"{name} is a model, not a task: give model=..., with data=... and likelihood=...")
+        if not callable(given) and not isinstance(given, (Task, AdversarialTask)):
+            raise ParameterError(
+                f"task={given!r} is not allowed, it must be a name, a function that makes a task, an ngbench.Task or "
+                f"{{NAME: one of these}}{f'; or give {_OWN}' if own is not None else ''}"
+            )
+        self.objects["task", name] = given if callable(given) else _returning(given)
         return name
 
     def arms(self, given: Any) -> list[ArmSpec]:
@@ -63,6 +115,9 @@ class Asked:
 
     def _arm(self, label: str | None, given: Any) -> list[ArmSpec]:
         optimizer, values = given if isinstance(given, tuple) and len(given) == 2 else (given, {})
+        if label is not None and not isinstance(label, str):
+            raise ParameterError(f"label {label!r} is not allowed, it must be a text")
+        values = a_mapping("hyper-parameters", values)
         if isinstance(optimizer, str):
             parsed = parse_arms([optimizer])
             if (label is not None or values) and len(parsed) != 1:
@@ -93,7 +148,6 @@ class Asked:
 
 def _is_importable(given: Any, place: str) -> bool:
     import importlib.util
-    import sys
 
     module, _, name = place.rpartition(".")
     if module == "__main__" or getattr(sys.modules.get(module), name, None) is not given:
@@ -101,10 +155,20 @@ def _is_importable(given: Any, place: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def _named(given: Mapping[str, Any]) -> tuple[str, Any]:
-    if len(given) != 1:
-        raise ParameterError(f"a task is {{NAME: TASK}}, a mapping with one entry, not with {len(given)}")
-    return next(iter(given.items()))
+def _called(given: Any, otherwise: str) -> str:
+    """What records call an object: the name of a class or function, or of a network's class."""
+    named = type(given) if _is_network(given) and not isinstance(given, type) else given
+    name: str = getattr(named, "__name__", otherwise)
+    return otherwise if name == "<lambda>" else name
+
+
+def _is_network(given: Any) -> bool:
+    """Whether it is a network, or the class of one; where torch is not loaded nothing is."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return False
+    network: type = torch.nn.Module
+    return isinstance(given, network) or (isinstance(given, type) and issubclass(given, network))
 
 
 def _returning(made: Any) -> Callable[[], Any]:
