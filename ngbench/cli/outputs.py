@@ -76,7 +76,7 @@ class Outputs:
             OutputError: naming it.
             ParameterError: two exports go to standard output, or there is nothing to resume from.
         """
-        check_exports(self.json, self.csv, self.markdown)
+        check_exports(self.json, self.csv, self.markdown, within=self.directory)
         if self.figures is not None:
             check_directory(self.figures)
         self.place.check()

@@ -36,8 +36,10 @@ def console_for_results(*, on_stderr: bool = False) -> Console:
     return Console(file=stream, width=_UNLIMITED if wide else None)
 
 
-def check_exports(*destinations: str | None) -> None:
+def check_exports(*destinations: str | None, within: Path | None = None) -> None:
     """Refuse exports that could not be written in the end; ``None`` is one that was not asked for.
+
+    ``within`` is a directory of results, which there need not be yet.
 
     Raises:
         OutputError: naming the destination.
@@ -51,7 +53,7 @@ def check_exports(*destinations: str | None) -> None:
         twice = next(place for place in places if places.count(place) > 1)
         raise ParameterError(f"two exports go to {str(twice)!r}: give each a file of its own")
     for destination in given:
-        check_destination(destination)
+        check_destination(destination, within)
 
 
 def do_each(*steps: Callable[[], object]) -> None:

@@ -105,7 +105,7 @@ def reproduce(
 
     if everything == bool(studies):
         raise ParameterError("name the studies to run, or give --all, not both")
-    check_exports(outputs.json, outputs.markdown)
+    check_exports(outputs.json, outputs.markdown, within=output)
     loaded = load_studies(study_names() if everything else studies or [], output, resume=outputs.resume)
 
     @contextmanager

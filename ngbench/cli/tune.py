@@ -93,7 +93,7 @@ def tune(
     from ngbench.report.renderers import terminal
     from ngbench.running.session import one_interrupt
 
-    check_exports(write_hyperparameters, outputs.json, outputs.markdown)
+    check_exports(write_hyperparameters, outputs.json, outputs.markdown, within=how.output)
     if how.output is not None:
         check_directory(how.output)
     arms = parse_arms(optimizer)

@@ -165,8 +165,12 @@ def make_directory(directory: Path) -> None:
         raise OutputError(f"cannot make the directory {str(directory)!r}: {reason(directory, error)}") from error
 
 
-def check_destination(destination: str | Path) -> None:
+def check_destination(destination: str | Path, within: Path | None = None) -> None:
     """Refuse, before anything runs, a file that could not be written.
+
+    Args:
+        destination: the file.
+        within: a directory that there need not be yet: what lies below it is made with the file.
 
     Raises:
         OutputError: it is a directory, its directory does not exist, or either is not writable.
@@ -179,6 +183,9 @@ def check_destination(destination: str | Path) -> None:
     if there and is_directory(path):
         raise OutputError(f"cannot write to {str(path)!r}: it is a directory; name a file in it")
     if not is_directory(path.parent):
+        if within is not None and Path(os.path.abspath(path)).is_relative_to(os.path.abspath(within)):
+            check_directory(path.parent)
+            return
         raise OutputError(f"cannot write to {str(path)!r}: there is no directory {str(path.parent)!r}")
     written = path if there and not is_file(path) else path.parent
     if not os.access(written, os.W_OK) or (there and not os.access(path, os.W_OK)):
@@ -213,7 +220,8 @@ def write_text(text: str, destination: str | Path) -> None:
 
 
 def write_bytes(content: bytes, path: Path) -> None:
-    """Write the file, whole or not at all; raises as :func:`write_text`."""
+    """Write the file, whole or not at all, and the directories above it; raises as :func:`write_text`."""
+    make_directory(path.parent)
     check_destination(path)
     try:
         if exists(path) and not is_file(path):

@@ -100,6 +100,17 @@ def test_one_sentence_and_exit_code_two(ngbench: Run, case: str) -> None:
     assert sorted(Path.cwd().rglob("*")) == before
 
 
+def test_exports_may_lie_in_the_output_directory_that_is_not_there_yet(ngbench: Run) -> None:
+    done = ngbench(
+        "train pond -o sgd --epochs 1 --threads 1 --output out --export-json ./out/all/runs.json "
+        "--export-csv out/all/runs.csv --export-markdown out/runs.md --figures out/figures"
+    )
+    assert done.code == 0, done.err
+    written = {str(path) for path in Path("out").rglob("*") if path.suffix != ".png" and path.is_file()}
+    assert {"out/all/runs.json", "out/all/runs.csv", "out/runs.md", "out/sgd-seed0.json"} <= written
+    assert ngbench("report out --output page.html").code == 0
+
+
 def test_a_cuda_device_where_there_is_none(ngbench: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     done = ngbench("train pond -o sgd --device cuda:0")

@@ -183,6 +183,18 @@ def test_destinations_that_cannot_be_written_are_refused_before_anything_runs(tm
     assert os.listdir(tmp_path) == []
 
 
+def test_below_a_directory_that_is_to_be_made_a_file_may_lie_and_its_directory_is_made_with_it(tmp_path: Path) -> None:
+    output, out = tmp_path / "to" / "out", tmp_path / "to" / "out" / "tables" / "all.csv"
+    files.check_destination(out, within=output)
+    with pytest.raises(OutputError, match="there is no directory"):
+        files.check_destination(output / ".." / ".." / "none" / "all.csv", within=output)
+    with pytest.raises(OutputError, match="there is no directory"):
+        files.check_destination(tmp_path / "to" / "out2" / "all.csv", within=output)
+    assert os.listdir(tmp_path) == []
+    files.write_text("x", out)
+    assert out.read_text() == "x"
+
+
 def test_directories_that_cannot_be_made_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PathError, match="is not a directory"):
