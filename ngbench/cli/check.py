@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ngbench.cli import declared
+from ngbench.cli import completion, declared
 from ngbench.cli.options import spliced
 from ngbench.disk.files import given_path
 from ngbench.experiments.gate import GateRules
@@ -39,6 +39,7 @@ def check(
         typer.Option(
             "--fail-if",
             metavar="METRIC:THRESHOLD",
+            autocompletion=completion.metrics,
             help="How much worse a metric may get, as 5%, 64MiB, 1ms or a plain number (repeatable). It replaces "
             f"those of pyproject.toml. (default: {', '.join(DEFAULT_THRESHOLDS)}) Metrics: {names_for('check')}.",
             rich_help_panel=_RULE,

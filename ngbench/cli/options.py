@@ -135,6 +135,7 @@ def _parameters_of(kind: type, taken: Callable[[str], bool]) -> list[inspect.Par
             help=option.help,
             rich_help_panel=option.panel,
             show_default=option.shown_default or True,
+            autocompletion=completion.of_option(field.name, option.metavar),
         )
         annotation: Any = Annotated[option.type | None if field.default is None else option.type, info]
         kind_of = inspect.Parameter.KEYWORD_ONLY

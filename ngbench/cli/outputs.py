@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ngbench.cli.reporting import check_exports, console_for_results
 from ngbench.disk.files import STANDARD_OUTPUT, check_directory, given_destination, given_path
+from ngbench.report.columns import COLUMNS, chosen, given_columns
 from ngbench.running.option_fields import option
 
 if TYPE_CHECKING:
@@ -69,6 +70,15 @@ class Outputs:
         False, "Print one table, what to beware of and the summary; all else is in exports and records.", panel=_RESULTS
     )
 
+    columns: str | None = option(
+        None,
+        f"Columns of the tables, with commas between them, or all; they are called {', '.join(COLUMNS[:4])} and so on.",
+        metavar="NAMES|all",
+        panel=_RESULTS,
+        shown_default="the most important ones that fit",
+        convert=given_columns,
+    )
+
     def check(self) -> None:
         """Refuse what could not be written in the end.
 
@@ -120,6 +130,6 @@ class Outputs:
 
         def show() -> None:
             blocks = view(document, reference=reference)
-            terminal.show(shortened(blocks) if self.brief else blocks, console)
+            terminal.show(chosen(shortened(blocks) if self.brief else blocks, self.columns), console)
 
         return [*written, show]

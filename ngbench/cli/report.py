@@ -8,8 +8,11 @@ from typing import Annotated
 
 import typer
 
-from ngbench.cli import declared
+from ngbench.cli import completion, declared
+from ngbench.cli.outputs import Outputs
 from ngbench.disk.files import given_path
+from ngbench.report.columns import chosen, given_columns
+from ngbench.running.option_fields import options_of
 
 __all__ = ["report"]
 
@@ -34,6 +37,17 @@ def report(
     reference: Annotated[
         str | None,
         typer.Option("--reference", metavar="ARM", help="Arm that ratios refer to.  [default: each section's first]"),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns",
+            metavar="NAMES",
+            parser=given_columns,
+            autocompletion=completion.columns,
+            help=options_of(Outputs)["columns"].help,
+            show_default="all",
+        ),
     ] = None,
     target_loss: Annotated[
         float | None,
@@ -70,7 +84,7 @@ def report(
     labels = {run.label for section in found.sections if section.document for run in section.document.runs}
     if reference is not None and reference not in labels:
         raise UnknownNameError("reference arm", reference, labels)
-    blocks = report_blocks(found, reference=reference, target_loss=target_loss)
+    blocks = chosen(report_blocks(found, reference=reference, target_loss=target_loss), columns)
     if suffix in _HTML:
         text = html.render(blocks, title=title, lead=describe_report(found))
     else:

@@ -65,7 +65,7 @@ def tune(
             shown="hyperparameters.yaml in the output directory",
         ),
     ] = None,
-    outputs: Annotated[Outputs, Only({"json", "markdown"})],
+    outputs: Annotated[Outputs, Only({"json", "markdown", "columns"})],
     quiet: options.Quiet = False,
 ) -> None:
     """Search for the hyper-parameters of one or several optimizers, each with the same number of trials.
@@ -88,6 +88,7 @@ def tune(
     from ngbench.experiments.search.results import write_best
     from ngbench.experiments.search.search import BEST_FILE, search
     from ngbench.report import view
+    from ngbench.report.columns import chosen
     from ngbench.report.exports.destinations import export_steps
     from ngbench.report.progress.search import SearchProgress
     from ngbench.report.renderers import terminal
@@ -113,7 +114,7 @@ def tune(
         if best is not None and result.has_best:
             steps.append(partial(write_best, result.document, best))
         steps += export_steps(result.document, json=outputs.json, markdown_file=outputs.markdown)
-        steps.append(lambda: terminal.show(view(result.document), console))
+        steps.append(lambda: terminal.show(chosen(view(result.document), outputs.columns), console))
         if best not in (None, STANDARD_OUTPUT) and result.has_best:
             said = Text(escaping.terminal(f"Best hyper-parameters: {best}"))
             steps.append(partial(console.print, said, soft_wrap=True))

@@ -25,6 +25,7 @@ __all__ = [
     "ANY",
     "QUANTITIES",
     "ArmRun",
+    "Asker",
     "Point",
     "Quantity",
     "Unit",

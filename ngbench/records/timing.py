@@ -22,6 +22,7 @@ from scipy.special import stdtrit
 
 from ngbench.records.record import RunRecord
 from ngbench.records.statistics import CONFIDENCE, GATE_CONFIDENCE, UncertainValue
+from ngbench.units import enumerated
 
 __all__ = [
     "KINDS",
@@ -48,6 +49,7 @@ TRIM = 0.2
 MOST_INTERRUPTED = 0.5
 """The part of a run's steps up to which those that were interrupted are left out. Beyond it steps are so long, or the
 machine so busy, that what is left would be a selection; each step then has its share of interruptions."""
+_MOST_NAMED = 3
 
 _WIDEST = math.log(1000)
 
@@ -127,17 +129,24 @@ def counted_rounds(runs: Sequence[RunRecord]) -> list[list[tuple[float, Kind]]]:
     return [part for cut in _cut(runs) for part in cut.counted if part]
 
 
-def busy_machine(runs: Iterable[RunRecord]) -> list[str]:
-    """A sentence for each arm of which more than half of the steps of a run were interrupted."""
+def busy_machine(runs: Iterable[RunRecord], each: str = "arm") -> list[str]:
+    """A sentence if more than half of the steps of a run were interrupted, of all arms (or what ``each`` is) alike."""
     found: dict[str, list[RunRecord]] = {}
     for run in runs:
         if len(run.steps.interrupted or ()) > MOST_INTERRUPTED * len(run.steps.seconds):
             found.setdefault(run.label, []).append(run)
+    if not found:
+        return []
+    shares = [
+        f"{sum(len(run.steps.interrupted or ()) for run in of_arm)} of {sum(len(run.steps.seconds) for run in of_arm)}"
+        for of_arm in found.values()
+    ]
+    few = len(found) <= _MOST_NAMED
+    who = enumerated([*found]) if few else f"{len(found)} {each}s"
+    how_many = f"{enumerated(shares)} steps" if few else "more than half of their steps"
     return [
-        f"{label} was measured on a busy machine: {sum(len(run.steps.interrupted or ()) for run in of_arm)} of "
-        f"{sum(len(run.steps.seconds) for run in of_arm)} steps were interrupted, and all of them count. "
-        "Stop other programs; ngbench doctor says what can be told here."
-        for label, of_arm in found.items()
+        f"{who} {'was' if len(found) == 1 else 'were'} measured on a busy machine: {how_many} were interrupted, and "
+        "all of them count. Stop other programs; ngbench doctor says what can be told here."
     ]
 
 

@@ -98,6 +98,7 @@ class Column:
         left: whether the cells line up on their left side instead of their right.
         toned: whether the cells are statuses or verdicts, which :func:`tone_of` colours.
         best: rows whose cells are the best of the column.
+        key: what it is called by who asks for it (:data:`ngbench.report.columns.COLUMNS`); one without is always shown.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Column:
     left: bool = False
     toned: bool = False
     best: frozenset[int] = frozenset()
+    key: str = ""
 
     @property
     def empty(self) -> bool:

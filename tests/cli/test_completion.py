@@ -19,6 +19,12 @@ from ngbench.cli import main
         ("ngbench reproduce table", {"table-3.1"}),
         ("ngbench list optimizers block", {"block-diagonal-ng"}),
         ("ngbench check-plugin lanc", {"lanczos"}),
+        ("ngbench compare x --columns step_time,opt", {"step_time,optimizer_state"}),
+        ("ngbench train x --device cp", {"cpu"}),
+        ("ngbench tune x --metric best_v", {"best_validation_loss"}),
+        ("ngbench tune x --sampler r", {"random"}),
+        ("ngbench check x --fail-if phase.*.f", {"phase.*.flops:"}),
+        ("ngbench fisher-error x --trained-with a", {"adam"}),
     ],
 )
 def test_names_are_completed_without_torch(line: str, expected: set[str]) -> None:

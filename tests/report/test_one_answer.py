@@ -193,7 +193,7 @@ def test_every_output_gives_the_same_numbers(document):
         shown = format_estimate(ratio.value, ratio.error)
         assert [output for output, text in texts.items() if f" {shown} " not in text] == []
     said = [*texts.values(), *report.notes, *exported["kfac", "step_time"]["warnings"]]
-    assert sum("kfac was measured on a busy machine" in text for text in said) == (6 if busy else 0)
+    assert sum(bool(re.search("kfac (was|were) measured on a busy machine", text)) for text in said) == (6 if busy else 0)
     assert (rows["kfac"]["busy_machine"] == "true") is busy
 
 

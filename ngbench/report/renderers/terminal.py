@@ -32,6 +32,7 @@ from ngbench.report.blocks import (
     Warnings,
     tone_of,
 )
+from ngbench.report.columns import by_importance
 from ngbench.units import break_label
 
 __all__ = ["show"]
@@ -59,13 +60,35 @@ def render(blocks: Sequence[Block], width: int) -> Group:
     # What is seen without scrolling back is what comes last.
     shown = [one for section in _sections(kept) for one in sorted(section, key=_place)]
     parts: list[RenderableType] = []
-    for before, block in pairwise([None, *shown]):
+    left_out: dict[str, None] = {}
+    for before, block in pairwise([None, *shown, None]):
+        if left_out and not isinstance(block, Table):
+            names = ", ".join(left_out)
+            parts.append(Text(f"Left out for want of room: {names} (--columns NAMES, or all)", style="dim"))
+            left_out.clear()
         if isinstance(block, Table | Notes | Counts | Summary) and isinstance(before, Heading | Facts | Warnings):
             parts.append(Text())
         if isinstance(before, Table) and before.upright and not (isinstance(block, Table) and block.upright):
             parts.append(Text())
+        if isinstance(block, Table) and not block.upright and not block.parted_by:
+            block, without = _fitting(block, width)
+            left_out |= dict.fromkeys(without)
         parts += _shown(block, width) if block is not None else ()
     return Group(*parts)
+
+
+def _fitting(block: Table, width: int) -> tuple[Table, list[str]]:
+    """The table with the most important columns that fit side by side, and the names of the others."""
+    names = replace(block.columns[0], cells=[break_label(terminal(cell)) for cell in block.columns[0].cells])
+    room = width - _width(names) - sum(_GAP + _width(column) for column in block.columns[1:] if not column.key)
+    left_out: list[Column] = []
+    for column in by_importance(block.columns[1:]):
+        if _GAP + _width(column) <= room:
+            room -= _GAP + _width(column)
+        else:
+            left_out.append(column)
+    kept = [column for column in block.columns if all(column is not one for one in left_out)]
+    return replace(block, columns=kept), [column.key for column in left_out]
 
 
 def _sections(blocks: Sequence[Block]) -> Iterator[list[Block]]:

@@ -52,25 +52,33 @@ def progress(arms: Sequence[Arm], target: float | None, shared_seconds: float | 
     loss = number_over_seeds(arms, 4)
     columns = [
         Column("arm", [arm.label for arm in arms], left=True),
-        _least("final\ntrain loss", [arm.final for arm in arms], loss),
-        _least("best\ntrain loss", [arm.best for arm in arms], loss),
-        _least("validation\nloss", [arm.validation for arm in arms], loss),
+        _least("training_loss", "final\ntrain loss", [arm.final for arm in arms], loss),
+        _least("best_training_loss", "best\ntrain loss", [arm.best for arm in arms], loss),
+        _least("validation_loss", "validation\nloss", [arm.validation for arm in arms], loss),
     ]
     if shared_seconds is not None and sum(arm.at_shared_seconds is not None for arm in arms) > 1:
         name = f"train loss\nat {format_seconds(shared_seconds)}"
-        columns.append(_least(name, [arm.at_shared_seconds for arm in arms], loss))
+        columns.append(_least("training_loss.at_shared_time", name, [arm.at_shared_seconds for arm in arms], loss))
     if target is not None:
         shown = format_number(target)
         columns += [
-            Column(f"epochs\nto {shown}", [_to_target(arm, arm.epochs_to_target, _epochs) for arm in arms]),
-            Column(f"time\nto {shown}", [_to_target(arm, arm.seconds_to_target, format_seconds) for arm in arms]),
+            Column(
+                f"epochs\nto {shown}",
+                [_to_target(arm, arm.epochs_to_target, _epochs) for arm in arms],
+                key="epochs_to_target",
+            ),
+            Column(
+                f"time\nto {shown}",
+                [_to_target(arm, arm.seconds_to_target, format_seconds) for arm in arms],
+                key="seconds_to_target",
+            ),
         ]
-    columns.append(Column("status", [status(arm) for arm in arms], left=True, toned=True))
+    columns.append(Column("status", [status(arm) for arm in arms], left=True, toned=True, key="status"))
     return columns
 
 
 def _least(
-    name: str, estimates: Sequence[UncertainValue | None], show: Callable[[UncertainValue | None], str]
+    key: str, name: str, estimates: Sequence[UncertainValue | None], show: Callable[[UncertainValue | None], str]
 ) -> Column:
     """A column in which less is better; where all are equal, none is best."""
     known = [estimate.value for estimate in estimates if estimate is not None]
@@ -79,7 +87,7 @@ def _least(
         for at, estimate in enumerate(estimates)
         if estimate is not None and min(known) == estimate.value < max(known)
     )
-    return Column(name, [show(estimate) for estimate in estimates], best=best)
+    return Column(name, [show(estimate) for estimate in estimates], best=best, key=key)
 
 
 def _epochs(value: float) -> str:
@@ -95,18 +103,18 @@ def _to_target(arm: Arm, estimate: UncertainValue | None, show: Callable[[float]
 def cost(arms: Sequence[Arm]) -> list[Column]:
     """What the arms cost: time and memory. Columns of which nothing is known are left out."""
     columns = [
-        _least("time per\nepoch", [arm.seconds_per_epoch for arm in arms], _seconds),
-        _least("mean\nstep", [arm.step for arm in arms], _seconds_with_error),
+        _least("seconds_per_epoch", "time per\nepoch", [arm.seconds_per_epoch for arm in arms], _seconds),
+        _least("step_time", "mean\nstep", [arm.step for arm in arms], _seconds_with_error),
     ]
     if len(arms) > 1:
-        columns.append(Column("step vs\nreference", [_ratio(arm) for arm in arms]))
+        columns.append(Column("step vs\nreference", [_ratio(arm) for arm in arms], key="step_time.ratio"))
     columns += [
-        Column("rounds\nn", [_rounds(arm) for arm in arms]),
-        Column("plain\nstep", [_seconds_with_error(arm.plain) for arm in arms]),
-        Column("refresh\nstep", [_seconds_with_error(arm.refresh) for arm in arms]),
-        Column("peak\nmemory", [format_bytes(arm.peak_bytes) for arm in arms]),
-        Column("above\nbaseline", [format_bytes(arm.added_bytes) for arm in arms]),
-        Column("optimizer\nstate", [format_bytes(arm.optimizer_state_bytes) for arm in arms]),
+        Column("rounds\nn", [_rounds(arm) for arm in arms], key="rounds"),
+        Column("plain\nstep", [_seconds_with_error(arm.plain) for arm in arms], key="step_time.plain"),
+        Column("refresh\nstep", [_seconds_with_error(arm.refresh) for arm in arms], key="step_time.refresh"),
+        Column("peak\nmemory", [format_bytes(arm.peak_bytes) for arm in arms], key="peak_memory"),
+        Column("memory\nadded", [format_bytes(arm.added_bytes) for arm in arms], key="added_memory"),
+        Column("optimizer\nstate", [format_bytes(arm.optimizer_state_bytes) for arm in arms], key="optimizer_state"),
     ]
     kept = [column for column in columns if not column.empty]
     return [Column("arm", [arm.label for arm in arms], left=True), *kept]
@@ -141,12 +149,20 @@ def breakdown(arm: Arm) -> list[Column]:
     per_step = [phase.seconds_per_step for phase in phases] + [None if arm.step is None else arm.step.value]
     return [
         Column("phase", [phase.name for phase in phases] + ["step in total"], left=True),
-        Column("time\nper call", [format_seconds(phase.seconds_per_call) for phase in phases] + [DASH]),
-        Column("time\nper step", [format_seconds(part) for part in per_step]),
-        Column("share", [format_share(phase.share) for phase in phases] + [format_share(1.0)]),
-        Column("operations\nper call", [_operations(phase) for phase in phases] + [DASH]),
-        Column("bytes\nper call", [format_bytes(phase.bytes) for phase in phases] + [DASH]),
-        Column("calls", [DASH if phase.calls is None else f"{phase.calls:,}" for phase in phases] + [DASH]),
+        Column(
+            "time\nper call",
+            [format_seconds(phase.seconds_per_call) for phase in phases] + [DASH],
+            key="phase.*.seconds",
+        ),
+        Column("time\nper step", [format_seconds(part) for part in per_step], key="phase.*.seconds_per_step"),
+        Column("share", [format_share(phase.share) for phase in phases] + [format_share(1.0)], key="phase.*.share"),
+        Column("operations\nper call", [_operations(phase) for phase in phases] + [DASH], key="phase.*.flops"),
+        Column("bytes\nper call", [format_bytes(phase.bytes) for phase in phases] + [DASH], key="phase.*.bytes"),
+        Column(
+            "calls",
+            [DASH if phase.calls is None else f"{phase.calls:,}" for phase in phases] + [DASH],
+            key="phase.*.calls",
+        ),
     ]
 
 
@@ -170,6 +186,8 @@ def notes(arms: Sequence[Arm]) -> list[str]:
             "interrupted steps, nor the fastest and the slowest fifth of the rounds. Mean step: plain and refresh "
             "steps as often as they occurred."
         )
+    if any(arm.added_bytes is not None for arm in arms):
+        found.append("Memory added: the peak, less what was in use before the optimizer was made.")
     if any("; " in _rounds(arm) for arm in arms):
         found.append("Where two numbers of rounds are given, the second is the ratio's.")
     if any(arm.reached and len(arm.runs) > 1 for arm in arms):

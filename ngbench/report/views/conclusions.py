@@ -8,7 +8,7 @@ from ngbench.records.statistics import UncertainValue
 from ngbench.report.summary import Arm
 from ngbench.units import counted, enumerated, format_bytes, format_estimate, format_number, format_seconds
 
-__all__ = ["conclusions"]
+__all__ = ["at_shared_time", "conclusions", "costs", "lowest"]
 
 
 def conclusions(arms: Sequence[Arm], shared_seconds: float | None) -> list[str]:
@@ -20,16 +20,25 @@ def conclusions(arms: Sequence[Arm], shared_seconds: float | None) -> list[str]:
     """
     if len(arms) < 2:
         return []
+    mean = f"mean training loss of {counted(len(arms[0].runs), 'seed')}" if len(arms[0].runs) > 1 else "training loss"
     return [
-        *_lowest(_after(arms), [(arm.label, arm.final) for arm in arms], len(arms[0].runs)),
-        *_lowest(
-            "" if shared_seconds is None else f"After {format_seconds(shared_seconds)} of training, which all had,",
-            [(arm.label, arm.at_shared_seconds) for arm in arms],
-            len(arms[0].runs),
-        ),
-        *_steps(arms),
-        *_memory(arms),
+        *lowest(_after(arms), mean, [(arm.label, arm.final) for arm in arms]),
+        *at_shared_time(shared_seconds, mean, [(arm.label, arm.at_shared_seconds) for arm in arms]),
+        *costs(arms),
     ]
+
+
+def at_shared_time(
+    seconds: float | None, what: str, found: Sequence[tuple[str, UncertainValue | None]]
+) -> Iterator[str]:
+    """Whose is lowest after the training time that all arms had; nothing where there is no such time."""
+    if seconds is not None:
+        yield from lowest(f"After {format_seconds(seconds)} of training, which all had,", what, found)
+
+
+def costs(arms: Sequence[Arm]) -> list[str]:
+    """What a step of each arm takes in steps of the reference, and what memory it needs."""
+    return [*_steps(arms), *_memory(arms)]
 
 
 def _after(arms: Sequence[Arm]) -> str:
@@ -37,20 +46,26 @@ def _after(arms: Sequence[Arm]) -> str:
     return f"After {counted(epochs.pop(), 'epoch')}" if len(epochs) == 1 else "At the end of their runs"
 
 
-def _lowest(when: str, losses: Sequence[tuple[str, UncertainValue | None]], seeds: int) -> Iterator[str]:
-    ranked = sorted((found.value, label, found) for label, found in losses if found is not None)
-    if not when or len(ranked) < 2:
+def lowest(when: str, what: str, found: Sequence[tuple[str, UncertainValue | None]]) -> Iterator[str]:
+    """Whose is lowest, what the others have, and whether that order may be chance; nothing where fewer than two have.
+
+    Args:
+        when: how the sentence begins.
+        what: of which less is better.
+        found: by label.
+    """
+    ranked = sorted((one.value, label, one) for label, one in found if one is not None)
+    if len(ranked) < 2:
         return
-    (value, first, lowest), (_, second, next_one) = ranked[:2]
+    (value, first, least), (_, second, next_one) = ranked[:2]
     others = enumerated(
         [
             *(f"{label} has {format_number(other, 4)}" for other, label, _ in ranked[1:]),
-            *(f"{label} has none" for label, found in losses if found is None),
+            *(f"{label} has none" for label, one in found if one is None),
         ]
     )
-    mean = f"mean training loss of {counted(seeds, 'seed')}" if seeds > 1 else "training loss"
-    yield f"{when} {first} has the lowest {mean}, {format_number(value, 4)}; {others}."
-    errors = [estimate.error for estimate in (lowest, next_one) if estimate.error is not None]
+    yield f"{when} {first} has the lowest {what}, {format_number(value, 4)}; {others}."
+    errors = [estimate.error for estimate in (least, next_one) if estimate.error is not None]
     if len(errors) == 2 and sum(errors) > next_one.value - value:
         yield f"The intervals of {first} and {second} overlap: that order may be chance."
 

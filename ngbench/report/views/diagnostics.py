@@ -39,11 +39,15 @@ def diagnostics_table(arms: Sequence[Arm]) -> list[Column]:
     """Over all measured steps of all seeds; no columns where nothing was measured."""
     gaps, angles, distances = ([_values(arm, name) for arm in arms] for name in _TITLES)
     columns = [
-        Column("energy gap\nmean", [_mean(values) for values in gaps]),
-        Column("energy gap\nlargest", [format_number(max(values, default=None)) for values in gaps]),
-        Column("energy gap\n≤ 0", [_share_not_positive(values) for values in gaps]),
-        Column("angle to the\nexact step", [_mean(values, "°") for values in angles]),
-        Column("distance to the\nexact step", [_mean(values) for values in distances]),
+        Column("energy gap\nmean", [_mean(values) for values in gaps], key=ENERGY_GAP),
+        Column(
+            "energy gap\nlargest",
+            [format_number(max(values, default=None)) for values in gaps],
+            key=f"{ENERGY_GAP}.maximum",
+        ),
+        Column("energy gap\n≤ 0", [_share_not_positive(values) for values in gaps], key=f"{ENERGY_GAP}.share"),
+        Column("angle to the\nexact step", [_mean(values, "°") for values in angles], key=ANGLE),
+        Column("distance to the\nexact step", [_mean(values) for values in distances], key=DISTANCE),
     ]
     kept = [column for column in columns if not column.empty]
     return [Column("arm", [arm.label for arm in arms], left=True), *kept] if kept else []

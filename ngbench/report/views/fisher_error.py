@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ngbench.arms import file_slug
 from ngbench.records.endings import describe_ending
@@ -19,11 +20,13 @@ from ngbench.report.blocks import (
     Heading,
     Measure,
     Series,
+    Summary,
     Table,
     Warnings,
 )
+from ngbench.report.views.conclusions import lowest
 from ngbench.report.views.conditions import data_descriptions, describe_conditions
-from ngbench.units import DASH, format_hyperparameters, format_number, format_seconds
+from ngbench.units import DASH, counted, enumerated, format_hyperparameters, format_number, format_seconds
 
 __all__ = ["headline", "layer_blocks", "view"]
 
@@ -44,9 +47,13 @@ def view(document: Document, *, reference: str | None = None, target_loss: float
     blocks.append(Facts([*data, Fact("conditions", describe_conditions(document))]))
     for error in run.fisher_errors:
         if error.steps:
-            title = f"Fisher error of layer {error.layer}" + (f" ({error.layer_name})" if error.layer_name else "")
+            title = f"Fisher error of layer {error.layer}" + (
+                f" (module {error.layer_name})" if error.layer_name else ""
+            )
             name = file_slug(f"fisher-error-{run.task}-layer-{error.layer}")
             blocks += layer_blocks(error, title, name, about=[f"{run.task} · {title}"])
+    if told := [sentence for error in run.fisher_errors for sentence in _conclusions(error)]:
+        blocks.append(Summary(told))
     if run.status != "done":
         ending = describe_ending(run) + (f": {run.message}" if run.message else "")
         blocks.append(Warnings([f"The run {ending}."]))
@@ -59,6 +66,18 @@ def layer_blocks(error: FisherErrorRecord, title: str, name: str, *, about: Sequ
     if chart is not None:
         yield Table(title, errors_table(error))
         yield chart
+
+
+def _conclusions(error: FisherErrorRecord) -> Iterator[str]:
+    """Which approximation is nearest, and what each took."""
+    curves = error.approximations.items()
+    means = [(label, mean_interval(_finite(curve, "error_1"))) for label, curve in curves]
+    # The intervals over steps of one run say nothing of another run's order.
+    alone = [(label, None if mean is None else replace(mean, low=None, high=None)) for label, mean in means]
+    yield from lowest(f"In layer {error.layer}", f"mean Error 1 of {counted(len(error.steps), 'measured step')}", alone)
+    times = {label: mean_interval(_finite(curve, "seconds")) for label, curve in curves}
+    if told := [f"{label} {format_seconds(time.value)}" for label, time in times.items() if time is not None]:
+        yield f"An approximation takes on average: {enumerated(told)}."
 
 
 def _chart(error: FisherErrorRecord, name: str, about: Sequence[str]) -> Chart | None:
@@ -94,13 +113,23 @@ def errors_table(error: FisherErrorRecord) -> list[Column]:
     for key in _PANELS:
         found = [_finite(curve, key) for curve in curves]
         columns += [
-            Column(f"{_MEASURES[key]}\nmean", [_mean(values) for values in found]),
-            Column(f"{_MEASURES[key]}\nmaximum", [format_number(max(values, default=None)) for values in found]),
-            Column(f"{_MEASURES[key]}\nfinal", [format_number(values[-1] if values else None) for values in found]),
+            Column(f"{_MEASURES[key]}\nmean", [_mean(values) for values in found], key=key),
+            Column(
+                f"{_MEASURES[key]}\nmaximum",
+                [format_number(max(values, default=None)) for values in found],
+                key=f"{key}.maximum",
+            ),
+            Column(
+                f"{_MEASURES[key]}\nfinal",
+                [format_number(values[-1] if values else None) for values in found],
+                key=f"{key}.final",
+            ),
         ]
-    iterations = Column("iterations\nmean", [_mean(_finite(curve, "iterations")) for curve in curves])
+    iterations = Column("iterations\nmean", [_mean(_finite(curve, "iterations")) for curve in curves], key="iterations")
     times = [mean_interval(_finite(curve, "seconds")) for curve in curves]
-    seconds = Column("time\nmean", [DASH if time is None else format_seconds(time.value) for time in times])
+    seconds = Column(
+        "time\nmean", [DASH if time is None else format_seconds(time.value) for time in times], key="seconds"
+    )
     return [*columns, *(column for column in (iterations, seconds) if not column.empty)]
 
 

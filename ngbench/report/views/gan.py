@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from ngbench.adversarial_task import Player
 from ngbench.records.record import Document
 from ngbench.records.statistics import UncertainValue
-from ngbench.report.blocks import Bar, BarPart, Bars, Block, Chart, Column, Fact, Notes, Table, Warnings
+from ngbench.report.blocks import Bar, BarPart, Bars, Block, Chart, Column, Fact, Notes, Summary, Table, Warnings
 from ngbench.report.views.advice import find_warnings
 from ngbench.report.views.charts import about, curves_chart
 from ngbench.report.views.comparison import breakdowns
 from ngbench.report.views.comparison_tables import cost, notes, number_over_seeds, status
+from ngbench.report.views.conclusions import at_shared_time, costs, lowest
 from ngbench.report.views.conditions import what_ran
 from ngbench.report.views.gan_summary import TITLES, GanArm, Shared, fid_records, shared_budget, summarise_gan
 from ngbench.report.views.samples import samples
@@ -36,6 +37,8 @@ def view(document: Document, *, reference: str | None = None, target_loss: float
 
 def _blocks(document: Document, arms: Sequence[GanArm], reference: str | None) -> Iterator[Block]:
     yield from what_ran(document, more=_scoring(document))
+    if told := _conclusions(document, arms):
+        yield Summary(told)
     yield Table("Scores and losses", scores(arms, document))
     yield from _score_charts(document, arms)
     losses = {"training_loss": "generator", "critic_loss": "critic", "gradient_penalty": "gradient penalty"}
@@ -58,6 +61,19 @@ def _blocks(document: Document, arms: Sequence[GanArm], reference: str | None) -
     yield from samples(document)
     yield Notes(_notes(arms, document))
     yield Warnings(_warnings(document, reference))
+
+
+def _conclusions(document: Document, arms: Sequence[GanArm]) -> list[str]:
+    """Whose images are nearest to real ones, where all were scored alike, and what that costs; of one arm nothing."""
+    if len(arms) < 2:
+        return []
+    ways, shared, found = fid_records(document), shared_budget(document), list[str]()
+    if len(ways) == 1:
+        score = _title(ways[0].metric)
+        found += lowest("At the best epoch of each,", score, [(one.arm.label, one.best) for one in arms])
+        seconds = None if shared is None else shared.seconds
+        found += at_shared_time(seconds, score, [(one.arm.label, one.at_seconds) for one in arms])
+    return found + costs([one.arm for one in arms])
 
 
 def _title(metric: str) -> str:
@@ -83,18 +99,22 @@ def scores(arms: Sequence[GanArm], document: Document) -> list[Column]:
     score = " or ".join(_title(record.metric) for record in fid_records(document))
     columns = [
         Column("arm", [one.arm.label for one in arms], left=True),
-        Column(f"best\n{score}", [number(one.best) for one in arms]),
-        Column("at\nstep", [DASH if one.best_step is None else f"{one.best_step.value:.0f}" for one in arms]),
-        Column(f"final\n{score}", [number(one.final) for one in arms]),
+        Column(f"best\n{score}", [number(one.best) for one in arms], key="fid.best"),
+        Column(
+            "at\nstep",
+            [DASH if one.best_step is None else f"{one.best_step.value:.0f}" for one in arms],
+            key="fid.best_step",
+        ),
+        Column(f"final\n{score}", [number(one.final) for one in arms], key="fid"),
     ]
     if shared is not None and len(arms) > 1:
         columns += _on_equal_terms(arms, shared, score, number)
     return [
         *columns,
-        Column("generator\nloss", [number(one.generator_loss) for one in arms]),
-        Column("critic\nloss", [number(one.critic_loss) for one in arms]),
-        Column("gradient\npenalty", [number(one.penalty) for one in arms]),
-        Column("status", [status(one.arm) for one in arms], left=True, toned=True),
+        Column("generator\nloss", [number(one.generator_loss) for one in arms], key="training_loss"),
+        Column("critic\nloss", [number(one.critic_loss) for one in arms], key="critic_loss"),
+        Column("gradient\npenalty", [number(one.penalty) for one in arms], key="gradient_penalty"),
+        Column("status", [status(one.arm) for one in arms], left=True, toned=True, key="status"),
     ]
 
 
@@ -102,8 +122,12 @@ def _on_equal_terms(
     arms: Sequence[GanArm], shared: Shared, score: str, number: Callable[[UncertainValue | None], str]
 ) -> list[Column]:
     return [
-        Column(f"{score}\nat {format_seconds(shared.seconds)}", [number(one.at_seconds) for one in arms]),
-        Column(f"{score}\nat step {shared.step}", [number(one.at_step) for one in arms]),
+        Column(
+            f"{score}\nat {format_seconds(shared.seconds)}",
+            [number(one.at_seconds) for one in arms],
+            key="fid.at_shared_time",
+        ),
+        Column(f"{score}\nat step {shared.step}", [number(one.at_step) for one in arms], key="fid.at_shared_step"),
     ]
 
 
@@ -111,9 +135,10 @@ def _cost(arms: Sequence[GanArm]) -> list[Column]:
     """What the arms cost: the columns of any comparison, and each player's part of an iteration."""
     label, *rest = cost([one.arm for one in arms])
     players = [
-        Column(f"{player}\nper step", [format_seconds(one.seconds[player]) for one in arms]) for player in _TURNS
+        Column(f"{player}\nper step", [format_seconds(one.seconds[player]) for one in arms], key=f"{player}_seconds")
+        for player in _TURNS
     ]
-    shares = [Column("critic's\nshare", [format_share(one.shares["critic"]) for one in arms])]
+    shares = [Column("critic's\nshare", [format_share(one.shares["critic"]) for one in arms], key="critic_share")]
     return [label, *players, *shares, *rest]
 
 

@@ -10,11 +10,19 @@ from ngbench.experiments.search.arm_results import FAILED_OUTCOMES, LEAST_FOR_IM
 from ngbench.experiments.search.metrics import metric_in_words
 from ngbench.experiments.search.space import describe_plain
 from ngbench.plugins.parameters import format_value
-from ngbench.records.experiments import OutcomeName, SearchedArmRecord
+from ngbench.records.experiments import OutcomeName, SearchedArmRecord, SearchRecord
 from ngbench.records.record import Document
 from ngbench.records.timing import busy_machine
-from ngbench.report.blocks import Block, Column, Fact, Facts, Heading, Notes, Table, Warnings
-from ngbench.units import DASH, format_count, format_hyperparameters, format_number, format_seconds, format_share
+from ngbench.report.blocks import Block, Column, Fact, Facts, Heading, Notes, Summary, Table, Warnings
+from ngbench.units import (
+    DASH,
+    enumerated,
+    format_count,
+    format_hyperparameters,
+    format_number,
+    format_seconds,
+    format_share,
+)
 
 __all__ = ["headline", "view"]
 
@@ -31,20 +39,20 @@ def view(document: Document, *, reference: str | None = None, target_loss: float
         Table("Search", _overview(arms)),
         *(Table(_subtitle(label, arm), _settings(arm)) for label, arm in arms.items()),
         Notes([*_notes([*arms.values()])]),
-        Warnings([*search.warnings, *_busy(document)]),
+        Summary(_conclusions(search)),
+        Warnings([*search.warnings, *busy_machine(document.runs, "trial")]),
     ]
 
 
-def _busy(document: Document) -> Iterator[str]:
-    """One sentence for all trials, of which there may be hundreds."""
-    busy = busy_machine(document.runs)
-    if len(busy) == 1:
-        yield from busy
-    elif busy:
-        yield (
-            f"{len(busy)} trials were measured on a busy machine: more than half of their steps were interrupted, and "
-            "all of them count. Stop other programs; ngbench doctor says what can be told here."
-        )
+def _conclusions(search: SearchRecord) -> list[str]:
+    best, none = [], []
+    for label, arm in search.arms.items():
+        if arm.score is None or arm.hyperparameters is None:
+            none.append(f"No trial of {label} has a value.")
+        else:
+            found = {name: arm.hyperparameters[name] for name in arm.searched}
+            best.append(f"{label} {format_number(arm.score, 4)} with {format_hyperparameters(found)}")
+    return ([f"Best {metric_in_words(search.metric)}: {enumerated(best)}."] if best else []) + none
 
 
 def _subtitle(label: str, arm: SearchedArmRecord) -> str:
@@ -62,12 +70,12 @@ def _overview(arms: Mapping[str, SearchedArmRecord]) -> list[Column]:
 
     columns = [
         Column("arm", list(arms), left=True),
-        Column("trials", [_of(len(arm.trials), arm.planned) for arm in found]),
-        Column("best", [format_number(arm.score, 4) for arm in found]),
-        Column("better\nquartile", [quartile(arm, 0) for arm in found]),
-        Column("median", [quartile(arm, 1) for arm in found]),
-        Column("worse\nquartile", [quartile(arm, 2) for arm in found]),
-        Column("diverged", [str(count) for count in ended("diverged")]),
+        Column("trials", [_of(len(arm.trials), arm.planned) for arm in found], key="trials"),
+        Column("best", [format_number(arm.score, 4) for arm in found], key="best"),
+        Column("better\nquartile", [quartile(arm, 0) for arm in found], key="quartiles"),
+        Column("median", [quartile(arm, 1) for arm in found], key="median"),
+        Column("worse\nquartile", [quartile(arm, 2) for arm in found], key="quartiles"),
+        Column("diverged", [str(count) for count in ended("diverged")], key="diverged"),
     ]
     for name, counts in (
         ("without\nvalue", ended("target_not_reached", "no_value")),
@@ -77,8 +85,8 @@ def _overview(arms: Mapping[str, SearchedArmRecord]) -> list[Column]:
             columns.append(Column(name, [str(count) for count in counts]))
     return [
         *columns,
-        Column("training\ntime", [format_seconds(arm.seconds) for arm in found]),
-        Column("steps", [format_count(arm.steps) for arm in found]),
+        Column("training\ntime", [format_seconds(arm.seconds) for arm in found], key="seconds"),
+        Column("steps", [format_count(arm.steps) for arm in found], key="steps"),
     ]
 
 

@@ -29,12 +29,24 @@ def update_costs(arms: Sequence[Arm]) -> list[Column]:
     columns = [
         Column("arm", [arm.label for arm, _, _ in rows], left=True),
         Column("quantity", [PREDICTED_PHASES[phase.name] for _, phase, _ in rows], left=True),
-        Column("time\nper call", [format_seconds(phase.seconds_per_call) for _, phase, _ in rows]),
-        Column("operations\nmeasured", [_measured(phase) for _, phase, _ in rows]),
-        Column("operations\npredicted", [DASH if p is None else format_count(p.operations) for _, _, p in rows]),
-        Column("measured /\npredicted", [_ratio(phase, prediction) for _, phase, prediction in rows]),
-        Column("order\n(Table 3.1)", [DASH if p is None else p.order for _, _, p in rows], left=True),
-        Column("iterations\nper layer", [_iterations(arm, phase) for arm, phase, _ in rows]),
+        Column(
+            "time\nper call", [format_seconds(phase.seconds_per_call) for _, phase, _ in rows], key="phase.*.seconds"
+        ),
+        Column("operations\nmeasured", [_measured(phase) for _, phase, _ in rows], key="phase.*.flops"),
+        Column(
+            "operations\npredicted",
+            [DASH if p is None else format_count(p.operations) for _, _, p in rows],
+            key="phase.*.predicted",
+        ),
+        Column(
+            "measured /\npredicted",
+            [_ratio(phase, prediction) for _, phase, prediction in rows],
+            key="phase.*.flops_to_predicted",
+        ),
+        Column(
+            "order\n(Table 3.1)", [DASH if p is None else p.order for _, _, p in rows], left=True, key="phase.*.order"
+        ),
+        Column("iterations\nper layer", [_iterations(arm, phase) for arm, phase, _ in rows], key="iterations"),
     ]
     return [column for column in columns if not column.empty]
 

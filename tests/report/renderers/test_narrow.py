@@ -16,6 +16,7 @@ from ngbench.experiments.gate import gate_document
 from ngbench.records.experiments import ClaimRecord, ComparedRecord, FindingState, GateRecord, ProblemRecord, Verdict
 from ngbench.report import view
 from ngbench.report.blocks import Block, Column, Table
+from ngbench.report.columns import ALL, chosen
 from ngbench.report.renderers import terminal
 from ngbench.report.views import conformance, doctor, gate, study
 from tests.report.views.test_gan import document, gan_run
@@ -59,7 +60,7 @@ def test_row_names_and_numbers_are_whole_at_every_width(width: int) -> None:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_comparison_shows_at_every_width_what_it_shows_at_any(comparison: Any, width: int) -> None:
-    blocks = view(comparison, target_loss=0.12)
+    blocks = chosen(view(comparison, target_loss=0.12), ALL)
     wide, narrow = drawn(1000, blocks), drawn(width, blocks)
     numbers = re.compile(r"(?<![\w.])[+−]?\d[\d,.]*\d(?![\w.])")
     assert set(numbers.findall("\n".join(wide))) <= set(numbers.findall("\n".join(narrow)))
@@ -136,7 +137,7 @@ def checked() -> GateRecord:
 GANS = [gan_run(label, [12.5 + seed, 3.25], seed=seed) for label in (ARM, "adam+kfac") for seed in (0, 1)]
 VIEWS: dict[str, Sequence[Block]] = {
     "check": gate.view(gate_document(checked())),
-    "gan": view(document(*GANS)),
+    "gan": chosen(view(document(*GANS)), ALL),
     "doctor": doctor.view(findings_document(FINDINGS)),
     "check-plugin": [conformance.rows(row) for row in ROWS],
     "claims": [Table("Claims", study.claims_table(CLAIMS))],

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
 
-from ngbench.errors import UnknownNameError
+from ngbench.errors import UnknownNameError, UsageError
 from ngbench.records.experiments import BudgetRecord
+from ngbench.records.quantities import quantity_of
 from ngbench.records.record import LayerRecord, PhaseRecord
 from ngbench.report import view
+from ngbench.report.blocks import Table, Warnings
+from ngbench.report.columns import COLUMNS, chosen, given_columns
 from ngbench.report.renderers import terminal
 
 
@@ -29,9 +33,77 @@ def test_no_row_is_folded_or_cut_at_common_widths(comparison, width):
     assert rows
 
 
-def test_wide_terminals_get_one_table_for_progress_and_one_for_cost(comparison):
-    assert "(continued)" in shown(comparison, 80, target_loss=0.12)
-    assert "(continued)" not in shown(comparison, 130, target_loss=0.12)
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_what_has_no_room_is_left_out_and_named_once(make_document, make_run, width):
+    runs = [make_run(label, seed=seed, refresh_every=10) for label in ("sgd", "adam", "kfac") for seed in (0, 1, 2)]
+    document = make_document(*runs)
+    text = shown(document, width, target_loss=0.12)
+    assert "(continued)" not in text
+    kept = {
+        column.key for block in view(document, target_loss=0.12) if isinstance(block, Table) for column in block.columns
+    }
+    named = re.search(r"Left out for want of room: (.*?) \(--columns", " ".join(text.split()))
+    assert (named is not None) is (width < 200)
+    if named is not None:
+        assert set(named[1].split(", ")) < kept
+        assert "status" not in named[1]
+    for head in ("train loss", "reference", "status"):
+        assert head in text
+
+
+def test_the_columns_that_are_asked_for_are_shown_at_any_width_and_no_others(comparison):
+    blocks = chosen(view(comparison, target_loss=0.12), "rounds,optimizer_state,step_time")
+    console = Console(file=io.StringIO(), width=44)
+    terminal.show(blocks, console)
+    text = console.file.getvalue()
+    assert "Progress" not in text
+    assert "Left out" not in text
+    for head in ("rounds", "optimizer", "mean"):
+        assert head in text
+    for head in ("epoch", "plain", "added"):
+        assert head not in text.split("Times of steps")[0]
+
+
+def test_a_column_that_no_table_has_is_said(comparison):
+    (warning,) = [
+        one
+        for block in chosen(view(comparison), "fid,status")
+        if isinstance(block, Warnings)
+        for one in block.warnings
+        if "No table" in one
+    ]
+    assert warning == "No table here has the column fid."
+
+
+def test_every_column_that_may_be_left_out_has_a_place_in_the_order_and_the_name_of_a_quantity(comparison):
+    keys = {
+        column.key
+        for block in view(comparison, target_loss=0.12)
+        if isinstance(block, Table)
+        for column in block.columns
+    }
+    assert keys <= {"", *COLUMNS}
+    own = {"status", "trials", "best", "median", "quartiles", "added_memory", "rounds", "steps"}
+    players = {"critic_seconds", "generator_seconds", "critic_share"}
+    for name in set(COLUMNS) - own - players:
+        if quantity_or_none(name) is None:
+            assert quantity_or_none(name.rpartition(".")[0]) is not None or name.startswith("phase.*."), name
+
+
+def quantity_or_none(name):
+    try:
+        return quantity_of(name)
+    except UsageError:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("training_los", "did you mean 'training_loss'"), ("status,nothing", "unknown column 'nothing'")],
+)
+def test_an_unknown_column_is_refused(given, said):
+    with pytest.raises(UnknownNameError, match=said):
+        given_columns(given)
 
 
 def test_the_heading_says_what_ran(comparison):
