@@ -23,6 +23,7 @@ from typer.core import TyperCommand, TyperGroup
 from ngbench import __version__
 from ngbench.cli.reporting import say_error
 from ngbench.data.watching import watch_downloads
+from ngbench.records.command_line import called_as
 from ngbench.report.progress.downloads import show_download
 from ngbench.streams import lasting_streams, result_apart, stdout_problem
 
@@ -121,8 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; ``sys.argv[1:]`` by default.
     """
     watch_downloads(show_download)
-    with result_apart(), lasting_streams():
-        given = list(sys.argv[1:] if arguments is None else arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    with called_as([_PROGRAM, *given]), result_apart(), lasting_streams():
         code = _run(given)
         sys.stdout.flush()
         problem = stdout_problem()

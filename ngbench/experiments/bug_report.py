@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +22,16 @@ def collect_facts(data_dir: Path | None = None) -> dict[str, Any]:
     Args:
         data_dir: where data sets live.
     """
+    tasks, optimizers = _plugins(registry.TASKS), _plugins(registry.OPTIMIZERS)
+    environment = describe_environment({*_PACKAGES, *registry.providers()})
     return {
-        **describe_environment().model_dump(),
-        "packages": _packages(),
+        **environment.setting.model_dump(exclude={"called_from", "command"}),
         "devices": _cuda_devices(),
         "cudnn": _cudnn(),
         "data": _data(data_dir),
-        "tasks": _plugins(registry.TASKS),
-        "optimizers": _plugins(registry.OPTIMIZERS),
+        "tasks": tasks,
+        "optimizers": optimizers,
     }
-
-
-def _packages() -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found
 
 
 def _cuda_devices() -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from ngbench.disk.files import check_directory
 from ngbench.errors import OutputError, ParameterError
+from ngbench.plugins import registry
 from ngbench.records.environment import describe_environment
 from ngbench.records.record import Document, RunRecord
 from ngbench.records.statistics import FAILED
@@ -135,7 +136,7 @@ def make_runs(
         OutputError: the place cannot be written, or another process has it.
         RecordError: the place holds other runs than those to be resumed.
     """
-    environment = describe_environment()
+    environment = describe_environment(registry.providers())
     environment.threads = plan.threads
     store, groups = None, plan.groups
     if place.directory is not None:

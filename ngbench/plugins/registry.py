@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points, packages_distributions
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ngbench.adversarial_task import AdversarialTask
@@ -62,6 +62,7 @@ __all__ = [
     "kind_of_located",
     "optimizer",
     "origins_of_hyperparameters",
+    "providers",
     "published_hyperparameters",
     "rows",
     "task",
@@ -93,6 +94,21 @@ class PluginRow:
     distribution: str
     version: str
     problem: str | None = None
+
+
+_PROVIDERS: set[str] = set()
+_IMPORTED_FROM: set[str] = set()
+"""What gave plugins to this process: distributions, and packages that were named by a dotted name."""
+
+
+def providers() -> set[str]:
+    """The distributions that gave a plugin to this process."""
+    if _IMPORTED_FROM:
+        # This reads what every distribution holds.
+        holders = packages_distributions()
+        _PROVIDERS.update(name for package in _IMPORTED_FROM for name in holders.get(package, ()))
+        _IMPORTED_FROM.clear()
+    return set(_PROVIDERS)
 
 
 def rows(group: str) -> list[PluginRow]:
@@ -131,7 +147,7 @@ def optimizer(name: str) -> Plugin:
     if (own := held("optimizer", name)) is not None:
         located = Located(own, None)
     elif is_located(name) and _entry_point("optimizer", name) is None:
-        located = locate(name, "optimizer", "class", is_optimizer_class)
+        located = _locate(name, "optimizer", "class", is_optimizer_class)
     if located is not None and not inspect.isfunction(located.found):
         found = check_class(name, located.found)
         initialise: Callable[..., None] = found.__init__
@@ -385,8 +401,9 @@ def _plugin(kind: Kind, name: str, *, skip: int = 0) -> Plugin:
         who = f"{kind} {name!r} (from {distribution})"
         with _naming(who):
             function = point.load()
+        _PROVIDERS.add(distribution)
     elif is_located(name):
-        located = locate(name, kind, "function", inspect.isfunction)
+        located = _locate(name, kind, "function", inspect.isfunction)
         function, file, who = located.found, located.file, f"{kind} {name!r}"
     else:
         raise UnknownNameError(kind, name, {p.name for p in _points(GROUPS[kind])})
@@ -396,6 +413,13 @@ def _plugin(kind: Kind, name: str, *, skip: int = 0) -> Plugin:
         parameters = tuple(parameters_of(function, skip=skip))
     accepts_any = accepts_any_name(function)
     return Plugin(kind, name, function, parameters, _first_line(function), distribution, file, accepts_any)
+
+
+def _locate(name: str, kind: Kind, noun: str, eligible: Callable[[Any], bool]) -> Located:
+    located = locate(name, kind, noun, eligible)
+    if located.file is None:
+        _IMPORTED_FROM.add(name.partition(".")[0])
+    return located
 
 
 def _entry_point(kind: Kind, name: str) -> EntryPoint | None:

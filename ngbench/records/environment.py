@@ -1,4 +1,4 @@
-"""Where runs are made: versions, machine, threads and commit."""
+"""Where runs are made, and by what: versions, commits, machine, threads and command."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
 
 from ngbench import __version__
+from ngbench.records.command_line import command_line
+from ngbench.records.commits import package_record
 from ngbench.records.record import EnvironmentRecord
 
 __all__ = ["describe_environment", "usable_cores"]
 
-_GIT_SECONDS = 5
 
-
-def describe_environment(*, with_torch: bool = True) -> EnvironmentRecord:
+def describe_environment(providers: Iterable[str] = (), *, with_torch: bool = True) -> EnvironmentRecord:
     """This process' environment.
 
     Args:
+        providers: distributions that gave a plugin.
         with_torch: import torch for its version, CUDA version and number of threads; where false these are
             given only if torch is loaded already.
     """
@@ -32,7 +34,10 @@ def describe_environment(*, with_torch: bool = True) -> EnvironmentRecord:
         processor=_processor(),
         cores=usable_cores(),
         memory_bytes=psutil.virtual_memory().total,
-        git_commit=git_commit(Path.cwd()),
+        host=platform.node() or None,
+        packages={name: package_record(name) for name in dict.fromkeys(["ngbench", "numpy", *sorted(providers)])},
+        called_from="Python" if command_line() is None else "shell",
+        command=command_line(),
     )
     if with_torch or "torch" in sys.modules:
         import torch
@@ -41,16 +46,6 @@ def describe_environment(*, with_torch: bool = True) -> EnvironmentRecord:
         record.cuda = torch.version.cuda
         record.threads = torch.get_num_threads()
     return record
-
-
-def git_commit(directory: Path) -> str | None:
-    """The commit checked out in the repository that holds ``directory``, ``None`` if there is none."""
-    command = ["git", "-C", str(directory), "rev-parse", "--verify", "--quiet", "HEAD"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() or None if answer.returncode == 0 else None
 
 
 def usable_cores() -> int:

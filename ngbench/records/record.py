@@ -26,6 +26,7 @@ from ngbench.values import LARGEST_COUNT, LARGEST_NUMBER
 __all__ = [
     "SCHEMA_VERSION",
     "AdversarialRecord",
+    "CommitRecord",
     "DataRecord",
     "Document",
     "DocumentKind",
@@ -37,6 +38,7 @@ __all__ = [
     "LayerRecord",
     "MemoryRecord",
     "OptimizerRecord",
+    "PackageRecord",
     "PhaseCost",
     "PhaseRecord",
     "RunRecord",
@@ -77,7 +79,25 @@ class DataRecord(Part):
     validation_examples: Count
 
 
-class SourceFileRecord(Part):
+class CommitRecord(Part):
+    """Which commit code was taken from, or the ``reason`` why that is not known.
+
+    ``dirty`` says whether files of its repository were changed since; ``null`` where only the installer knew the
+    commit.
+    """
+
+    commit: Name | None = None
+    dirty: bool | None = None
+    reason: Text | None = None
+
+
+class PackageRecord(CommitRecord):
+    """An installed distribution."""
+
+    version: Name | None
+
+
+class SourceFileRecord(CommitRecord):
     """The user's own file of an optimizer or a task, as it was; ``digest`` is the SHA-256 of its content."""
 
     path: Text
@@ -292,7 +312,12 @@ class TrialMark(Part):
 
 
 class EnvironmentRecord(Part):
-    """Where the runs were made."""
+    """Where and by what the runs were made.
+
+    ``packages`` are ngbench, numpy and whatever gave an optimizer, a task or an approximation. ``command`` can be typed
+    again in a shell; there is none where ngbench was ``called_from`` Python. Both are ``null`` in records from before
+    they were recorded.
+    """
 
     ngbench: Name
     python: Name
@@ -303,7 +328,28 @@ class EnvironmentRecord(Part):
     cores: Count
     memory_bytes: Count
     threads: Count | None = None
-    git_commit: Name | None = None
+    host: Name | None = None
+    packages: dict[Name, PackageRecord] = {}
+    called_from: Literal["shell", "Python"] | None = None
+    command: Text | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_a_foreign_commit(cls, content: Any) -> Any:
+        # Once there was the commit of the directory in which the command was called, whoever's that was.
+        if isinstance(content, dict):
+            return {key: value for key, value in content.items() if key != "git_commit"}
+        return content
+
+    @property
+    def setting(self) -> EnvironmentRecord:
+        """The same without the call: several calls are made in one setting."""
+        return self.model_copy(update={"called_from": None, "command": None})
+
+    @property
+    def machine(self) -> EnvironmentRecord:
+        """What times depend on. Each container has a host's name of its own, and a call only the packages it needs."""
+        return self.setting.model_copy(update={"host": None, "packages": {}})
 
 
 RunKind = Literal["run", "gan", "fisher-error"]

@@ -136,10 +136,12 @@ class Store:
         return [self._load(path) for path in files.entries(self.directory, "*-seed[0-9]*.json")]
 
     def _load(self, path: Path) -> RunRecord:
-        runs = load_document(path, sealed=True).runs
-        if len(runs) != 1:
-            raise RecordError(f"the record {str(path)!r} holds {len(runs)} runs, it must hold one")
-        return runs[0]
+        document = load_document(path, sealed=True)
+        if len(document.runs) != 1:
+            raise RecordError(f"the record {str(path)!r} holds {len(document.runs)} runs, it must hold one")
+        (run,) = document.runs
+        elsewhere = run.environment is None and document.environment != self._environment
+        return run.model_copy(update={"environment": document.environment}) if elsewhere else run
 
     def match(self, planned: list[RunRecord]) -> dict[tuple[str, int], RunRecord]:
         """What the directory holds of the planned runs, by label and seed.

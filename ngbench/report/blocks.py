@@ -73,11 +73,15 @@ class Heading:
 
 @dataclass(frozen=True)
 class Fact:
-    """A name and what there is to say of it; ``stressed`` is a word of the text that must not be overlooked."""
+    """A name and what there is to say of it; ``stressed`` is a word of the text that must not be overlooked.
+
+    A text that is ``typed`` is to be copied as it is.
+    """
 
     name: str
     text: str
     stressed: str = ""
+    typed: bool = False
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,13 @@ def format_facts(found: Mapping[str, Any]) -> str:
 def _line(item: Any) -> str:
     if not isinstance(item, dict):
         return str(item)
-    facts = {key.replace("_", " "): value for key, value in item.items() if key != "name" and value is not None}
-    rest = ", ".join(f"{key} {_shown(value)}" for key, value in facts.items())
-    return f"{item['name']}: {rest}"
+    return f"{item['name']}: {_shown({key: value for key, value in item.items() if key != 'name'})}"
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        known = {key.replace("_", " "): part for key, part in value.items() if part is not None}
+        return ", ".join(f"{key} {_shown(part)}" for key, part in known.items())
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     return "none" if value is None else str(value)

@@ -17,6 +17,7 @@ from ngbench.measurement.memory import parameter_bytes
 from ngbench.plugins import registry
 from ngbench.plugins.located import SourceFile
 from ngbench.plugins.plugin import Plugin
+from ngbench.records.commits import commit_of
 from ngbench.records.experiments import BudgetRecord
 from ngbench.records.record import (
     DataRecord,
@@ -328,4 +329,6 @@ def optimizer_record(name: str, hyperparameters: Mapping[str, Any], plugin: Plug
 
 
 def _file_record(file: SourceFile | None) -> SourceFileRecord | None:
-    return None if file is None else SourceFileRecord(path=file.path, digest=file.digest)
+    if file is None:
+        return None
+    return SourceFileRecord(path=file.path, digest=file.digest, **commit_of(Path(file.path)).model_dump())

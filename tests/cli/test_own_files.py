@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from pathlib import Path
 from textwrap import dedent
 
@@ -50,8 +51,10 @@ def test_a_comparison_of_files_says_which_and_keeps_their_digests(
     )
     digests = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in ("line_task.py", "slow_one.py")}
     (run,) = slow["runs"]
-    assert run["task_file"] == {"path": "line_task.py", "digest": digests["line_task.py"]}
-    assert run["optimizer"]["file"] == {"path": "slow_one.py", "digest": digests["slow_one.py"]}
+    untracked = {"commit": None, "dirty": None, "reason": "no git repository is known to track it"}
+    assert run["task_file"] == {"path": "line_task.py", "digest": digests["line_task.py"], **untracked}
+    assert run["optimizer"]["file"] == {"path": "slow_one.py", "digest": digests["slow_one.py"], **untracked}
+    assert slow["environment"]["command"] == shlex.join(["ngbench", *COMMAND])
     assert sgd["runs"][0]["optimizer"]["file"] is None
     assert run["optimizer"]["origins"] == {"lr": "default"}
     assert sgd["runs"][0]["optimizer"]["origins"]["lr"] == "given"

@@ -157,6 +157,15 @@ def test_a_class_is_an_optimizer_by_its_dotted_name() -> None:
     assert optimizer.defaults["amsgrad"] is True
 
 
+def test_what_gave_a_plugin_is_known_by_its_distribution(distribute: Distribute) -> None:
+    distribute("dist-known", {"known_ones": "def known(model, task): ..."}, optimizers={"known": "known_ones:known"})
+    before = registry.providers()
+    assert "dist-known" not in before
+    registry.optimizer("known")
+    registry.optimizer("torch.optim.Adam")
+    assert registry.providers() == {*before, "dist-known", "torch"}
+
+
 def test_what_a_class_refuses_is_a_parameter_error() -> None:
     plugin, task = registry.optimizer("torch.optim.SGD"), quiet_task()
     with pytest.raises(ParameterError, match=r"optimizer torch\.optim\.SGD: Invalid learning rate: -1"):

@@ -45,6 +45,13 @@ def test_a_record_is_a_document_of_one_run(tmp_path: Path, environment: Environm
     assert [run.seed for run in document.runs] == [2]
 
 
+def test_a_run_that_is_read_back_keeps_where_it_was_made(tmp_path: Path, environment: EnvironmentRecord) -> None:
+    Store(tmp_path, environment, resume=False).write(record())
+    later = environment.model_copy(update={"called_from": "shell", "command": "ngbench train --resume"})
+    assert Store(tmp_path, later, resume=True).recorded()[0].environment == environment
+    assert Store(tmp_path, environment, resume=True).recorded()[0].environment is None
+
+
 def test_a_write_that_fails_leaves_the_last_record(
     tmp_path: Path, environment: EnvironmentRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:

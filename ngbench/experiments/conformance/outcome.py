@@ -8,6 +8,7 @@ from textwrap import shorten
 from typing import Generic, TypeVar
 
 from ngbench.errors import NgbenchError, one_line
+from ngbench.plugins import registry
 from ngbench.records.environment import describe_environment
 from ngbench.records.experiments import CheckRecord, CheckStatus, ConformanceRecord, PluginRecord
 from ngbench.records.record import Document
@@ -93,7 +94,7 @@ def outcome(name: str, status: CheckStatus, message: str) -> CheckRecord:
 def conformance_document(plugins: Sequence[PluginRecord]) -> Document:
     """What became of the plugins."""
     found = ConformanceRecord(plugins=list(plugins))
-    return Document(environment=describe_environment(), runs=[], conformance=found)
+    return Document(environment=describe_environment(registry.providers()), runs=[], conformance=found)
 
 
 def run_checks(

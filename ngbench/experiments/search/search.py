@@ -26,6 +26,7 @@ from ngbench.experiments.search.request import SearchOptions, SearchRequest
 from ngbench.experiments.search.results import introduce_search, search_document
 from ngbench.experiments.search.storage import SharedStorage
 from ngbench.experiments.search.trials import KeptProcess, trial_label
+from ngbench.plugins import registry
 from ngbench.records.documents import dump
 from ngbench.records.environment import describe_environment
 from ngbench.records.record import Document, RunRecord
@@ -106,10 +107,10 @@ def search(
         OutputError: the storage cannot be written any more.
     """
     options, reporter = request.options, reporter or _Unobserved()
-    environment = describe_environment()
     # A plugin that prints must not write into what goes to standard output.
     with redirect_stdout(sys.stderr):
         plan = plan_search(request)
+    environment = describe_environment(registry.providers())
     environment.threads = plan.threads
     if options.output is not None:
         _refuse_others(options.output, options.storage, plan)

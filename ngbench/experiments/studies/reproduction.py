@@ -19,6 +19,7 @@ from ngbench.experiments.studies.loader import LoadedStudy, dump_study, find_stu
 from ngbench.experiments.studies.models import Study
 from ngbench.experiments.studies.plan import PlannedCell, plan_cells
 from ngbench.experiments.studies.verdicts import claim_record
+from ngbench.plugins import registry
 from ngbench.records.documents import dump, load_document
 from ngbench.records.environment import describe_environment
 from ngbench.records.experiments import ClaimRecord, StudyRecord
@@ -171,13 +172,18 @@ def _seconds_before(outcome: StudyOutcome) -> float:
 
 def document_of(outcome: StudyOutcome, seconds: float) -> Document:
     """The verdicts of the study, which took so many seconds."""
-    return Document(environment=describe_environment(), runs=[], studies=[_record_of(outcome, seconds)])
+    return Document(
+        environment=describe_environment(registry.providers()), runs=[], studies=[_record_of(outcome, seconds)]
+    )
 
 
 def document_of_all(outcomes: Sequence[StudyOutcome]) -> Document:
     """The verdicts of several studies."""
-    studies = [_record_of(one, one.seconds) for one in outcomes]
-    return Document(environment=describe_environment(), runs=[], studies=studies)
+    return _document([_record_of(one, one.seconds) for one in outcomes])
+
+
+def _document(studies: list[StudyRecord]) -> Document:
+    return Document(environment=describe_environment(registry.providers()), runs=[], studies=studies)
 
 
 def _record_of(outcome: StudyOutcome, seconds: float) -> StudyRecord:

@@ -165,13 +165,15 @@ def _machine(environments: Sequence[EnvironmentRecord]) -> dict[str, Any]:
 
 
 def _commit(environments: Sequence[EnvironmentRecord]) -> dict[str, Any]:
-    """The commit, of which records keep the name alone."""
-    commit = environments[0].git_commit
+    """The commit of what was measured: of the first package with one beside ngbench, or of ngbench."""
+    packages = environments[0].packages
+    found = [packages[name] for name in sorted(packages, key=lambda name: name == "ngbench")]
+    known = next((package for package in found if package.commit is not None), None)
     return {
-        "id": commit or "unversioned",
+        "id": "unversioned" if known is None else known.commit,
         "time": None,
         "author_time": None,
-        "dirty": None,
+        "dirty": None if known is None else known.dirty,
         "project": None,
         "branch": "(unknown)",
     }

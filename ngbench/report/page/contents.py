@@ -4,6 +4,7 @@ all ran."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from ngbench.records.record import EnvironmentRecord
 from ngbench.report import headline, view
@@ -52,6 +53,8 @@ def _anchor(at: int) -> str:
 def _section(section: Section, reference: str | None, target_loss: float | None) -> Iterator[Block]:
     if section.remarks:
         yield Notes(section.remarks)
+    if section.calls:
+        yield Facts(section.calls)
     if section.document is not None:
         known = reference if reference in {run.label for run in section.document.runs} else None
         shown = view(section.document, reference=known, target_loss=target_loss)
@@ -116,8 +119,9 @@ def _best(section: Section) -> str:
 
 def environments_table(environments: Sequence[Environment]) -> list[Column]:
     """One column for each environment, one row for each fact."""
+    packages = dict.fromkeys(name for environment in environments for name in environment.record.packages)
     facts: dict[str, Callable[[EnvironmentRecord], str]] = {
-        "ngbench": lambda record: record.ngbench,
+        "ngbench": lambda record: _package("ngbench", record) if record.packages else record.ngbench,
         "Python": lambda record: record.python,
         "torch": lambda record: record.torch or DASH,
         "CUDA": lambda record: record.cuda or DASH,
@@ -126,7 +130,8 @@ def environments_table(environments: Sequence[Environment]) -> list[Column]:
         "cores": lambda record: str(record.cores),
         "threads": lambda record: DASH if record.threads is None else str(record.threads),
         "memory": lambda record: format_bytes(record.memory_bytes),
-        "commit": lambda record: (record.git_commit or DASH)[:12],
+        "host": lambda record: record.host or DASH,
+        **{name: partial(_package, name) for name in packages if name not in ("ngbench", "torch")},
     }
     columns = [Column("", list(facts), left=True)]
     for environment in environments:
@@ -134,3 +139,11 @@ def environments_table(environments: Sequence[Environment]) -> list[Column]:
         heading = ", ".join(named) + (f" and {len(rest)} more" if rest else "")
         columns.append(Column(heading, [fact(environment.record) for fact in facts.values()], left=True))
     return columns
+
+
+def _package(name: str, record: EnvironmentRecord) -> str:
+    package = record.packages.get(name)
+    if package is None:
+        return DASH
+    commit = "" if package.commit is None else f", commit {package.commit[:12]}"
+    return f"{package.version or DASH}{commit}{' with changes' if package.dirty else ''}"

@@ -11,6 +11,7 @@ from functools import partial
 from ngbench.records.documents import merge
 from ngbench.records.experiments import ClaimRecord
 from ngbench.records.record import Document, DocumentKind, EnvironmentRecord, FisherErrorRecord
+from ngbench.report.blocks import Fact
 from ngbench.report.page.merging import Found, label_arms, without_repeats
 from ngbench.report.page.record_files import Source
 from ngbench.report.sample_images import with_images
@@ -48,12 +49,14 @@ class Section:
         document: what a view shows of it; ``None`` where only Fisher errors are known.
         fisher_errors: of each measured layer.
         remarks: what was left out or renamed, in sentences.
+        calls: what made it.
     """
 
     title: str
     document: Document | None = None
     fisher_errors: list[MeasuredLayer] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    calls: list[Fact] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ def gather(sources: Sequence[Source]) -> Report:
     for place, source in enumerate(map(partial(_with_trials, sources), sources)):
         study = _study(source)
         if (section := _of_one_file(source)) is not None:
+            section.calls = _calls([source.document.environment])
             # A study stands before the comparisons that it is made of.
             parts = [at for at, other in enumerate(sources[:place]) if study and _study(other).startswith(study)]
             placed.append((parts[0] - 0.5 if parts else place, section))
@@ -161,7 +165,8 @@ def _section(key: _Key, found: Sequence[Found]) -> Section:
     measuring = [one for one in found if one.run.kind == "fisher-error"]
     kept, left_out = without_repeats([one for one in found if one.run.kind != "fisher-error"])
     labelled, renamed = label_arms(_in_order(kept))
-    section = Section(_title(*key), remarks=[*left_out, *renamed])
+    calls = _calls([one.run.environment or one.source.document.environment for one in [*kept, *measuring]])
+    section = Section(_title(*key), remarks=[*left_out, *renamed], calls=calls)
     if labelled:
         section.document = merge(
             [Document(environment=one.source.document.environment, runs=[one.run]) for one in labelled]
@@ -225,10 +230,19 @@ def _add_fisher_errors(sections: dict[_Key, Section], source: Source) -> Iterato
         yield key
 
 
+def _calls(environments: Sequence[EnvironmentRecord]) -> list[Fact]:
+    """What made it: each command once, to be copied."""
+    called = {(record.called_from, record.command): None for record in environments if record.called_from}
+    return [
+        Fact("made by", "a call from Python" if command is None else command, typed=command is not None)
+        for _, command in called
+    ]
+
+
 def _environments(sources: Sequence[Source]) -> list[Environment]:
     found: list[tuple[EnvironmentRecord, str]] = []
     for source in sources:
-        found += [(record, source.name) for record in _recorded(source)]
+        found += [(record.setting, source.name) for record in _recorded(source)]
     distinct = [record for at, (record, _) in enumerate(found) if record not in [other for other, _ in found[:at]]]
     return [
         Environment(record, list(dict.fromkeys(name for other, name in found if other == record)))

@@ -70,7 +70,10 @@ def _shown(block: Block, file: Path | None, section: int) -> Iterator[str]:
         case Heading():
             yield f"{'#' * block.level} {markdown(block.whole)}"
         case Facts():
-            yield "\n".join(f"- {_name(fact, block)}: {markdown(fact.text)}" for fact in block.facts)
+            yield "\n".join(
+                f"- {_name(fact, block)}: {(markdown_code if fact.typed else markdown)(fact.text)}"
+                for fact in block.facts
+            )
         case Table():
             if file is not None or not block.beside_chart:
                 yield f"### {markdown(block.title)}" if block.title else ""

@@ -58,7 +58,8 @@ def _about_fairness(document: Document) -> Iterator[str]:
             f"The runs differ in batch size ({', '.join(map(str, sizes))}), so their steps do not compare; "
             "compare epochs and seconds."
         )
-    if any(run.environment is not None for run in runs):
+    here = document.environment.machine
+    if any(run.environment is not None and run.environment.machine != here for run in runs):
         yield "The runs come from different environments, so times do not compare. Run them again in one."
     seeds = {label: {run.seed for run in arm} for label, arm in arms_of(document).items()}
     if len({frozenset(of_arm) for of_arm in seeds.values()}) > 1:

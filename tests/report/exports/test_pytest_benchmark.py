@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from ngbench.errors import UsageError
+from ngbench.records.record import PackageRecord
 from ngbench.report.exports.pytest_benchmark import format_pytest_benchmark, statistics_of
 
 FIELDS = {
@@ -50,11 +51,16 @@ def test_ratios_are_beside_the_statistics(exported, comparison):
 
 
 def test_machine_and_commit_are_those_of_the_records(comparison):
-    comparison.environment.git_commit = "abc123"
+    packages = {name: PackageRecord(version="1", commit=f"of {name}", dirty=True) for name in ("ngbench", "zebra")}
+    comparison.environment.packages = packages
     content = json.loads(format_pytest_benchmark({"curves": comparison}))
     assert content["machine_info"]["cpu"] == {"brand_raw": "Example CPU", "count": 2}
     assert content["machine_info"]["others"] == []
-    assert content["commit_info"]["id"] == "abc123"
+    assert (content["commit_info"]["id"], content["commit_info"]["dirty"]) == ("of zebra", True)
+    del packages["zebra"]
+    assert json.loads(format_pytest_benchmark({"curves": comparison}))["commit_info"]["id"] == "of ngbench"
+    packages.clear()
+    assert json.loads(format_pytest_benchmark({"curves": comparison}))["commit_info"]["id"] == "unversioned"
 
 
 def test_numbers_that_do_not_exist_are_null(comparison):

@@ -3,8 +3,10 @@ from __future__ import annotations
 import pytest
 
 from ngbench.records.record import FisherErrorRecord
+from ngbench.report.page.contents import report_blocks
 from ngbench.report.page.record_files import read_sources
 from ngbench.report.page.sections import gather
+from ngbench.report.renderers import html, markdown
 
 
 @pytest.fixture
@@ -68,6 +70,27 @@ def test_environments_are_listed_with_the_files_that_name_them(write, report, ma
     paths = [write("here.json", here), write("there.json", there), write("merged.json", merged)]
     found = report(*paths).environments
     assert [(one.record.cores, one.sources) for one in found] == [(2, ["here"]), (64, ["there"]), (8, ["merged"])]
+
+
+def test_the_commands_that_made_a_section_are_shown_once_and_a_setting_too(
+    write, report, make_document, make_run, fisher_error
+):
+    def called(document, command, called_from="shell"):
+        changed = document.environment.model_copy(update={"called_from": called_from, "command": command})
+        return document.model_copy(update={"environment": changed})
+
+    compared = "ngbench compare <digits> -o 'sgd,kfac'"
+    write("a.json", called(make_document(make_run("sgd")), compared))
+    write("b.json", called(make_document(make_run("kfac")), compared))
+    write("c.json", called(make_document(make_run("adam")), None, "Python"))
+    write("d.json", make_document(make_run("old")))
+    found = report()
+    (section,) = found.sections
+    assert [(fact.text, fact.typed) for fact in section.calls] == [(compared, True), ("a call from Python", False)]
+    assert len(found.environments) == 1
+    page = html.render(report_blocks(found), title="x")
+    assert "<code>ngbench compare &lt;digits&gt; -o &#39;sgd,kfac&#39;</code>" in page
+    assert f"- Made by: `{compared}`" in markdown.render(report_blocks(found))
 
 
 def test_fisher_errors_join_the_section_of_their_task(write, report, make_document, make_run, fisher_error, tmp_path):

@@ -55,11 +55,19 @@ def test_unequal_conditions_are_named(make_document, make_run, field, value, sai
 
 
 def test_different_data_and_environments_are_named(make_document, make_run):
-    other = make_run("adam").model_copy(update={"environment": {"cores": 64}}, deep=True)
+    here = make_document(make_run()).environment
+    other = make_run("adam").model_copy(update={"environment": here.model_copy(update={"cores": 64})}, deep=True)
     other.data.digest = "cd" * 32
     found = " ".join(find_warnings(make_document(make_run(), other)))
     assert "different data" in found
     assert "different environments" in found
+
+
+def test_another_command_or_host_is_no_other_environment(make_document, make_run):
+    document = make_document(make_run())
+    called = document.environment.model_copy(update={"command": "ngbench train", "called_from": "shell", "host": "b"})
+    document.runs.append(make_run("adam").model_copy(update={"environment": called}))
+    assert "different environments" not in " ".join(find_warnings(document))
 
 
 def test_one_seed_per_arm_is_said(make_document, make_run):
