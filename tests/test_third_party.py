@@ -117,7 +117,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ngbench(site: Path, *arguments: str, broken: bool = False) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(site)} | ({"BREAK_DOWNHILL": "1"} if broken else {})
     command = [sys.executable, "-m", "ngbench", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=site, check=False)
 
 
 COMPARE = ("compare", "line-fit", "--epochs", "2", "--set", "examples=32", "--device", "cpu", "--export-json", "-")

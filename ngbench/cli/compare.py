@@ -56,7 +56,8 @@ def compare(
         tuned=None if hyperparameters is None else load_settings(hyperparameters, task),
     )
     code = run_and_report(
-        lambda reporter: comparison.compare(request, place=outputs.place, observer=reporter, reference=reference),
+        f"compare-{task}",
+        lambda kept, reporter: comparison.compare(request, place=kept.place, observer=reporter, reference=reference),
         outputs,
         quiet=quiet,
         reference=reference,

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from functools import partial
-from pathlib import Path
 
 from rich.console import Console
 
@@ -20,31 +19,31 @@ __all__ = ["run_and_report"]
 
 
 def run_and_report(
-    make: Callable[[Reporter], Ran],
+    subject: str,
+    make: Callable[[Outputs, Reporter], Ran],
     outputs: Outputs,
     *,
     quiet: bool,
     reference: str | None = None,
-    origin: Path | None = None,
 ) -> int:
     """Make the runs that are asked for, and report on them even after an interruption.
 
     Args:
-        make: makes the runs, and tells the reporter of them.
+        subject: command and task, which a directory made for the records is called after.
+        make: makes the runs, with their records where it is told, and tells the reporter of them.
         outputs: where what came of them goes.
         quiet: show no progress.
         reference: the arm that the others are compared with; the first by default.
-        origin: the directory that paths of sample images are relative to.
 
     Returns:
         The exit code: 0, or 1 if a run did not do what was asked.
     """
-    outputs.check()
-    with one_interrupt():
+    with outputs.settled(subject) as kept, one_interrupt():
         # A plugin that prints must not write into an export that goes to stdout.
         with redirect_stdout(sys.stderr), reporter_for(Console(stderr=True), quiet=quiet) as reporter:
-            ran = make(reporter)
-        steps = outputs.steps(ran.document, reference=reference, origin=origin)
+            ran = make(kept, reporter)
+        unfinished = ran.interrupted or any(run.status == "killed" for run in ran.document.runs)
+        steps = kept.steps(ran.document, reference=reference, unfinished=unfinished)
         if ran.problem is not None:
             steps.append(partial(raise_last, [ran.problem]))
         do_each(*steps)

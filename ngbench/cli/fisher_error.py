@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ngbench.cli import completion, options
-from ngbench.cli.options import Without, spliced
+from ngbench.cli.options import spliced
 from ngbench.cli.outputs import Outputs
 from ngbench.experiments.fisher_error.request import APPROXIMATIONS, FisherErrorOptions, FisherErrorRequest
 
@@ -31,7 +31,7 @@ def fisher_error(
     ] = None,
     settings: options.Settings = None,
     run: FisherErrorOptions,
-    outputs: Annotated[Outputs, Without({"directory", "resume"})],
+    outputs: Outputs,
     quiet: options.Quiet = False,
 ) -> None:
     """Measure how well Kronecker approximations match the Fisher matrix.
@@ -54,7 +54,8 @@ def fisher_error(
         options=run,
     )
     code = run_and_report(
-        lambda reporter: measure_fisher_errors(request, observer=FisherErrorProgress(reporter)),
+        f"fisher-error-{task}",
+        lambda kept, reporter: measure_fisher_errors(request, place=kept.place, observer=FisherErrorProgress(reporter)),
         outputs,
         quiet=quiet,
     )

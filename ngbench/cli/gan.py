@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +11,10 @@ from ngbench.cli import options
 from ngbench.cli.options import spliced
 from ngbench.cli.outputs import Outputs
 from ngbench.running.request import AdversarialOptions, AdversarialRequest
+
+if TYPE_CHECKING:
+    from ngbench.experiments.runs import Ran
+    from ngbench.report.progress.runs import Reporter
 
 __all__ = ["gan"]
 
@@ -40,8 +45,8 @@ def gan(
     A Wasserstein GAN with gradient penalty: the critic takes several steps for each one of the generator. All
     arms start from the same weights and draw the same data and noise; each has a process of its own, and they
     take turns of some steps. The table says how far the images of each are from the real ones (Fréchet distance)
-    and what each player cost. With --output or --figures, the images made of the same noise after each epoch are
-    kept as PNG files in the directory samples there.
+    and what each player cost. The images made of the same noise after each epoch are kept as PNG files in the
+    directory samples, beside the records or the figures.
 
     Example: ngbench gan gan-mnist --set width=16 --players adam,kfac3,adam+kfac:lr=0.01,damping=0.001
     """
@@ -50,21 +55,15 @@ def gan(
     from ngbench.experiments.comparison import compare_players
     from ngbench.running.samples import DIRECTORY
 
-    # The images lie beside the records, so that a resumed run finds them, or beside the figures.
-    beside = outputs.directory if outputs.directory is not None else outputs.figures
-    origin = None if beside is None else beside.absolute()
     request = AdversarialRequest(
         task=task,
         arms=parse_players(players or []),
         task_options=options.task_settings(settings),
         options=run,
-        samples=None if origin is None else origin / DIRECTORY,
     )
-    code = run_and_report(
-        lambda reporter: compare_players(request, place=outputs.place, observer=reporter, reference=reference),
-        outputs,
-        quiet=quiet,
-        reference=reference,
-        origin=origin,
-    )
-    raise typer.Exit(code)
+
+    def make(kept: Outputs, reporter: Reporter) -> Ran:
+        drawing = replace(request, samples=None if kept.origin is None else kept.origin / DIRECTORY)
+        return compare_players(drawing, place=kept.place, observer=reporter, reference=reference)
+
+    raise typer.Exit(run_and_report(f"gan-{task}", make, outputs, quiet=quiet, reference=reference))

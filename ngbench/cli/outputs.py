@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ngbench.cli.keeping import closing, opening
 from ngbench.cli.reporting import check_exports, console_for_results
 from ngbench.disk.files import STANDARD_OUTPUT, check_directory, given_destination, given_path
+from ngbench.errors import ParameterError
+from ngbench.records.results import RESULTS, new_directory
 from ngbench.report.columns import COLUMNS, chosen, given_columns
 from ngbench.running.option_fields import option
 
@@ -16,14 +20,14 @@ if TYPE_CHECKING:
     from ngbench.experiments.runs import Place
     from ngbench.records.record import Document
 
-__all__ = ["Outputs"]
+__all__ = ["Outputs", "kept_in"]
 
 _RESULTS = "Results"
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where results go; ``None`` is nowhere, ``-`` is standard output."""
+    """Where results go; ``None`` is nowhere, ``-`` is standard output. ``made``: nobody named the directory."""
 
     directory: Path | None = option(
         None,
@@ -32,7 +36,9 @@ class Outputs:
         panel=_RESULTS,
         flags=("--output",),
         convert=given_path,
+        shown_default=f"a new one in {RESULTS}",
     )
+    no_output: bool = option(False, "Keep no records and no checkpoints.", panel=_RESULTS)
     resume: bool = option(False, "Continue the runs that the output directory has.", panel=_RESULTS)
     json: str | None = option(
         None,
@@ -69,7 +75,6 @@ class Outputs:
     brief: bool = option(
         False, "Print one table, what to beware of and the summary; all else is in exports and records.", panel=_RESULTS
     )
-
     columns: str | None = option(
         None,
         f"Columns of the tables, with commas between them, or all; they are called {', '.join(COLUMNS[:4])} and so on.",
@@ -78,41 +83,57 @@ class Outputs:
         shown_default="the most important ones that fit",
         convert=given_columns,
     )
+    made: bool = False
 
-    def check(self) -> None:
-        """Refuse what could not be written in the end.
+    @contextmanager
+    def settled(self, subject: str) -> Iterator[Outputs]:
+        """With the directory of the records, a new one if none was named and one is wanted.
+
+        Args:
+            subject: what the results are of, as the name of a new directory says it.
 
         Raises:
-            OutputError: naming it.
+            OutputError: naming what could not be written in the end.
             ParameterError: two exports go to standard output, or there is nothing to resume from.
         """
         check_exports(self.json, self.csv, self.markdown, within=self.directory)
         if self.figures is not None:
             check_directory(self.figures)
         self.place.check()
+        with kept_in(self.directory, subject, nowhere=self.no_output) as directory:
+            yield replace(self, directory=directory, made=self.directory is None)
 
     @property
     def place(self) -> Place:
         """Of the records."""
         from ngbench.experiments.runs import Place
 
-        return Place(self.directory, self.resume)
+        said = opening(self.directory) if self.made and self.directory is not None else ()
+        return Place(self.directory, self.resume, introduction=tuple(said))
+
+    @property
+    def origin(self) -> Path | None:
+        """The directory that sample images are kept in, and their paths relative to: that of the records, so that a
+        resumed run finds them, or that of the figures."""
+        beside = self.directory if self.directory is not None else self.figures
+        return None if beside is None else beside.absolute()
 
     @property
     def use_stdout(self) -> bool:
         """Whether an export goes to standard output, which then holds nothing else."""
         return STANDARD_OUTPUT in (self.json, self.csv, self.markdown)
 
-    def steps(
-        self, document: Document, *, reference: str | None = None, origin: Path | None = None
-    ) -> list[Callable[[], object]]:
+    def steps(self, document: Document, *, reference: str | None, unfinished: bool) -> list[Callable[[], object]]:
         """What writes all that was asked for, then prints what there is to see.
 
         Args:
             document: what was found.
             reference: the arm that ratios refer to; the first by default.
-            origin: the directory that paths of sample images are relative to.
+            unfinished: whether runs are left to go on with.
         """
+        from rich.text import Text
+
+        from ngbench.escaping import terminal as escaped
         from ngbench.report import shortened, view
         from ngbench.report.exports.destinations import export_steps
         from ngbench.report.renderers import terminal
@@ -124,7 +145,7 @@ class Outputs:
             markdown_file=self.markdown,
             figures=self.figures,
             reference=reference,
-            origin=origin,
+            origin=self.origin,
         )
         console = console_for_results(on_stderr=self.use_stdout)
 
@@ -132,4 +153,25 @@ class Outputs:
             blocks = view(document, reference=reference)
             terminal.show(chosen(shortened(blocks) if self.brief else blocks, self.columns), console)
 
-        return [*written, show]
+        def tell() -> None:
+            for line in [] if self.directory is None else closing(self.directory, unfinished=unfinished):
+                console.print(Text(escaped(line)), soft_wrap=True)
+
+        return [*written, show, tell]
+
+
+@contextmanager
+def kept_in(directory: Path | None, subject: str, *, nowhere: bool) -> Iterator[Path | None]:
+    """The directory that was named, else a new one called after the ``subject``; ``None`` if results go ``nowhere``.
+
+    Raises:
+        OutputError: it cannot be made.
+        ParameterError: one was named all the same.
+    """
+    if directory is not None and nowhere:
+        raise ParameterError("--output and --no-output exclude each other")
+    if directory is not None or nowhere:
+        yield directory
+        return
+    with new_directory(subject, "--output DIR keeps them elsewhere, --no-output nowhere") as made:
+        yield made

@@ -32,7 +32,7 @@ def report(
     output: Annotated[
         Path,
         declared.path("--output", metavar="FILE", help="The page: .html, or .md with PNG figures in FILE-figures."),
-    ],
+    ] = Path("report.html"),
     title: Annotated[str, typer.Option("--title", help="Title of the page.")] = "ngbench report",
     reference: Annotated[
         str | None,
@@ -60,7 +60,7 @@ def report(
     cost of an update by phase, Fisher errors, sample images, claims with their verdicts, and where it all ran.
     It is one file and loads nothing. A run that is found twice counts once; tasks become sections.
 
-    Example: ngbench report results --output report.html
+    Example: ngbench report results more-results --output page.html
     """
     from ngbench.cli.reporting import raise_last
     from ngbench.disk.files import check_destination, check_directory, write_text

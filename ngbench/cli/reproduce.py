@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from ngbench.cli import completion, declared, options
 from ngbench.cli.options import Only, spliced
 from ngbench.cli.outputs import Outputs
 from ngbench.errors import OUR_ERROR
+from ngbench.records.results import RESULTS, new_directory
 from ngbench.running.request import RunOptions
 
 if TYPE_CHECKING:
@@ -56,14 +58,15 @@ def reproduce(
         typer.Option("--scale", help="smoke is seconds a study, laptop minutes on two cores, full as published."),
     ] = ScaleOption.laptop,
     output: Annotated[
-        Path,
+        Path | None,
         declared.path(
             "--output",
             metavar="DIR",
             help="Each study gets a directory here: records, verdicts and figure.",
             panel="Results",
+            shown=f"a new one in {RESULTS}",
         ),
-    ] = Path("ngbench-studies"),
+    ] = None,
     seeds: Annotated[int | None, declared.number("--seeds", "Seeds.", shown="the study's")] = None,
     hyperparameters: Annotated[
         Path | None,
@@ -89,7 +92,10 @@ def reproduce(
     Example: ngbench reproduce figure-3.2 --scale smoke --output studies
     """
     from rich.console import Console
+    from rich.text import Text
 
+    from ngbench import escaping
+    from ngbench.cli.keeping import closing, opening
     from ngbench.cli.reporting import check_exports, console_for_results, do_each
     from ngbench.disk.files import write_text
     from ngbench.errors import ParameterError
@@ -106,7 +112,9 @@ def reproduce(
     if everything == bool(studies):
         raise ParameterError("name the studies to run, or give --all, not both")
     check_exports(outputs.json, outputs.markdown, within=output)
-    loaded = load_studies(study_names() if everything else studies or [], output, resume=outputs.resume)
+    if outputs.resume and output is None:
+        raise ParameterError("--resume needs --output, the directory that holds what to go on with")
+    names = study_names() if everything else studies or []
 
     @contextmanager
     def watch(measure: str) -> Iterator[ExperimentObserver]:
@@ -114,37 +122,46 @@ def reproduce(
         with redirect_stdout(sys.stderr), reporter_for(Console(stderr=True), quiet=quiet) as reporter:
             yield FisherErrorProgress(reporter) if measure == "fisher-error" else reporter
 
-    conditions = Conditions(
-        resume=outputs.resume,
-        seeds=seeds,
-        data_dir=run.data_dir,
-        device=run.device,
-        threads=run.threads,
-        tuned=None if hyperparameters is None else settings_for(loaded, hyperparameters),
-        # To start a process and to count operations takes seconds, more than all else at the smallest scale.
-        own_processes=scale is not ScaleOption.smoke,
-        count_operations=scale is not ScaleOption.smoke,
-        watch=watch,
-    )
-    console = console_for_results(on_stderr=outputs.use_stdout)
-    started = time.perf_counter()
-    outcomes: list[StudyOutcome] = []
-    codes: list[int] = []
-    for one in loaded:
-        outcomes.append(run_study(one.study, scale.value, output, conditions))
-        codes.append(_tell(outcomes[-1], console))
-        if outcomes[-1].interrupted:
-            break
-    steps: list[Callable[[], object]] = []
-    if outputs.json is not None:
-        steps += export_steps(document_of_all(outcomes), json=outputs.json)
-    if (file := outputs.markdown) is not None:
-        blocks = [block for one in outcomes if one.document is not None for block in view(one.document)]
-        steps.append(lambda: write_text(markdown.render(blocks, title="Studies"), file))
-    if len(loaded) > 1:
-        steps.append(lambda: terminal.show(_summary(outcomes, codes), console))
-    steps.append(lambda: console.print(f"total time: {format_seconds(time.perf_counter() - started)}", markup=False))
-    do_each(*steps)
+    subject = f"reproduce-{'all' if everything else '-'.join(names)}"
+    made = new_directory(subject, "--output DIR keeps them elsewhere") if output is None else nullcontext(output)
+    with made as directory:
+        loaded = load_studies(names, directory, resume=outputs.resume)
+        conditions = Conditions(
+            resume=outputs.resume,
+            seeds=seeds,
+            data_dir=run.data_dir,
+            device=run.device,
+            threads=run.threads,
+            tuned=None if hyperparameters is None else settings_for(loaded, hyperparameters),
+            # To start a process and to count operations takes seconds, more than all else at the smallest scale.
+            own_processes=scale is not ScaleOption.smoke,
+            count_operations=scale is not ScaleOption.smoke,
+            watch=watch,
+        )
+        if output is None and not quiet:
+            for line in opening(directory):
+                print(escaping.terminal(line), file=sys.stderr)
+        console = console_for_results(on_stderr=outputs.use_stdout)
+        started = time.perf_counter()
+        outcomes: list[StudyOutcome] = []
+        codes: list[int] = []
+        for one in loaded:
+            outcomes.append(run_study(one.study, scale.value, directory, conditions))
+            codes.append(_tell(outcomes[-1], console))
+            if outcomes[-1].interrupted:
+                break
+        steps: list[Callable[[], object]] = []
+        if outputs.json is not None:
+            steps += export_steps(document_of_all(outcomes), json=outputs.json)
+        if (file := outputs.markdown) is not None:
+            blocks = [block for one in outcomes if one.document is not None for block in view(one.document)]
+            steps.append(lambda: write_text(markdown.render(blocks, title="Studies"), file))
+        if len(loaded) > 1:
+            steps.append(lambda: terminal.show(_summary(outcomes, codes), console))
+        last = [f"total time: {format_seconds(time.perf_counter() - started)}"]
+        last += closing(directory, unfinished=any(outcome.interrupted for outcome in outcomes))
+        steps += [partial(console.print, Text(escaping.terminal(line)), soft_wrap=True) for line in last]
+        do_each(*steps)
     raise typer.Exit(next((code for code in codes if code), 0))
 
 

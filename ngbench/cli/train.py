@@ -60,6 +60,9 @@ def train(
         tuned=None if hyperparameters is None else load_settings(hyperparameters, task),
     )
     code = run_and_report(
-        lambda reporter: compare(request, place=outputs.place, observer=reporter), outputs, quiet=quiet
+        f"train-{task}",
+        lambda kept, reporter: compare(request, place=kept.place, observer=reporter),
+        outputs,
+        quiet=quiet,
     )
     raise typer.Exit(code)

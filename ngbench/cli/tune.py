@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ import typer
 
 from ngbench.cli import completion, declared, options
 from ngbench.cli.options import Only, Without, spliced
-from ngbench.cli.outputs import Outputs
+from ngbench.cli.outputs import Outputs, kept_in
 from ngbench.experiments.search.request import SearchOptions, SearchRequest
 from ngbench.running.request import DIAGNOSTICS, Request, RunOptions
 
@@ -65,7 +66,7 @@ def tune(
             shown="hyperparameters.yaml in the output directory",
         ),
     ] = None,
-    outputs: Annotated[Outputs, Only({"json", "markdown", "columns"})],
+    outputs: Annotated[Outputs, Only({"no_output", "json", "markdown", "columns"})],
     quiet: options.Quiet = False,
 ) -> None:
     """Search for the hyper-parameters of one or several optimizers, each with the same number of trials.
@@ -82,6 +83,7 @@ def tune(
 
     from ngbench import escaping
     from ngbench.arms import parse_arms
+    from ngbench.cli.keeping import closing, opening
     from ngbench.cli.reporting import check_exports, console_for_results, do_each, raise_last
     from ngbench.disk.files import STANDARD_OUTPUT, check_directory
     from ngbench.experiments.search.given_spaces import given_spaces
@@ -103,21 +105,29 @@ def tune(
         spaces=given_spaces(arms, task, space, values or []),
         options=how,
     )
-    with one_interrupt():
-        with SearchProgress(Console(stderr=True), quiet=quiet) as progress:
-            result = search(request, reporter=progress)
+    # What a storage holds is kept already, and several processes may share it.
+    nowhere = outputs.no_output or (how.output is None and how.storage is not None)
+    with kept_in(how.output, f"tune-{task}", nowhere=nowhere) as directory, one_interrupt():
+        said = opening(directory, resume=False) if directory is not None and how.output is None else ()
+        with SearchProgress(Console(stderr=True), quiet=quiet, introduction=said) as progress:
+            result = search(replace(request, options=replace(how, output=directory)), reporter=progress)
         best: str | Path | None = write_hyperparameters
-        if best is None and how.output is not None:
-            best = how.output / BEST_FILE
+        if best is None and directory is not None:
+            best = directory / BEST_FILE
         console = console_for_results(on_stderr=STANDARD_OUTPUT in (best, outputs.json, outputs.markdown))
+
+        def say(line: str) -> None:
+            console.print(Text(escaping.terminal(line)), soft_wrap=True)
+
         steps: list[Callable[[], object]] = []
         if best is not None and result.has_best:
             steps.append(partial(write_best, result.document, best))
         steps += export_steps(result.document, json=outputs.json, markdown_file=outputs.markdown)
         steps.append(lambda: terminal.show(chosen(view(result.document), outputs.columns), console))
         if best not in (None, STANDARD_OUTPUT) and result.has_best:
-            said = Text(escaping.terminal(f"Best hyper-parameters: {best}"))
-            steps.append(partial(console.print, said, soft_wrap=True))
+            steps.append(partial(say, f"Best hyper-parameters: {best}"))
+        if directory is not None:
+            steps += [partial(say, line) for line in closing(directory, unfinished=result.interrupted, resume=False)]
         if result.problem is not None:
             steps.append(partial(raise_last, [result.problem]))
         do_each(*steps)

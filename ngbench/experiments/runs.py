@@ -45,11 +45,13 @@ class Place:
         directory: has a record and a checkpoint of each run, written as it goes; ``None`` keeps nothing.
         resume: go on with what the directory holds.
         part_of: the comparison of a study that the runs belong to, in words.
+        introduction: what is to be known of the place before the runs begin, a line each.
     """
 
     directory: Path | None = None
     resume: bool = False
     part_of: str | None = None
+    introduction: Sequence[str] = ()
 
     def check(self) -> None:
         """Refuse what could not be written in the end.
@@ -144,7 +146,7 @@ def make_runs(
     with store.taken() if store is not None else nullcontext():
         if store is not None:
             groups = with_output(groups, store)
-        for line in plan.introduction:
+        for line in (*place.introduction, *plan.introduction):
             observer.note(line)
         keeper = _Keeper(store, observer)
         records, interrupted = execute(groups, workers_for(plan, own_processes=own_processes), keeper)

@@ -72,7 +72,8 @@ def test_a_study_runs_all_its_comparisons_and_judges_its_claims(ngbench, write):
     lines = done.out.splitlines()
     assert any(line.startswith("faster") and "reproduced" in line and " to " in line for line in lines)
     assert any("2 of 2 hold" in line for line in lines)
-    assert lines[-1].startswith("total time: ")
+    assert lines[-2].startswith("total time: ")
+    assert lines[-1] == "Results: ngbench report out"
 
 
 def test_the_page_of_a_report_shows_the_claims(ngbench, write):

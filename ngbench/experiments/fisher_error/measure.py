@@ -27,20 +27,25 @@ __all__ = ["measure_fisher_errors"]
 
 
 def measure_fisher_errors(
-    request: FisherErrorRequest, *, observer: ExperimentObserver | None = None, own_processes: bool = True
+    request: FisherErrorRequest,
+    *,
+    place: Place | None = None,
+    observer: ExperimentObserver | None = None,
+    own_processes: bool = True,
 ) -> Ran:
-    """Train, and measure approximations at some of the steps.
+    """Train, and measure approximations at some of the steps; a run for each seed.
 
     Args:
         request: what to measure.
+        place: where records are kept, nowhere by default; a run that did not come to its end begins again.
         observer: is told what happens.
-        own_processes: whether the run has a process of its own.
+        own_processes: whether the runs have a process of their own.
 
     Raises:
         UsageError: whatever the user can put right, before anything runs.
     """
     plan = _plan(request)
-    return make_runs(plan, place=Place(), observer=observer or Unobserved(), own_processes=own_processes)
+    return make_runs(plan, place=place or Place(), observer=observer or Unobserved(), own_processes=own_processes)
 
 
 def _plan(request: FisherErrorRequest) -> Plan[Problem]:
@@ -70,7 +75,7 @@ def _plan(request: FisherErrorRequest) -> Plan[Problem]:
         size = sum(p.numel() for p in model.parameters())
         return first_record(config, problem, None, size, parameter_bytes(model)).model_copy(update=changes)
 
-    groups = for_each_seed([config], 1, record)
+    groups = for_each_seed([config], asked.seeds, record)
     introduction = conditions.introduce(problem)
     return Plan(groups, problem, FisherErrorStarter, conditions.device, conditions.threads, introduction)
 

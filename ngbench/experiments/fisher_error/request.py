@@ -21,7 +21,7 @@ _TAKEN = {"batch_size", "seed", "steps", "device", "dtype", "threads", "data_dir
 
 @dataclass(frozen=True)
 class FisherErrorOptions(RunOptions):
-    """What a user may ask of a run that measures Fisher errors; one run, of one seed."""
+    """What a user may ask of a run that measures Fisher errors."""
 
     without: ClassVar[frozenset[str]] = frozenset(one.name for one in fields(RunOptions)) - _TAKEN
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from ngbench.disk.files import given_path
 from ngbench.plugins.parameters import Range
 from ngbench.records.quantities import names_for
+from ngbench.records.results import RESULTS
 from ngbench.running.limits import Count, Seed
 from ngbench.running.option_fields import converted, option
 from ngbench.running.request import Request
@@ -62,6 +63,7 @@ class SearchOptions:
         "Keep the trials, a record of each run, and the best hyper-parameters here.",
         metavar="DIR",
         panel="Results",
+        shown_default=f"a new one in {RESULTS}, without --storage",
         convert=given_path,
     )
 

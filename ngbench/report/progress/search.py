@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
 
 from rich.console import Console
@@ -22,9 +23,11 @@ class SearchProgress:
     Args:
         console: where to.
         quiet: show nothing.
+        introduction: what is to be known before the first trial, a line each.
     """
 
-    def __init__(self, console: Console, *, quiet: bool) -> None:
+    def __init__(self, console: Console, *, quiet: bool, introduction: Iterable[str] = ()) -> None:
+        self._introduction = introduction
         self._console = console
         self._quiet = quiet
         self._best: dict[str, float] = {}
@@ -55,6 +58,8 @@ class SearchProgress:
 
     def begun(self, plan: SearchPlan) -> None:
         """The search is about to begin."""
+        for line in self._introduction:
+            self.note(line)
         self._metric = plan.metric
         if self._progress is not None:
             for arm in plan.arms:
