@@ -10,7 +10,16 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["WorkflowLog", "figure", "markdown", "markdown_code", "terminal", "terminal_lines", "workflow_command"]
+__all__ = [
+    "WorkflowLog",
+    "figure",
+    "markdown",
+    "markdown_code",
+    "terminal",
+    "terminal_lines",
+    "without_marks",
+    "workflow_command",
+]
 
 _LONGEST = 4000
 _LONGEST_IN_FIGURE = 1000
@@ -31,6 +40,22 @@ def terminal(text: str) -> str:
 def terminal_lines(text: str) -> str:
     """As :func:`terminal`, with the line breaks that are ours."""
     return "\n".join(map(terminal, text.split("\n")))
+
+
+def without_marks(text: str) -> str:
+    """What a docstring says, without the marks of reStructuredText.
+
+    >>> print(without_marks("As ``rank`` of :class:`~torch.nn.Linear` and :func:`ours <a.b>`, *not* `this`_."))
+    As rank of Linear and ours, not this.
+    """
+    return _MARKS.sub(lambda found: found[found.lastgroup or 0], text)
+
+
+_MARKS = re.compile(
+    r"``(?P<code>.+?)``"
+    r"|(?::[\w:+.-]+:)?`(?:~(?:[\w.]*\.)?(?P<short>\w+)|(?P<said>[^`<]+?) <[^`>]+>|(?P<text>[^`]+))`_{0,2}"
+    r"|(?<![\w*])\*{1,2}(?P<stressed>[^\s*](?:[^*]*[^\s*])?)\*{1,2}(?![\w*])"
+)
 
 
 def markdown(text: str) -> str:

@@ -24,6 +24,7 @@ from typing import Any
 
 from ngbench.curvature.bounds import Member, Range
 from ngbench.errors import ParameterError, PluginError, one_line
+from ngbench.escaping import without_marks
 from ngbench.values import (
     Refused,
     alternatives,
@@ -249,4 +250,4 @@ def _described_arguments(docstring: str) -> dict[str, str]:
             found[name] = match["text"]
         elif name:
             found[name] += f" {line.strip()}"
-    return {name: text.replace("``", "") for name, text in found.items()}
+    return {name: without_marks(text) for name, text in found.items()}

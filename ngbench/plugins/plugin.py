@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from typing import Any, Literal
 from ngbench.plugins.located import SourceFile
 from ngbench.plugins.parameters import Parameter, convert_given, resolve
 
-__all__ = ["Kind", "Plugin"]
+__all__ = ["Kind", "Plugin", "kind_of"]
 
 Kind = Literal["optimizer", "task", "approximation"]
 
@@ -55,3 +56,17 @@ class Plugin:
     def convert(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters that are ``given``, converted and checked."""
         return convert_given(self.parameters, given, f"{self.kind} {self.name}", accepts_any=self.accepts_any)
+
+
+def kind_of(found: Any) -> Kind | None:
+    """What an object is, as far as its signature says it."""
+    from ngbench.plugins.optimizer_classes import is_optimizer_class
+
+    if not inspect.isfunction(found):
+        return "optimizer" if is_optimizer_class(found) else None
+    first = next(iter(inspect.signature(found).parameters.values()), None)
+    if first is None or first.kind in (first.KEYWORD_ONLY, first.VAR_KEYWORD):
+        return "task"
+    if first.name == "model":
+        return "optimizer"
+    return "approximation" if first.name == "block" or "FisherBlock" in str(first.annotation) else None

@@ -37,8 +37,8 @@ from ngbench.errors import (
 from ngbench.plugins.located import Located, is_located, locate
 from ngbench.plugins.objects import held
 from ngbench.plugins.parameters import Range, accepts_any_name, parameters_of
-from ngbench.plugins.plugin import Kind, Plugin
-from ngbench.plugins.summaries import SourceNotFound, read_summary
+from ngbench.plugins.plugin import Kind, Plugin, kind_of
+from ngbench.plugins.summaries import SourceNotFound, first_line, read_summary
 
 if TYPE_CHECKING:
     import torch
@@ -135,7 +135,7 @@ def rows(group: str) -> list[PluginRow]:
 def optimizer(name: str) -> Plugin:
     """The optimizer called ``name``: an entry point, or a class or a plugin's function by where it is.
 
-    An approximation's name is also that of the natural gradient with it, if no optimizer has it.
+    An approximation's name, or place, is also that of the natural gradient with it, if no optimizer has it.
 
     Raises:
         UnknownNameError: if there is no such optimizer.
@@ -146,8 +146,10 @@ def optimizer(name: str) -> Plugin:
     located = None
     if (own := held("optimizer", name)) is not None:
         located = Located(own, None)
-    elif is_located(name) and _entry_point("optimizer", name) is None:
-        located = _locate(name, "optimizer", "class", is_optimizer_class)
+    elif _entry_point("optimizer", name) is None:
+        located = _locate(name, "optimizer", "class", is_optimizer_class) if is_located(name) else None
+        if _entry_point("approximation", name) if located is None else kind_of(located.found) == "approximation":
+            return _optimizer_with(approximation_plugin(name))
     if located is not None and not inspect.isfunction(located.found):
         found = check_class(name, located.found)
         initialise: Callable[..., None] = found.__init__
@@ -160,13 +162,11 @@ def optimizer(name: str) -> Plugin:
             name,
             build,
             class_parameters(name, found),
-            _first_line(found),
+            first_line(inspect.getdoc(found) or ""),
             file=located.file,
             accepts_any=accepts_any_name(initialise),
             is_class=True,
         )
-    if located is None and _entry_point("optimizer", name) is None and _entry_point("approximation", name) is not None:
-        return _optimizer_with(approximation_plugin(name))
     return _plugin("optimizer", name, skip=2)
 
 
@@ -188,7 +188,8 @@ def _optimizer_with(plugin: Plugin) -> Plugin:
         optimizer: torch.optim.Optimizer = with_approximation(model, task, made, **given)
         return optimizer
 
-    return replace(plugin, kind="optimizer", build=build, parameters=(*shared, *plugin.parameters))
+    summary = f"Natural gradient with this approximation: {plugin.summary}"
+    return replace(plugin, kind="optimizer", build=build, parameters=(*shared, *plugin.parameters), summary=summary)
 
 
 def kind_of_located(name: str) -> Kind:
@@ -204,10 +205,7 @@ def kind_of_located(name: str) -> Kind:
     found = locate(name, "plugin", "name", callable).found
     if not inspect.isfunction(found):
         return optimizer(name).kind
-    first = next(iter(inspect.signature(found).parameters.values()), None)
-    if first is None or first.kind in (first.KEYWORD_ONLY, first.VAR_KEYWORD):
-        return "task"
-    return "optimizer" if first.name == "model" else "approximation"
+    return kind_of(found) or "approximation"
 
 
 def build_optimizer(
@@ -407,12 +405,15 @@ def _plugin(kind: Kind, name: str, *, skip: int = 0) -> Plugin:
         function, file, who = located.found, located.file, f"{kind} {name!r}"
     else:
         raise UnknownNameError(kind, name, {p.name for p in _points(GROUPS[kind])})
+    if point is None and own is None and (actual := kind_of(function)) not in (kind, None):
+        raise PluginError(f"{who} is not allowed: it is {'a' if actual == 'task' else 'an'} {actual}")
     if not callable(function) or isinstance(function, type):
         raise PluginError(f"{who} is {type(function).__name__}, it must be a function")
     with _naming(who):
         parameters = tuple(parameters_of(function, skip=skip))
+    summary = first_line(inspect.getdoc(function) or "")
     accepts_any = accepts_any_name(function)
-    return Plugin(kind, name, function, parameters, _first_line(function), distribution, file, accepts_any)
+    return Plugin(kind, name, function, parameters, summary, distribution, file, accepts_any)
 
 
 def _locate(name: str, kind: Kind, noun: str, eligible: Callable[[Any], bool]) -> Located:
@@ -451,8 +452,3 @@ def _naming(who: str) -> Iterator[None]:
         raise
     except BaseException as error:
         raise PluginError(f"{who} cannot be imported: {describe(error)}") from error
-
-
-def _first_line(documented: Any) -> str:
-    documentation = inspect.getdoc(documented) or ""
-    return documentation.strip().partition("\n")[0]

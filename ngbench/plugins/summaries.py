@@ -6,7 +6,9 @@ import ast
 import importlib.util
 from importlib.machinery import ModuleSpec, PathFinder
 
-__all__ = ["SourceNotFound", "read_summary"]
+from ngbench.escaping import without_marks
+
+__all__ = ["SourceNotFound", "first_line", "read_summary"]
 
 _MAX_HOPS = 8
 
@@ -83,7 +85,12 @@ def _docstring_line(node: _Definition, attributes: list[str]) -> str:
         if inner is None:
             return ""
         node = inner
-    return (ast.get_docstring(node) or "").strip().partition("\n")[0]
+    return first_line(ast.get_docstring(node) or "")
+
+
+def first_line(docstring: str) -> str:
+    """The first line of a docstring, as plain text."""
+    return without_marks(docstring.strip().partition("\n")[0])
 
 
 def _imported_from(body: list[ast.stmt], module: str, name: str) -> tuple[str, str] | None:

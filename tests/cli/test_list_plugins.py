@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -145,3 +146,10 @@ def test_approximations_are_listed_and_shown_in_full(ngbench: Callable[..., Any]
     assert list(parameters) == ["precision", "max_iterations", "route", "positions"]
     assert all(parameter["description"] for parameter in parameters.values())
     assert "unknown approximation 'kpsve'; did you mean 'kpsvd'?" in ngbench("list approximations kpsve").err
+
+
+@pytest.mark.parametrize("kind", ["tasks", "optimizers", "approximations"])
+def test_no_marks_of_docstrings_are_printed(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", kind]) == 0
+    assert main(["list", kind, *{"approximations": ["--full"], "optimizers": ["kfac", "two-level"]}.get(kind, [])]) == 0
+    assert not re.search(r"`|:\w+:", capsys.readouterr().out)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 
@@ -37,7 +37,11 @@ MINE = '''
         return Task(model=None, data=None, likelihood=Gaussian(), batch_size=size, epochs=1)
 
     def halved(block, start, *, share: float = 0.5):
-        """An approximation."""
+        """An approximation with a ``share`` of :func:`~my.whole`.
+
+        Args:
+            share: of the ``whole``, as for :func:`whole`.
+        """
 '''
 
 
@@ -95,6 +99,32 @@ def test_tasks_and_approximations_are_functions_of_files_too(mine: Path) -> None
     assert [parameter.name for parameter in plugin.parameters] == ["share", "positions"]
     kinds = {name: registry.kind_of_located(f"mine_located.py:{name}") for name in ("Fast", "build", "field", "halved")}
     assert kinds == {"Fast": "optimizer", "build": "optimizer", "field": "task", "halved": "approximation"}
+
+
+def test_an_approximation_of_a_file_is_an_optimizer_too_and_says_which(mine: Path) -> None:
+    plugin = registry.optimizer("mine_located.py:halved")
+    assert plugin.summary == "Natural gradient with this approximation: An approximation with a share of whole."
+    described = {parameter.name: parameter.description for parameter in plugin.parameters}
+    assert described["share"] == "of the whole, as for whole."
+    assert {"lr", "damping", "positions"} <= described.keys()
+
+
+@pytest.mark.parametrize(
+    ("load", "name", "kind"),
+    [
+        (registry.optimizer, "field", "a task"),
+        (registry.task_plugin, "Fast", "an optimizer"),
+        (registry.task_plugin, "build", "an optimizer"),
+        (registry.task_plugin, "halved", "an approximation"),
+        (registry.approximation_plugin, "Fast", "an optimizer"),
+        (registry.approximation_plugin, "field", "a task"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_by_naming_it(
+    mine: Path, load: Callable[[str], object], name: str, kind: str
+) -> None:
+    with pytest.raises(PluginError, match=rf"mine_located.py:{name}' is not allowed: it is {kind}$"):
+        load(f"mine_located.py:{name}")
 
 
 def test_a_file_does_not_take_the_place_of_what_is_installed(mine: Path) -> None:

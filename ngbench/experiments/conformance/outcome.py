@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from textwrap import shorten
 from typing import Generic, TypeVar
 
 from ngbench.errors import NgbenchError, one_line
+from ngbench.optimizers.coverage import CurvatureWarning
 from ngbench.plugins import registry
 from ngbench.records.environment import describe_environment
 from ngbench.records.experiments import CheckRecord, CheckStatus, ConformanceRecord, PluginRecord
@@ -102,6 +104,8 @@ def run_checks(
 ) -> list[CheckRecord]:
     """The rows of ``checks``; after one without which nothing can be checked the remaining ones do not apply.
 
+    What the plugin warns of is said in the row of the check that heard it first.
+
     Args:
         subject: what is checked.
         checks: in order.
@@ -110,13 +114,21 @@ def run_checks(
     rows: list[CheckRecord] = []
     obstacle = ""
     missing: set[str] = set()
+    warned: set[str] = set()
     for check in checks:
         lacking = obstacle or next((need for need in check.needs if need in missing), "")
         if lacking:
             row = outcome(check.name, "not applicable", f"not without {lacking}")
         else:
-            row, fatal = _run(subject, check)
+            with warnings.catch_warnings(record=True) as heard:
+                # That is of the models that plugins are tried on.
+                warnings.filterwarnings("ignore", r"\d+ trained parameters take their plain gradient", CurvatureWarning)
+                row, fatal = _run(subject, check)
             obstacle = check.name if fatal else ""
+            news = dict.fromkeys(raised(one.message) for one in heard if isinstance(one.message, Warning))
+            for warning in [one for one in news if one not in warned]:
+                row.message += f"{'; ' if row.message else ''}it warns: {warning}"
+            warned |= news.keys()
         if row.status != "passed":
             missing.add(row.name)
         rows.append(row)

@@ -78,3 +78,14 @@ def test_what_is_no_estimate_ends_the_test(examine: Callable[..., PluginRecord],
 def test_options_are_passed_on_and_checked(examine: Callable[..., PluginRecord]) -> None:
     source = SOUND.replace("# HERE", "a = a * (share < 0.5) - a * (share >= 0.5)")
     assert failures(examine("approximation", source, {"share": "0.9"})) >= {"semi-definite"}
+
+
+def test_a_warning_of_the_plugin_is_said_once_and_those_of_the_models_it_is_tried_on_are_not(
+    examine: Callable[..., PluginRecord], recwarn: pytest.WarningsRecorder
+) -> None:
+    source = "import warnings\n" + SOUND.replace("# HERE", "warnings.warn('share is deprecated', FutureWarning)")
+    report = examine("approximation", source)
+    assert failures(report) == set()
+    assert [row.message.count("it warns: FutureWarning: share is deprecated") for row in report.checks].count(1) == 1
+    assert not any("without curvature" in row.message for row in report.checks)
+    assert list(recwarn) == []
