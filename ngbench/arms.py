@@ -22,6 +22,9 @@ Grammar of one ``--players`` (``-p``), repeatable::
 A setting is a pair that the task gives a name, such as ``kfac3``. An item with ``=`` and without ``:`` continues
 the player before it, so ``adam:lr=0.0002+kfac:lr=0.01,damping=0.1,sgda`` is two arms. An arm without a label is
 called by its text.
+
+In both, what stands in quotes at the beginning of a label, name, key or value has no signs in it, as in a shell: a file
+``a,b/mine.py`` is ``'a,b/mine.py':Mine``. Either quote does; text with both is quoted in pieces, ``'a"b'"c'd"``.
 """
 
 from __future__ import annotations
@@ -51,6 +54,12 @@ __all__ = [
 _PLAYERS = "--players"
 # The sign of an exponent, as in 1e+4, is followed by a digit.
 _PLUS = re.compile(r"\+(?=\s*[A-Za-z_])")
+_QUOTE = re.compile(r"""'[^']*'|"[^"]*\"""")
+_QUOTED = re.compile(rf"""(?P<before>(?:^|[,@:=+])\s*)(?=['"])(?P<quoted>(?:{_QUOTE.pattern})*)(?P<open>['"]?)""")
+_SPACES = filter(str.isspace, map(chr, range(0x3001)))
+_SIGNS = dict(zip(("@", ",", ":", "=", "+", *_SPACES), map(chr, (*range(0xFDD0, 0xFDF0), 0xFFFE, 0xFFFF)), strict=True))
+"""What stands for signs in quotes while an option is parsed: code points that are no characters."""
+_MASK, _UNMASK = str.maketrans(_SIGNS), str.maketrans({mask: sign for sign, mask in _SIGNS.items()})
 _MAX_SLUG = 80
 _LONGEST_LABEL = 500
 
@@ -95,8 +104,8 @@ class _PlayersDraft:
         if len(self.names) > 2:
             raise UsageError(f"{option} names {len(self.names)} optimizers with '+' between them, a pair is two")
         texts = [f"{name}:{','.join(given)}" if given else name for name, given in self._parts()]
-        given = tuple(parse_settings(settings, option) for settings in self.settings)
-        return PlayersArm(self.label or "+".join(texts), tuple(self.names), given)
+        given = tuple(_plain_settings(parse_settings(settings, option)) for settings in self.settings)
+        return PlayersArm(_plain(self.label or "+".join(texts)), tuple(map(_plain, self.names)), given)
 
     def _parts(self) -> list[tuple[str, list[str]]]:
         return list(zip(self.names, self.settings, strict=True))
@@ -250,21 +259,51 @@ def file_slug(label: str) -> str:
     return f"{slug}-{digest}".lstrip("-")
 
 
+def _masked(option: str, where: str) -> str:
+    """The option without its quotes, and with other characters for the signs that stood in them.
+
+    Raises:
+        UsageError: a quote does not end, or there is a character that is none.
+    """
+    if any(mask in option for mask in _SIGNS.values()):
+        raise UsageError(f"{where} holds a code point that is no character")
+
+    def mask(found: re.Match[str]) -> str:
+        if found["open"]:
+            raise UsageError(f"{where}: the quote {option[found.start('open') :]} does not end")
+        return found["before"] + "".join(text[1:-1] for text in _QUOTE.findall(found["quoted"])).translate(_MASK)
+
+    return _QUOTED.sub(mask, option)
+
+
+def _plain(text: str) -> str:
+    """Text that was masked, as the user gave it."""
+    return text.translate(_UNMASK)
+
+
+def _plain_settings(settings: Mapping[str, str]) -> dict[str, str]:
+    return {_plain(key): _plain(value) for key, value in settings.items()}
+
+
 def _parse_option(option: str) -> list[ArmSpec]:
     arms: list[ArmSpec] = []
     drafts: list[tuple[str | None, str, dict[str, str]]] = []
-    for text in option.split(","):
+    for text in _masked(option, f"--optimizer {option!r}").split(","):
         item = text.strip()
         if not item:
             raise UsageError(f"--optimizer {option!r} has an empty item, it must be NAME[:KEY=VALUE,...]")
         if is_setting(item):
             if not drafts:
-                raise UsageError(f"--optimizer {option!r} begins with {item!r}, it must begin with an optimizer's name")
+                first = _plain(item)
+                raise UsageError(
+                    f"--optimizer {option!r} begins with {first!r}, it must begin with an optimizer's name"
+                )
             _add_setting(drafts[-1][2], item, f"--optimizer {option!r}")
         else:
             drafts.append(_parse_arm(item, option))
     for label, optimizer, settings in drafts:
-        arms.append(ArmSpec(label or _arm_text(optimizer, settings), optimizer, settings))
+        text = _plain(label or _arm_text(optimizer, settings))
+        arms.append(ArmSpec(text, _plain(optimizer), _plain_settings(settings)))
     return arms
 
 
@@ -275,7 +314,7 @@ def _parse_arm(item: str, option: str) -> tuple[str | None, str, dict[str, str]]
     # A file's path may hold spaces.
     spaced = any(character.isspace() for character in optimizer) and ".py:" not in optimizer
     if not optimizer or "=" in optimizer or spaced:
-        raise UsageError(f"--optimizer {option!r}: {optimizer!r} is no name, it must be NAME[:KEY=VALUE,...]")
+        raise UsageError(f"--optimizer {option!r}: {_plain(optimizer)!r} is no name, it must be NAME[:KEY=VALUE,...]")
     settings: dict[str, str] = {}
     if setting is not None:
         _add_setting(settings, setting, f"--optimizer {option!r}")
@@ -292,14 +331,15 @@ def _label(text: str, where: str) -> tuple[str | None, str]:
 def _parse_players_option(option: str) -> list[PlayersArm]:
     where = f"{_PLAYERS} {option!r}"
     drafts: list[_PlayersDraft] = []
-    for item in option.split(","):
+    for item in _masked(option, where).split(","):
         for at, text in enumerate(_PLUS.split(item)):
             part = text.strip()
             if not part:
                 raise UsageError(f"{where} has an empty item, it must be SETTING or GENERATOR+CRITIC")
             if at == 0 and is_setting(part):
                 if not drafts:
-                    raise UsageError(f"{where} begins with {part!r}, it must begin with a setting or an optimizer")
+                    first = _plain(part)
+                    raise UsageError(f"{where} begins with {first!r}, it must begin with a setting or an optimizer")
                 drafts[-1].settings[-1].append(part)
                 continue
             name, setting = split_name(part)
@@ -308,7 +348,7 @@ def _parse_players_option(option: str) -> list[PlayersArm]:
                 drafts.append(_PlayersDraft(label))
             name = name.strip()
             if not name or any(character in "=@" or character.isspace() for character in name):
-                raise UsageError(f"{where}: {name!r} is no name, it must be SETTING or GENERATOR+CRITIC")
+                raise UsageError(f"{where}: {_plain(name)!r} is no name, it must be SETTING or GENERATOR+CRITIC")
             drafts[-1].names.append(name)
             drafts[-1].settings.append([] if setting is None else [setting.strip()])
     return [draft.finish(where) for draft in drafts]
@@ -317,9 +357,9 @@ def _parse_players_option(option: str) -> list[PlayersArm]:
 def _add_setting(settings: dict[str, str], text: str, where: str) -> None:
     key, equals, value = (part.strip() for part in text.partition("="))
     if not equals or not key or not value:
-        raise UsageError(f"{where}: {text.strip()!r} is not allowed, it must be KEY=VALUE")
+        raise UsageError(f"{where}: {_plain(text.strip())!r} is not allowed, it must be KEY=VALUE")
     if key in settings:
-        raise UsageError(f"{where}: {key!r} is given twice")
+        raise UsageError(f"{where}: {_plain(key)!r} is given twice")
     settings[key] = value
 
 

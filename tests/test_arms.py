@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import string
 
 import pytest
@@ -50,6 +51,11 @@ def test_values_keep_slashes_at_signs_and_equals() -> None:
         (["a@sgd:lr=1", "b@sgd:lr=1"], "arms 'a' and 'b' are identical"),
         (["sgd:lr=1,momentum=0", "sgd:momentum=0,lr=1"], "identical"),
         (["a@sgd:lr=1", "a@sgd:lr=2"], "two arms are called 'a'"),
+        (["'a,b.py:Mine"], "the quote 'a,b.py:Mine does not end"),
+        (["""sgd:note='a'"b"""], 'the quote "b does not end'),
+        (["'a=b'=1"], "begins with 'a=b=1', it must begin with an optimizer's name"),
+        (["sgd:'a=b'=1,'a=b'=2"], "'a=b' is given twice"),
+        (["sgd:note=\ufdd0"], "holds a code point that is no character"),
     ],
 )
 def test_a_malformed_arm_is_one_sentence(options: list[str], message: str) -> None:
@@ -79,6 +85,21 @@ values = st.text(string.ascii_letters + string.digits + "./+-@=éλ", min_size=1
 labels = st.text(string.ascii_letters + string.digits + " ./+-@=éλ", min_size=1, max_size=12).filter(
     lambda text: text == text.strip()
 )
+
+
+def quoted(text: str) -> str:
+    """As a user would quote it, who knows that a text may hold quotes of both kinds."""
+    return "".join(f'"{piece}"' if "'" in piece else f"'{piece}'" for piece in re.findall(r"""[^']+|[^"]+""", text))
+
+
+anything = st.text(st.characters(exclude_categories=["Cs", "Cn"]), min_size=1, max_size=12)
+
+
+@given(anything, anything, st.dictionaries(anything, anything, max_size=2))
+def test_in_quotes_every_text_is_a_label_a_name_a_key_or_a_value(label: str, name: str, given: dict[str, str]) -> None:
+    settings = ",".join(f"{quoted(key)}={quoted(value)}" for key, value in given.items())
+    text = f"{quoted(label)}@{quoted(name)}" + (f":{settings}" if given else "")
+    assert parse_arms([text]) == [ArmSpec(label, name, given)]
 
 
 def text_of(arm: ArmSpec) -> str:

@@ -36,6 +36,12 @@ def test_hyperparameters_belong_to_the_player_before_them() -> None:
     assert second.given == ({}, {"lr": "1"})
 
 
+def test_what_is_quoted_has_no_signs() -> None:
+    (arm,) = parse_players(["'a+b'@'x@y,z/m.py':Mine:note='1+a, b'+sgd"])
+    assert (arm.label, arm.names, arm.given) == ("a+b", ("x@y,z/m.py:Mine", "sgd"), ({"note": "1+a, b"}, {}))
+    assert parse_players(["'a+b':generator.lr=1"])[0].names == ("a+b",)
+
+
 def test_the_sign_of_an_exponent_is_no_pair() -> None:
     (arm,) = parse_players(["adam:lr=1e+2+kfac:damping=1e+3"])
     assert arm.given == ({"lr": "1e+2"}, {"damping": "1e+3"})
