@@ -153,7 +153,8 @@ class _Gate:
             self._not_applied(metric, missing)
 
     def _not_applied(self, metric: Quantity, missing: Sequence[tuple[str, NotApplicable]]) -> None:
-        why = "; ".join(f"{arm}: {reason.reason}" for arm, reason in missing)
+        worth = [(arm, found.reason) for arm, found in missing if self.asked_for or not found.expected]
+        why = "; ".join(f"{arm}: {reason}" for arm, reason in worth)
         if not self.asked_for:
             self.notes += [f"{metric} was not compared ({why})."] if why else []
         elif self.pairs or not self.problems:

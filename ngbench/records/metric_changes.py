@@ -23,10 +23,12 @@ class NotApplicable:
     Attributes:
         reason: in words.
         new: whether the arm has it now and the baseline does not, which is worth saying.
+        expected: whether nobody would look for it there, unless by its name.
     """
 
     reason: str
     new: bool = False
+    expected: bool = False
 
 
 Outcome = Change | Obstacle | NotApplicable
@@ -39,10 +41,10 @@ def recorded_target(runs: Iterable[RunRecord]) -> float | None:
 
 
 def expand(metric: Quantity, pair: Pair) -> list[Quantity]:
-    """The metric for each phase of the arm, where its name is :data:`ANY`; else the metric itself."""
-    if metric.name != ANY:
+    """The metric for each of its names that the arm has, where its name is :data:`ANY`; else the metric itself."""
+    if metric.name != ANY or metric.names is None:
         return [metric]
-    names = dict.fromkeys(name for run in (*pair.baseline, *pair.current) for name in run.phases)
+    names = dict.fromkeys(name for run in (*pair.baseline, *pair.current) for name in metric.names(run))
     return [replace(metric, name=name) for name in names]
 
 
@@ -54,15 +56,36 @@ def measure(metric: Quantity, pair: Pair, *, target: float | None = None) -> Out
         pair: the arm's runs.
         target: the loss of ``seconds_to_target`` and ``epochs_to_target``.
     """
-    if metric.form.startswith("step_time"):
-        return _step_time(metric, pair)
-    if metric.form.startswith("phase."):
-        return _phase(metric, pair)
-    if metric.form.endswith("_to_target"):
-        return _target(metric, pair, target)
-    if metric.unit == "bytes":
-        return _exact(metric, pair)
-    return _loss(metric, pair)
+    missing = _missing(metric, pair)
+    if missing is not None:
+        return missing
+    if metric.time is not None:
+        before, now = metric.time(pair.baseline, metric.name), metric.time(pair.current, metric.name)
+        return timed_change(before, now, 1.0, metric)
+    if metric.ratio is not None:
+        return _ratio(metric, pair, metric.ratio)
+    if metric.reached is not None:
+        return _target(metric, pair, target, metric.reached)
+    return _largest(metric, pair) if metric.largest else _of_seeds(metric, pair)
+
+
+def _missing(metric: Quantity, pair: Pair) -> Outcome | None:
+    """Why the arm does not have the metric, if it does not."""
+    kind = "gan" if all(run.adversarial is not None for run in (*pair.baseline, *pair.current)) else "supervised"
+    if metric.ranks not in ("all", kind):
+        reason = "the loss of a generator ranks nothing" if kind == "gan" else "it trains no two players"
+        return NotApplicable(reason, expected=kind == "supervised")
+    if metric.names is None:
+        return None
+    what, names = metric.form.partition(".")[0], metric.names
+    before, now = (any(metric.name in names(run) for run in runs) for runs in (pair.baseline, pair.current))
+    if not before and not now:
+        return NotApplicable(f"it has no {what} {metric.name}")
+    if not before:
+        return NotApplicable(f"its {what} {metric.name} is new, the baseline does not have it", new=True)
+    if not now:
+        return Obstacle(f"{metric} of {pair.label}", f"the {what} {metric.name} has vanished, the baseline has it")
+    return None
 
 
 def timed_change(
@@ -118,17 +141,10 @@ def _mean(values: Sequence[float | None]) -> float:
     return math.fsum(known) / len(known)
 
 
-def _step_time(metric: Quantity, pair: Pair) -> Outcome:
-    if metric.form == "step_time.ratio":
-        return _ratio(metric, pair, timing.step_ratio)
-    estimate = timing.mean_step if metric.form == "step_time" else timing.median_step
-    return timed_change(estimate(pair.baseline), estimate(pair.current), 1.0, metric)
-
-
 def _ratio(
     metric: Quantity,
     pair: Pair,
-    estimate: Callable[[Sequence[RunRecord], Sequence[RunRecord]], Timing | None],
+    estimate: Callable[[Sequence[RunRecord], Sequence[RunRecord], str], Timing | None],
 ) -> Outcome:
     if pair.is_reference:
         return NotApplicable("it is the reference arm itself")
@@ -136,30 +152,11 @@ def _ratio(
         return Obstacle(f"{metric} of {pair.label}", "the reference arm cannot be compared")
     before, now = pair.reference
     unit = timing.mean_step(now)
-    return timed_change(
-        estimate(pair.baseline, before), estimate(pair.current, now), unit.value if unit is not None else None, metric
-    )
+    was, found = estimate(pair.baseline, before, metric.name), estimate(pair.current, now, metric.name)
+    return timed_change(was, found, unit.value if unit is not None else None, metric)
 
 
-def _phase(metric: Quantity, pair: Pair) -> Outcome:
-    name, subject = metric.name, f"{metric} of {pair.label}"
-    before, now = (any(name in run.phases for run in runs) for runs in (pair.baseline, pair.current))
-    if not before and not now:
-        return NotApplicable(f"it has no phase {name}")
-    if not before:
-        return NotApplicable(f"its phase {name} is new, the baseline does not have it", new=True)
-    if not now:
-        return Obstacle(subject, f"the phase {name} has vanished, the baseline has it")
-    if metric.form == "phase.NAME.seconds":
-        return timed_change(
-            timing.phase_seconds(pair.baseline, name), timing.phase_seconds(pair.current, name), 1.0, metric
-        )
-    if metric.form == "phase.NAME.ratio":
-        return _ratio(metric, pair, lambda runs, reference: timing.phase_ratio(runs, reference, name))
-    return _exact(metric, pair)
-
-
-def _exact(metric: Quantity, pair: Pair) -> Outcome:
+def _largest(metric: Quantity, pair: Pair) -> Outcome:
     """The change of the largest of the seeds, compared as it is."""
     before, now = (
         max((value for run in runs if (value := metric.value(ArmRun(run))) is not None), default=None)
@@ -173,65 +170,49 @@ def _exact(metric: Quantity, pair: Pair) -> Outcome:
     return Change(float(before), float(now), float(now - before), float(now - before))
 
 
-def _loss(metric: Quantity, pair: Pair) -> Outcome:
+def _of_seeds(metric: Quantity, pair: Pair) -> Outcome:
     runs = [*pair.baseline, *pair.current]
     if not any(run.history.epoch for run in runs):
         return NotApplicable("no epoch was trained")
-    if all(run.adversarial is not None for run in runs) and str(metric).endswith("training_loss"):
-        return NotApplicable("the loss of a generator ranks nothing")
     both = zip(pair.baseline, pair.current, strict=True)
     values = [(before.seed, metric.value(ArmRun(before)), metric.value(ArmRun(now))) for before, now in both]
     change = paired_change(values)
+    if change is None and metric.ranks == "gan":
+        return NotApplicable("no images were scored")
     if change is None:
         return Obstacle(f"{metric} of {pair.label}", "it is no number in the baseline nor now")
     return change
 
 
-def _target(metric: Quantity, pair: Pair, target: float | None) -> Outcome:
-    subject = f"{metric} of {pair.label}"
+def _target(
+    metric: Quantity, pair: Pair, target: float | None, needed: Callable[[RunRecord, float], float | None]
+) -> Outcome:
     if target is None:
-        return Obstacle(subject, "the records have no common target loss; give --target-loss")
+        return Obstacle(f"{metric} of {pair.label}", "the records have no common target loss; give --target-loss")
     reached = [
-        (before.seed, statistics.epochs_to_target(before, target), statistics.epochs_to_target(now, target))
+        (before.seed, needed(before, target), needed(now, target))
         for before, now in zip(pair.baseline, pair.current, strict=True)
     ]
     change = paired_change(reached)
     if change is None:
         return NotApplicable(f"neither the baseline nor the current runs reach {target:g}")
-    if metric.form == "epochs_to_target":
-        return replace(change, low=_difference(change), high=_difference(change))
-    both = [seed for seed, before, now in reached if before is not None and now is not None]
+    seconds_per_unit = 1.0 if metric.compares_absolute_times else None
     if change.baseline is None or change.current is None:
-        return _seconds_or_none(pair, target, change)
-    before, now = (_seconds_to_target(runs, both, target) for runs in (pair.baseline, pair.current))
+        return replace(change, seconds_per_unit=seconds_per_unit)
+    if seconds_per_unit is None:
+        # What is counted is fixed by the seed: it has no interval beyond its own difference.
+        difference = change.current - change.baseline
+        return replace(change, low=difference, high=difference)
+    both = [(before, now) for _, before, now in reached if before is not None and now is not None]
+    before, now = (
+        _varying_as_steps(runs, values)
+        for runs, values in zip((pair.baseline, pair.current), zip(*both, strict=True), strict=True)
+    )
     outcome = timed_change(before, now, 1.0, metric)
     return replace(outcome, note=change.note or outcome.note) if isinstance(outcome, Change) else outcome
 
 
-def _difference(change: Change) -> float | None:
-    # Epochs are counted, and the seed fixes them: they have no interval beyond their own difference.
-    if change.baseline is None or change.current is None:
-        return None
-    return change.current - change.baseline
-
-
-def _seconds_or_none(pair: Pair, target: float, change: Change) -> Change:
-    """The target was reached on one side only: that side in seconds."""
-
-    def seconds(runs: Sequence[RunRecord], epochs: float | None) -> float | None:
-        return None if epochs is None else _mean([statistics.seconds_to_target(run, target) for run in runs])
-
-    return replace(
-        change,
-        baseline=seconds(pair.baseline, change.baseline),
-        current=seconds(pair.current, change.current),
-        seconds_per_unit=1.0,
-    )
-
-
-def _seconds_to_target(runs: Sequence[RunRecord], seeds: Sequence[int], target: float) -> Timing | None:
-    """The mean over the seeds, which varies as the steps do: the number of steps is fixed by the seed."""
+def _varying_as_steps(runs: Sequence[RunRecord], seconds: Sequence[float]) -> Timing | None:
+    """The mean of times that vary as the steps do: how many steps there are is fixed by the seed."""
     step = timing.mean_step(runs)
-    if step is None:
-        return None
-    return replace(step, value=_mean([statistics.seconds_to_target(run, target) for run in runs if run.seed in seeds]))
+    return None if step is None else replace(step, value=_mean(seconds))

@@ -87,8 +87,15 @@ class Quantity:
         unit: of its numbers.
         per: what one number of it is about.
         asked: who may ask for it.
-        of_run: the value of a run; ``None`` where there is one beside a reference arm alone, or at a moment alone.
+        of_run: the value of a run; ``None`` where it follows from ``time`` or ``reached``, where there is one beside a
+            reference arm alone, or at a moment alone.
         along: the points of a run, if it has any.
+        time: of a time, its estimate over an arm's runs.
+        ratio: of a ratio of times, its estimate over an arm's runs and over those of the reference arm.
+        reached: of what is needed until a loss is reached, how much of it a run needed.
+        names: what ``NAME`` may be in a run, where a check looks for it.
+        largest: whether an arm has the largest of its seeds, as it is.
+        ranks: the trainings whose arms it ranks.
         higher_is_better: as for accuracies.
         exact: whether it is counted: no seed and no noise changes it.
         name: in the place of ``NAME``.
@@ -101,6 +108,12 @@ class Quantity:
     asked: frozenset[Asker]
     of_run: Callable[[ArmRun, str], float | None] | None = None
     along: Callable[[ArmRun, str], list[Point]] | None = None
+    time: Callable[[Sequence[RunRecord], str], Timing | None] | None = None
+    ratio: Callable[[Sequence[RunRecord], Sequence[RunRecord], str], Timing | None] | None = None
+    reached: Callable[[RunRecord, float], float | None] | None = None
+    names: Callable[[RunRecord], Iterable[str]] | None = None
+    largest: bool = False
+    ranks: Literal["all", "supervised", "gan"] = "all"
     higher_is_better: bool = False
     exact: bool = False
     name: str = ""
@@ -130,6 +143,12 @@ class Quantity:
 
     def value(self, run: ArmRun) -> float | None:
         """The number of the run; ``None`` where it has none."""
+        if self.time is not None:
+            found = self.time([run.record], self.name)
+            return None if found is None else found.value
+        if self.reached is not None:
+            target = run.record.target_loss
+            return None if target is None else self.reached(run.record, target)
         return None if self.of_run is None else self.of_run(run, self.name)
 
     def points(self, run: ArmRun) -> list[Point]:
@@ -301,16 +320,8 @@ def _of_record(value: Callable[[RunRecord], float | None]) -> Callable[[ArmRun, 
     return lambda run, name: value(run.record)
 
 
-def _timed(measure: Callable[[Sequence[RunRecord]], Timing | None]) -> Callable[[ArmRun, str], float | None]:
-    def value(run: ArmRun, name: str) -> float | None:
-        found = measure([run.record])
-        return None if found is None else found.value
-
-    return value
-
-
-def _phase_seconds(run: ArmRun, name: str) -> float | None:
-    return _timed(lambda runs: timing.phase_seconds(runs, name))(run, name)
+def _phases(run: RunRecord) -> Iterable[str]:
+    return run.phases
 
 
 def _phase(count: Callable[[PhaseRecord], int | None]) -> Callable[[ArmRun, str], float | None]:
@@ -324,14 +335,6 @@ def _phase(count: Callable[[PhaseRecord], int | None]) -> Callable[[ArmRun, str]
 def _predicted(run: ArmRun, name: str) -> float | None:
     prediction = predict(run.record).get(name)
     return None if prediction is None else prediction.operations
-
-
-def _to_target(reached: Callable[[RunRecord, float], float | None]) -> Callable[[ArmRun, str], float | None]:
-    def value(run: ArmRun, name: str) -> float | None:
-        target = run.record.target_loss
-        return None if target is None else reached(run.record, target)
-
-    return value
 
 
 def _table(rows: Iterable[Quantity]) -> dict[str, Quantity]:
@@ -354,12 +357,13 @@ _elapsed = _by_epoch(lambda history, _: history.elapsed_seconds)
 # fmt: off
 QUANTITIES: dict[str, Quantity] = _table([
     Quantity("training_loss", "training loss; of a run the one after the last epoch", "number", "epoch",
-             _RUNS | _FISHER | _CHECK | _TUNE, _of_record(statistics.final_loss), _training_loss),
+             _RUNS | _FISHER | _CHECK | _TUNE, _of_record(statistics.final_loss), _training_loss,
+             ranks="supervised"),
     Quantity("validation_loss", "validation loss; of a run the one after the last epoch", "number", "epoch",
              _COMPARE | _CHECK | _TUNE, _of_record(lambda run: statistics.final_loss(run, "validation")),
              _validation_loss),
     Quantity("best_training_loss", "lowest training loss of any epoch", "number", "run",
-             _CHECK | _TUNE, _of_record(statistics.best_loss)),
+             _CHECK | _TUNE, _of_record(statistics.best_loss), ranks="supervised"),
     Quantity("best_validation_loss", "lowest validation loss of any epoch", "number", "run",
              _CHECK | _TUNE, _of_record(lambda run: statistics.best_loss(run, "validation"))),
     Quantity("metric.NAME", "the task's metric on validation data; of a run the one after the last epoch", "number",
@@ -371,37 +375,38 @@ QUANTITIES: dict[str, Quantity] = _table([
     Quantity("seconds_per_epoch", "training time of an epoch, as it passed", "seconds", "run",
              _RUNS, _of_record(statistics.seconds_per_epoch)),
     Quantity("seconds_to_target", "training time until the target loss", "seconds", "run",
-             _RUNS | _CHECK | _TUNE, _to_target(statistics.seconds_to_target)),
+             _RUNS | _CHECK | _TUNE, reached=statistics.seconds_to_target),
     Quantity("epochs_to_target", "epochs until the target loss", "number", "run",
-             _RUNS | _CHECK | _TUNE, _to_target(statistics.epochs_to_target)),
+             _RUNS | _CHECK | _TUNE, reached=statistics.epochs_to_target),
     Quantity("diverged", "1 of a run whose loss became no number, else 0", "number", "run",
              _RUNS, lambda run, _: float(run.diverged), exact=True),
     Quantity("step_time", "time of a step, amortised over refreshes", "seconds", "step",
-             _RUNS | _CHECK, _timed(timing.mean_step)),
+             _RUNS | _CHECK, time=lambda runs, _: timing.mean_step(runs)),
     Quantity("step_time.plain", "time of a step without a refresh", "seconds", "step",
-             _RUNS, _timed(lambda runs: timing.step_of_kind(runs, "plain"))),
+             _RUNS, time=lambda runs, _: timing.step_of_kind(runs, "plain")),
     Quantity("step_time.refresh", "time of a step that refreshes the curvature", "seconds", "step",
-             _RUNS, _timed(lambda runs: timing.step_of_kind(runs, "refresh"))),
+             _RUNS, time=lambda runs, _: timing.step_of_kind(runs, "refresh")),
     Quantity("step_time.median", "time of a typical step; does not see rare refreshes", "seconds", "step",
-             _CHECK, _timed(timing.median_step)),
+             _CHECK, time=lambda runs, _: timing.median_step(runs)),
     Quantity("step_time.ratio", "step in units of the reference arm's step, amortised over refreshes", "ratio",
-             "step", _CHECK),
+             "step", _CHECK, ratio=lambda runs, reference, _: timing.step_ratio(runs, reference)),
     Quantity("phase.NAME.seconds", "time of a call of the phase", "seconds", "call",
-             _RUNS | _CHECK, _phase_seconds),
+             _RUNS | _CHECK, time=timing.phase_seconds, names=_phases),
     Quantity("phase.NAME.ratio", "time of the phase in a step, in units of the reference arm's step", "ratio", "step",
-             _CHECK),
+             _CHECK, ratio=timing.phase_ratio, names=_phases),
     Quantity("phase.NAME.flops", "operations of a call of the phase", "number", "call",
-             _RUNS | _CHECK, _phase(lambda phase: phase.flops), exact=True),
+             _RUNS | _CHECK, _phase(lambda phase: phase.flops), exact=True, largest=True, names=_phases),
     Quantity("phase.NAME.bytes", "bytes that a call of the phase reads and writes", "bytes", "call",
-             _RUNS | _CHECK, _phase(lambda phase: phase.bytes), exact=True),
+             _RUNS | _CHECK, _phase(lambda phase: phase.bytes), exact=True, largest=True, names=_phases),
     Quantity("phase.NAME.calls", "calls of the phase", "number", "run",
-             _RUNS | _CHECK, _phase(lambda phase: phase.calls), exact=True),
+             _RUNS | _CHECK, _phase(lambda phase: phase.calls), exact=True, largest=True, names=_phases),
     Quantity("phase.NAME.predicted", "operations of a call of the phase as declared", "number", "call",
              _RUNS, _predicted, exact=True),
     Quantity("peak_memory", "largest peak of any seed", "bytes", "run",
-             _RUNS | _CHECK, _of_record(lambda run: run.memory.peak_bytes)),
+             _RUNS | _CHECK, _of_record(lambda run: run.memory.peak_bytes), largest=True),
     Quantity("optimizer_state", "largest optimizer state of any seed", "bytes", "run",
-             _RUNS | _CHECK, _of_record(lambda run: run.memory.optimizer_state_bytes), exact=True),
+             _RUNS | _CHECK, _of_record(lambda run: run.memory.optimizer_state_bytes), exact=True,
+             largest=True),
     Quantity("energy_gap", "energy gap of a coarse correction", "number", "step", _COMPARE,
              along=_diagnostic("energy_gap")),
     Quantity("exact_angle", "angle between a step and the exact natural gradient", "number", "step", _COMPARE,
@@ -410,7 +415,8 @@ QUANTITIES: dict[str, Quantity] = _table([
              along=_diagnostic("exact_distance")),
     Quantity("iterations", "iterations that an approximation took, mean over layers", "number", "step",
              _COMPARE | _FISHER, along=_iterations),
-    Quantity("fid", "Fréchet distance of generated images", "number", "epoch", _GAN, _last(_score), _score),
+    Quantity("fid", "Fréchet distance of generated images", "number", "epoch", _GAN | _CHECK, _last(_score),
+             _score, ranks="gan"),
     Quantity("critic_loss", "loss of the critic, the penalty included", "number", "epoch", _GAN,
              _last(_player("critic_loss")), _player("critic_loss")),
     Quantity("gradient_penalty", "gradient penalty, before it is weighted", "number", "epoch", _GAN,

@@ -27,6 +27,7 @@ DEFAULT_THRESHOLDS = (
     "peak_memory:10%",
     "optimizer_state:0%",
     "training_loss:2%",
+    "fid:10%",
     "fisher_error.*:1%",
 )
 """What is checked where nothing is asked for."""

@@ -4,9 +4,11 @@ import pytest
 from gate_documents import build_comparison, build_document, build_run
 
 from ngbench.errors import NotComparableError
+from ngbench.records import timing
 from ngbench.records.experiments import GateRecord, Verdict
 from ngbench.records.gate import STATUS, check
-from ngbench.records.record import FisherCurve, FisherErrorRecord
+from ngbench.records.quantities import QUANTITIES, Quantity
+from ngbench.records.record import AdversarialRecord, FisherCurve, FisherErrorRecord
 from ngbench.records.thresholds import DEFAULT_THRESHOLDS, parse_threshold
 
 FLOOR = 20e-6
@@ -52,6 +54,73 @@ def test_a_faster_step_names_the_phase_that_became_shorter():
     assert found.verdict is Verdict.BETTER
     assert found.note.startswith("precondition changed most: -")
     assert report.error is None
+
+
+def players(score):
+    """A run of two players that ends with this score."""
+    fid = {"metric": "classifier-fid", "network": "n", "digest": "", "features": 8, "every": 1}
+    fid |= {"samples": 2, "real_samples": 2}
+    adversarial = AdversarialRecord.model_validate({"players": {}, "critic_steps": 5, "penalty": 10, "fid": fid})
+    run = build_run("kfac1", noise=0)
+    scores = [None] * (len(run.history.epoch) - 1) + [score]
+    history = run.history.model_copy(update={"metrics": {"classifier-fid": scores}})
+    return build_document(run.model_copy(update={"adversarial": adversarial, "history": history}))
+
+
+@pytest.mark.parametrize(
+    ("score", "verdict"), [(20.0, "same"), (21.9, "same"), (22.1, "worse"), (17.9, "better"), (None, "worse")]
+)
+def test_the_score_of_a_gan_is_compared_by_default_and_its_loss_is_not(score, verdict):
+    report = judge(players(score), players(20.0))
+    assert verdicts(report)["fid", "kfac1"] == verdict
+    assert not any(metric == "training_loss" for metric, _ in verdicts(report))
+    assert report.not_comparable == []
+
+
+def test_what_has_no_score_is_not_asked_for_one_by_default():
+    assert not any("fid" in note for note in judge(build_comparison(), build_comparison()).notes)
+    assert any(
+        note == "fid was not compared (kfac1: no images were scored)."
+        for note in judge(players(None), players(None)).notes
+    )
+    report = judge(build_comparison(), build_comparison(), "fid:10%")
+    assert "fid: nothing has it (sgd: it trains no two players" in str(report.error)
+
+
+def test_a_quantity_is_an_entry_of_the_table_alone(monkeypatch):
+    def share(runs, reference, name):
+        return timing.phase_ratio(runs, runs, name)
+
+    monkeypatch.setitem(
+        QUANTITIES,
+        "phase.NAME.share",
+        Quantity(
+            "phase.NAME.share",
+            "time of the phase in the arm's own step",
+            "ratio",
+            "step",
+            frozenset({"check"}),
+            ratio=share,
+            names=lambda run: run.phases,
+        ),
+    )
+    monkeypatch.setitem(
+        QUANTITIES,
+        "step_time.again",
+        Quantity(
+            "step_time.again",
+            "time of a step",
+            "seconds",
+            "step",
+            frozenset({"check"}),
+            time=lambda runs, name: timing.mean_step(runs),
+        ),
+    )
+    report = judge(slowed("refresh", step=0.5), build_comparison(), "phase.*.share:20%", "step_time.again:20%")
+    assert verdicts(report)["phase.refresh.share", "kfac"] == "worse"
+    assert verdicts(report)["step_time.again", "kfac"] == "worse"
+    assert verdicts(report)["phase.forward.share", "kfac"] in ("same", "better")
+    assert all(found.low is not None for found in report.comparisons)
 
 
 def test_the_phase_is_named_without_a_reference_too():
