@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ngbench.curvature.likelihoods import Bernoulli, Categorical, Gaussian, Likelihood
     from ngbench.errors import NgbenchError, UsageError
     from ngbench.experiments.conformance import check_plugin
+    from ngbench.experiments.runs import SilentObserver
     from ngbench.library import check, compare, fisher_error, gan, load, reproduce, train, tune
     from ngbench.library.own_tasks import task_of
     from ngbench.measurement.phases import PhaseContext, no_phase
@@ -58,6 +59,7 @@ _HOMES = {
     "Range": "ngbench.plugins.parameters",
     "ResultDocument": "ngbench.report.result",
     "RunOptions": "ngbench.running.request",
+    "SilentObserver": "ngbench.experiments.runs",
     "Task": "ngbench.task",
     "UsageError": "ngbench.errors",
     "approximation": "ngbench.plugins.registry",
@@ -99,6 +101,7 @@ __all__ = [
     "Range",
     "ResultDocument",
     "RunOptions",
+    "SilentObserver",
     "Task",
     "UsageError",
     "approximation",

@@ -22,16 +22,13 @@ import pytest
 
 if TYPE_CHECKING:
     from ngbench.experiments.step_measurement import StepCosts
-    from ngbench.running.problem import Problem
 
 _BENCHMARK = ("benchmark", "pytest_benchmark.plugin")
 """Names under which pytest knows pytest-benchmark: of its entry point, and of its module."""
 _MISSING = "the fixture ngbench_step needs pytest-benchmark: pip install 'ngbench[pytest]' (and no -p no:benchmark)"
 _DRY_STEPS = 2
 
-_Problems = dict[tuple[str, tuple[tuple[str, str], ...], Path | None], "Problem"]
 _entries: pytest.StashKey[dict[str, list[dict[str, Any]]]] = pytest.StashKey()
-_problems: pytest.StashKey[_Problems] = pytest.StashKey()
 
 
 class NgbenchStep:
@@ -41,14 +38,13 @@ class NgbenchStep:
         self._node = request.node
         self._benchmark = benchmark
         self._entries = request.config.stash.setdefault(_entries, {})
-        self._problems = request.config.stash.setdefault(_problems, {})
 
     def __call__(
         self,
-        optimizer: str,
+        optimizer: Any,
         *,
-        task: str = "curves-autoencoder",
-        reference: str = "sgd",
+        task: Any = "curves-autoencoder",
+        reference: Any = "sgd",
         rounds: int = 24,
         steps: int = 5,
         batch_size: int | None = None,
@@ -62,9 +58,9 @@ class NgbenchStep:
         """Measure the optimizer and the reference in turns.
 
         Args:
-            optimizer: ``[LABEL@]NAME[:KEY=VALUE,...]``, as after ``ngbench compare -o``: a plugin or the dotted name of
-                a class.
-            task: a task's name.
+            optimizer: ``[LABEL@]NAME[:KEY=VALUE,...]``, as after ``ngbench compare -o``, or a class; one that
+                :func:`ngbench.compare` takes.
+            task: a task that it takes, by name or as an object.
             reference: another such optimizer, of which a step is the unit of ratios.
             rounds: in which the two take turns; at least so many, since the end of an epoch ends a turn too.
             steps: of each in a round. What is done at every tenth step needs no rounds of ten: plain and refresh steps
@@ -81,53 +77,45 @@ class NgbenchStep:
             The costs; see :class:`ngbench.experiments.step_measurement.StepCosts`. What cannot be measured fails
             the test with one sentence.
         """
-        from ngbench.errors import NgbenchError, one_line
-        from ngbench.running.request import Request, RunOptions
+        from ngbench.errors import NgbenchError
 
         dry = bool(self._benchmark.disabled)
         try:
             asked = _at_least_one("rounds", rounds) * _at_least_one("steps", steps)
-            settings = Request(
-                task=task,
-                arms=_two_arms(reference, optimizer),
-                task_options={name: str(value) for name, value in (options or {}).items()},
-                options=RunOptions(
-                    steps=_DRY_STEPS if dry else asked,
-                    turn_steps=_DRY_STEPS if dry else steps,
-                    batch_size=batch_size,
-                    seed=seed,
-                    device=device,
-                    dtype=dtype,
-                    threads=threads,
-                    data_dir=data_dir,
-                ),
+            return self._measure(
+                task,
+                _two_arms(reference, optimizer),
+                task_options=options,
+                steps=_DRY_STEPS if dry else asked,
+                turn_steps=_DRY_STEPS if dry else steps,
+                batch_size=batch_size,
+                seed=seed,
+                device=device,
+                dtype=dtype,
+                threads=threads,
+                data_dir=data_dir,
             )
-            return self._measure(settings)
         except NgbenchError as error:
-            sentence = one_line(error)
+            sentence = str(error)
         # Not in the handler, or the error would be shown a second time as what came before.
         pytest.fail(sentence, pytrace=False)
 
-    def _measure(self, settings: Any) -> StepCosts:
-        from ngbench.data.directory import data_directory
-        from ngbench.experiments.step_measurement import measure_step
-        from ngbench.plugins import registry
+    def _measure(self, task: Any, arms: list[Any], **options: Any) -> StepCosts:
+        import ngbench
+        from ngbench.experiments.step_measurement import step_costs
         from ngbench.report.exports.pytest_benchmark import group_name
-        from ngbench.running.problem import load_problem
 
-        key = (settings.task, tuple(sorted(settings.task_options.items())), settings.options.data_dir)
-        if key not in self._problems:
-            values = registry.task_options(settings.task, settings.task_options)
-            self._problems[key] = load_problem(settings.task, values, data_directory(settings.options.data_dir))
-        measured: list[StepCosts] = []
+        measured: list[ngbench.ResultDocument] = []
 
         def measure() -> None:
-            measured.append(measure_step(settings, self._problems[key]))
+            measured.append(ngbench.compare(task, arms, own_processes=False, **options))
 
         benchmark = self._benchmark
         # Everything is one round to pytest-benchmark: it times evaluations too, so our rounds replace its own.
         benchmark.pedantic(measure, rounds=1)
-        costs = measured[0]
+        if any(run.status == "interrupted" for run in measured[0].runs):
+            raise KeyboardInterrupt
+        costs = step_costs(measured[0])
         if benchmark.stats is not None:
             benchmark.stats.group = benchmark.group or group_name(costs.title, costs.step)
             benchmark.stats.stats.data[:] = costs.step.samples
@@ -200,14 +188,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_WithBenchmark() if there else _WithoutBenchmark(), "ngbench_step")
 
 
-def _two_arms(reference: str, optimizer: str) -> list[Any]:
-    from ngbench.arms import parse_arms
+def _two_arms(reference: Any, optimizer: Any) -> list[Any]:
     from ngbench.errors import ParameterError
+    from ngbench.library.arguments import Asked
 
-    for name, text in (("reference", reference), ("optimizer", optimizer)):
-        if len(parse_arms([text])) != 1:
-            raise ParameterError(f"{name}={text!r} is not allowed, it must be one optimizer: NAME[:KEY=VALUE,...]")
-    return parse_arms([reference, optimizer])
+    for name, given in (("reference", reference), ("optimizer", optimizer)):
+        if len(Asked().arms([given])) != 1:
+            raise ParameterError(f"{name}={given!r} is not allowed, it must be one optimizer: NAME[:KEY=VALUE,...]")
+    return [reference, optimizer]
 
 
 def _at_least_one(name: str, value: int) -> int:

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 import ngbench
-from ngbench import cli
 from ngbench.errors import NgbenchError, UnknownNameError, UsageError
+from ngbench.experiments.runs import SilentObserver
 from ngbench.plugins import registry
 from ngbench.report.exports.csv import format_csv
 from ngbench.running.option_fields import options_of
@@ -43,6 +43,23 @@ def cautious(model: nn.Module, task: ngbench.Task, *, lr: float = 0.25) -> torch
     return torch.optim.SGD(model.parameters(), lr=lr)
 
 
+class Told(SilentObserver):
+    """Keeps what an observer is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.trials: list[str] = []
+
+    def note(self, line: str) -> None:
+        self.notes.append(line)
+
+    def begun(self, plan: Any) -> None:
+        self.notes.append("begun")
+
+    def ended(self, news: Any) -> None:
+        self.trials.append(news.arm)
+
+
 def half_space(**parts: Any) -> ngbench.Task:
     inputs = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
     classes = (inputs[:, 0] > 0).long()
@@ -58,17 +75,6 @@ def compared() -> ngbench.ResultDocument:
 
 def losses(document: Any) -> dict[str, list[float | None]]:
     return {run.label: run.history.train_loss for run in document.runs}
-
-
-def test_a_program_gets_what_the_command_line_writes(
-    compared: ngbench.ResultDocument, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    line = f"compare {TASK} -o sgd,adam:lr=0.002 --epochs 2 --set examples=120 --batch-size 40 --threads 1 --quiet"
-    assert cli.main([*line.split(), "--export-json", "runs.json"]) == 0
-    written = ngbench.load("runs.json")
-    assert losses(written) == losses(compared)
-    assert [run.optimizer for run in written.runs] == [run.optimizer for run in compared.runs]
 
 
 def test_what_comes_back_is_told_and_saved(compared: ngbench.ResultDocument, tmp_path: Path) -> None:
@@ -172,19 +178,27 @@ def test_records_are_kept_and_gone_on_with(tmp_path: Path) -> None:
 
 def test_a_search_and_a_measurement_take_objects() -> None:
     task = {"half-space": half_space()}
-    found = ngbench.tune(task, {"mine": Descent}, {"mine": {"lr": [0.5, 1e-9]}}, epochs=2, threads=1)
+    told = Told()
+    found = ngbench.tune(task, {"mine": Descent}, {"mine": {"lr": [0.5, 1e-9]}}, observer=told, epochs=2, threads=1)
+    assert (told.notes[0], told.trials) == ("begun", ["mine", "mine"])
     assert {run.optimizer.hyperparameters["lr"] for run in found.runs} == {0.5, 1e-9}
     errors = ngbench.fisher_error(task, "kfac", layer="1", steps=3, every=2, threads=1)
     assert [row["step"] for row in _rows(errors)] == [1, 3]
 
 
-def test_a_study_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_studies_are_judged_in_one_document_and_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     study = dedent(MINE).replace("task: pond, set: {depth: 2}", f"task: {TASK}, set: {{examples: 60}}")
     Path("mine.yaml").write_text(study)
-    (found,) = ngbench.reproduce("mine.yaml", scale="smoke", threads=1)
-    assert ngbench.load(Path("ngbench-studies", "mine", "study.json")).summary() == found.summary()
-    assert (Path("ngbench-studies") / "mine").is_dir()
+    Path("other.yaml").write_text(study.replace("study: mine", "study: other"))
+    told = Told()
+    found = ngbench.reproduce(["mine.yaml", "other.yaml"], scale="smoke", threads=1, observer=told)
+    assert [study.study for study in found.studies] == ["mine", "other"]
+    kept = [ngbench.load(Path("ngbench-studies", name)) for name in ("mine", "other")]
+    assert [study for one in kept for study in one.studies] == found.studies
+    assert all(study.figure for study in found.studies)
+    assert len(found.figure().axes) == 2
+    assert [line for line in told.notes if line.startswith(("mine (smoke)", "other (smoke)"))]
     with pytest.raises(UsageError, match="unknown option 'epochs'"):
         ngbench.reproduce("mine.yaml", epochs=3)
 

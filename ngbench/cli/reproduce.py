@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["reproduce"]
 
-FIGURE_FILE = "figure.png"
-
 
 class ScaleOption(str, Enum):
     """How much of a study is run."""
@@ -186,6 +184,7 @@ def _tell(outcome: StudyOutcome, console: Console) -> int:
 
 def _draw(outcome: StudyOutcome, console: Console) -> None:
     from ngbench.report.renderers.study_figure import draw_study
+    from ngbench.report.sample_images import FIGURE_FILE
 
     if outcome.ran:
         draw_study(outcome.study, outcome.scale, outcome.ran, outcome.directory / FIGURE_FILE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ngbench.errors import UnknownNameError
-from ngbench.experiments.runs import ExperimentObserver, Place, Ran, Unobserved, make_runs
+from ngbench.experiments.runs import ExperimentObserver, Place, Ran, SilentObserver, make_runs
 from ngbench.running.adversarial_plan import make_adversarial_plan
 from ngbench.running.plan import make_plan
 from ngbench.running.problem import Problem
@@ -41,7 +41,7 @@ def compare(
     return make_runs(
         plan,
         place=place or Place(),
-        observer=observer or Unobserved(),
+        observer=observer or SilentObserver(),
         own_processes=own_processes,
     )
 
@@ -60,7 +60,7 @@ def compare_players(
     return make_runs(
         plan,
         place=place or Place(),
-        observer=observer or Unobserved(),
+        observer=observer or SilentObserver(),
         own_processes=own_processes,
     )
 

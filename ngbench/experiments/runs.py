@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ngbench.disk.files import check_directory
-from ngbench.errors import OutputError, ParameterError
+from ngbench.errors import NgbenchError, OutputError, ParameterError
 from ngbench.plugins import registry
 from ngbench.records.environment import describe_environment
 from ngbench.records.record import Document, RunRecord
@@ -17,10 +17,10 @@ from ngbench.records.statistics import FAILED
 from ngbench.records.store import Store, check_unused
 from ngbench.running.plan import Plan
 from ngbench.running.resume import with_output
-from ngbench.running.schedule import Observer, Silent, execute
+from ngbench.running.schedule import Observer, execute
 from ngbench.running.workers import LocalWorker, ProcessWorker, Worker
 
-__all__ = ["ExperimentObserver", "Place", "Ran", "Unobserved", "make_runs"]
+__all__ = ["ExperimentObserver", "Place", "Ran", "SilentObserver", "make_runs", "refuse_unfinished"]
 
 
 class ExperimentObserver(Observer, Protocol):
@@ -30,11 +30,26 @@ class ExperimentObserver(Observer, Protocol):
         """Something is to be known of the runs as a whole."""
 
 
-class Unobserved(Silent):
-    """Is told of everything, and says nothing."""
+class SilentObserver:
+    """Is told of runs or of a search, and says nothing; others override what they want to know of."""
+
+    def group(self, records: Sequence[RunRecord]) -> None:
+        """The runs of one seed are about to be set up."""
+
+    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
+        """Within an epoch, a few times a second."""
+
+    def update(self, record: RunRecord) -> None:
+        """A run was set up, finished an epoch, or ended."""
 
     def note(self, line: str) -> None:
-        pass
+        """Something is to be known of the runs, or of the search, as a whole."""
+
+    def begun(self, plan: Any) -> None:
+        """A search is about to begin."""
+
+    def ended(self, news: Any) -> None:
+        """A trial of a search ended in this process."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +166,18 @@ def make_runs(
         keeper = _Keeper(store, observer)
         records, interrupted = execute(groups, workers_for(plan, own_processes=own_processes), keeper)
     return Ran(Document(environment=environment, runs=records), interrupted, keeper.problem)
+
+
+def refuse_unfinished(runs: Sequence[RunRecord]) -> None:
+    """Refuse to judge runs of which one did not end as it should.
+
+    Raises:
+        NgbenchError: saying how it ended, and why.
+    """
+    for run in runs:
+        if run.status != "done":
+            reason = f": {run.message}" if run.message else ""
+            raise NgbenchError(f"the run of {run.label} ended as {run.status.replace('_', ' ')}{reason}")
 
 
 def workers_for(plan: Plan[Any], *, own_processes: bool) -> dict[str, Worker]:

@@ -1,21 +1,16 @@
-"""What a step of one optimizer costs beside one of a reference, for suites of benchmarks: one call, one answer."""
+"""What a step of one optimizer costs beside one of a reference, for suites of benchmarks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ngbench.errors import NgbenchError
-from ngbench.records.record import RunRecord
+from ngbench.experiments.runs import refuse_unfinished
+from ngbench.records.record import Document, RunRecord
 from ngbench.records.statistics import UncertainValue
 from ngbench.records.step_costs import STEP, Cost, costs_of
-from ngbench.running.plan import make_plan
-from ngbench.running.problem import Problem
-from ngbench.running.request import Request
-from ngbench.running.schedule import Silent, execute
-from ngbench.running.workers import LocalWorker, RunStarter
 from ngbench.units import format_hyperparameters
 
-__all__ = ["StepCosts", "measure_step"]
+__all__ = ["StepCosts", "step_costs"]
 
 
 @dataclass(frozen=True)
@@ -54,27 +49,14 @@ class StepCosts:
         return {name: found[name] for name in self.record.phases if name in found}
 
 
-def measure_step(request: Request, problem: Problem | None = None) -> StepCosts:
-    """Train two arms in turns in this process, and say what their steps cost.
-
-    Args:
-        request: of two arms, the reference first, and one seed.
-        problem: the task with its data, if it is loaded already.
+def step_costs(document: Document) -> StepCosts:
+    """What the steps of two arms cost, of which the first is the reference and each ran one seed.
 
     Raises:
-        UsageError: whatever the caller can put right, naming the value and what is allowed.
         NgbenchError: a run did not end as it should.
-        KeyboardInterrupt: the user interrupted.
     """
-    plan = make_plan(request, problem)
-    workers = {arm.label: LocalWorker(RunStarter(plan.problem)) for arm in request.arms}
-    (reference, record), interrupted = execute(plan.groups, workers, Silent())
-    if interrupted:
-        raise KeyboardInterrupt
-    for run in (reference, record):
-        if run.status != "done":
-            reason = f": {run.message}" if run.message else ""
-            raise NgbenchError(f"the run of {run.label} ended as {run.status.replace('_', ' ')}{reason}")
+    reference, record = document.runs
+    refuse_unfinished(document.runs)
     costs = costs_of([reference, record], reference.label)
     title = " ".join([record.task, format_hyperparameters(record.task_options)]).strip()
     ratio = next(cost.ratio for cost in costs if cost.part == STEP and cost.arm == record.label)

@@ -18,6 +18,7 @@ other process could import (an object of a notebook, a task of one's own) runs i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -33,6 +34,7 @@ Scale = Literal["smoke", "laptop", "full"]
 
 if TYPE_CHECKING:
     from ngbench.experiments.runs import ExperimentObserver, Ran
+    from ngbench.experiments.search.crew import SearchObserver
     from ngbench.report.result import ResultDocument
 
 __all__ = ["check", "compare", "fisher_error", "gan", "load", "reproduce", "train", "tune"]
@@ -244,6 +246,7 @@ def tune(
     data: Any = None,
     likelihood: Any = None,
     task_options: Mapping[str, Any] | None = None,
+    observer: SearchObserver | None = None,
     **options: Any,
 ) -> ResultDocument:
     """Search for the hyper-parameters of optimizers, as ``ngbench tune`` does.
@@ -255,6 +258,7 @@ def tune(
             task's published grid by default.
         model, data, likelihood: in the place of a task, see :func:`ngbench.task_of`.
         task_options: the task's own, as after ``--set``.
+        observer: is told what happens.
         options: fields of :class:`ngbench.RunOptions` for each trial, and of the search: ``sampler``, ``trials``,
             ``metric``, ``sampler_seed``, ``workers``, ``storage`` and ``output``.
 
@@ -287,7 +291,7 @@ def tune(
         return LocalWorker(RunStarter(plan.problem)) if asked.objects else KeptProcess()
 
     with asked.held():
-        result = search(request, make_worker=worker)
+        result = search(request, reporter=observer, make_worker=worker)
     if result.problem is not None:
         raise result.problem
     if result.error is not None and not result.interrupted:
@@ -301,29 +305,34 @@ def reproduce(
     scale: Scale = "laptop",
     output: str | Path = "ngbench-studies",
     resume: bool = False,
+    observer: ExperimentObserver | None = None,
     own_processes: bool = True,
     **options: Any,
-) -> list[ResultDocument]:
+) -> ResultDocument:
     """Run studies and judge their claims, as ``ngbench reproduce`` does.
 
     Args:
         studies: names or YAML files.
         scale: how much of them is run; at ``smoke`` all arms share this process, and no operations are counted.
-        output: each study gets a directory in it.
+        output: each study gets a directory in it, of records, verdicts and figure.
         resume: go on with what these directories hold.
+        observer: is told what happens.
         own_processes: whether each arm has a process of its own.
         options: ``seeds``, ``device``, ``threads`` and ``data_dir``, in the place of what the studies say.
 
     Returns:
-        A document with the claims and verdicts of each study, until one is interrupted.
+        The claims, verdicts and figures of all studies, until one is interrupted.
 
     Raises:
         UsageError: a study is not well formed, or its directory is used; nothing has run then.
         NgbenchError: what ended a study; those before it are in their directories.
     """
+    from ngbench.experiments.runs import SilentObserver
     from ngbench.experiments.studies.cells import Conditions
-    from ngbench.experiments.studies.reproduction import load_studies, run_study
+    from ngbench.experiments.studies.reproduction import document_of_all, load_studies, run_study
+    from ngbench.report.renderers.study_figure import draw_study
     from ngbench.report.result import ResultDocument
+    from ngbench.report.sample_images import FIGURE_FILE, with_figure
 
     refuse_unknown(options, {"seeds", "device", "threads", "data_dir"})
     if scale not in get_args(Scale):
@@ -339,17 +348,21 @@ def reproduce(
         threads=asked.threads,
         own_processes=own_processes and whole,
         count_operations=whole,
+        watch=lambda measure: nullcontext(observer or SilentObserver()),
     )
-    documents = []
+    outcomes = []
     for one in loaded:
         outcome = run_study(one.study, scale, Path(output), conditions)
         if outcome.error is not None:
             raise outcome.error
+        if outcome.ran:
+            draw_study(outcome.study, scale, outcome.ran, outcome.directory / FIGURE_FILE)
         if outcome.document is not None:
-            documents.append(ResultDocument.of(outcome.document))
+            outcome.document = with_figure(outcome.document, outcome.directory)
+        outcomes.append(outcome)
         if outcome.interrupted:
             break
-    return documents
+    return ResultDocument.of(document_of_all(outcomes))
 
 
 def check(
@@ -389,11 +402,13 @@ def load(path: str | Path) -> ResultDocument:
     from ngbench.errors import RecordError
     from ngbench.records.sources import load_records
     from ngbench.report.result import ResultDocument
+    from ngbench.report.sample_images import with_figure
 
-    document = load_records(Path(path))
+    given = Path(path)
+    document = load_records(given)
     if document is None:
         raise RecordError(f"the directory {str(path)!r} holds no records")
-    return ResultDocument.of(document)
+    return ResultDocument.of(with_figure(document, given if given.is_dir() else given.parent))
 
 
 def _document(ran: Ran) -> ResultDocument:

@@ -15,6 +15,8 @@ __all__ = [
     "BarPart",
     "Bars",
     "Block",
+    "ChangeRow",
+    "Changes",
     "Chart",
     "CheckRow",
     "Checks",
@@ -247,6 +249,28 @@ class Bars:
 
 
 @dataclass(frozen=True)
+class ChangeRow:
+    """A change with the ends of its interval, where it has one, and the largest that is allowed."""
+
+    label: str
+    value: float
+    ends: tuple[float, float] | None
+    limit: float | None
+    tone: Tone
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Changes one below the other, on paper alone: elsewhere a table says the same; the rest as of :class:`Chart`."""
+
+    name: str
+    caption: str
+    rows: Sequence[ChangeRow]
+    label: str
+    about: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Image:
     """An image of a record.
 
@@ -368,5 +392,17 @@ class Conclusion:
 
 
 Block: TypeAlias = (
-    Heading | Facts | Table | Chart | Bars | Images | Counts | Checks | Notes | Warnings | Summary | Conclusion
+    Heading
+    | Facts
+    | Table
+    | Chart
+    | Bars
+    | Changes
+    | Images
+    | Counts
+    | Checks
+    | Notes
+    | Warnings
+    | Summary
+    | Conclusion
 )

@@ -6,17 +6,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ngbench.disk.files import write_text
-from ngbench.errors import NgbenchError
+from ngbench.errors import UsageError
 from ngbench.records.documents import dump
 from ngbench.records.record import Document
 from ngbench.report import headline, view
-from ngbench.report.blocks import Bars, Chart, Conclusion, Notes, Summary, Warnings
+from ngbench.report.blocks import (
+    Bars,
+    Changes,
+    Chart,
+    Checks,
+    Conclusion,
+    Images,
+    Notes,
+    Summary,
+    Warnings,
+    tone_of,
+)
 from ngbench.report.exports.csv import rows_of
+from ngbench.report.exports.findings import finding_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["ResultDocument"]
+
+
+_NO_FIGURE = {
+    "search": "no trial has a value",
+    "study": "no figure lies beside the study",
+    "gate": "no metric has a change relative to its baseline",
+    "doctor": "findings about a machine are words",
+    "conformance": "checks of a plugin are passed or failed",
+    "fisher-error": "no error was measured",
+}
 
 
 class ResultDocument(Document):
@@ -47,18 +69,22 @@ class ResultDocument(Document):
                 found += [f"{block.word}: {warning}" for warning in block.warnings]
             elif isinstance(block, Conclusion):
                 found.append(block.text)
+            elif isinstance(block, Checks):
+                doubtful = [check for check in block.checks if tone_of(check.state) in ("bad", "doubt")]
+                found += [f"{one.name}: {one.text}{f' → {one.advice}' if one.advice else ''}" for one in doubtful]
         told = headline(self).rstrip(".") if whole else ""
         if told and not any(told in sentence for sentence in found):
             found.insert(0, f"{told[0].upper()}{told[1:]}.")
         return "\n".join(found)
 
     def to_frame(self) -> Any:
-        """A row for each run and epoch, or for each measured step, layer and approximation, as ``--export-csv`` has it.
+        """Rows: of runs one for each run and epoch, or for each measured step, layer and approximation, as
+        ``--export-csv`` has it; else one for each trial, claim, compared metric, finding or check.
 
         Returns:
             A ``pandas.DataFrame`` if pandas is installed, else a list of mappings from columns to values.
         """
-        rows = rows_of(self)
+        rows = finding_rows(self) or rows_of(self)
         try:
             import pandas
         except ImportError:
@@ -66,12 +92,18 @@ class ResultDocument(Document):
         return pandas.DataFrame(rows)
 
     def figure(self, *, reference: str | None = None) -> Figure:
-        """Its first chart, else its first bars, as a matplotlib figure, which a notebook shows.
+        """Its first chart, else its bars, its changes from a baseline or the figures of its studies, for matplotlib; a
+        notebook shows it.
 
         Raises:
-            NgbenchError: there is nothing to draw.
+            UsageError: there is nothing to draw; it says what there is instead.
         """
-        from ngbench.report.renderers.figures import figure_of_bars, figure_of_chart
+        from ngbench.report.renderers.figures import (
+            figure_of_bars,
+            figure_of_changes,
+            figure_of_chart,
+            figure_of_images,
+        )
 
         blocks = view(self, reference=reference)
         for block in blocks:
@@ -80,7 +112,12 @@ class ResultDocument(Document):
         for block in blocks:
             if isinstance(block, Bars):
                 return figure_of_bars(block)
-        raise NgbenchError("there is nothing to draw: no run finished an epoch")
+            if isinstance(block, Changes):
+                return figure_of_changes(block)
+        if drawn := [block for block in blocks if self.studies and isinstance(block, Images)]:
+            return figure_of_images(drawn)
+        why = _NO_FIGURE.get(self.kind, "no run finished an epoch")
+        raise UsageError(f"there is nothing to draw: {why}; summary() and to_frame() say what there is")
 
     def save(self, path: str | Path) -> None:
         """Write it as JSON, which :func:`ngbench.load`, ``ngbench report`` and ``ngbench check`` read.

@@ -1,4 +1,4 @@
-"""The images that a run made, as parts of its record."""
+"""The images that lie beside records, as parts of these: of runs, and the figure of a study."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import binascii
 from pathlib import Path
 
 from ngbench.errors import RecordError
-from ngbench.records.record import RunRecord, SampleRecord
+from ngbench.records.record import Document, RunRecord, SampleRecord
 from ngbench.running.samples import read_image
 
-__all__ = ["with_images"]
+__all__ = ["FIGURE_FILE", "with_figure", "with_images"]
+
+FIGURE_FILE = "figure.png"
+"""What is drawn beside the record of a study."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _HEADER = 24
@@ -27,6 +30,22 @@ def with_images(run: RunRecord, file: Path, prefix: str = "") -> RunRecord:
     """
     found = [_with_image(sample, file, f"{prefix}samples.{at}") for at, sample in enumerate(run.samples)]
     return run.model_copy(update={"samples": found})
+
+
+def with_figure(document: Document, directory: Path) -> Document:
+    """The document of a study with the figure in its directory as a part of it; any other document as it is.
+
+    Raises:
+        RecordError: the figure cannot be read, or is no PNG.
+    """
+    if document.kind != "study" or document.runs or len(document.studies) != 1:
+        return document
+    figure = read_image(directory, FIGURE_FILE)
+    if figure is None:
+        return document
+    png = base64.b64encode(_checked(figure, f"the figure {str(directory / FIGURE_FILE)!r}")).decode("ascii")
+    drawn = document.studies[0].model_copy(update={"figure": png})
+    return document.model_copy(update={"studies": [drawn]})
 
 
 def _with_image(record: SampleRecord, file: Path, key: str) -> SampleRecord:

@@ -10,7 +10,7 @@ from ngbench.records.record import RunRecord
 from ngbench.running.config import RunConfig
 from ngbench.running.workers import Worker
 
-__all__ = ["Observer", "PlannedRun", "Silent", "execute"]
+__all__ = ["Observer", "PlannedRun", "execute"]
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,6 @@ class Observer(Protocol):
 
     def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
         """Within an epoch, a few times a second."""
-
-
-class Silent:
-    """An observer that is told of everything and says nothing."""
-
-    def group(self, records: Sequence[RunRecord]) -> None:
-        pass
-
-    def update(self, record: RunRecord) -> None:
-        pass
-
-    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
-        pass
 
 
 def execute(

@@ -32,6 +32,7 @@ import torch
 from torch import nn
 
 from ngbench.arms import parse_arms
+from ngbench.experiments.runs import SilentObserver
 from ngbench.records.environment import describe_environment
 from ngbench.records.experiments import GateRecord, Verdict
 from ngbench.records.gate import check
@@ -43,7 +44,7 @@ from ngbench.running.plan import Plan, make_plan
 from ngbench.running.problem import Problem
 from ngbench.running.request import Request, RunOptions
 from ngbench.running.run import Run
-from ngbench.running.schedule import Silent, execute
+from ngbench.running.schedule import execute
 from ngbench.running.supervised_training import SupervisedTraining
 from ngbench.running.workers import LocalWorker
 
@@ -166,7 +167,7 @@ class Study:
             run.config.label: local(self._problem, burning if burn and run.config.label == ARM else None)
             for run in self._plan.groups[0]
         }
-        records, _ = execute(self._plan.groups, workers, Silent())
+        records, _ = execute(self._plan.groups, workers, SilentObserver())
         assert all(record.status == "done" for record in records), [record.message for record in records]
         return Document(environment=self._environment, runs=records)
 

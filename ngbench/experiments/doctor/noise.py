@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ngbench.errors import NgbenchError
 from ngbench.experiments.doctor.findings import NOTHING, finding
+from ngbench.experiments.runs import SilentObserver, refuse_unfinished
 from ngbench.records import timing
 from ngbench.records.experiments import FindingRecord, FindingState
 from ngbench.records.power import Noise, noise_of, repeats_needed, smallest_regression
@@ -15,7 +15,7 @@ from ngbench.records.thresholds import Threshold
 from ngbench.records.timing import Timing
 from ngbench.running.plan import Plan
 from ngbench.running.problem import Problem
-from ngbench.running.schedule import Silent, execute
+from ngbench.running.schedule import execute
 from ngbench.running.workers import Worker
 from ngbench.units import format_number, format_seconds, format_share
 
@@ -65,13 +65,10 @@ def make_equal(
     made = []
     for at in range(1, documents + 1):
         note(f"comparison {at} of {documents}: {reference} and {arm}, nothing changed")
-        records, interrupted = execute(plan.groups, workers(), Silent())
+        records, interrupted = execute(plan.groups, workers(), SilentObserver())
         if interrupted:
             raise KeyboardInterrupt
-        for record in records:
-            if record.status != "done":
-                reason = f": {record.message}" if record.message else ""
-                raise NgbenchError(f"the run of {record.label} ended as {record.status.replace('_', ' ')}{reason}")
+        refuse_unfinished(records)
         ours, theirs = ([run for run in records if run.label == label] for label in (arm, reference))
         made.append((ours, theirs))
     return Equal(arm, reference, made)

@@ -15,7 +15,7 @@ from ngbench.experiments.fisher_error.run import (
     nothing_measured,
     numbers_of,
 )
-from ngbench.experiments.runs import ExperimentObserver, Place, Ran, Unobserved, make_runs
+from ngbench.experiments.runs import ExperimentObserver, Place, Ran, SilentObserver, make_runs
 from ngbench.measurement.memory import parameter_bytes
 from ngbench.plugins import registry
 from ngbench.records.record import RunRecord
@@ -45,7 +45,7 @@ def measure_fisher_errors(
         UsageError: whatever the user can put right, before anything runs.
     """
     plan = _plan(request)
-    return make_runs(plan, place=place or Place(), observer=observer or Unobserved(), own_processes=own_processes)
+    return make_runs(plan, place=place or Place(), observer=observer or SilentObserver(), own_processes=own_processes)
 
 
 def _plan(request: FisherErrorRequest) -> Plan[Problem]:

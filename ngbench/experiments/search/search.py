@@ -12,12 +12,12 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from ngbench.arms import file_slug
 from ngbench.disk import files
 from ngbench.disk.files import write_text
 from ngbench.errors import NgbenchError, OutputError
+from ngbench.experiments.runs import SilentObserver
 from ngbench.experiments.search.arm_results import ArmResult, summarise_arm
 from ngbench.experiments.search.crew import Crew, SearchObserver
 from ngbench.experiments.search.ledger import Ledger
@@ -78,17 +78,6 @@ def _outcomes(arm: ArmResult) -> str:
     return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(arm.outcomes.items()))
 
 
-class _Unobserved:
-    def begun(self, plan: SearchPlan) -> None:
-        pass
-
-    def note(self, line: str) -> None:
-        pass
-
-    def ended(self, news: Any) -> None:
-        pass
-
-
 def search(
     request: SearchRequest,
     *,
@@ -106,7 +95,7 @@ def search(
         UsageError: whatever the user can put right, before any trial is run.
         OutputError: the storage cannot be written any more.
     """
-    options, reporter = request.options, reporter or _Unobserved()
+    options, reporter = request.options, reporter or SilentObserver()
     # A plugin that prints must not write into what goes to standard output.
     with redirect_stdout(sys.stderr):
         plan = plan_search(request)

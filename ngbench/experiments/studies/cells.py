@@ -14,7 +14,7 @@ from ngbench.errors import RecordError
 from ngbench.experiments.comparison import compare, compare_players
 from ngbench.experiments.fisher_error.measure import measure_fisher_errors
 from ngbench.experiments.fisher_error.request import FisherErrorOptions, FisherErrorRequest
-from ngbench.experiments.runs import ExperimentObserver, Place, Unobserved
+from ngbench.experiments.runs import ExperimentObserver, Place, SilentObserver
 from ngbench.experiments.search.crew import TrialNews
 from ngbench.experiments.search.plan import SearchPlan
 from ngbench.experiments.search.request import SearchOptions, SearchRequest
@@ -44,7 +44,7 @@ _Options = TypeVar("_Options", bound=RunOptions)
 
 
 def _unwatched(measure: Measure) -> AbstractContextManager[ExperimentObserver]:
-    return nullcontext(Unobserved())
+    return nullcontext(SilentObserver())
 
 
 @dataclass(frozen=True)

@@ -178,8 +178,14 @@ def document_of(outcome: StudyOutcome, seconds: float) -> Document:
 
 
 def document_of_all(outcomes: Sequence[StudyOutcome]) -> Document:
-    """The verdicts of several studies."""
-    return _document([_record_of(one, one.seconds) for one in outcomes])
+    """The verdicts of several studies, also of those that ended before anything was judged."""
+    return _document(
+        [
+            study
+            for one in outcomes
+            for study in (one.document.studies if one.document is not None else [_record_of(one, one.seconds)])
+        ]
+    )
 
 
 def _document(studies: list[StudyRecord]) -> Document:

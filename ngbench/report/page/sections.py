@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,15 +13,11 @@ from ngbench.records.record import Document, DocumentKind, EnvironmentRecord, Fi
 from ngbench.report.blocks import Fact
 from ngbench.report.page.merging import Found, label_arms, without_repeats
 from ngbench.report.page.record_files import Source
-from ngbench.report.sample_images import with_images
+from ngbench.report.sample_images import with_figure, with_images
 from ngbench.report.views.conditions import describe_conditions
-from ngbench.running.samples import read_image
 from ngbench.units import format_hyperparameters
 
 __all__ = ["Environment", "Report", "Section", "gather"]
-
-_FIGURE = "figure.png"
-"""What ``ngbench reproduce`` draws beside the record of a study."""
 
 
 @dataclass(frozen=True)
@@ -142,11 +137,8 @@ def _of_one_file(source: Source) -> Section | None:
         return Section(f"search: {document.search.task} {options}".strip(), document)
     if document.kind == "study" and not document.runs and len(document.studies) == 1:
         (study,) = document.studies
-        figure = read_image(source.file.parent, _FIGURE)
-        if figure is not None:
-            drawn = study.model_copy(update={"figure": base64.b64encode(figure).decode("ascii")})
-            document = document.model_copy(update={"studies": [drawn]})
-        return Section(f"{study.study}: {study.title or ''}".rstrip(": "), document)
+        title = f"{study.study}: {study.title or ''}".rstrip(": ")
+        return Section(title, with_figure(document, source.file.parent))
     if document.kind in _TITLES:
         return Section(f"{_TITLES[document.kind]}: {source.file.stem}", document)
     return None

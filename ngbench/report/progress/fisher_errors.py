@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ngbench.experiments.runs import Unobserved
+from ngbench.experiments.runs import SilentObserver
 from ngbench.records.record import FisherErrorRecord, RunRecord
 from ngbench.report.progress.runs import Reporter
 
 __all__ = ["FisherErrorProgress"]
 
 
-class FisherErrorProgress(Unobserved):
+class FisherErrorProgress(SilentObserver):
     """Tells the reporter of each measured step."""
 
     def __init__(self, reporter: Reporter) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ngbench.disk.files import make_directory, write_bytes
 from ngbench.escaping import figure as figure_text
 from ngbench.measurement.phases import PHASES
-from ngbench.report.blocks import Bars, Block, Chart, Curve, ImageRow, Images, Series
+from ngbench.report.blocks import Bars, Block, Changes, Chart, Curve, ImageRow, Images, Series, Tone
 from ngbench.report.summary import OTHER
 from ngbench.units import break_label
 
@@ -24,7 +24,9 @@ __all__ = [
     "draw_block",
     "draw_series",
     "figure_of_bars",
+    "figure_of_changes",
     "figure_of_chart",
+    "figure_of_images",
     "line_style",
     "new_figure",
     "save_figure",
@@ -40,6 +42,7 @@ _PART_COLOURS: dict[str, str] = {
     "critic": _COLOURS[1],
     OTHER: "#BBBBBB",
 }
+_TONE_COLOURS: dict[Tone, str] = {"good": "#009E73", "bad": "#D55E00", "doubt": "#E69F00", "none": "#777777"}
 _LINES = ("-", "--", "-.", ":")
 _LOG_RANGE = 5.0
 _DPI = 150
@@ -60,11 +63,11 @@ def draw(blocks: Sequence[Block], directory: str | Path) -> list[Path]:
     Raises:
         OutputError: the directory cannot be made or written.
     """
-    drawn = (block for block in blocks if isinstance(block, Chart | Bars | Images))
+    drawn = (block for block in blocks if isinstance(block, Chart | Bars | Changes | Images))
     return [path for block in drawn for path in draw_block(block, Path(directory))]
 
 
-def draw_block(block: Chart | Bars | Images, directory: Path) -> Iterator[Path]:
+def draw_block(block: Chart | Bars | Changes | Images, directory: Path) -> Iterator[Path]:
     """Draw one block, as :func:`draw` does."""
     match block:
         case Chart():
@@ -74,6 +77,8 @@ def draw_block(block: Chart | Bars | Images, directory: Path) -> Iterator[Path]:
                 yield save_figure(figure_of_chart(block, key), directory / f"{name}.png")
         case Bars():
             yield save_figure(figure_of_bars(block), directory / f"{block.name}.png")
+        case Changes():
+            yield save_figure(figure_of_changes(block), directory / f"{block.name}.png")
         case Images():
             for row in block.rows:
                 if row.title:
@@ -243,6 +248,45 @@ def figure_of_bars(block: Bars) -> Figure:
     patches = [Patch(color=_part_colour(name), label=figure_text(name)) for name in block.parts]
     figure.legend(handles=patches, loc="outside upper center", ncols=min(5, len(block.parts)), frameon=False)
     write_caption(figure, block.about)
+    return figure
+
+
+def figure_of_changes(block: Changes) -> Figure:
+    """A point with its interval for each change, a tick where its limit is, and a line at 0."""
+    figure = new_figure(9, 1.6 + 0.3 * len(block.rows))
+    axes = figure.subplots()
+    for row, one in enumerate(block.rows):
+        colour = _TONE_COLOURS[one.tone]
+        if one.ends is not None:
+            axes.plot(one.ends, [row, row], color=colour, linewidth=2)
+        axes.plot([one.value], [row], "o", color=colour, markersize=5)
+        if one.limit is not None:
+            axes.plot([one.limit], [row], "|", color="black", markersize=11)
+    axes.axvline(0, color="#444444", linewidth=0.8)
+    axes.set_yticks(range(len(block.rows)), [break_label(figure_text(one.label)) for one in block.rows])
+    axes.invert_yaxis()
+    axes.set_xlabel(block.label)
+    axes.grid(visible=True, axis="x", alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    write_caption(figure, [*block.about, "point and line: change and interval; tick: what is allowed"])
+    return figure
+
+
+def figure_of_images(blocks: Sequence[Images]) -> Figure:
+    """All images that are there, one below the other and as large as they are."""
+    import numpy as np
+    from PIL import Image
+
+    rows = (row for block in blocks for row in block.rows)
+    there = [image for row in rows for image in row.images if image.png is not None]
+    width = max(image.size[0] for image in there) / _DPI
+    figure = new_figure(width, sum(image.size[1] for image in there) / _DPI)
+    heights = [image.size[1] for image in there]
+    grid = figure.subplots(len(there), squeeze=False, height_ratios=heights)[:, 0]
+    for axes, image in zip(grid, there, strict=True):
+        axes.set_axis_off()
+        with Image.open(io.BytesIO(image.png or b"")) as picture:
+            axes.imshow(np.asarray(picture), cmap="gray")
     return figure
 
 

@@ -10,6 +10,7 @@ from ngbench.escaping import markdown, markdown_code
 from ngbench.report.blocks import (
     Bars,
     Block,
+    Changes,
     Chart,
     Checks,
     Column,
@@ -88,7 +89,7 @@ def _shown(block: Block, file: Path | None, section: int) -> Iterator[str]:
             yield "\n".join(f"- {markdown(note)}" for note in block.notes)
         case Warnings():
             yield "\n".join(f"- **{block.word}:** {markdown(warning)}" for warning in block.warnings)
-        case Chart() | Bars() | Images():
+        case Chart() | Bars() | Changes() | Images():
             if file is not None:
                 yield from _figures(block, file, section)
 
@@ -122,7 +123,7 @@ def _columns(block: Checks) -> list[Column]:
     return [column for column in columns if any(column.cells)]
 
 
-def _figures(block: Chart | Bars | Images, file: Path, section: int) -> Iterator[str]:
+def _figures(block: Chart | Bars | Changes | Images, file: Path, section: int) -> Iterator[str]:
     """Links to the figures, which are drawn into a directory of the section."""
     from ngbench.report.renderers.figures import draw_block, write_images
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ngbench.records.experiments import ComparedRecord, GateRecord, Verdict
 from ngbench.records.quantities import ANY
 from ngbench.records.record import Document
-from ngbench.report.blocks import Block, Column, Conclusion, Notes, Table, Warnings
+from ngbench.report.blocks import Block, ChangeRow, Changes, Column, Conclusion, Notes, Table, Warnings, tone_of
 from ngbench.units import DASH, format_bytes, format_count, format_number, format_seconds
 
 __all__ = ["Row", "headline", "rows", "view"]
@@ -50,10 +50,25 @@ def view(document: Document, *, reference: str | None = None, target_loss: float
     report = document.gate
     assert report is not None
     blocks: list[Block] = [Table("", check_table(report), parted_by="arm")] if report.comparisons else []
+    if changes := [*_changes(report)]:
+        caption = "Change of each metric from the baseline, with its interval and what is allowed."
+        blocks.append(Changes("changes", caption, changes, "change from the baseline (%)", about=[outcome(report)]))
     blocks.append(Notes(remarks(report)))
     problems = [str(problem) for problem in report.not_comparable]
     blocks.append(Warnings(problems, word="Not comparable", tone="bad"))
     return [*blocks, Conclusion(outcome(report), "good" if report.error is None else "bad")]
+
+
+def _changes(report: GateRecord) -> Iterator[ChangeRow]:
+    """The changes in per cent, of all that have a baseline other than 0."""
+    for found in report.comparisons:
+        if found.relative_change is None or not found.baseline:
+            continue
+        percent = 100 / abs(found.baseline)
+        ends = None if found.low is None or found.high is None else (percent * found.low, percent * found.high)
+        limit = None if found.limit is None else percent * found.limit
+        tone = tone_of(found.verdict.value) or "none"
+        yield ChangeRow(f"{found.metric}, {found.arm}", 100 * found.relative_change, ends, limit, tone)
 
 
 def check_table(report: GateRecord) -> list[Column]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from ngbench.experiments.search.arm_results import FAILED_OUTCOMES, LEAST_FOR_IMPORTANCE, describe_search
@@ -13,7 +14,22 @@ from ngbench.plugins.parameters import format_value
 from ngbench.records.experiments import OutcomeName, SearchedArmRecord, SearchRecord
 from ngbench.records.record import Document
 from ngbench.records.timing import busy_machine
-from ngbench.report.blocks import Block, Column, Fact, Facts, Heading, Notes, Summary, Table, Warnings
+from ngbench.report.blocks import (
+    Axis,
+    Block,
+    Chart,
+    Column,
+    Curve,
+    Fact,
+    Facts,
+    Heading,
+    Measure,
+    Notes,
+    Series,
+    Summary,
+    Table,
+    Warnings,
+)
 from ngbench.units import (
     DASH,
     enumerated,
@@ -37,6 +53,7 @@ def view(document: Document, *, reference: str | None = None, target_loss: float
         Heading(f"Hyper-parameters for {search.task}", format_hyperparameters(search.task_options)),
         Facts([Fact("data", f"{data.name} ({data.origin})"), Fact("search", describe_search(search))]),
         Table("Search", _overview(arms)),
+        *_chart(search),
         *(Table(_subtitle(label, arm), _settings(arm)) for label, arm in arms.items()),
         Notes([*_notes([*arms.values()])]),
         Summary(_conclusions(search)),
@@ -53,6 +70,28 @@ def _conclusions(search: SearchRecord) -> list[str]:
             found = {name: arm.hyperparameters[name] for name in arm.searched}
             best.append(f"{label} {format_number(arm.score, 4)} with {format_hyperparameters(found)}")
     return ([f"Best {metric_in_words(search.metric)}: {enumerated(best)}."] if best else []) + none
+
+
+def _chart(search: SearchRecord) -> Iterator[Chart]:
+    """The value of each trial, and the best until then; nothing where no trial has a value."""
+    choose, series = min if search.direction == "minimize" else max, []
+    for label, arm in search.arms.items():
+        found = [(trial.trial, trial.value) for trial in arm.trials if trial.value is not None]
+        at, values = {"trial": [number for number, _ in found]}, [value for _, value in found]
+        curves = {"value": Curve(at, values), "best": Curve(at, [*accumulate(values, choose)])}
+        series.append(Series(label, 1, curves if found else {}))
+    if any(one.views for one in series):
+        metric = metric_in_words(search.metric)
+        yield Chart(
+            name="trials",
+            caption="Each trial that has a value; best: of this trial and those before it.",
+            axes=[Axis("trial", "trial", integer=True)],
+            measures=[Measure("best", f"best {metric}"), Measure("value", metric)],
+            series=series,
+            panels={"value": "each trial", "best": "best so far"},
+            label=metric,
+            about=[" ".join([search.task, format_hyperparameters(search.task_options)]).strip()],
+        )
 
 
 def _subtitle(label: str, arm: SearchedArmRecord) -> str:

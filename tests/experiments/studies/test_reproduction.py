@@ -10,7 +10,7 @@ import pytest
 
 from ngbench.disk.located_yaml import parse_yaml
 from ngbench.errors import ParameterError
-from ngbench.experiments.runs import Unobserved
+from ngbench.experiments.runs import SilentObserver
 from ngbench.experiments.studies.cells import Conditions
 from ngbench.experiments.studies.loader import parse_study
 from ngbench.experiments.studies.reproduction import STUDY_FILE, load_studies, run_study
@@ -40,7 +40,7 @@ STUDY = dedent(
 )
 
 
-class Notes(Unobserved):
+class Notes(SilentObserver):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
