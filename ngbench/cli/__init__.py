@@ -21,6 +21,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ngbench import __version__
+from ngbench.cli.defaults import DefaultingCommand, with_project_file
 from ngbench.cli.reporting import say_error
 from ngbench.data.watching import watch_downloads
 from ngbench.records.command_line import called_as
@@ -86,7 +87,9 @@ def load_command(name: str) -> Any:
     command = COMMANDS[name]
     function = getattr(importlib.import_module(f"{__name__}.{command.module}"), command.function)
     app = typer.Typer(add_completion=False)
-    app.command(name, help=_reflowed(inspect.getdoc(function) or ""), context_settings=_HELP)(function)
+    app.command(name, cls=DefaultingCommand, help=_reflowed(inspect.getdoc(function) or ""), context_settings=_HELP)(
+        with_project_file(function)
+    )
     return typer.main.get_command(app)
 
 

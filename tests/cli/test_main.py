@@ -59,7 +59,7 @@ def test_an_unexpected_error_is_ours_and_says_what_to_report(run: Run, monkeypat
     monkeypatch.delenv(errors_of_ngbench.TRACEBACK_VARIABLE, raising=False)
     code, _, errors = run("raise KeyError('x')")
     assert code == errors_of_ngbench.OUR_ERROR == 70
-    assert errors.startswith("Error: unexpected KeyError at ngbench/cli/__init__.py:")
+    assert errors.startswith("Error: unexpected KeyError at ngbench/cli/defaults.py:")
     assert errors.endswith(
         ": 'x' (an error of ngbench: please report this line with the output of ngbench env; "
         "NGBENCH_TRACEBACK=1 shows the traceback)\n"

@@ -237,13 +237,14 @@ def test_thresholds_of_the_project_are_used_and_the_command_line_replaces_them(g
     assert "thresholds of" in shown
     assert "training_loss" not in shown
     assert gate(now, build_comparison(), "--fail-if", "training_loss:1%")[0] == 0
+    assert "thresholds by default" in gate(now, build_comparison(), "--no-config")[1]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("fail-if = [", "is not TOML"),
-        ("[tool.ngbench.check]\nfail_if = []", "has the key 'fail_if', it may have only 'fail-if'"),
+        ("[tool.ngbench.check]\nfail_if = []", "'fail_if'; did you mean 'fail-if'?"),
         ("[tool.ngbench.check]\nfail-if = 'training_loss:1%'", "fail-if must be a list of texts"),
         ("[tool.ngbench.check]\nfail-if = ['loss:1%']", "unknown quantity 'loss'"),
         ("[tool.ngbench]\ncheck = 1", "must be a table"),
