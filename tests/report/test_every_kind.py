@@ -77,6 +77,11 @@ def test_gans_are_ranked_by_their_frechet_distance_and_not_by_a_loss_of_the_gene
     adam.history.train_loss, kfac.history.train_loss = [-4.0, -5.0], [1.0, 7.0]
     document = gan_document(adam, kfac)
     assert headline(document) == "lowest FID 10.0 (kfac3)"
+    diverged = adam.model_copy(update={"status": "diverged", "message": "its loss is not finite."})
+    shown = headline(failed := gan_document(diverged, kfac))
+    assert shown.endswith("(kfac3); adam diverged")
+    for output, text in outputs(view(failed)).items():
+        assert "adam diverged with seed 0: its loss is not finite." in text, output
     for output, text in outputs(view(document)).items():
         assert "20.0" in text, output
         assert "10.0" in text, output

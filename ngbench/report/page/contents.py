@@ -90,7 +90,7 @@ def describe_report(report: Report) -> str:
 
 
 def overview(sections: Sequence[Section]) -> list[Column]:
-    """One row for each section: how much ran, and what is best in it."""
+    """One row for each section: how much ran, what is best in it and what failed."""
 
     def counts(count: Callable[[Section], int]) -> list[str]:
         return [str(count(section) or DASH) for section in sections]
@@ -99,7 +99,7 @@ def overview(sections: Sequence[Section]) -> list[Column]:
         Column("section", [section.title for section in sections], left=True),
         Column("arms", counts(_arms)),
         Column("runs", counts(lambda section: len(section.document.runs) if section.document else 0)),
-        Column("best", [_best(section) or DASH for section in sections], left=True),
+        Column("outcome", [_outcome(section) or DASH for section in sections], left=True),
     ]
     if any(section.fisher_errors for section in sections):
         columns.insert(3, Column("Fisher\nerrors", counts(lambda section: len(section.fisher_errors))))
@@ -113,7 +113,7 @@ def _arms(section: Section) -> int:
     return len(arms_of(document)) if document.search is None else len(document.search.arms)
 
 
-def _best(section: Section) -> str:
+def _outcome(section: Section) -> str:
     return headline(section.document) if section.document is not None else ""
 
 

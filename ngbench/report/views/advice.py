@@ -9,6 +9,7 @@ from ngbench.records.record import Document, OptimizerRecord, RunRecord
 from ngbench.records.statistics import FAILED
 from ngbench.records.timing import busy_machine
 from ngbench.report.summary import Arm, arms_of, summarise
+from ngbench.report.views.conclusions import endings
 from ngbench.units import enumerated
 
 __all__ = ["find_warnings"]
@@ -91,27 +92,11 @@ def _basis(optimizer: OptimizerRecord) -> str:
 
 
 def _about_outcome(arm: Arm) -> Iterator[str]:
-    total = len(arm.runs)
-    for status, hint in _HINTS.items():
-        runs = [run for run in arm.runs if run.status == status]
-        if not runs:
-            continue
-        seeds = ", ".join(str(run.seed) for run in runs)
-        scope = f"seed{'s' if len(runs) > 1 else ''} {seeds}" + (f" ({len(runs)} of {total})" if total > 1 else "")
-        message = f": {runs[0].message}" if runs[0].message else ""
-        left = " Its losses leave them out." if status in FAILED and len(runs) < total else ""
-        yield f"{arm.label} {_VERBS[status]} with {scope}{message.rstrip('.')}. {hint}{left}"
+    for status, told, runs in endings(arm):
+        left = " Its losses leave them out." if status in FAILED and len(runs) < len(arm.runs) else ""
+        yield f"{told} {_HINTS[status]}{left}"
 
 
-_VERBS = {
-    "diverged": "diverged",
-    "out_of_memory": "ran out of memory",
-    "killed": "was killed",
-    "failed": "failed",
-    "timeout": "reached its time limit",
-    "interrupted": "was interrupted",
-    "running": "has not finished",
-}
 _HINTS = {
     "diverged": "Try a smaller learning rate, more damping or KL clipping.",
     "out_of_memory": "Try a smaller batch (--batch-size).",

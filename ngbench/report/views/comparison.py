@@ -11,7 +11,7 @@ from ngbench.report.summary import Arm, shared_seconds, summarise
 from ngbench.report.views.advice import find_warnings
 from ngbench.report.views.charts import cost_bars, epochs_table, loss_chart
 from ngbench.report.views.comparison_tables import breakdown, cost, notes, progress
-from ngbench.report.views.conclusions import conclusions
+from ngbench.report.views.conclusions import conclusions, led_by
 from ngbench.report.views.conditions import what_ran
 from ngbench.report.views.diagnostics import diagnostics
 from ngbench.report.views.samples import samples
@@ -70,9 +70,11 @@ def breakdowns(arms: Sequence[Arm], of: str) -> Iterator[Table]:
 
 
 def headline(document: Document) -> str:
-    """The arm that ended lowest."""
-    ended = [(arm.final.value, arm.label) for arm in summarise(document) if arm.final is not None]
-    if not ended:
-        return ""
-    value, label = min(ended)
-    return f"lowest final train loss {format_number(value, 4)} ({label})"
+    """The arm that ended lowest, and those that failed."""
+    arms = summarise(document)
+    ended = [(arm.final.value, arm.label) for arm in arms if arm.final is not None]
+    best = ""
+    if ended:
+        value, label = min(ended)
+        best = f"lowest final train loss {format_number(value, 4)} ({label})"
+    return led_by(best, arms)

@@ -4,28 +4,70 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ngbench.records.statistics import UncertainValue
+from ngbench.records.record import RunRecord
+from ngbench.records.statistics import FAILED, UncertainValue
 from ngbench.report.summary import Arm
 from ngbench.units import counted, enumerated, format_bytes, format_estimate, format_number, format_seconds
 
-__all__ = ["at_shared_time", "conclusions", "costs", "lowest"]
+__all__ = ["at_shared_time", "conclusions", "costs", "endings", "failures", "led_by", "lowest"]
+
+_VERBS = {
+    "diverged": "diverged",
+    "out_of_memory": "ran out of memory",
+    "killed": "was killed",
+    "failed": "failed",
+    "timeout": "reached its time limit",
+    "interrupted": "was interrupted",
+    "running": "has not finished",
+}
 
 
 def conclusions(arms: Sequence[Arm], shared_seconds: float | None) -> list[str]:
-    """A sentence for each question that a comparison is made for; none for what was not measured, nor of one arm.
+    """A sentence for each arm that failed, and for each question that a comparison is made for.
+
+    There is none for what was not measured, and of one arm no answer.
 
     Args:
         arms: of one task.
         shared_seconds: the training time that all arms had.
     """
     if len(arms) < 2:
-        return []
+        return failures(arms)
     mean = f"mean training loss of {counted(len(arms[0].runs), 'seed')}" if len(arms[0].runs) > 1 else "training loss"
     return [
         *lowest(_after(arms), mean, [(arm.label, arm.final) for arm in arms]),
         *at_shared_time(shared_seconds, mean, [(arm.label, arm.at_shared_seconds) for arm in arms]),
         *costs(arms),
+        *failures(arms),
     ]
+
+
+def endings(arm: Arm) -> Iterator[tuple[str, str, Sequence[RunRecord]]]:
+    """How runs of the arm ended that did not do all that was asked: status, a sentence with the reason, and which."""
+    for status, verb in _VERBS.items():
+        runs = [run for run in arm.runs if run.status == status]
+        if runs:
+            seeds = ", ".join(str(run.seed) for run in runs)
+            of = f" ({len(runs)} of {len(arm.runs)})" if len(arm.runs) > 1 else ""
+            message = f": {runs[0].message.rstrip('.')}" if runs[0].message else ""
+            yield status, f"{arm.label} {verb} with seed{'s' if len(runs) > 1 else ''} {seeds}{of}{message}.", runs
+
+
+def failures(arms: Sequence[Arm]) -> list[str]:
+    """A sentence for each arm with runs that failed or diverged, with the reason."""
+    return [told for arm in arms for status, told, _ in endings(arm) if status in FAILED]
+
+
+def led_by(best: str, arms: Sequence[Arm]) -> str:
+    """Who is best, then which arms failed, in a few words."""
+    failed = [
+        f"{arm.label} {_VERBS[status]}"
+        + (f" with {len(runs)} of {counted(len(arm.runs), 'seed')}" if len(arm.runs) > 1 else "")
+        for arm in arms
+        for status, _, runs in endings(arm)
+        if status in FAILED
+    ]
+    return "; ".join(filter(None, [best, *failed]))
 
 
 def at_shared_time(

@@ -12,7 +12,7 @@ from ngbench.report.views.advice import find_warnings
 from ngbench.report.views.charts import about, curves_chart
 from ngbench.report.views.comparison import breakdowns
 from ngbench.report.views.comparison_tables import cost, notes, number_over_seeds, status
-from ngbench.report.views.conclusions import at_shared_time, costs, lowest
+from ngbench.report.views.conclusions import at_shared_time, costs, failures, led_by, lowest
 from ngbench.report.views.conditions import what_ran
 from ngbench.report.views.gan_summary import TITLES, GanArm, Shared, fid_records, shared_budget, summarise_gan
 from ngbench.report.views.samples import samples
@@ -65,15 +65,16 @@ def _blocks(document: Document, arms: Sequence[GanArm], reference: str | None) -
 
 def _conclusions(document: Document, arms: Sequence[GanArm]) -> list[str]:
     """Whose images are nearest to real ones, where all were scored alike, and what that costs; of one arm nothing."""
+    failed = failures([one.arm for one in arms])
     if len(arms) < 2:
-        return []
+        return failed
     ways, shared, found = fid_records(document), shared_budget(document), list[str]()
     if len(ways) == 1:
         score = _title(ways[0].metric)
         found += lowest("At the best epoch of each,", score, [(one.arm.label, one.best) for one in arms])
         seconds = None if shared is None else shared.seconds
         found += at_shared_time(seconds, score, [(one.arm.label, one.at_seconds) for one in arms])
-    return found + costs([one.arm for one in arms])
+    return [*found, *costs([one.arm for one in arms]), *failed]
 
 
 def _title(metric: str) -> str:
@@ -192,10 +193,10 @@ def _warnings(document: Document, reference: str | None) -> list[str]:
 
 
 def headline(document: Document) -> str:
-    """The arm with the lowest score, where all were scored alike."""
-    ended = [(one.best.value, one.arm.label) for one in summarise_gan(document) if one.best is not None]
-    ways = fid_records(document)
-    if not ended or len(ways) > 1:
-        return ""
-    value, label = min(ended)
-    return f"lowest {_title(ways[0].metric)} {format_number(value)} ({label})"
+    """The arm with the lowest score, where all were scored alike, and those that failed."""
+    arms, ways, best = summarise_gan(document), fid_records(document), ""
+    ended = [(one.best.value, one.arm.label) for one in arms if one.best is not None]
+    if ended and len(ways) == 1:
+        value, label = min(ended)
+        best = f"lowest {_title(ways[0].metric)} {format_number(value)} ({label})"
+    return led_by(best, [one.arm for one in arms])

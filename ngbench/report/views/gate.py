@@ -194,6 +194,7 @@ def _is_folded(found: ComparedRecord) -> bool:
 
 
 def headline(document: Document) -> str:
-    """The outcome in one line."""
+    """The outcome in one line, and what it is that fails."""
     assert document.gate is not None
-    return outcome(document.gate)
+    error = document.gate.error
+    return outcome(document.gate) + (f" {str(error)[0].upper()}{str(error)[1:]}." if error is not None else "")

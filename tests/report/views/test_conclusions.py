@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from ngbench.records.record import Document
-from ngbench.report import shortened, view
+from ngbench.report import headline, shortened, view
 from ngbench.report.blocks import Summary, Table
 from ngbench.report.renderers import markdown
 from ngbench.report.renderers.terminal import show
@@ -50,6 +50,20 @@ def test_steps_and_memory_are_those_of_the_tables(make_document, make_run):
     assert float(steps.split()[7]) == pytest.approx(ratio.value, rel=0.01)
     (other,) = [one for one in sentences(document, reference="kfac") if one.startswith("In steps of kfac")]
     assert other.endswith(" with sgd.")
+
+
+def test_an_arm_that_failed_is_named_with_its_reason(make_document, make_run):
+    diverged, killed = make_run("kfac", diverge_at=2), make_run("adam", seed=1)
+    killed.status, killed.message = "out_of_memory", "tried to allocate 3 GiB."
+    reasons = ["kfac diverged with seed 0: the training loss is not finite."]
+    assert sentences(make_document(diverged)) == reasons
+    document = make_document(make_run("sgd"), diverged, make_run("adam"), killed)
+    told = "adam ran out of memory with seed 1 (1 of 2): tried to allocate 3 GiB."
+    assert sentences(document)[-2:] == [*reasons, told]
+    assert headline(document).endswith("; kfac diverged; adam ran out of memory with 1 of 2 seeds")
+    interrupted = make_run("adam")
+    interrupted.status = "interrupted"
+    assert sentences(make_document(interrupted)) == []
 
 
 @pytest.mark.parametrize(("gap", "overlap"), [(0.001, True), (0.2, False)])

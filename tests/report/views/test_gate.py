@@ -196,5 +196,7 @@ def test_a_status_has_words_instead_of_numbers():
         metric="status", arm="kfac", verdict=Verdict.WORSE, unit="number", note="diverged with seed 0"
     )
     assert format_annotations(report_of(status)).rstrip().endswith("::worse: diverged with seed 0")
+    document = gate_document(report_of(status))
+    assert gate.headline(document) == "Worse than the baseline: 1 worse. Worse: status of kfac."
     assert cells(report_of(status), "allowed") == ["—"]
     assert status.limit is None
