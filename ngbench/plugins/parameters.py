@@ -139,7 +139,8 @@ def resolve(
         where: what the parameters belong to, for the messages: ``"optimizer kfac"``.
         accepts_any: whether names that are not among the parameters are passed on, read as literals.
 
-    A default that is no plain value (an object of the function's own) is left out: the function applies it.
+    A default that is no plain value (an object of the function's own), or that no record can hold (infinity), is left
+    out: the function applies it.
 
     Raises:
         ParameterError: for an unknown name, a value that is not allowed, or a required one that is missing.
@@ -152,7 +153,7 @@ def resolve(
         if parameter.required:
             prefix = f"{where}: " if where else ""
             raise ParameterError(f"{prefix}{parameter.name} has no default, it must be given: {parameter.describe()}")
-        if is_plain(parameter.default):
+        if is_plain(parameter.default) and why_unrecordable(parameter.default) is None:
             values[parameter.name] = parameter.default
     order = [parameter.name for parameter in parameters if parameter.name in values]
     return {name: values[name] for name in dict.fromkeys([*order, *values])}

@@ -6,7 +6,9 @@ in which what the optimizer does not have is absent: never a number that stands 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from pydantic import ValidationError
@@ -20,7 +22,7 @@ from ngbench.values import LARGEST_NUMBER, is_encodable
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LayerShape", "Measured", "MeasuredOptimizer", "measured"]
+__all__ = ["LayerShape", "Measured", "MeasuredOptimizer", "measured", "step_needs_closure"]
 
 
 class _Shape(TypedDict):
@@ -56,6 +58,9 @@ class Measured(Protocol):
         can_defer: whether the optimizer can do without ``grad`` between ``backward`` and ``step``. Where nobody reads
             gradients there, it finds ``defer_gradients = True``.
         diagnose: set to true where diagnostics were asked for, that may cost products which no step needs.
+        needs_closure: whether ``step`` is given a function that evaluates loss and gradient again, beside the gradient
+            that is there. A ``step`` whose closure has no default gets it without having to tell, and no gradient.
+        needs_graph: whether ``step`` differentiates the gradient, which therefore keeps its graph.
     """
 
     phase: PhaseContext
@@ -63,6 +68,14 @@ class Measured(Protocol):
     can_defer: bool
     defer_gradients: bool
     diagnose: bool
+    needs_closure: bool
+    needs_graph: bool
+
+    def train(self) -> None:
+        """Put the weights to train on in place; with ``eval``, as schedule-free optimizers have them."""
+
+    def eval(self) -> None:
+        """Put the weights to judge by in place."""
 
     def diagnostics(self) -> Mapping[str, float | None]:
         """Numbers about the last step, by name (at most 1000 characters); none where there is nothing to say."""
@@ -80,6 +93,9 @@ class MeasuredOptimizer:
     Attributes:
         names_phases: whether the optimizer times its phases itself.
         parts: what else it tells: ``refreshed``, ``diagnostics``, ``layers``.
+        evaluates_alone: whether a step makes all evaluations of the loss, by a closure that it cannot do without.
+        needs_closure: whether a step is given a closure.
+        needs_graph: whether the gradient keeps its graph.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
@@ -87,6 +103,10 @@ class MeasuredOptimizer:
         self.names_phases = hasattr(optimizer, "phase")
         self.parts = tuple(name for name in ("refreshed", "diagnostics", "layers") if hasattr(optimizer, name))
         self._labels_steps = "refreshed" in self.parts
+        self._has_modes = all(callable(getattr(optimizer, name, None)) for name in ("train", "eval"))
+        self.evaluates_alone = step_needs_closure(type(optimizer))
+        self.needs_closure = self.evaluates_alone or bool(getattr(optimizer, "needs_closure", False))
+        self.needs_graph = bool(getattr(optimizer, "needs_graph", False))
 
     def report_to(self, phase: PhaseContext) -> None:
         """Have the optimizer enter ``phase`` around its work, if it names phases."""
@@ -102,6 +122,21 @@ class MeasuredOptimizer:
         """Ask for all diagnostics, those that cost products of their own too."""
         if hasattr(self._optimizer, "diagnose"):
             self._optimizer.diagnose = True
+
+    def train(self) -> None:
+        """Have the weights to train on in place, where the optimizer has others to judge by."""
+        if self._has_modes:
+            self._optimizer.train()
+
+    @contextmanager
+    def judged(self) -> Iterator[None]:
+        """Within this, the weights to judge by are in place."""
+        if self._has_modes:
+            self._optimizer.eval()
+        try:
+            yield
+        finally:
+            self.train()
 
     @property
     def refreshed(self) -> bool:
@@ -149,6 +184,14 @@ class MeasuredOptimizer:
 def measured(optimizer: torch.optim.Optimizer) -> MeasuredOptimizer:
     """The view of an optimizer as :class:`Measured`: the only place that asks it for these names."""
     return MeasuredOptimizer(optimizer)
+
+
+def step_needs_closure(kind: type[torch.optim.Optimizer]) -> bool:
+    """Whether ``step`` of the class cannot be called without arguments."""
+    parameters = inspect.signature(kind.step).parameters.values()
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = [p for p in parameters if p.default is p.empty and p.kind not in kinds]
+    return len(required) > 1
 
 
 def _plain(name: str, value: Any) -> float | None:

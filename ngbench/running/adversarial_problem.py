@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from ngbench.adversarial_task import PLAYERS, AdversarialTask, Player
-from ngbench.errors import DataError, PluginError
+from ngbench.errors import DataError, ParameterError, PluginError
 from ngbench.frechet.network import FeatureNetwork, classifier_network, inception_network
 from ngbench.plugins import registry
 from ngbench.plugins.located import SourceFile
+from ngbench.plugins.protocol import measured
 from ngbench.running.adversarial_config import FidConfig, PlayerConfig
 from ngbench.running.adversarial_step import Draws
 from ngbench.running.initial import initial_optimizer
@@ -78,14 +79,19 @@ def player_optimizers(
     """The optimizer of each player, generator first.
 
     Raises:
-        ParameterError: an optimizer refuses its hyper-parameters, or needs a closure at each step.
+        ParameterError: an optimizer refuses its hyper-parameters, or needs to evaluate or differentiate the loss again.
     """
-    return {
-        player: initial_optimizer(
-            player_task(task, player), players.model(player), configs[player].optimizer, configs[player].hyperparameters
-        )
-        for player in PLAYERS
-    }
+    found = {}
+    for player in PLAYERS:
+        name, given = configs[player].optimizer, configs[player].hyperparameters
+        found[player] = initial_optimizer(player_task(task, player), players.model(player), name, given)
+        told = measured(found[player])
+        if told.needs_closure or told.needs_graph:
+            raise ParameterError(
+                f"optimizer {name} of the {player} evaluates or differentiates the loss again, "
+                "which the training of two players does not let it"
+            )
+    return found
 
 
 def epoch_draws(

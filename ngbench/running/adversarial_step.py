@@ -122,6 +122,7 @@ class AdversarialStep:
             self._update_phase[player] = None if told.names_phases else phase_name(player, "step")
             told.leave_gradients_unread()
             told.report_to(_PlayersPhase(recorder, player))
+            told.train()
 
     def __call__(self, draws: Draws) -> Losses:
         """One iteration."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -147,9 +148,12 @@ class AdversarialTraining(Training[AdversarialConfig, AdversarialProblem]):
             return
         self.players.train(False)
         due = self._epoch % self.config.fid.every == 0 or record.status != "running"
-        scores.append(self._score() if due else None)
-        if self.config.samples is not None:
-            self._show(record, self.config.samples)
+        with ExitStack() as stack:
+            for told in self.told.values():
+                stack.enter_context(told.judged())
+            scores.append(self._score() if due else None)
+            if self.config.samples is not None:
+                self._show(record, self.config.samples)
         patience = self.config.budget.early_stopping
         if record.status == "running" and due and patience is not None and epochs_since_lowest(scores) >= patience:
             record.status = "done"

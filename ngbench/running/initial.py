@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-from ngbench.errors import NgbenchError, ParameterError, PluginError, describe
+from ngbench.errors import NgbenchError, PluginError, describe
 from ngbench.plugins import registry
 from ngbench.running.problem import Problem
 from ngbench.running.randomness import isolated, seeded_state
 from ngbench.task import Task
 
-__all__ = ["initial_model", "initial_networks", "initial_optimizer", "needs_closure"]
+__all__ = ["initial_model", "initial_networks", "initial_optimizer"]
 
 
 def initial_model(problem: Problem, seed: int, device: torch.device, dtype: torch.dtype) -> nn.Module:
@@ -57,18 +56,6 @@ def initial_optimizer(
     """The optimizer called ``name`` for the ``model`` of a task.
 
     Raises:
-        ParameterError: it refuses the hyper-parameters, or needs a closure at each step.
+        ParameterError: it refuses the hyper-parameters.
     """
-    plugin = registry.optimizer(name)
-    optimizer = registry.build_optimizer(plugin, model, task, hyperparameters)
-    if needs_closure(optimizer):
-        raise ParameterError(f"optimizer {name} needs a closure at each step, which the training loop lacks")
-    return optimizer
-
-
-def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether ``step`` cannot be called without arguments."""
-    parameters = inspect.signature(type(optimizer).step).parameters.values()
-    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    required = [p for p in parameters if p.default is p.empty and p.kind not in kinds]
-    return len(required) > 1
+    return registry.build_optimizer(registry.optimizer(name), model, task, hyperparameters)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ngbench.errors import PluginError
 from ngbench.measurement.recorder import StepRecorder
 from ngbench.plugins.protocol import measured
 from ngbench.running.problem import DeviceData, Problem
@@ -58,6 +60,10 @@ class TrainingStep:
         self.outputs: Tensor | None = None
         self._measured.leave_gradients_unread()
         self._measured.report_to(recorder)
+        self._measured.train()
+        if self._measured.needs_graph:
+            # zero_grad() breaks the cycle that torch warns of.
+            warnings.filterwarnings("ignore", r"Using backward\(\) with create_graph=True")
 
     def __call__(self, index: Tensor, generator: torch.Generator) -> Tensor:
         """Train on the examples ``index`` ``(m,)``; ``generator`` is the augmentation's.
@@ -73,21 +79,49 @@ class TrainingStep:
         if self._augment is not None:
             inputs = self._augment(inputs, generator)
         self.batch = (inputs, targets)
-        self._optimizer.zero_grad()
-        recorder.switch("forward")
-        with self._likelihood.given(targets):
-            outputs = self._model(inputs)
-        loss = self._likelihood.loss(outputs, targets)
-        if not self._keeps_outputs:
-            # What the loss does not need for its gradient is free before the backward pass, as in a plain loop.
-            outputs = None
-        recorder.switch("backward")
-        loss.backward()  # type: ignore[no-untyped-call]
-        recorder.switch(self._update_phase)
-        self._optimizer.step()
+        if not self._measured.needs_closure:
+            loss, outputs = self._evaluate(inputs, targets)
+            self._optimizer.step()
+        else:
+            loss, outputs = self._step_with_closure(inputs, targets)
         recorder.end_step()
         # Only now: until here nothing but the name is kept, so that the step takes as long as one without.
         self.outputs = None if outputs is None else outputs.detach()
         if self._measured.refreshed:
             recorder.label_step("refresh")
         return loss.detach()
+
+    def _evaluate(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Loss and outputs (if they are kept); the gradient is there, and the clock in the optimizer's phase."""
+        self._optimizer.zero_grad()
+        self._recorder.switch("forward")
+        with self._likelihood.given(targets):
+            outputs = self._model(inputs)
+        loss = self._likelihood.loss(outputs, targets)
+        if not self._keeps_outputs:
+            # What the loss does not need for its gradient is free before the backward pass, as in a plain loop.
+            outputs = None
+        self._recorder.switch("backward")
+        loss.backward(create_graph=self._measured.needs_graph)  # type: ignore[no-untyped-call]
+        self._recorder.switch(self._update_phase)
+        return loss, outputs
+
+    def _step_with_closure(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
+        """A step that may evaluate the mini-batch again: what the first evaluation gave, before any update.
+
+        Raises:
+            PluginError: it was asked for none.
+        """
+        evaluated = [] if self._measured.evaluates_alone else [self._evaluate(inputs, targets)]
+
+        def closure() -> Tensor:
+            with torch.enable_grad():
+                loss, outputs = self._evaluate(inputs, targets)
+            evaluated.append((loss.detach(), outputs))
+            return loss
+
+        self._recorder.switch(self._update_phase)
+        self._optimizer.step(closure)  # type: ignore[arg-type]
+        if not evaluated:
+            raise PluginError(f"{type(self._optimizer).__name__}.step() did not call its closure")
+        return evaluated[0]

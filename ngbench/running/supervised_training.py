@@ -117,7 +117,8 @@ class SupervisedTraining(Training[RunConfig, Problem]):
         validation: float | None = None
         metrics: dict[str, float | None] = dict.fromkeys(self.problem.task.metrics)
         if record.status != "diverged":
-            validation, metrics = evaluate(self.problem.task, self.model, self._data, self.config.batch_size)
+            with self.told[""].judged():
+                validation, metrics = evaluate(self.problem.task, self.model, self._data, self.config.batch_size)
         record.history.validation_loss.append(_finite(validation))
         for name, value in metrics.items():
             record.history.metrics.setdefault(name, []).append(_finite(value))

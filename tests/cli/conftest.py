@@ -103,12 +103,8 @@ LABORATORY = '''
         """Prints."""
         print("chatter")
         return torch.optim.SGD(model.parameters(), lr=0.05)
-
-    def waits(model, task) -> torch.optim.Optimizer:
-        """Needs a closure."""
-        return torch.optim.LBFGS(model.parameters())
 '''
-OPTIMIZERS = ("fails", "exhausts", "dies", "ends", "interrupts", "chatters", "waits")
+OPTIMIZERS = ("fails", "exhausts", "dies", "ends", "interrupts", "chatters")
 
 
 ARCADE = '''

@@ -68,7 +68,6 @@ WRONG = {
     ),
     "dotted name of another class": ("train pond -o torch.nn.Linear", "torch.nn.Linear"),
     "dotted name of a missing module": ("train pond -o nowhere.Optimizer", "nowhere"),
-    "optimizer that needs a closure": ("train pond -o waits", "needs a closure at each step"),
     "data that are not there": ("train pond -o sgd --set dry=true", "the pond is dry"),
     "data directory that is a file": ("train pond -o sgd --data-dir taken", "is not a directory"),
     "output that is a file": ("train pond -o sgd --output taken", "'taken' is not a directory"),

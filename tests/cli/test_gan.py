@@ -146,7 +146,7 @@ def test_another_penalty_is_another_run(ngbench: Run) -> None:
         ("gan rows -p adam+sgd:lr=-1", "lr=-1 is not allowed, it must be a number > 0"),
         ("gan rows -p adam,again@adam+adam", "identical"),
         ("gan rows -p adam --reference sgda", "unknown arm 'sgda'"),
-        ("gan rows -p adam+torch.optim.LBFGS", "step must not need a closure"),
+        ("gan rows -p adam+torch.optim.LBFGS", "optimizer torch.optim.LBFGS of the critic evaluates or differentiates"),
         ("gan rows --batch-size 33", "batch-size=33 is not allowed, it must be at most 32"),
         ("gan rows --critic-steps 0", "critic-steps=0 is not allowed"),
         ("gan rows --penalty -1", "penalty=-1 is not allowed"),

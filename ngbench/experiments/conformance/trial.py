@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from ngbench.experiments.conformance.specimens import classification
 from ngbench.plugins import registry
 from ngbench.plugins.plugin import Plugin
-from ngbench.running.initial import initial_model, needs_closure
+from ngbench.plugins.protocol import measured
+from ngbench.running.initial import initial_model
 from ngbench.running.problem import Problem
 from ngbench.running.randomness import isolated, seeded_state
 
@@ -51,8 +52,9 @@ class OptimizerSubject:
         """The optimizer on the model, with some hyper-parameters changed."""
         values = {**self.hyperparameters, **(changes or {})}
         optimizer = registry.build_optimizer(self.plugin, model, problem.task, values)
-        if needs_closure(optimizer):
-            raise TypeError("step() needs a closure, which the training loop lacks")
+        told = measured(optimizer)
+        if told.needs_closure or told.needs_graph:
+            raise TypeError("step() evaluates or differentiates the loss again, which these checks do not let it")
         return optimizer
 
 
