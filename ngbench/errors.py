@@ -10,6 +10,7 @@
         │   ├── DataError                a data set that is missing, truncated, corrupt or of the wrong shape
         │   │   └── DownloadError            no mirror delivered it (in ``ngbench.data.download``)
         │   ├── PluginError              a plugin that cannot be imported or does not keep its contract
+        │   │   └── NoPluginError            one whose module or file does not exist
         │   ├── DeviceError              a device or dtype that this machine does not have
         │   ├── StudyError               a study file that is not well formed; names the file, the line and the key
         │   ├── PathError                a path that cannot be looked at, listed or read
@@ -33,6 +34,7 @@ __all__ = [
     "DataError",
     "DeviceError",
     "NgbenchError",
+    "NoPluginError",
     "NotComparableError",
     "OutputError",
     "ParameterError",
@@ -102,6 +104,10 @@ class DataError(UsageError):
 
 class PluginError(UsageError):
     """A plugin that cannot be imported or does not keep its contract."""
+
+
+class NoPluginError(PluginError):
+    """A plugin whose module or file does not exist."""
 
 
 class DeviceError(UsageError):

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 
 from ngbench import cli
 
@@ -102,7 +101,7 @@ class Reader:
 
     def yaml(self, text: str) -> None:
         """A file, or a workflow, which ``test_workflow`` runs."""
-        assert self._is_file(text) or "jobs" in yaml.safe_load(text)
+        assert self._is_file(text) or re.match(r"# \S+\.yml\n", text)
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,10 @@ from typing import Annotated
 
 import typer
 
-from ngbench.cli import completion, declared
+from ngbench.cli import declared
 from ngbench.cli.options import spliced
 from ngbench.disk.files import given_path
 from ngbench.experiments.gate import GateRules
-from ngbench.records.quantities import names_for
 from ngbench.records.thresholds import DEFAULT_THRESHOLDS
 
 __all__ = ["check"]
@@ -34,17 +33,7 @@ def check(
         Path,
         declared.path("--baseline", metavar="BASELINE", help="File or directory to compare with."),
     ],
-    fail_if: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--fail-if",
-            metavar="METRIC:THRESHOLD",
-            autocompletion=completion.metrics,
-            help="How much worse a metric may get, as 5%, 64MiB, 1ms or a plain number (repeatable). It replaces "
-            f"those of pyproject.toml. (default: {', '.join(DEFAULT_THRESHOLDS)}) Metrics: {names_for('check')}.",
-            rich_help_panel=_RULE,
-        ),
-    ] = None,
+    fail_if: Annotated[list[str] | None, declared.fail_if(DEFAULT_THRESHOLDS, _RULE)] = None,
     arm: Annotated[
         list[str] | None,
         typer.Option("--arm", metavar="LABEL", help="Look at this arm only (repeatable).", rich_help_panel=_WHAT),
@@ -70,9 +59,7 @@ def check(
         str | None, declared.written("--markdown", "Write a table for a pull request; - is stdout.")
     ] = None,
     json: Annotated[str | None, declared.written("--json", "Write the verdicts as JSON; - is stdout.")] = None,
-    github: Annotated[
-        bool, typer.Option("--github", help="Print annotations for GitHub Actions.", rich_help_panel=_OUTPUT)
-    ] = False,
+    github: Annotated[bool, declared.github(_OUTPUT)] = False,
 ) -> None:
     """Say whether the runs in CURRENT are worse than those in BASELINE, and fail if they are.
 
@@ -90,7 +77,7 @@ def check(
     """
     from rich.text import Text
 
-    from ngbench.cli.reporting import check_exports, console_for_results, do_each, say_error
+    from ngbench.cli.reporting import check_exports, console_for_results, end_with
     from ngbench.disk.files import STANDARD_OUTPUT, write_text
     from ngbench.errors import ParameterError
     from ngbench.escaping import terminal
@@ -136,12 +123,4 @@ def check(
     if update_baseline and not updated:
         refusal = "The baseline was not updated, because the check failed; --accept updates it all the same."
         steps.append(partial(say, refusal))
-    try:
-        do_each(*steps)
-    except Exception as error:
-        if report.error is None or updated:
-            raise
-        # The verdict stands, whatever could not be written or printed.
-        say_error(error)
-    if report.error is not None and not updated:
-        raise report.error
+    end_with(None if updated else report.error, *steps)

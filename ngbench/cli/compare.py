@@ -6,12 +6,16 @@ from typing import Annotated
 
 import typer
 
-from ngbench.cli import completion, options
-from ngbench.cli.options import spliced
+from ngbench.cli import completion, declared, options
+from ngbench.cli.options import Only, spliced
 from ngbench.cli.outputs import Outputs
+from ngbench.experiments.gate import GateRules
+from ngbench.records.thresholds import SIDES_THRESHOLDS
 from ngbench.running.request import Request, RunOptions
 
 __all__ = ["compare"]
+
+_GATE = "What fails"
 
 
 @spliced
@@ -32,6 +36,19 @@ def compare(
     settings: options.Settings = None,
     hyperparameters: options.Hyperparameters = None,
     run: RunOptions,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="REF|ENVIRONMENT",
+            help="Run each arm with other code too, in turns, and fail if this one is worse: a commit, branch or tag "
+            "of the repository around the current directory, or the path of a virtual environment.",
+            rich_help_panel=_GATE,
+        ),
+    ] = None,
+    fail_if: Annotated[list[str] | None, declared.fail_if(SIDES_THRESHOLDS, _GATE)] = None,
+    rules: Annotated[GateRules, Only(("absolute_floor", "inconclusive"))],
+    github: Annotated[bool, declared.github(_GATE)] = False,
     outputs: Outputs,
     quiet: options.Quiet = False,
 ) -> None:
@@ -41,13 +58,19 @@ def compare(
     and they take turns of some steps, so that neither memory nor the machine's drift is shared unevenly. The
     table says what each reached and what it cost; --reference is the arm that the others are compared with.
 
+    With --against, each arm runs with this code and with another, and the exit code is that of ngbench check.
+
     Example: ngbench compare curves-autoencoder -o sgd,adam,kfac --epochs 5
     """
     from ngbench.arms import parse_arms
     from ngbench.cli.execution import run_and_report
+    from ngbench.errors import ParameterError
     from ngbench.experiments import comparison
+    from ngbench.experiments.against import Against
     from ngbench.running.best_settings import load_settings
 
+    if against is None and (fail_if or github or rules != GateRules()):
+        raise ParameterError("--fail-if, --absolute-floor, --inconclusive and --github need --against")
     request = Request(
         task=task,
         arms=parse_arms(optimizer),
@@ -57,9 +80,16 @@ def compare(
     )
     code = run_and_report(
         f"compare-{task}",
-        lambda kept, reporter: comparison.compare(request, place=kept.place, observer=reporter, reference=reference),
+        lambda kept, reporter: comparison.compare(
+            request,
+            place=kept.place,
+            observer=reporter,
+            reference=reference,
+            against=None if against is None else Against(against, fail_if or (), rules),
+        ),
         outputs,
         quiet=quiet,
         reference=reference,
+        annotate=github,
     )
     raise typer.Exit(code)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import typer
 
+from ngbench.cli import completion
 from ngbench.disk.files import given_destination, given_path
+from ngbench.records.quantities import names_for
 from ngbench.running.option_fields import options_of
 from ngbench.running.request import RunOptions
 
-__all__ = ["number", "path", "written"]
+__all__ = ["fail_if", "github", "number", "path", "written"]
 
 
 def path(*names: str, metavar: str, help: str, panel: str | None = None, shown: str | bool = True) -> Any:
@@ -25,6 +28,23 @@ def written(name: str, help: str, panel: str | None = "Results", shown: str | bo
     return typer.Option(
         name, parser=given_destination, metavar="FILE", help=help, rich_help_panel=panel, show_default=shown
     )
+
+
+def fail_if(usual: Sequence[str], panel: str) -> Any:
+    """The thresholds of a gate, with those that it has by default."""
+    return typer.Option(
+        "--fail-if",
+        metavar="METRIC:THRESHOLD",
+        autocompletion=completion.metrics,
+        help="How much worse a metric may get, as 5%, 64MiB, 1ms or a plain number (repeatable). It replaces those of "
+        f"pyproject.toml. (default: {', '.join(usual)}) Metrics: {names_for('check')}.",
+        rich_help_panel=panel,
+    )
+
+
+def github(panel: str) -> Any:
+    """Whether a gate annotates a workflow."""
+    return typer.Option("--github", help="Print annotations for GitHub Actions.", rich_help_panel=panel)
 
 
 def number(

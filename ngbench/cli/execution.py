@@ -10,7 +10,7 @@ from functools import partial
 from rich.console import Console
 
 from ngbench.cli.outputs import Outputs
-from ngbench.cli.reporting import do_each, raise_last
+from ngbench.cli.reporting import end_with, raise_last
 from ngbench.experiments.runs import Ran
 from ngbench.report.progress.runs import Reporter, reporter_for
 from ngbench.running.session import one_interrupt
@@ -25,6 +25,7 @@ def run_and_report(
     *,
     quiet: bool,
     reference: str | None = None,
+    annotate: bool = False,
 ) -> int:
     """Make the runs that are asked for, and report on them even after an interruption.
 
@@ -34,9 +35,13 @@ def run_and_report(
         outputs: where what came of them goes.
         quiet: show no progress.
         reference: the arm that the others are compared with; the first by default.
+        annotate: whether to print what a gate found as annotations of a workflow.
 
     Returns:
         The exit code: 0, or 1 if a run did not do what was asked.
+
+    Raises:
+        NgbenchError: the verdict of the gate, if there is one and it does not pass.
     """
     with outputs.settled(subject) as kept, one_interrupt():
         # A plugin that prints must not write into an export that goes to stdout.
@@ -46,5 +51,8 @@ def run_and_report(
         steps = kept.steps(ran.document, reference=reference, unfinished=unfinished)
         if ran.problem is not None:
             steps.append(partial(raise_last, [ran.problem]))
-        do_each(*steps)
+        gate = ran.document.gate
+        if gate is not None and annotate:
+            steps.append(partial(outputs.annotate, gate))
+        end_with(None if gate is None else gate.error, *steps)
     return int(ran.failed)

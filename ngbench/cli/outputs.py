@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from ngbench.running.option_fields import option
 
 if TYPE_CHECKING:
     from ngbench.experiments.runs import Place
+    from ngbench.records.experiments import GateRecord
     from ngbench.records.record import Document
 
 __all__ = ["Outputs", "kept_in"]
@@ -122,6 +124,13 @@ class Outputs:
     def use_stdout(self) -> bool:
         """Whether an export goes to standard output, which then holds nothing else."""
         return STANDARD_OUTPUT in (self.json, self.csv, self.markdown)
+
+    def annotate(self, gate: GateRecord) -> None:
+        """Print annotations of a workflow, whose log holds both streams: the one without an export keeps that clean."""
+        from ngbench.report.exports.gate import format_annotations
+        from ngbench.streams import write_commands
+
+        write_commands(format_annotations(gate), sys.stderr if self.use_stdout else sys.stdout)
 
     def steps(self, document: Document, *, reference: str | None, unfinished: bool) -> list[Callable[[], object]]:
         """What writes all that was asked for, then prints what there is to see.

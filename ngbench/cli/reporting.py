@@ -13,13 +13,13 @@ import typer
 
 from ngbench import errors
 from ngbench.disk.files import STANDARD_OUTPUT, check_destination
-from ngbench.errors import OUR_ERROR, TRACEBACK_VARIABLE, ParameterError
+from ngbench.errors import OUR_ERROR, TRACEBACK_VARIABLE, NgbenchError, ParameterError
 from ngbench.escaping import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["check_exports", "console_for_results", "do_each", "raise_last", "say_error"]
+__all__ = ["check_exports", "console_for_results", "do_each", "end_with", "raise_last", "say_error"]
 
 _UNLIMITED = 10_000
 # What the parser raises for a wrong command line. Typer exports its subclass BadParameter under one name in
@@ -72,6 +72,23 @@ def do_each(*steps: Callable[[], object]) -> None:
         except Exception as error:
             raised.append(error)
     raise_last(raised)
+
+
+def end_with(verdict: NgbenchError | None, *steps: Callable[[], object]) -> None:
+    """Take all the steps, then raise the verdict: it stands, whatever could not be written or printed.
+
+    Raises:
+        NgbenchError: the verdict.
+        Exception: as :func:`do_each`, if there is none.
+    """
+    try:
+        do_each(*steps)
+    except Exception as error:
+        if verdict is None:
+            raise
+        say_error(error)
+    if verdict is not None:
+        raise verdict
 
 
 def raise_last(raised: Iterable[Exception]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ngbench.errors import UnknownNameError
+from ngbench.experiments.against import Against, compare_sides
 from ngbench.experiments.runs import ExperimentObserver, Place, Ran, SilentObserver, make_runs
 from ngbench.running.adversarial_plan import make_adversarial_plan
 from ngbench.running.plan import make_plan
@@ -22,6 +23,7 @@ def compare(
     own_processes: bool = True,
     reference: str | None = None,
     problem: Problem | None = None,
+    against: Against | None = None,
 ) -> Ran:
     """Train the task with each optimizer, in turns of some steps.
 
@@ -32,18 +34,17 @@ def compare(
         own_processes: each arm in a process of its own; else all in this one.
         reference: the arm that ratios refer to, which must be one of them.
         problem: the task with its data, if it is loaded already.
+        against: other code to run the same with, in turns, and how to judge it.
 
     Raises:
         UsageError: whatever the user can put right, before anything runs.
     """
     _check_reference(reference, [arm.label for arm in request.arms])
+    place, observer = place or Place(), observer or SilentObserver()
+    if against is not None:
+        return compare_sides(request, against, place=place, observer=observer, reference=reference)
     plan = make_plan(request, problem)
-    return make_runs(
-        plan,
-        place=place or Place(),
-        observer=observer or SilentObserver(),
-        own_processes=own_processes,
-    )
+    return make_runs(plan, place=place, observer=observer, own_processes=own_processes)
 
 
 def compare_players(

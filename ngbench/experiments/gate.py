@@ -26,7 +26,7 @@ from ngbench.records.thresholds import (
 )
 from ngbench.running.option_fields import converted, option
 
-__all__ = ["GateRequest", "GateRules", "check_baseline_destination", "gate_document", "run_gate"]
+__all__ = ["GateRequest", "GateRules", "check_baseline_destination", "gate_document", "run_gate", "thresholds_for"]
 
 
 _RULE = "What fails"
@@ -125,7 +125,7 @@ def run_gate(request: GateRequest) -> Gate:
         UsageError: whatever else the user can put right.
     """
     rules = request.rules
-    thresholds, asked_for, origin = _thresholds(request.fail_if)
+    thresholds, asked_for, origin = thresholds_for(request.fail_if)
     floor = parse_seconds("absolute-floor", rules.absolute_floor)
     current = request.current if isinstance(request.current, Document) else load_records(request.current)
     if current is None:
@@ -163,15 +163,21 @@ def check_baseline_destination(path: Path) -> None:
     check_destination(path)
 
 
-def _thresholds(fail_if: Sequence[str]) -> tuple[list[Threshold], bool, str]:
-    """The thresholds, whether the user named them, and where they come from."""
+def thresholds_for(
+    fail_if: Sequence[str], usual: Sequence[str] = DEFAULT_THRESHOLDS
+) -> tuple[list[Threshold], bool, str]:
+    """The thresholds, whether the user named them, and where they come from.
+
+    Raises:
+        UsageError: one of them is none.
+    """
     if fail_if:
         return [parse_threshold(text) for text in fail_if], True, "of --fail-if"
     found = project_thresholds(Path.cwd())
     if found is not None:
         path, texts = found
         return [parse_threshold(text) for text in texts], True, f"of {path}"
-    return [parse_threshold(text) for text in DEFAULT_THRESHOLDS], False, "by default"
+    return [parse_threshold(text) for text in usual], False, "by default"
 
 
 def _baseline(request: GateRequest) -> Document | None:

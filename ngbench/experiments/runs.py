@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,6 +140,7 @@ def make_runs(
     place: Place,
     observer: ExperimentObserver,
     own_processes: bool,
+    workers: Mapping[str, Worker] | None = None,
 ) -> Ran:
     """Make the runs and keep their records, also those of runs that the user interrupts.
 
@@ -148,6 +149,7 @@ def make_runs(
         place: of the records.
         observer: is told what happens.
         own_processes: each arm in a process of its own; else all in this one.
+        workers: what makes the runs of each arm, where that is not for ``own_processes`` to say.
 
     Raises:
         OutputError: the place cannot be written, or another process has it.
@@ -164,7 +166,8 @@ def make_runs(
         for line in (*place.introduction, *plan.introduction):
             observer.note(line)
         keeper = _Keeper(store, observer)
-        records, interrupted = execute(groups, workers_for(plan, own_processes=own_processes), keeper)
+        workers = workers_for(plan, own_processes=own_processes) if workers is None else workers
+        records, interrupted = execute(groups, workers, keeper)
     return Ran(Document(environment=environment, runs=records), interrupted, keeper.problem)
 
 

@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from ngbench.disk import files
-from ngbench.errors import PluginError, UnknownNameError, describe, one_line
+from ngbench.errors import NoPluginError, PluginError, UnknownNameError, describe, one_line
 
 __all__ = ["Located", "SourceFile", "is_located", "locate"]
 
@@ -85,7 +85,7 @@ def locate(name: str, what: str, noun: str, eligible: Callable[[Any], bool]) -> 
         raise
     except ModuleNotFoundError as error:
         if not matched and error.name and (place == error.name or place.startswith(f"{error.name}.")):
-            raise PluginError(f"{what} {name!r} is unknown: there is no module {error.name!r}") from None
+            raise NoPluginError(f"{what} {name!r} is unknown: there is no module {error.name!r}") from None
         raise PluginError(f"{what} {name!r} cannot be imported: {one_line(error)}") from error
     except BaseException as error:
         raise PluginError(f"{what} {name!r} cannot be imported: {describe(error)}") from error
@@ -102,7 +102,7 @@ def _import_module(name: str) -> ModuleType:
 
 def _import_file(path: Path, who: str) -> ModuleType:
     if not files.is_file(path):
-        raise PluginError(f"{who} is unknown: there is no file {str(path)!r}")
+        raise NoPluginError(f"{who} is unknown: there is no file {str(path)!r}")
     content = files.read_bytes(path, "the module", PluginError)
     # A file that was changed is another module, and none takes the place of one that is installed.
     digest = hashlib.sha256(os.fsencode(path.resolve()) + content).hexdigest()

@@ -60,6 +60,7 @@ class Pair:
         reference: the reference arm's runs in the baseline and now; ``None`` for the reference arm itself and
             where the reference arm cannot be compared.
         is_reference: whether it is the reference arm.
+        together: whether the two took turns, so that each round of one has its counterpart.
     """
 
     label: str
@@ -67,6 +68,7 @@ class Pair:
     current: Sequence[RunRecord]
     reference: tuple[Sequence[RunRecord], Sequence[RunRecord]] | None = None
     is_reference: bool = False
+    together: bool = False
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ngbench.errors import NotComparableError
 from ngbench.records.attribution import attribute
@@ -39,6 +39,7 @@ def check(
     asked_for: bool = True,
     fail_on_inconclusive: bool = False,
     across_machines: bool = False,
+    together: bool = False,
 ) -> GateRecord:
     """Compare two documents.
 
@@ -53,6 +54,7 @@ def check(
         asked_for: whether the user named the thresholds: a metric that no arm has is a problem then, else a remark.
         fail_on_inconclusive: whether an inconclusive comparison counts as a regression.
         across_machines: whether ratios of times are compared although the processors differ.
+        together: whether the runs of both documents took turns with each other.
 
     Raises:
         NotComparableError: the baseline is empty.
@@ -61,6 +63,7 @@ def check(
     if not baseline.runs and not holds_fisher_errors(baseline):
         raise NotComparableError("the baseline holds no runs, so there is nothing to compare with")
     pairs, problems, notes = match_arms(baseline, current, labels=labels, reference=reference)
+    pairs = [replace(pair, together=together) for pair in pairs]
     gate = _Gate(
         current=current,
         baseline=baseline,

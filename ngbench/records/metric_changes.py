@@ -59,6 +59,9 @@ def measure(metric: Quantity, pair: Pair, *, target: float | None = None) -> Out
     missing = _missing(metric, pair)
     if missing is not None:
         return missing
+    if metric.time is not None and metric.by_rounds is not None and pair.together:
+        ratio = metric.by_rounds(pair.current, pair.baseline, metric.name)
+        return change_by_rounds(metric.time(pair.baseline, metric.name), ratio, metric)
     if metric.time is not None:
         before, now = metric.time(pair.baseline, metric.name), metric.time(pair.current, metric.name)
         return timed_change(before, now, 1.0, metric)
@@ -104,6 +107,23 @@ def timed_change(
     return Change(
         baseline.value, current.value, baseline.value * low, baseline.value * high, n, seconds_per_unit=seconds_per_unit
     )
+
+
+def change_by_rounds(baseline: Timing | None, ratio: Timing | None, metric: Quantity) -> Outcome:
+    """The change of a time that both sides measured in turns: what slows the whole machine in a round cancels.
+
+    Args:
+        baseline: its seconds.
+        ratio: of the current time to it, round by round.
+        metric: what it is.
+    """
+    if baseline is None or ratio is None:
+        return Obstacle(str(metric), "it was not measured on both sides")
+    interval = timing.estimate(ratio, statistics.GATE_CONFIDENCE)
+    assert interval is not None
+    low, high = (None if end is None else baseline.value * (end - 1) for end in (interval.low, interval.high))
+    note = "no interval: one round; run more epochs or seeds" if low is None else ""
+    return Change(baseline.value, baseline.value * ratio.value, low, high, ratio.n, 1.0, note)
 
 
 def paired_change(values: Sequence[tuple[int, float | None, float | None]]) -> Change | None:

@@ -91,6 +91,7 @@ class Quantity:
             reference arm alone, or at a moment alone.
         along: the points of a run, if it has any.
         time: of a time, its estimate over an arm's runs.
+        by_rounds: of a time, how many times as long as in other runs it is, each round beside its counterpart.
         ratio: of a ratio of times, its estimate over an arm's runs and over those of the reference arm.
         reached: of what is needed until a loss is reached, how much of it a run needed.
         names: what ``NAME`` may be in a run, where a check looks for it.
@@ -109,6 +110,7 @@ class Quantity:
     of_run: Callable[[ArmRun, str], float | None] | None = None
     along: Callable[[ArmRun, str], list[Point]] | None = None
     time: Callable[[Sequence[RunRecord], str], Timing | None] | None = None
+    by_rounds: Callable[[Sequence[RunRecord], Sequence[RunRecord], str], Timing | None] | None = None
     ratio: Callable[[Sequence[RunRecord], Sequence[RunRecord], str], Timing | None] | None = None
     reached: Callable[[RunRecord, float], float | None] | None = None
     names: Callable[[RunRecord], Iterable[str]] | None = None
@@ -381,7 +383,8 @@ QUANTITIES: dict[str, Quantity] = _table([
     Quantity("diverged", "1 of a run whose loss became no number, else 0", "number", "run",
              _RUNS, lambda run, _: float(run.diverged), exact=True),
     Quantity("step_time", "time of a step, amortised over refreshes", "seconds", "step",
-             _RUNS | _CHECK, time=lambda runs, _: timing.mean_step(runs)),
+             _RUNS | _CHECK, time=lambda runs, _: timing.mean_step(runs),
+             by_rounds=lambda runs, others, _: timing.step_ratio(runs, others)),
     Quantity("step_time.plain", "time of a step without a refresh", "seconds", "step",
              _RUNS, time=lambda runs, _: timing.step_of_kind(runs, "plain")),
     Quantity("step_time.refresh", "time of a step that refreshes the curvature", "seconds", "step",
@@ -391,7 +394,7 @@ QUANTITIES: dict[str, Quantity] = _table([
     Quantity("step_time.ratio", "step in units of the reference arm's step, amortised over refreshes", "ratio",
              "step", _CHECK, ratio=lambda runs, reference, _: timing.step_ratio(runs, reference)),
     Quantity("phase.NAME.seconds", "time of a call of the phase", "seconds", "call",
-             _RUNS | _CHECK, time=timing.phase_seconds, names=_phases),
+             _RUNS | _CHECK, time=timing.phase_seconds, by_rounds=timing.phase_change, names=_phases),
     Quantity("phase.NAME.ratio", "time of the phase in a step, in units of the reference arm's step", "ratio", "step",
              _CHECK, ratio=timing.phase_ratio, names=_phases),
     Quantity("phase.NAME.flops", "operations of a call of the phase", "number", "call",

@@ -11,14 +11,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import Any
 
 from ngbench.data.choice import choose_as_before, stand_ins_taken
 from ngbench.errors import describe
 from ngbench.running.memory_kills import memory_kills
 
-__all__ = ["Child", "Ended"]
+__all__ = ["Child", "Ended", "settle"]
 
 _LONGEST = 2**30
 """Bytes of a message; a larger length is none, and would be waited for."""
@@ -52,7 +52,7 @@ class Child:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._kills = memory_kills()
-        self._process = context.Process(target=_settle, args=(theirs, serve, arguments, stand_ins_taken()), daemon=True)
+        self._process = context.Process(target=settle, args=(theirs, serve, arguments, stand_ins_taken()), daemon=True)
         with _interrupts_held():
             self._process.start()
         theirs.close()
@@ -107,13 +107,30 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _settle(
-    connection: Connection[Any, Any],
+def _die_with_parent() -> None:
+    # A parent that was killed closes nothing in time, and an orphan would go on to the end of its epoch.
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def settle(
+    connection: Any,
     serve: Callable[..., None],
     arguments: tuple[Any, ...],
     stand_ins: Iterable[str],
+    watch: Callable[[], None] = _die_with_parent,
 ) -> None:
-    """The main function of the process."""
+    """The main function of the process, which it ends.
+
+    Args:
+        connection: to the parent.
+        serve: what the process is for.
+        arguments: of it, after the connection.
+        stand_ins: the data sets whose stand-ins the parent took.
+        watch: ends the process with its parent; it runs beside ``serve``.
+    """
     # Ctrl-C reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
@@ -124,7 +141,7 @@ def _settle(
     # The parent has loaded the same data and said what there is to say of them.
     choose_as_before(stand_ins)
     logging.getLogger("ngbench.data").setLevel(logging.ERROR)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
     try:
         serve(connection, *arguments)
     except (EOFError, OSError):
@@ -135,11 +152,3 @@ def _settle(
     finally:
         # Not sys.exit, which would wait for the threads that a plugin left behind.
         os._exit(1)
-
-
-def _die_with_parent() -> None:
-    # A parent that was killed closes nothing in time, and an orphan would go on to the end of its epoch.
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)

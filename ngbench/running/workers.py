@@ -24,7 +24,7 @@ from ngbench.running.problem import Problem, load_problem
 from ngbench.running.run import OnStep, Run
 from ngbench.running.supervised_training import SupervisedTraining
 
-__all__ = ["LocalWorker", "ProcessWorker", "RunStarter", "Start", "Worker"]
+__all__ = ["LocalWorker", "ProcessWorker", "RunStarter", "Start", "Worker", "serve_runs"]
 
 
 class Started(Protocol):
@@ -150,8 +150,11 @@ class ProcessWorker(Worker):
     def begin(self, config: RunConfig, record: RunRecord) -> None:
         self._record = record
         if self._child is None:
-            self._child = Child(_serve, self._starter)
+            self._child = self._start_child()
         self._child.send((config, record))
+
+    def _start_child(self) -> Child:
+        return Child(serve_runs, self._starter)
 
     def prepared(self) -> RunRecord:
         self._receive(None)
@@ -185,7 +188,7 @@ class ProcessWorker(Worker):
         return told  # type: ignore[no-any-return]
 
 
-def _serve(connection: Connection[Any, Any], starter: Callable[[], Start]) -> None:
+def serve_runs(connection: Connection[Any, Any], starter: Callable[[], Start]) -> None:
     """Set up the runs that are sent, and take a turn for each None; tell steps as tuples, and the records."""
     # Records name these parameters, and so does every view of them.
     warnings.filterwarnings("ignore", category=CurvatureWarning)

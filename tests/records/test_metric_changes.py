@@ -3,7 +3,7 @@ from __future__ import annotations
 import doctest
 
 import pytest
-from gate_documents import ROUNDS, build_run
+from gate_documents import ROUNDS, STEPS, build_run
 
 from ngbench.records import metric_changes
 from ngbench.records.comparability import Obstacle, Pair
@@ -181,3 +181,16 @@ def test_without_a_target_loss_there_is_nothing_to_reach():
 def test_a_run_without_steps_has_no_time():
     empty = build_run(rounds=0)
     assert str(change("step_time", build_run(), empty)) == "step_time: it was not measured this time"
+
+
+def test_sides_that_took_turns_are_compared_round_by_round():
+    """Rounds in which the whole machine is three times slower say nothing of the code."""
+    before, now = build_run("kfac"), build_run("kfac", mood=1)
+    moods = [3.0 if step // STEPS % 2 else 1.0 for step in range(len(before.steps.seconds))]
+    for run, factor in ((before, 1.0), (now, 1.1)):
+        run.steps.seconds = [factor * 1e-3 * mood for mood in moods]
+    apart, together = (
+        measure(quantity_of("step_time", "check"), Pair("kfac", [before], [now], together=one)) for one in (False, True)
+    )
+    assert together.relative == pytest.approx(0.1)
+    assert together.high - together.low < 1e-9 < apart.high - apart.low

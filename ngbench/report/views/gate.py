@@ -8,7 +8,22 @@ from dataclasses import dataclass
 from ngbench.records.experiments import ComparedRecord, GateRecord, Verdict
 from ngbench.records.quantities import ANY
 from ngbench.records.record import Document
-from ngbench.report.blocks import Block, ChangeRow, Changes, Column, Conclusion, Notes, Table, Warnings, tone_of
+from ngbench.report.blocks import (
+    Bars,
+    Block,
+    ChangeRow,
+    Changes,
+    Chart,
+    Column,
+    Conclusion,
+    Facts,
+    Heading,
+    Notes,
+    Table,
+    Warnings,
+    tone_of,
+)
+from ngbench.report.views import comparison
 from ngbench.units import DASH, format_bytes, format_count, format_number, format_seconds
 
 __all__ = ["Row", "headline", "rows", "view"]
@@ -46,10 +61,16 @@ def rows(report: GateRecord) -> list[Row]:
 
 
 def view(document: Document, *, reference: str | None = None, target_loss: float | None = None) -> list[Block]:
-    """What got better, worse or stayed, what could not be compared, and the outcome in one line."""
+    """What got better, worse or stayed, what could not be compared, and the outcome in one line; before that, what ran
+    and its charts, if the document holds the runs."""
     report = document.gate
     assert report is not None
-    blocks: list[Block] = [Table("", check_table(report), parted_by="arm")] if report.comparisons else []
+    blocks: list[Block] = []
+    if document.runs:
+        shown = comparison.view(document, reference=reference, target_loss=target_loss)
+        blocks += [*(block for block in shown if isinstance(block, Facts | Chart | Bars)), Heading("Verdict")]
+    if report.comparisons:
+        blocks.append(Table("", check_table(report), parted_by="arm"))
     if changes := [*_changes(report)]:
         caption = "Change of each metric from the baseline, with its interval and what is allowed."
         blocks.append(Changes("changes", caption, changes, "change from the baseline (%)", about=[outcome(report)]))
