@@ -39,6 +39,9 @@ def check_plugin(
 
     Example: ngbench check-plugin kfac --optimizer
     """
+    from ngbench.running.children import expect_children
+
+    expect_children()
     from rich.text import Text
 
     from ngbench import escaping

@@ -62,6 +62,9 @@ def compare(
 
     Example: ngbench compare curves-autoencoder -o sgd,adam,kfac --epochs 5
     """
+    from ngbench.running.children import expect_children
+
+    expect_children()
     from ngbench.arms import parse_arms
     from ngbench.cli.execution import run_and_report
     from ngbench.errors import ParameterError

@@ -50,6 +50,9 @@ def gan(
 
     Example: ngbench gan gan-mnist --set width=16 --players adam,kfac3,adam+kfac:lr=0.01,damping=0.001
     """
+    from ngbench.running.children import expect_children
+
+    expect_children()
     from ngbench.arms import parse_players
     from ngbench.cli.execution import run_and_report
     from ngbench.experiments.comparison import compare_players

@@ -41,6 +41,9 @@ def train(
 
     Example: ngbench train curves-autoencoder --optimizer adam:lr=0.001 --epochs 5
     """
+    from ngbench.running.children import expect_children
+
+    expect_children()
     from ngbench.arms import parse_arms
     from ngbench.cli.execution import run_and_report
     from ngbench.errors import ParameterError

@@ -78,6 +78,9 @@ def tune(
 
     Example: ngbench tune curves-autoencoder -o sgd,kfac --trials 8 --epochs 2 --workers 2 --output search
     """
+    from ngbench.running.children import expect_children
+
+    expect_children()
     from rich.console import Console
     from rich.text import Text
 

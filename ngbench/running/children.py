@@ -11,14 +11,19 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import wait
-from typing import Any
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any
 
 from ngbench.data.choice import choose_as_before, stand_ins_taken
 from ngbench.errors import describe
 from ngbench.running.memory_kills import memory_kills
 
-__all__ = ["Child", "Ended", "settle"]
+if TYPE_CHECKING:
+    # The first is not on every system.
+    from multiprocessing.context import ForkServerContext, SpawnContext
+
+__all__ = ["Child", "Ended", "expect_children", "settle"]
 
 _LONGEST = 2**30
 """Bytes of a message; a larger length is none, and would be waited for."""
@@ -49,13 +54,16 @@ class Child:
     """
 
     def __init__(self, serve: Callable[..., None], *arguments: Any) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = _context()
         self._connection, theirs = context.Pipe()
         self._kills = memory_kills()
-        self._process = context.Process(target=settle, args=(theirs, serve, arguments, stand_ins_taken()), daemon=True)
+        settings = _Settings(dict(os.environ), _standard_error(), stand_ins_taken())
+        self._process = context.Process(target=_enter, args=(theirs, serve, arguments, settings), daemon=True)
         with _interrupts_held():
             self._process.start()
         theirs.close()
+        if settings.standard_error is not None:
+            settings.standard_error.close()
 
     def send(self, order: Any) -> None:
         """Tell the process something; one that is gone is noticed by :meth:`receive`."""
@@ -94,6 +102,50 @@ class Child:
         return Ended(exit_code, killed and None not in (self._kills, after) and after != self._kills)
 
 
+@dataclass(frozen=True)
+class _Settings:
+    """What a process takes over from the one that starts it."""
+
+    environment: dict[str, str]
+    standard_error: Connection[Any, Any] | None
+    """``None`` if it is closed."""
+    stand_ins: Iterable[str]
+
+
+def expect_children() -> None:
+    """Say that there will be processes: what they need is imported from now on, beside what this process does."""
+    if _forked():
+        from multiprocessing.forkserver import ensure_running
+
+        _context()
+        with _interrupts_held():
+            ensure_running()
+
+
+def _forked() -> bool:
+    """Whether processes are forked, of one that has imported torch but never used it; else they start anew."""
+    return sys.platform.startswith("linux")
+
+
+def _context() -> SpawnContext | ForkServerContext:
+    if not _forked():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    # The second is what torch imports for the first optimizer that is made.
+    context.set_forkserver_preload(["ngbench.running.workers", "torch._dynamo"])
+    return context
+
+
+def _standard_error() -> Connection[Any, Any] | None:
+    # A fork has the descriptors that the server was started with. Only a connection is handed on open.
+    if not _forked():
+        return None
+    try:
+        return Connection(os.dup(2), readable=False)
+    except OSError:
+        return None
+
+
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
     """A process that starts inherits that Ctrl-C waits, so that none meets it before it can say what it means."""
@@ -113,6 +165,15 @@ def _die_with_parent() -> None:
     assert parent is not None
     wait([parent.sentinel])
     os._exit(1)
+
+
+def _enter(connection: Any, serve: Callable[..., None], arguments: tuple[Any, ...], settings: _Settings) -> None:
+    """The main function of a process of :class:`Child`."""
+    os.environ.clear()
+    os.environ.update(settings.environment)
+    if settings.standard_error is not None:
+        os.dup2(settings.standard_error.fileno(), 2)
+    settle(connection, serve, arguments, settings.stand_ins)
 
 
 def settle(
