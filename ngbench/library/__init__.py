@@ -203,6 +203,8 @@ def fisher_error(
     data: Any = None,
     likelihood: Any = None,
     task_options: Mapping[str, Any] | None = None,
+    output: str | Path | None = None,
+    resume: bool = False,
     observer: ExperimentObserver | None = None,
     own_processes: bool = True,
     **options: Any,
@@ -214,15 +216,18 @@ def fisher_error(
         approximations: as after ``--approximations``.
         model, data, likelihood: in the place of a task, see :func:`ngbench.task_of`.
         task_options: the task's own, as after ``--set``.
+        output: directory of a record of each run; nothing is kept by default.
+        resume: take the finished runs that it holds as they are, and begin the others again.
         observer: is told what happens.
-        own_processes: whether the run has a process of its own.
-        options: ``layer``, ``every``, ``fisher``, ``trained_with``, ``steps``, ``batch_size``, ``seed``, ``device``,
-            ``dtype``, ``threads`` and ``data_dir``.
+        own_processes: whether the runs have a process of their own.
+        options: ``layer``, ``every``, ``fisher``, ``trained_with``, ``steps``, ``batch_size``, ``seed``, ``seeds``,
+            ``device``, ``dtype``, ``threads`` and ``data_dir``.
 
     Returns:
-        The record of the run; errors as for :func:`compare`.
+        The records of the runs; errors as for :func:`compare`.
     """
     from ngbench.experiments.fisher_error.measure import measure_fisher_errors
+    from ngbench.experiments.runs import Place
 
     asked = Asked()
     texts = [approximations] if isinstance(approximations, str) else list(approximations)
@@ -232,8 +237,11 @@ def fisher_error(
         task_options=a_mapping("task_options", task_options),
         options=made_options(FisherErrorOptions, options),
     )
+    place = Place(None if output is None else Path(output), resume)
+    place.check()
+    own = own_processes and not asked.objects
     with asked.held():
-        ran = measure_fisher_errors(request, observer=observer, own_processes=own_processes and not asked.objects)
+        ran = measure_fisher_errors(request, place=place, observer=observer, own_processes=own)
     return _document(ran)
 
 

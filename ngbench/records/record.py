@@ -269,9 +269,14 @@ class FisherCurve(Part):
     """How far one approximation was from the Fisher block; one entry per measured step.
 
     ``error_1`` and ``error_2`` are the thesis' two errors; ``iterations`` and ``seconds`` say what the
-    approximation took, where it is iterative or was timed.
+    approximation took, where it is iterative or was timed. ``plugin`` and ``hyperparameters`` say which it was, where
+    that was written down.
     """
 
+    LEFT_OUT = frozenset({"plugin", "hyperparameters"})
+
+    plugin: Name | None = None
+    hyperparameters: dict[str, Any] = {}
     error_1: list[Number]
     error_2: list[Number]
     iterations: list[Number] = []

@@ -27,7 +27,7 @@ def test_every_approximation_is_measured_on_the_same_samples(ngbench):
     assert error["steps"] == [1, 3, 5]
     assert set(error["approximations"]) == set(APPROXIMATIONS)
     for curve in error["approximations"].values():
-        assert {len(values) for values in curve.values()} == {3}
+        assert {len(curve[key]) for key in ("error_1", "error_2", "iterations", "seconds")} == {3}
         assert all(seconds > 0 for seconds in curve["seconds"])
     first = {name: curve["error_1"] for name, curve in error["approximations"].items()}
     for kfac, kpsvd, corrected, lanczos, deflation in zip(*(first[name] for name in APPROXIMATIONS), strict=True):
@@ -75,7 +75,37 @@ def test_exports_hold_every_number(ngbench):
     assert all(math.isfinite(float(row["error_1"])) for row in rows)
     assert "| deflation" in Path("out.md").read_text()
     assert Path("drawn/fisher-error-pond-layer-1.png").read_bytes().startswith(b"\x89PNG")
-    assert "Fisher error of layer 1 (0)" in done.out
+    assert "Fisher error of layer 1 (module 0)" in done.out
+
+
+def test_each_seed_has_a_record_that_is_gone_on_with(ngbench):
+    line = f"{BASE} --layer 1 --seeds 2 --output out"
+    approximations = "-a kfac,two@deflation:rank=2"
+    done = ngbench(f"{line} {approximations} --export-csv out.csv")
+    assert done.code == 0
+    assert "±" in done.out
+    assert {row["seed"] for row in csv.DictReader(Path("out.csv").open())} == {"0", "1"}
+    files = [Path(f"out/adam-seed{seed}.json") for seed in (0, 1)]
+    first, second = (_errors(file.read_text()) for file in files)
+    assert first["approximations"]["two"]["hyperparameters"] == {"rank": 2}
+    assert first["approximations"]["kfac"]["error_1"] != second["approximations"]["kfac"]["error_1"]
+    kept = files[0].stat().st_mtime_ns
+    files[1].unlink()
+    assert ngbench(f"{line} {approximations} --resume").code == 0
+    assert files[0].stat().st_mtime_ns == kept
+    again = _errors(files[1].read_text())["approximations"]
+    assert again["kfac"]["error_1"] == second["approximations"]["kfac"]["error_1"]
+    for other, said in (
+        ("-a kfac,two@deflation:rank=3", "approximations.two.rank is 2 there and 3 here"),
+        ("-a kfac", "approximations.two is"),
+        (f"{approximations} --every 3", "conditions.every is 2 there and 3 here"),
+    ):
+        done = ngbench(f"{line} {other} --resume")
+        assert (done.code, said in done.err) == (2, True), done.err
+    assert ngbench("report out --output page.md").code == 0
+    page = Path("page.md").read_text()
+    assert "Fisher error: layer 1 (0), adam, seeds 0, 1" in page
+    assert "±" in page
 
 
 @pytest.mark.parametrize(

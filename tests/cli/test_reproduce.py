@@ -298,7 +298,7 @@ def test_fisher_errors_are_measured_seed_by_seed_and_resumed(ngbench, write):
     assert [file.stat().st_mtime_ns for file in files] == times
     write(*changes[:-1], ("measurement: training_loss", "measurement: error_1, at: every"), ("every: 2", "every: 1"))
     done = ngbench(f"{SMOKE} --resume")
-    assert (done.code, "holds another measurement with seed 0" in done.err) == (2, True)
+    assert (done.code, "conditions.every is 2 there and 1 here" in done.err) == (2, True)
 
 
 def test_studies_are_listed_with_minutes_and_claims(ngbench):

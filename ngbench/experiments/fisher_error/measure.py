@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import torch
 
 from ngbench.arms import ArmSpec
 from ngbench.curvature.blocks.linear import LinearBlock
-from ngbench.errors import NgbenchError, ParameterError, PluginError, describe, one_line
+from ngbench.disk import files
+from ngbench.errors import NgbenchError, ParameterError, PluginError, RecordError, describe, one_line
 from ngbench.experiments.fisher_error.request import FisherErrorRequest
 from ngbench.experiments.fisher_error.run import (
     FisherErrorConfig,
     FisherErrorStarter,
     choose_layers,
-    nothing_measured,
     numbers_of,
 )
 from ngbench.experiments.runs import ExperimentObserver, Place, Ran, SilentObserver, make_runs
 from ngbench.measurement.memory import parameter_bytes
 from ngbench.plugins import registry
-from ngbench.records.record import RunRecord
+from ngbench.records.differences import differences
+from ngbench.records.record import FisherCurve, FisherErrorRecord, RunRecord
+from ngbench.records.sources import load_records
 from ngbench.running.initial import initial_model
 from ngbench.running.plan import Plan, RunConditions, first_record, for_each_seed
 from ngbench.running.problem import Problem, load_problem
@@ -44,8 +49,10 @@ def measure_fisher_errors(
     Raises:
         UsageError: whatever the user can put right, before anything runs.
     """
-    plan = _plan(request)
-    return make_runs(plan, place=place or Place(), observer=observer or SilentObserver(), own_processes=own_processes)
+    plan, place = _plan(request), place or Place()
+    if place.directory is not None and place.resume:
+        _refuse_others(place.directory, plan.groups[0][0].record)
+    return make_runs(plan, place=place, observer=observer or SilentObserver(), own_processes=own_processes)
 
 
 def _plan(request: FisherErrorRequest) -> Plan[Problem]:
@@ -68,7 +75,11 @@ def _plan(request: FisherErrorRequest) -> Plan[Problem]:
     )
     model = initial_model(problem, 0, torch.device("cpu"), conditions.dtype)
     layers = numbers_of(model, choose_layers(model, asked.layer))
-    errors = nothing_measured(layers, [arm.label for arm in request.approximations], asked.fisher)
+    curves = {arm.label: _nothing_measured(arm) for arm in request.approximations}
+    errors = [
+        FisherErrorRecord(layer=number, layer_name=name, fisher=asked.fisher, steps=[], approximations=curves)
+        for name, number in layers.items()
+    ]
     changes = {"position": 0, "fisher_errors": errors}
 
     def record(config: FisherErrorConfig) -> RunRecord:
@@ -78,6 +89,35 @@ def _plan(request: FisherErrorRequest) -> Plan[Problem]:
     groups = for_each_seed([config], asked.seeds, record)
     introduction = conditions.introduce(problem)
     return Plan(groups, problem, FisherErrorStarter, conditions.device, conditions.threads, introduction)
+
+
+def _nothing_measured(arm: ArmSpec) -> FisherCurve:
+    options = registry.approximation_plugin(arm.optimizer).convert(arm.hyperparameters)
+    return FisherCurve(plugin=arm.optimizer, hyperparameters=options, error_1=[], error_2=[])
+
+
+def _refuse_others(directory: Path, planned: RunRecord) -> None:
+    """Refuse to go on with runs that measured other approximations; all else is compared for runs of any kind.
+
+    Raises:
+        RecordError: naming what differs.
+    """
+    held = load_records(directory) if files.is_directory(directory) else None
+    for run in [] if held is None else held.runs:
+        told = list(differences(_approximations(run), _approximations(planned), "approximations"))
+        if told:
+            raise RecordError(
+                f"{str(directory)!r} holds another measurement with seed {run.seed} than the one to be resumed: "
+                f"{'; '.join(told)}"
+            )
+
+
+def _approximations(run: RunRecord) -> dict[str, dict[str, Any]]:
+    return {
+        label: {"plugin": curve.plugin, **curve.hyperparameters}
+        for error in run.fisher_errors
+        for label, curve in error.approximations.items()
+    }
 
 
 def _try(arm: ArmSpec) -> None:

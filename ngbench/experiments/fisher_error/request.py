@@ -16,7 +16,7 @@ __all__ = ["APPROXIMATIONS", "FisherErrorOptions", "FisherErrorRequest"]
 APPROXIMATIONS = "kfac,kpsvd,kfac-corrected,lanczos,deflation"
 """What is measured where nothing else is asked for."""
 
-_TAKEN = {"batch_size", "seed", "steps", "device", "dtype", "threads", "data_dir"}
+_TAKEN = {"batch_size", "seed", "seeds", "steps", "device", "dtype", "threads", "data_dir"}
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,14 @@ class FisherErrorOptions(RunOptions):
     without: ClassVar[frozenset[str]] = frozenset(one.name for one in fields(RunOptions)) - _TAKEN
 
     steps: Count = option(300, "Updates of the run.", metavar="N")
-    every: Count = option(10, "Measure at every N-th update, beginning with the first.", metavar="N")
+    every: Count = option(10, "Measure at every N-th update, beginning with the first.", metavar="N", decides=True)
     layer: str = option(
         "number:5",
         "Which layer: by its name in the model, or else by its number, counted from 1; or all of them. A number that "
         "is also the name of another layer takes name: or number: before it.",
         metavar="NAME|NUMBER|all",
         convert=str,
+        decides=True,
     )
     trained_with: Literal["adam", "sgd"] = option("adam", "The optimizer that drives the run.", metavar="adam|sgd")
     fisher: Literal["sampled", "exact"] = option(
@@ -40,6 +41,7 @@ class FisherErrorOptions(RunOptions):
         "Targets sampled from the model, or their exact expectation. Before batch norm in training mode, derivatives "
         "are those of the sum of all losses, and the reference is the Fisher block of these.",
         metavar="sampled|exact",
+        decides=True,
     )
 
 

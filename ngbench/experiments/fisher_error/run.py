@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from ngbench.curvature.linalg.parallel import torch_threads
 from ngbench.errors import ParameterError, UnknownNameError
 from ngbench.measurement.recorder import StepRecorder
 from ngbench.plugins import registry
-from ngbench.records.record import FisherCurve, FisherErrorRecord, RunRecord, Status
+from ngbench.records.record import RunRecord, Status
 from ngbench.running.config import RunConfig
 from ngbench.running.devices import resolve_dtype
 from ngbench.running.initial import initial_model, initial_optimizer
@@ -28,7 +28,7 @@ from ngbench.running.problem import DeviceData, Problem, load_problem
 from ngbench.running.randomness import batches, epoch_generator, epoch_order, isolated, seeded_state
 from ngbench.running.step import TrainingStep
 
-__all__ = ["FisherErrorConfig", "FisherErrorStarter", "choose_layers", "nothing_measured", "numbers_of"]
+__all__ = ["FisherErrorConfig", "FisherErrorStarter", "choose_layers", "numbers_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,28 +78,6 @@ def choose_layers(model: nn.Module, which: str) -> dict[nn.Module, Layer]:
     return {module: layers[module] for module in named or counted}
 
 
-def nothing_measured(
-    layers: Mapping[str, int], approximations: Iterable[str], fisher: FisherKind
-) -> list[FisherErrorRecord]:
-    """An entry for each layer, of which nothing has been measured yet.
-
-    Args:
-        layers: the numbers of the layers, by name.
-        approximations: what will be measured.
-        fisher: whose targets.
-    """
-    return [
-        FisherErrorRecord(
-            layer=number,
-            layer_name=layer,
-            fisher=fisher,
-            steps=[],
-            approximations={name: FisherCurve(error_1=[], error_2=[]) for name in approximations},
-        )
-        for layer, number in layers.items()
-    ]
-
-
 def numbers_of(model: nn.Module, chosen: Mapping[nn.Module, Layer]) -> dict[str, int]:
     """The numbers of the chosen layers among all of the model, counted from 1, by name."""
     numbers = {found.name: at for at, found in enumerate(find_layers(model).values(), 1)}
@@ -145,8 +123,8 @@ class FisherErrorRun:
         }
         model = initial_model(self._problem, config.seed, device, dtype)
         chosen = choose_layers(model, config.layer)
-        found = nothing_measured(numbers_of(model, chosen), self._approximations, config.fisher)
-        self._errors = {error.layer_name: error for error in found}
+        # The plan is the same for all seeds, and so is what it says of nothing that is measured yet.
+        self._errors = {error.layer_name: error.model_copy(deep=True) for error in self._record.fisher_errors}
         optimizer = initial_optimizer(self._problem.task, model, config.optimizer, config.hyperparameters)
         self._recorder: StepRecorder[float] = StepRecorder(time.perf_counter)
         self._step = TrainingStep(self._problem, self._data, model.train(), optimizer, self._recorder)

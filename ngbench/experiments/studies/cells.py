@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 from ngbench.arms import ArmSpec
 from ngbench.disk import files
-from ngbench.errors import RecordError
 from ngbench.experiments.comparison import compare, compare_players
 from ngbench.experiments.fisher_error.measure import measure_fisher_errors
 from ngbench.experiments.fisher_error.request import FisherErrorOptions, FisherErrorRequest
@@ -27,11 +26,9 @@ from ngbench.experiments.studies.models import SearchedRange, Study, Tune
 from ngbench.experiments.studies.plan import PlannedCell, search_of
 from ngbench.experiments.studies.settings import Measure
 from ngbench.plugins import registry
-from ngbench.records.environment import describe_environment
 from ngbench.records.quantities import ArmRun
 from ngbench.records.record import RunRecord
 from ngbench.records.statistics import FAILED
-from ngbench.records.store import Store
 from ngbench.running.best_settings import Settings as Tuned
 from ngbench.running.option_fields import options_of
 from ngbench.running.request import AdversarialOptions, AdversarialRequest, Request, RunOptions
@@ -215,57 +212,10 @@ def _measure(
         task_options=cell.options,
         options=_options(FisherErrorOptions, cell, conditions),
     )
-    records: list[RunRecord] = []
-    first = request.options.seed
-    for seed in range(first, first + _seeds(cell, conditions)):
-        one = replace(request, options=replace(request.options, seed=seed))
-        records.append(_held(one, place) or _measured(one, place, conditions, observer))
-        if records[-1].status == "interrupted":
-            break
-    return records
-
-
-def _held(request: FisherErrorRequest, place: Place) -> RunRecord | None:
-    """The finished record of the seed in the directory, if there is one.
-
-    Raises:
-        RecordError: it is that of another measurement.
-    """
-    directory = place.directory
-    if directory is None or not place.resume or not files.is_directory(directory):
-        return None
-    for record in Store(directory, describe_environment(), resume=True).recorded():
-        if record.seed == request.options.seed and record.status in ("done", "diverged"):
-            _refuse_other(record, request, directory)
-            return record
-    return None
-
-
-def _measured(
-    request: FisherErrorRequest, place: Place, conditions: Conditions, observer: ExperimentObserver
-) -> RunRecord:
-    assert place.directory is not None
-    ran = measure_fisher_errors(request, observer=observer, own_processes=conditions.own_processes)
-    (record,) = ran.document.runs
-    # Each seed goes on in the directory of the one before.
-    Store(place.directory, ran.document.environment, resume=True, part_of=place.part_of).write(record)
-    return record
-
-
-def _refuse_other(record: RunRecord, request: FisherErrorRequest, directory: Path) -> None:
-    """Refuse to take a measurement for that of another study, or of another version of this one."""
-    asked, held = request.options, record.fisher_errors
-    options = registry.task_options(request.task, request.task_options)
-    there = (record.task, record.task_options, record.batch_size, record.budget.steps)
-    here = (request.task, options, asked.batch_size, asked.steps)
-    names = [list(error.approximations) for error in held]
-    steps = [step for step in range(1, asked.steps + 1) if (step - 1) % asked.every == 0]
-    same_steps = record.status == "diverged" or [error.steps for error in held] == [steps]
-    if there != here or names != [[arm.label for arm in request.approximations]] or not same_steps:
-        raise RecordError(
-            f"{str(directory)!r} holds another measurement with seed {record.seed} than the one to be resumed; "
-            "give another output directory"
-        )
+    ran = measure_fisher_errors(request, place=place, observer=observer, own_processes=conditions.own_processes)
+    if ran.problem is not None:
+        raise ran.problem
+    return ran.document.runs
 
 
 class _SearchLines:

@@ -96,13 +96,13 @@ def _metrics(run: RunRecord) -> list[str]:
     return [f"{kind}.{name}" for kind, values in measured.items() for name in values]
 
 
-_FISHER_FIELDS = ("layer", "layer_name", "approximation", "step", "error_1", "error_2", "iterations", "seconds")
+_FISHER_FIELDS = ("seed", "layer", "layer_name", "approximation", "step", "error_1", "error_2", "iterations", "seconds")
 
 
 def _fisher_errors(document: Document) -> Iterator[dict[str, Any]]:
-    for error in (error for run in document.runs for error in run.fisher_errors):
+    for seed, error in ((run.seed, error) for run in document.runs for error in run.fisher_errors):
         for name, curve in error.approximations.items():
             unknown = [None] * len(error.steps)
             taken = (curve.iterations or unknown, curve.seconds or unknown)
             for row in zip(error.steps, curve.error_1, curve.error_2, *taken, strict=True):
-                yield dict(zip(_FISHER_FIELDS, [error.layer, error.layer_name, name, *row], strict=True))
+                yield dict(zip(_FISHER_FIELDS, [seed, error.layer, error.layer_name, name, *row], strict=True))

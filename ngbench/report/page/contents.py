@@ -63,7 +63,7 @@ def _section(section: Section, reference: str | None, target_loss: float | None)
     for at, measured in enumerate(section.fisher_errors):
         blocks = [
             *layer_blocks(
-                measured.error,
+                measured.errors,
                 f"Fisher error: {measured.heading}",
                 f"fisher-error-{at}",
                 about=[f"{section.title} · {measured.heading}"],

@@ -15,6 +15,7 @@ from ngbench.report.page.merging import Found, label_arms, without_repeats
 from ngbench.report.page.record_files import Source
 from ngbench.report.sample_images import with_figure, with_images
 from ngbench.report.views.conditions import describe_conditions
+from ngbench.report.views.fisher_error import repeats_of
 from ngbench.units import format_hyperparameters
 
 __all__ = ["Environment", "Report", "Section", "gather"]
@@ -27,12 +28,12 @@ class MeasuredLayer:
     Attributes:
         heading: the layer, and the run that it was measured in, if that is known.
         conditions: of that run, in words; empty if they are not known.
-        error: what was measured.
+        errors: what was measured, of each seed.
     """
 
     heading: str
     conditions: str
-    error: FisherErrorRecord
+    errors: Sequence[FisherErrorRecord]
 
 
 @dataclass
@@ -154,19 +155,22 @@ def _study(source: Source) -> str:
 
 def _section(key: _Key, found: Sequence[Found]) -> Section:
     # A run that only measured Fisher errors trained nothing to compare.
-    measuring = [one for one in found if one.run.kind == "fisher-error"]
+    measuring, repeated = without_repeats([one for one in found if one.run.kind == "fisher-error"])
     kept, left_out = without_repeats([one for one in found if one.run.kind != "fisher-error"])
     labelled, renamed = label_arms(_in_order(kept))
     calls = _calls([one.run.environment or one.source.document.environment for one in [*kept, *measuring]])
-    section = Section(_title(*key), remarks=[*left_out, *renamed], calls=calls)
+    section = Section(_title(*key), remarks=[*left_out, *repeated, *renamed], calls=calls)
     if labelled:
         section.document = merge(
             [Document(environment=one.source.document.environment, runs=[one.run]) for one in labelled]
         )
-    for one in [*labelled, *measuring]:
-        conditions = describe_conditions(Document(environment=one.source.document.environment, runs=[one.run]))
-        for error in one.run.fisher_errors:
-            _add_fisher_error(section, f"{_layer(error)}, {one.run.label}, seed {one.run.seed}", conditions, error, one)
+    by_run = {id(one.run): one for one in [*labelled, *measuring]}
+    for measured in repeats_of([one.run for one in by_run.values()]):
+        first = by_run[id(measured.runs[0])]
+        conditions = describe_conditions(Document(environment=first.source.document.environment, runs=measured.runs))
+        seeds = ", ".join(str(run.seed) for run in measured.runs)
+        heading = f"{_layer(measured.errors[0])}, {first.run.label}, seed{'s' * (len(measured.runs) > 1)} {seeds}"
+        _add_fisher_error(section, heading, conditions, measured.errors, first)
     return section
 
 
@@ -186,16 +190,16 @@ def _layer(error: FisherErrorRecord) -> str:
 
 
 def _add_fisher_error(
-    section: Section, heading: str, conditions: str, error: FisherErrorRecord, found: Found | Source
+    section: Section, heading: str, conditions: str, errors: Sequence[FisherErrorRecord], found: Found | Source
 ) -> None:
     """Add what the section does not show yet, under a heading that it does not have yet."""
-    if any(other.error == error and other.heading == heading for other in section.fisher_errors):
+    if any(other.errors == errors and other.heading == heading for other in section.fisher_errors):
         return
     file = found.file if isinstance(found, Source) else found.source.file
     headings = {other.heading for other in section.fisher_errors}
     distinct = [heading, f"{heading}, {file.stem}", f"{heading}, {file}"]
     name = next((name for name in distinct if name not in headings), f"{heading} #{len(headings)}")
-    section.fisher_errors.append(MeasuredLayer(name, conditions, error))
+    section.fisher_errors.append(MeasuredLayer(name, conditions, errors))
 
 
 def _title(study: str, task: str, options: str) -> str:
@@ -218,7 +222,7 @@ def _add_fisher_errors(sections: dict[_Key, Section], source: Source) -> Iterato
         if key is None:
             key = (study, task or source.name, "{}")
             sections.setdefault(key, Section(_title(*key)))
-        _add_fisher_error(sections[key], _layer(error), "", error, source)
+        _add_fisher_error(sections[key], _layer(error), "", [error], source)
         yield key
 
 

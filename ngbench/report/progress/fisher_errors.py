@@ -39,4 +39,4 @@ def _describe(record: RunRecord, errors: Sequence[FisherErrorRecord]) -> str:
     )
     step = errors[0].steps[-1]
     loss = record.step_losses[step - 1]
-    return f"step {step}/{record.budget.steps}, loss {loss:.5f}, Error 1: {parts}"
+    return f"seed {record.seed}: step {step}/{record.budget.steps}, loss {loss:.5f}, Error 1: {parts}"

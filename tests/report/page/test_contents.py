@@ -30,7 +30,7 @@ def test_an_arm_without_the_epoch_has_a_dash(make_document, make_run):
 
 
 def test_fisher_errors_are_summarised_over_what_was_measured(fisher_error):
-    found = table(errors_table(FisherErrorRecord.model_validate(fisher_error())))
+    found = table(errors_table([FisherErrorRecord.model_validate(fisher_error())]))
     assert found["Error 1 mean"] == ["0.400", "0.0800"]
     assert found["Error 2 maximum"] == ["0.600", "0.200"]
     assert found["Error 2 final"] == ["0.500", "0.100"]
@@ -61,7 +61,7 @@ def test_overview_names_the_arm_that_ended_lowest_and_those_that_failed(comparis
 
 
 def test_overview_counts_fisher_errors_where_there_are_any(comparison, fisher_error):
-    measured = MeasuredLayer("layer 1", "", FisherErrorRecord.model_validate(fisher_error()))
+    measured = MeasuredLayer("layer 1", "", [FisherErrorRecord.model_validate(fisher_error())])
     found = table(overview([Section("a", comparison), Section("b", fisher_errors=[measured])]))
     assert (found["runs"], found["Fisher errors"]) == (["4", "—"], ["—", "1"])
 

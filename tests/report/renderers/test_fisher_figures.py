@@ -10,7 +10,7 @@ from ngbench.report.views.fisher_error import layer_blocks
 
 
 def chart(error):
-    blocks = layer_blocks(FisherErrorRecord.model_validate(error), "layer 5", "error", about=["layer 5"])
+    blocks = layer_blocks([FisherErrorRecord.model_validate(error)], "layer 5", "error", about=["layer 5"])
     return next(block for block in blocks if isinstance(block, Chart))
 
 

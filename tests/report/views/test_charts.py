@@ -63,7 +63,7 @@ def test_parts_of_an_update_are_those_of_the_summary(comparison):
 
 
 def chart_of(error):
-    blocks = layer_blocks(FisherErrorRecord.model_validate(error), "layer", "error", about=[])
+    blocks = layer_blocks([FisherErrorRecord.model_validate(error)], "layer", "error", about=[])
     return next((block for block in blocks if isinstance(block, Chart)), None)
 
 
