@@ -84,7 +84,7 @@ def test_each_seed_has_a_record_that_is_gone_on_with(ngbench):
     done = ngbench(f"{line} {approximations} --export-csv out.csv")
     assert done.code == 0
     assert "±" in done.out
-    assert {row["seed"] for row in csv.DictReader(Path("out.csv").open())} == {"0", "1"}
+    assert {row["seed"] for row in csv.DictReader(io.StringIO(Path("out.csv").read_text()))} == {"0", "1"}
     files = [Path(f"out/adam-seed{seed}.json") for seed in (0, 1)]
     first, second = (_errors(file.read_text()) for file in files)
     assert first["approximations"]["two"]["hyperparameters"] == {"rank": 2}
