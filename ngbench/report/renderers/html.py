@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["render"]
 
 _ASSETS = files("ngbench.report.renderers") / "assets"
-_SCRIPTS = ("elements.js", "lines.js", "bars.js", "page.js")
+_SCRIPTS = ("elements.js", "lines.js", "bars.js", "tables.js", "page.js")
 _LONG = 60
 """Characters of a sentence: its column gets room for several words a line."""
 _DIGITS = 7

@@ -62,6 +62,8 @@ class Browser:
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Runtime", "Log", "Page", "Network", "Accessibility"):
             self.send(f"{domain}.enable")
+        # Who tabs past the last control of a page leaves it, and no test after that would see a focus.
+        self.send("Emulation.setFocusEmulationEnabled", enabled=True)
 
     def close(self) -> None:
         self._session = None

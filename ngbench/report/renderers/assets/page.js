@@ -50,4 +50,5 @@ for (const host of document.querySelectorAll("[data-chart]")) {
   charts.set(host, host.dataset.chart === "bars" ? new BarChart(host, spec) : new LineChart(host, spec));
 }
 followWidth(charts);
+for (const table of document.querySelectorAll(".scroll > table")) makeSortable(table);
 root.dataset.report = "drawn";
