@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from ngbench import cli
+from ngbench.experiments import runs
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -180,3 +181,32 @@ def test_sentences_that_had_to_be_read_twice_are_gone() -> None:
         texts[name] = " ".join([listed.summary, command.help, *helps])
     found = [(name, one) for name, text in texts.items() for one in twice if one in " ".join(text.split())]
     assert found == []
+
+
+def _tables(text: str) -> dict[str, list[list[str]]]:
+    """The tables of what a comparison prints, by their titles: each line's cells, the two of the heading first."""
+    parts = (part.splitlines() for part in re.split(r"\n\s*\n", text))
+    return {part[0].strip(): [re.split(r"\s{2,}", line.strip()) for line in part[1:]] for part in parts if part}
+
+
+def test_the_sample_of_a_comparison_counts_what_is_counted(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its headings, rows, operations and states of optimizers are those of today; times are of another day."""
+    page = (ROOT / "docs" / "compare.md").read_text(encoding="utf-8")
+    (sample,) = [text for language, text in BLOCK.findall(page) if language == "text"]
+    (command,) = re.findall(r"What `ngbench (compare [^`]*)` printed", page)
+    workers_for = runs.workers_for
+    monkeypatch.setattr(runs, "workers_for", lambda plan, own_processes: workers_for(plan, own_processes=False))
+    monkeypatch.setenv("COLUMNS", "120")
+    capsys.readouterr()
+    assert cli.main([*shlex.split(command), "--set", "examples=600", "--steps", "1", "--no-output", "--quiet"]) == 0
+    shown, printed = _tables(sample), _tables(capsys.readouterr().out)
+    phases, predicted = "Cost per update: kfac", "Cost per update, measured and predicted"
+    for title in (phases, "Cost", predicted):
+        assert shown[title][:2] == printed[title][:2], title
+        assert [row[0] for row in shown[title]] == [row[0] for row in printed[title]], title
+    for title, counted in ((phases, [4]), ("Cost", [-1]), (predicted, [1, 3, 4, 5, 6])):
+        rows = zip(shown[title][2:], printed[title][2:], strict=True)
+        for there, here in rows:
+            assert [there[at] for at in counted] == [here[at] for at in counted], title

@@ -69,7 +69,7 @@ def test_the_files_of_an_optimizer_and_a_task_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("my_opt.py", "my_task.py"):
         Path(name).write_text(_python(f"# {name}"))
-    (lines,) = [text for text in _blocks("sh") if "my_task.py" in text]
+    (lines,) = [text for text in _blocks("sh") if "train my_task.py" in text]
     for line in lines.splitlines():
         shortened = ["--set", "examples=300", "--set", "reduction=4"] if "curves" in line else []
         assert cli.main([*shlex.split(line)[1:], *shortened, "--steps", "2", "--quiet"]) == 0

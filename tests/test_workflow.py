@@ -218,3 +218,10 @@ def test_the_commands_of_gitlab_differ_in_names_alone():
         return [word for word in shlex.split(line) if word != "--github" and not re.search(r"\$|\^|\.md", word)]
 
     assert command("github, sides") == command("gitlab, sides")
+
+
+def test_the_readme_shows_the_command_of_the_workflow():
+    (line,) = re.findall(r"^ngbench compare .* --against .*$", README, re.MULTILINE)
+    (step,) = [step["run"] for step in workflows()["github, sides"]["jobs"]["benchmark"]["steps"][-1:]]
+    unshown = {"--quiet", "--export-markdown", "$GITHUB_STEP_SUMMARY"}
+    assert sorted(shlex.split(line)) == sorted(set(shlex.split(step)) - unshown)
