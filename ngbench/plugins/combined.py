@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import Any, overload
+from collections.abc import Sequence
+from typing import Any
 
-import torch
 from torch.optim import Optimizer
+
+from ngbench.plugins.delegating import DelegatingOptimizer
 
 __all__ = ["CombinedOptimizer"]
 
 
-class CombinedOptimizer(Optimizer):
+class CombinedOptimizer(DelegatingOptimizer):
     """Several optimizers, each on parameters of its own, as one.
 
     Its parameter groups are those of the parts, one after another and not copied: a scheduler that changes the learning
@@ -47,23 +48,10 @@ class CombinedOptimizer(Optimizer):
             self.parts[0].add_param_group(param_group)
             self._share_groups()
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step of each part, on the gradient that ``closure`` leaves if it is given."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def _delegate(self) -> None:
         for part in self.parts:
             part.step()
         self._share_state()
-        return loss
 
     def state_dict(self) -> dict[str, Any]:
         """As for any optimizer: the parts' parameters and groups, one part after another."""

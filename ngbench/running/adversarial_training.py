@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from ngbench.running.checkpoint import Checkpoint
 from ngbench.running.players import initial_players
 from ngbench.running.probe import Counted, count_steps
 from ngbench.running.samples import add_sample, write_grid
-from ngbench.running.stopping import epochs_since_lowest, status_after_epoch
+from ngbench.running.stopping import status_after_epoch
 from ngbench.running.training import Diverged, Row, Training
 
 __all__ = ["AdversarialTraining"]
@@ -137,8 +136,8 @@ class AdversarialTraining(Training[AdversarialConfig, AdversarialProblem]):
         return None
 
     def status(self, history: History) -> Status:
-        # Early stopping is on the score, which comes later.
-        return status_after_epoch(replace(self.config.budget, early_stopping=None), history)
+        # The score comes later.
+        return status_after_epoch(self.config.budget, history, ())
 
     def judge(self, record: RunRecord) -> None:
         """Score the images and show some of them, both on the same noise after each epoch."""
@@ -154,9 +153,8 @@ class AdversarialTraining(Training[AdversarialConfig, AdversarialProblem]):
             scores.append(self._score() if due else None)
             if self.config.samples is not None:
                 self._show(record, self.config.samples)
-        patience = self.config.budget.early_stopping
-        if record.status == "running" and due and patience is not None and epochs_since_lowest(scores) >= patience:
-            record.status = "done"
+        if record.status == "running" and due:
+            record.status = status_after_epoch(self.config.budget, record.history, scores)
 
     def _score(self) -> float | None:
         noise = fixed_noise(self.config.seed, self.config.fid.samples, self.problem.task.noise, shown=False)

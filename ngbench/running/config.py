@@ -17,7 +17,7 @@ class Budget:
         epochs: passes over the training data.
         steps: updates.
         time_limit: seconds of training time; a run that this ends has the status ``timeout``.
-        early_stopping: ends the run after this many epochs without a new lowest training loss.
+        early_stopping: ends the run after this many epochs without a new lowest training loss, or score of a GAN.
     """
 
     epochs: int | None = None
@@ -27,13 +27,8 @@ class Budget:
 
     def as_dict(self) -> dict[str, Any]:
         """The limits that are set."""
-        limits = {
-            "epochs": self.epochs,
-            "steps": self.steps,
-            "time_limit_seconds": self.time_limit,
-            "early_stopping": self.early_stopping,
-        }
-        return {name: value for name, value in limits.items() if value is not None}
+        limits = {name: value for name, value in vars(self).items() if value is not None}
+        return {"time_limit_seconds" if name == "time_limit" else name: value for name, value in limits.items()}
 
 
 @dataclass(frozen=True)

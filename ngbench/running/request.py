@@ -72,7 +72,7 @@ class RunOptions:
     )
     early_stopping: Count | None = option(
         None,
-        "End a run after this many epochs without a new lowest training loss.",
+        "End a run after this many epochs without a new lowest training loss, or score of a GAN.",
         metavar="PATIENCE",
         panel=_BUDGET,
     )
@@ -143,12 +143,6 @@ class AdversarialOptions(RunOptions):
         shown_default="the task's, without any other limit",
     )
     steps: Count | None = option(None, "Generator steps.", metavar="N", panel=_BUDGET)
-    early_stopping: Count | None = option(
-        None,
-        "End a run after this many epochs without a new lowest score.",
-        metavar="PATIENCE",
-        panel=_BUDGET,
-    )
     critic_steps: Count | None = option(
         None, "Steps of the critic for each one of the generator.", metavar="N", shown_default="the task's"
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ngbench.records.record import History, Status
 from ngbench.running.config import Budget
 
-__all__ = ["epochs_since_lowest", "status_after_epoch", "steps_left"]
+__all__ = ["status_after_epoch", "steps_left"]
 
 
 def epochs_since_lowest(values: Sequence[float | None]) -> int:
@@ -27,12 +27,18 @@ def steps_left(budget: Budget, history: History) -> int | None:
     return None if budget.steps is None else budget.steps - taken
 
 
-def status_after_epoch(budget: Budget, history: History) -> Status:
-    """``done``, ``timeout``, or ``running`` if there is more to do."""
+def status_after_epoch(budget: Budget, history: History, watched: Sequence[float | None]) -> Status:
+    """``done``, ``timeout``, or ``running`` if there is more to do.
+
+    Args:
+        budget: of the run.
+        history: with the epoch.
+        watched: by epoch, what early stopping waits for a new lowest value of.
+    """
     left = steps_left(budget, history)
     if (budget.epochs is not None and len(history.epoch) >= budget.epochs) or (left is not None and left <= 0):
         return "done"
-    if budget.early_stopping is not None and epochs_since_lowest(history.train_loss) >= budget.early_stopping:
+    if budget.early_stopping is not None and epochs_since_lowest(watched) >= budget.early_stopping:
         return "done"
     if budget.time_limit is not None and history.elapsed_seconds[-1] >= budget.time_limit:
         return "timeout"

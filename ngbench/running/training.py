@@ -107,7 +107,7 @@ class Training(ABC, Generic[Config, ProblemType]):
 
     def status(self, history: History) -> Status:
         """What the budget says after an epoch."""
-        return status_after_epoch(self.config.budget, history)
+        return status_after_epoch(self.config.budget, history, history.train_loss)
 
     @abstractmethod
     def judge(self, record: RunRecord) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.io
 
+import ngbench.data.choice
 import ngbench.data.curves
 from ngbench.data.curves import curves, generate_curves
 from ngbench.errors import DataError
@@ -142,7 +143,7 @@ def test_official_is_downloaded_only_when_asked_for(tmp_path: Path, monkeypatch:
         asked.append(directory)
         return official(directory)
 
-    monkeypatch.setattr(ngbench.data.curves, "download", fetch)
+    monkeypatch.setattr(ngbench.data.choice, "download", fetch)
     assert curves(tmp_path / "a", "auto").source.origin == "generated"
     assert asked == []
     assert curves(tmp_path / "b", "official").source.origin == "original"

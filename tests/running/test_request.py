@@ -99,7 +99,6 @@ def test_an_option_is_written_down_in_one_place_and_obeyed_in_another() -> None:
         "experiments/studies/settings.py",
         "records/endings.py",
         "records/experiments.py",
-        "running/adversarial_training.py",
         "running/config.py",
         "running/request.py",
         "running/stopping.py",

@@ -18,9 +18,8 @@ from ngbench.curvature.bounds import Positive, checked
 from ngbench.curvature.capture.jacobian import Jacobian
 from ngbench.curvature.curvatures.base import Curvature
 from ngbench.curvature.curvatures.coarse import CoarseContext, nicolaides
-from ngbench.curvature.curvatures.coarse_damping import CoarseDamping
 from ngbench.curvature.curvatures.coarse_operator import CoarseOperator, PseudoInverse
-from ngbench.curvature.curvatures.exact import refuse_workers
+from ngbench.curvature.curvatures.corrected import CorrectedCurvature
 from ngbench.curvature.curvatures.kronecker import KroneckerCurvature
 from ngbench.curvature.inverses.damping import shifts_of
 from ngbench.curvature.kronecker.sums import KroneckerSum
@@ -31,7 +30,7 @@ from ngbench.curvature.linalg.precision import statistics_dtype
 __all__ = ["AdditiveTwoLevelCurvature"]
 
 
-class AdditiveTwoLevelCurvature(Curvature):
+class AdditiveTwoLevelCurvature(CorrectedCurvature):
     """A Kronecker curvature with the additive coarse correction.
 
     The factors between layers are averaged with the decay of the fine level, as its own are. Where layers have
@@ -54,11 +53,10 @@ class AdditiveTwoLevelCurvature(Curvature):
 
     @checked
     def __init__(self, layers: Mapping[Any, Layer], fine: Curvature, *, damping: Positive | None = None) -> None:
-        self.layers = {layer.name: layer for layer in layers.values()}
         if not isinstance(fine, KroneckerCurvature):
             raise TypeError(f"coarse_space='previous' needs Kronecker factors, which {type(fine).__name__} lacks")
-        self.fine = fine
-        self._damping = CoarseDamping(fine, damping)
+        super().__init__(layers, fine, damping)
+        self.fine: KroneckerCurvature = fine
         self._names: list[str] = []
         self._moments: tuple[Tensor, Tensor] | None = None
         self._updates = 0
@@ -67,25 +65,8 @@ class AdditiveTwoLevelCurvature(Curvature):
         self._operator: CoarseOperator | None = None
         self._gap: Tensor | None = None
 
-    @property
-    def damping(self) -> float:
-        """λ of F• in ``energy_gap``."""
-        return self._damping.value
-
-    @property
-    def kind(self) -> str:
-        return f"{type(self).__name__} on {self._damping.kind}"
-
-    def hyperparameters(self) -> dict[str, float]:
-        return self._damping.hyperparameters()
-
-    def set_hyperparameters(self, values: Mapping[str, float]) -> None:
-        self._damping.set(values)
-
     def accumulate(self, blocks: Mapping[Layer, FisherBlock]) -> None:
-        refuse_workers("a two-level correction")
-        self.layers.update({layer.name: layer for layer in blocks})
-        self.fine.accumulate(blocks)
+        super().accumulate(blocks)
         if self.diagnose:
             self._waiting = Jacobian(blocks)
         sums = [block.cross_layer_sums() for block in blocks.values()]
@@ -182,7 +163,7 @@ class AdditiveTwoLevelCurvature(Curvature):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         device = next(iter(self.layers.values())).weight.device
-        damping = self._damping.of(state["hyperparameters"])
+        damping = self._damping_of(state["hyperparameters"])
         names, updates, moments = list(state["names"]), state["updates"], state["moments"]
         placed = None if moments is None else (moments[0].to(device, copy=True), moments[1].to(device, copy=True))
         inverse = None if state["inverse"] is None else unpack(state["inverse"], copies_on(device))
@@ -192,6 +173,6 @@ class AdditiveTwoLevelCurvature(Curvature):
         operator = None if batch is None else self._measured(batch, damping)
         # The fine level takes its state whole or not at all, and after it nothing here can fail.
         self.fine.load_state_dict(state["fine"])
-        self._damping.restore(damping)
+        self._take_damping(damping)
         self._names, self._updates, self._moments = names, updates, placed
         self._inverse, self._waiting, self._operator, self._gap = inverse, waiting, operator, None

@@ -32,9 +32,8 @@ from ngbench.curvature.curvatures.coarse import (
     taylor,
     unpack_columns,
 )
-from ngbench.curvature.curvatures.coarse_damping import CoarseDamping
 from ngbench.curvature.curvatures.coarse_operator import CoarseOperator, PseudoInverse
-from ngbench.curvature.curvatures.exact import refuse_workers
+from ngbench.curvature.curvatures.corrected import CorrectedCurvature
 from ngbench.curvature.layers import Layer
 from ngbench.curvature.linalg.packing import copies_on, unpack
 from ngbench.curvature.linalg.precision import in_dtype
@@ -42,7 +41,7 @@ from ngbench.curvature.linalg.precision import in_dtype
 __all__ = ["TwoLevelCurvature"]
 
 
-class TwoLevelCurvature(Curvature):
+class TwoLevelCurvature(CorrectedCurvature):
     """A block-diagonal curvature with a multiplicative coarse correction (4.17).
 
     Args:
@@ -84,10 +83,8 @@ class TwoLevelCurvature(Curvature):
                 f"decay={decay!r} is not allowed with coarse_space={coarse_space!r}, whose columns are new at every"
                 " step: 0 only"
             )
-        self._damping = CoarseDamping(fine, damping)
-        self._coarse_space = coarse_space
-        self.layers = {layer.name: layer for layer in layers.values()}
-        self.fine = fine
+        super().__init__(layers, fine, damping)
+        self._space_in_words = f" with the {coarse_space} space"
         self.decay = decay
         self.lifetime = lifetime
         self._space = spaces[coarse_space]
@@ -99,25 +96,8 @@ class TwoLevelCurvature(Curvature):
         self._refreshes = 0
         self._report = _Report()
 
-    @property
-    def damping(self) -> float:
-        """λ of F•."""
-        return self._damping.value
-
-    @property
-    def kind(self) -> str:
-        return f"{type(self).__name__} with the {self._coarse_space} space on {self._damping.kind}"
-
-    def hyperparameters(self) -> dict[str, float]:
-        return self._damping.hyperparameters()
-
-    def set_hyperparameters(self, values: Mapping[str, float]) -> None:
-        self._damping.set(values)
-
     def accumulate(self, blocks: Mapping[Layer, FisherBlock]) -> None:
-        refuse_workers("a two-level correction")
-        self.layers.update({layer.name: layer for layer in blocks})
-        self.fine.accumulate(blocks)
+        super().accumulate(blocks)
         self._waiting = Jacobian(blocks)
 
     def refresh(self) -> None:
@@ -202,7 +182,7 @@ class TwoLevelCurvature(Curvature):
 
         waiting, batch = jacobian(state["waiting"]), jacobian(state["batch"])
         operator = average = inverse = None
-        damping = self._damping.of(state["hyperparameters"])
+        damping = self._damping_of(state["hyperparameters"])
         if batch is not None and state["columns"] is not None:
             columns: list[Column] = unpack_columns(state["columns"], self.layers)
             products = state["products"].to(batch.device, copy=True)
@@ -212,7 +192,7 @@ class TwoLevelCurvature(Curvature):
         refreshes = state["refreshes"]
         # The fine level takes its state whole or not at all, and after it nothing here can fail.
         self.fine.load_state_dict(state["fine"])
-        self._damping.restore(damping)
+        self._take_damping(damping)
         self._waiting, self._batch, self._refreshes = waiting, batch, refreshes
         self._operator, self._average, self._inverse = operator, average, inverse
         self._report = _Report()
