@@ -37,6 +37,7 @@ from typing import Any
 
 from ngbench.adversarial_task import PLAYERS, AdversarialTask, Player, PlayerPair
 from ngbench.errors import UnknownNameError, UsageError
+from ngbench.spelling import argument
 from ngbench.values import is_encodable
 
 __all__ = [
@@ -51,7 +52,6 @@ __all__ = [
     "resolve_pair",
 ]
 
-_PLAYERS = "--players"
 # The sign of an exponent, as in 1e+4, is followed by a digit.
 _PLUS = re.compile(r"\+(?=\s*[A-Za-z_])")
 _QUOTE = re.compile(r"""'[^']*'|"[^"]*\"""")
@@ -164,7 +164,7 @@ def resolve_pair(arm: PlayersArm, task: AdversarialTask, batch_size: int) -> Pla
         player, _, rest = key.partition(".")
         if player not in own or not rest:
             raise UsageError(
-                f"{_PLAYERS} {arm.label!r}: {key!r} does not say whose it is, "
+                f"{argument('players')} {arm.label!r}: {key!r} does not say whose it is, "
                 f"it must be generator.{rest or key} or critic.{rest or key}"
             )
         own["generator" if player == "generator" else "critic"][rest] = value
@@ -214,7 +214,7 @@ def check_label(label: str, grammar: str) -> None:
         raise UsageError(f"an arm is called {label!r}, which holds bytes that are not UTF-8: name it with {grammar}")
 
 
-def parse_settings(settings: Sequence[str], option: str = "--set") -> dict[str, str]:
+def parse_settings(settings: Sequence[str], where: str | None = None) -> dict[str, str]:
     """The mapping that repeated ``KEY=VALUE`` describe.
 
     Raises:
@@ -222,7 +222,7 @@ def parse_settings(settings: Sequence[str], option: str = "--set") -> dict[str, 
     """
     values: dict[str, str] = {}
     for setting in settings:
-        _add_setting(values, setting, f"{option} {setting}")
+        _add_setting(values, setting, f"{where or argument('task_options')} {setting}")
     return values
 
 
@@ -288,36 +288,35 @@ def _plain_settings(settings: Mapping[str, str]) -> dict[str, str]:
 def _parse_option(option: str) -> list[ArmSpec]:
     arms: list[ArmSpec] = []
     drafts: list[tuple[str | None, str, dict[str, str]]] = []
-    for text in _masked(option, f"--optimizer {option!r}").split(","):
+    where = f"{argument('optimizers')} {option!r}"
+    for text in _masked(option, where).split(","):
         item = text.strip()
         if not item:
-            raise UsageError(f"--optimizer {option!r} has an empty item, it must be NAME[:KEY=VALUE,...]")
+            raise UsageError(f"{where} has an empty item, it must be NAME[:KEY=VALUE,...]")
         if is_setting(item):
             if not drafts:
                 first = _plain(item)
-                raise UsageError(
-                    f"--optimizer {option!r} begins with {first!r}, it must begin with an optimizer's name"
-                )
-            _add_setting(drafts[-1][2], item, f"--optimizer {option!r}")
+                raise UsageError(f"{where} begins with {first!r}, it must begin with an optimizer's name")
+            _add_setting(drafts[-1][2], item, where)
         else:
-            drafts.append(_parse_arm(item, option))
+            drafts.append(_parse_arm(item, where))
     for label, optimizer, settings in drafts:
         text = _plain(label or _arm_text(optimizer, settings))
         arms.append(ArmSpec(text, _plain(optimizer), _plain_settings(settings)))
     return arms
 
 
-def _parse_arm(item: str, option: str) -> tuple[str | None, str, dict[str, str]]:
+def _parse_arm(item: str, where: str) -> tuple[str | None, str, dict[str, str]]:
     head, setting = split_name(item)
-    label, optimizer = _label(head, f"--optimizer {option!r}")
+    label, optimizer = _label(head, where)
     optimizer = optimizer.strip()
     # A file's path may hold spaces.
     spaced = any(character.isspace() for character in optimizer) and ".py:" not in optimizer
     if not optimizer or "=" in optimizer or spaced:
-        raise UsageError(f"--optimizer {option!r}: {_plain(optimizer)!r} is no name, it must be NAME[:KEY=VALUE,...]")
+        raise UsageError(f"{where}: {_plain(optimizer)!r} is no name, it must be NAME[:KEY=VALUE,...]")
     settings: dict[str, str] = {}
     if setting is not None:
-        _add_setting(settings, setting, f"--optimizer {option!r}")
+        _add_setting(settings, setting, where)
     return label, optimizer, settings
 
 
@@ -329,7 +328,7 @@ def _label(text: str, where: str) -> tuple[str | None, str]:
 
 
 def _parse_players_option(option: str) -> list[PlayersArm]:
-    where = f"{_PLAYERS} {option!r}"
+    where = f"{argument('players')} {option!r}"
     drafts: list[_PlayersDraft] = []
     for item in _masked(option, where).split(","):
         for at, text in enumerate(_PLUS.split(item)):

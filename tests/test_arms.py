@@ -74,7 +74,7 @@ def test_arms_that_the_defaults_make_identical_are_refused() -> None:
 
 def test_settings_are_keys_and_values() -> None:
     assert parse_settings(["data=auto", "examples = 100"]) == {"data": "auto", "examples": "100"}
-    with pytest.raises(UsageError, match="--set data: 'data' is not allowed, it must be KEY=VALUE"):
+    with pytest.raises(UsageError, match="`task_options` data: 'data' is not allowed, it must be KEY=VALUE"):
         parse_settings(["data"])
     with pytest.raises(UsageError, match="'a' is given twice"):
         parse_settings(["a=1", "a=2"])

@@ -36,7 +36,7 @@ RANKS = (
     ("measurement", "records"),
     ("arms", "signatures", "values"),
     ("adversarial_task", "task"),
-    ("disk", "errors", "escaping", "streams", "units"),
+    ("disk", "errors", "escaping", "spelling", "streams", "units"),
     ("curvature",),
 )
 """The rooms from top to bottom. A room imports of its own rank and below; ``ngbench`` itself stands for the version."""

@@ -26,6 +26,7 @@ from ngbench.cli.reporting import say_error
 from ngbench.data.watching import watch_downloads
 from ngbench.records.command_line import called_as
 from ngbench.report.progress.downloads import show_download
+from ngbench.spelling import as_options
 from ngbench.streams import lasting_streams, result_apart, stdout_problem
 
 __all__ = ["main"]
@@ -126,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     watch_downloads(show_download)
     given = list(sys.argv[1:] if arguments is None else arguments)
-    with called_as([_PROGRAM, *given]), result_apart(), lasting_streams():
+    with called_as([_PROGRAM, *given]), result_apart(), lasting_streams(), as_options():
         code = _run(given)
         sys.stdout.flush()
         problem = stdout_problem()

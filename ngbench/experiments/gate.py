@@ -25,6 +25,7 @@ from ngbench.records.thresholds import (
     parse_threshold,
 )
 from ngbench.running.option_fields import converted, option
+from ngbench.spelling import are_options, argument, spelled
 
 __all__ = ["GateRequest", "GateRules", "check_baseline_destination", "gate_document", "run_gate", "thresholds_for"]
 
@@ -126,7 +127,7 @@ def run_gate(request: GateRequest) -> Gate:
     """
     rules = request.rules
     thresholds, asked_for, origin = thresholds_for(request.fail_if)
-    floor = parse_seconds("absolute-floor", rules.absolute_floor)
+    floor = parse_seconds(spelled("absolute_floor"), rules.absolute_floor)
     current = request.current if isinstance(request.current, Document) else load_records(request.current)
     if current is None:
         raise RecordError(f"the directory {str(request.current)!r} holds no records")
@@ -158,7 +159,7 @@ def check_baseline_destination(path: Path) -> None:
     """
     if files.is_directory(path):
         raise ParameterError(
-            f"--update-baseline writes one file, and the baseline {str(path)!r} is a directory; name a file"
+            f"{argument('update_baseline')} writes one file, and the baseline {str(path)!r} is a directory; name a file"
         )
     check_destination(path)
 
@@ -172,7 +173,7 @@ def thresholds_for(
         UsageError: one of them is none.
     """
     if fail_if:
-        return [parse_threshold(text) for text in fail_if], True, "of --fail-if"
+        return [parse_threshold(text) for text in fail_if], True, f"of {argument('fail_if')}"
     found = project_thresholds(Path.cwd())
     if found is not None:
         path, texts = found
@@ -189,7 +190,8 @@ def _baseline(request: GateRequest) -> Document | None:
         if request.rules.allow_missing_baseline:
             return None
         raise NotComparableError(
-            f"there is no baseline at {str(path)!r}; --allow-missing-baseline --update-baseline makes the first one"
+            f"there is no baseline at {str(path)!r}; {argument('allow_missing_baseline')} passes without one"
+            + (f", and makes the first one with {argument('update_baseline')}" if are_options() else "")
         )
     baseline = load_records(path)
     if baseline is None:

@@ -19,6 +19,7 @@ from ngbench.running.plan import Plan
 from ngbench.running.resume import with_output
 from ngbench.running.schedule import Observer, execute
 from ngbench.running.workers import LocalWorker, ProcessWorker, Worker
+from ngbench.spelling import argument
 
 __all__ = ["ExperimentObserver", "Place", "Ran", "SilentObserver", "make_runs", "refuse_unfinished"]
 
@@ -79,7 +80,9 @@ class Place:
             check_directory(self.directory)
             check_unused(self.directory, resume=self.resume)
         elif self.resume:
-            raise ParameterError("--resume needs --output, the directory that holds what to go on with")
+            raise ParameterError(
+                f"{argument('resume')} needs {argument('output')}, the directory that holds what to go on with"
+            )
 
 
 @dataclass(frozen=True)

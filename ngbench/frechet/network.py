@@ -24,6 +24,7 @@ from ngbench.disk import files
 from ngbench.disk.archives import load_archive, save_archive
 from ngbench.errors import DataError
 from ngbench.frechet.inception import SIDE, InceptionTrunk
+from ngbench.spelling import argument
 
 __all__ = ["FeatureNetwork", "classifier_network", "inception_network"]
 
@@ -192,7 +193,8 @@ def classifier_network(
     """
     if labels.ndim != 1 or labels.is_floating_point():
         raise DataError(
-            f"{name} has no class labels to train a feature network on; give Inception's weights with --fid-weights"
+            f"{name} has no class labels to train a feature network on; give Inception's weights with "
+            f"{argument('fid_weights')}"
         )
     classes = int(labels.max()) + 1
     path = directory / "feature-networks" / f"{_slug(name)}-{digest[:16]}.pt"

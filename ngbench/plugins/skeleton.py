@@ -13,6 +13,7 @@ from ngbench.disk import files
 from ngbench.errors import OutputError, ParameterError
 from ngbench.plugins import registry
 from ngbench.plugins.plugin import Kind
+from ngbench.spelling import argument
 
 __all__ = ["write_plugin"]
 
@@ -56,7 +57,7 @@ def write_plugin(name: str, kind: Kind, directory: Path) -> list[Path]:
         f"tests/test_{module}.py": templates / kind / "tests.py.tmpl",
     }
     if files.exists(directory):
-        raise OutputError(f"{str(directory)!r} exists already: give another --output")
+        raise OutputError(f"{str(directory)!r} exists already: give another {argument('output')}")
     for target, template in targets.items():
         path = directory / target
         files.make_directory(path.parent)

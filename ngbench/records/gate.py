@@ -17,6 +17,7 @@ from ngbench.records.statistics import FAILED
 from ngbench.records.thresholds import Threshold
 from ngbench.records.timing import busy_machine
 from ngbench.records.verdict import Change, judge, limit_of
+from ngbench.spelling import argument
 
 __all__ = ["check"]
 
@@ -135,7 +136,7 @@ class _Gate:
         metric = threshold.metric
         of_ratio = metric.is_ratio_of_times and not self.across_machines
         if self._machines and (metric.compares_absolute_times or of_ratio):
-            advice = "; --across-machines compares it all the same" if of_ratio else ""
+            advice = f"; {argument('across_machines')} compares it all the same" if of_ratio else ""
             self.problems.append(Obstacle(str(metric), f"{self._machines}{advice}"))
             return
         missing: list[tuple[str, NotApplicable]] = []

@@ -12,6 +12,7 @@ from ngbench.records.quantities import ANY, ArmRun, Quantity
 from ngbench.records.record import RunRecord
 from ngbench.records.timing import Timing
 from ngbench.records.verdict import Change
+from ngbench.spelling import argument
 
 __all__ = ["NotApplicable", "Outcome", "expand", "measure", "recorded_target"]
 
@@ -208,7 +209,9 @@ def _target(
     metric: Quantity, pair: Pair, target: float | None, needed: Callable[[RunRecord, float], float | None]
 ) -> Outcome:
     if target is None:
-        return Obstacle(f"{metric} of {pair.label}", "the records have no common target loss; give --target-loss")
+        return Obstacle(
+            f"{metric} of {pair.label}", f"the records have no common target loss; give {argument('target_loss')}"
+        )
     reached = [
         (before.seed, needed(before, target), needed(now, target))
         for before, now in zip(pair.baseline, pair.current, strict=True)

@@ -14,6 +14,7 @@ from ngbench.errors import OutputError, RecordError
 from ngbench.records.differences import differing_fields
 from ngbench.records.documents import dump, load_document
 from ngbench.records.record import Document, EnvironmentRecord, RunRecord
+from ngbench.spelling import argument
 
 __all__ = ["IDENTITY", "Store", "check_unused"]
 
@@ -51,7 +52,7 @@ def check_unused(directory: Path, *, resume: bool) -> None:
     if not resume and files.is_directory(directory) and set(files.entries(directory)) - {directory / LOCK_FILE}:
         raise OutputError(
             f"the output directory {str(directory)!r} is already used; "
-            "give another, or --resume to go on with what it holds"
+            f"give another, or {argument('resume')} to go on with what it holds"
         )
 
 

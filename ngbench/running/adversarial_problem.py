@@ -22,6 +22,7 @@ from ngbench.running.initial import initial_optimizer
 from ngbench.running.players import Players, player_task
 from ngbench.running.problem import load_data
 from ngbench.running.randomness import epoch_generator
+from ngbench.spelling import argument
 from ngbench.task import Data
 
 __all__ = [
@@ -144,7 +145,9 @@ def feature_network(problem: AdversarialProblem, config: FidConfig, directory: P
     data = problem.data
     train, validation = data.train_inputs, data.validation_inputs
     if not isinstance(train, Tensor) or not isinstance(validation, Tensor):
-        raise DataError(f"{data.source.name} is not held in memory; give Inception's weights with --fid-weights")
+        raise DataError(
+            f"{data.source.name} is not held in memory; give Inception's weights with {argument('fid_weights')}"
+        )
     return classifier_network(
         unit_interval(train),
         data.train_targets,

@@ -7,6 +7,7 @@ import re
 import torch
 
 from ngbench.errors import DeviceError, ParameterError
+from ngbench.spelling import argument
 
 __all__ = ["device_name", "explain_device", "resolve_device", "resolve_dtype"]
 
@@ -28,7 +29,7 @@ def resolve_device(text: str) -> torch.device:
     index = int(text.partition(":")[2] or 0)
     if not count:
         reason = "" if torch.version.cuda else f" (torch {torch.__version__} is built without CUDA)"
-        raise DeviceError(f"device {text!r}: this machine has no CUDA device{reason}; use --device cpu")
+        raise DeviceError(f"device {text!r}: this machine has no CUDA device{reason}; use {argument('device', 'cpu')}")
     if index >= count:
         raise DeviceError(f"device {text!r}: this machine has CUDA devices 0 to {count - 1}")
     return torch.device("cuda", index)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from ngbench.errors import ParameterError
 from ngbench.plugins.parameters import Range
+from ngbench.spelling import spelled
 
 __all__ = ["Count", "Seed", "Seeds", "Threads", "seconds"]
 
@@ -38,7 +39,7 @@ def seconds(duration: Any) -> float:
         meant = sum(float(part) * unit for part, unit in zip(parts, _UNITS.values(), strict=False) if part)
     if not 0 < meant <= LONGEST:
         raise ParameterError(
-            f"time-limit={duration} is not allowed, it must be a duration longer than 0 such as 90s, 10m or 1h30m, "
-            f"and at most {LONGEST:g} s"
+            f"{spelled('time_limit')}={duration} is not allowed, it must be a duration longer than 0 such as 90s, "
+            f"10m or 1h30m, and at most {LONGEST:g} s"
         )
     return meant

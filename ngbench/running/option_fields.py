@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ngbench.plugins.parameters import Parameter
+from ngbench.spelling import spelled
 
 __all__ = ["conditions_of", "converted", "option", "options_of"]
 
@@ -79,20 +80,22 @@ def _options_of(kind: Any) -> Mapping[str, Option]:
         declared: Option | None = field.metadata.get(_KEY)
         if declared is None or field.name in without:
             continue
-        spelled = field.name.replace("_", "-")
         annotation = _without_none(hints[field.name])
         found[field.name] = dataclasses.replace(
             declared,
-            flags=declared.flags or (f"--{spelled}",),
-            convert=declared.convert or _converter(spelled, annotation),
+            flags=declared.flags or (f"--{field.name.replace('_', '-')}",),
+            convert=declared.convert or _converter(field.name, annotation),
             type=_plain(annotation),
         )
     return found
 
 
-@functools.cache
 def _converter(name: str, annotation: Any) -> Callable[[Any], Any] | None:
-    return None if annotation in (bool, str) else Parameter(name, annotation, required=True).convert
+    if annotation in (bool, str):
+        return None
+    # Of an option and of a keyword, whose names errors spell differently.
+    made = functools.cache(lambda spelling: Parameter(spelling, annotation, required=True))
+    return lambda value: made(spelled(name)).convert(value)
 
 
 def _plain(annotation: Any) -> type:

@@ -37,6 +37,7 @@ from ngbench.running.request import Request, RunOptions
 from ngbench.running.schedule import PlannedRun
 from ngbench.running.turns import default_turn_steps
 from ngbench.running.workers import RunStarter, Start
+from ngbench.spelling import spelled
 
 __all__ = ["Plan", "RunConditions", "first_record", "for_each_seed", "make_plan", "optimizer_record"]
 
@@ -246,7 +247,7 @@ def check_batch_size(given: int | None, problem: LoadedTask) -> int:
     examples = len(problem.data.train_inputs)
     if size > examples:
         raise ParameterError(
-            f"batch-size={size} is not allowed, it must be at most {examples}, "
+            f"{spelled('batch_size')}={size} is not allowed, it must be at most {examples}, "
             f"the number of training examples of {problem.name}"
         )
     return size

@@ -38,5 +38,5 @@ def test_home_is_expanded_and_relative_paths_are_made_absolute(tmp_path: Path, m
 
 def test_file_in_its_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=r"file' is not a directory; give one with --data-dir"):
+    with pytest.raises(DataError, match=r"file' is not a directory; give one with `data_dir`"):
         data_directory(tmp_path / "file")

@@ -21,7 +21,7 @@ def test_documents_are_compared_as_files_are(tmp_path: Path, capsys: pytest.Capt
     gates = [run_gate(GateRequest(*sides, wanted)) for sides in ((slower, build_comparison()), (now, before))]
     for gate in gates:
         assert isinstance(gate.report.error, RegressionError)
-        assert gate.origin == "of --fail-if"
+        assert gate.origin == "of `fail_if`"
     assert gates[0].report == gates[1].report
     assert capsys.readouterr() == ("", "")
     gates[1].write_baseline(before)

@@ -180,7 +180,7 @@ def test_a_damaged_file_costs_another_training(
 
 def test_targets_that_are_no_classes_need_inception(tmp_path: Path) -> None:
     images, _ = stripes(8, 0)
-    with pytest.raises(DataError, match=r"has no class labels .* --fid-weights"):
+    with pytest.raises(DataError, match=r"has no class labels .* `fid_weights`"):
         classifier_network(images, images, images, images, name="Noise", digest="0", directory=tmp_path)
 
 

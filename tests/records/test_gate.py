@@ -204,7 +204,7 @@ def test_times_of_another_machine_are_not_compared_and_counts_are():
     report = judge(now, before, *asked)
     assert verdicts(report) == {("optimizer_state", "sgd"): "same", ("optimizer_state", "kfac"): "same"}
     assert [problem.subject for problem in report.not_comparable] == ["step_time.ratio", "step_time.median"]
-    assert "the machine is Xeon in the baseline and EPYC now; --across-machines" in str(report.error)
+    assert "the machine is Xeon in the baseline and EPYC now; `across_machines`" in str(report.error)
     assert report.error.exit_code == 4
     allowed = judge(now, before, *asked, across_machines=True)
     assert verdicts(allowed)["step_time.ratio", "kfac"] == "same"

@@ -175,7 +175,7 @@ def test_a_target_that_is_not_reached_any_more_is_no_number(metric):
 def test_without_a_target_loss_there_is_nothing_to_reach():
     found = change("seconds_to_target", build_run(), build_run())
     assert isinstance(found, Obstacle)
-    assert "give --target-loss" in found.reason
+    assert "give `target_loss`" in found.reason
 
 
 def test_a_run_without_steps_has_no_time():

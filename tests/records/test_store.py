@@ -74,7 +74,7 @@ def test_a_write_that_fails_leaves_the_last_record(
 
 def test_a_used_directory_needs_resume(tmp_path: Path, environment: EnvironmentRecord) -> None:
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(OutputError, match="is already used; give another, or --resume"):
+    with pytest.raises(OutputError, match="is already used; give another, or `resume`"):
         Store(tmp_path, environment, resume=False)
     assert Store(tmp_path, environment, resume=True).recorded() == []
 

@@ -37,7 +37,7 @@ def test_auto_is_cuda_where_there_is_one(cuda_devices: int, monkeypatch: pytest.
 
 @pytest.mark.parametrize("cuda_devices", [0], indirect=True)
 def test_cuda_where_there_is_none_is_refused(cuda_devices: int) -> None:
-    with pytest.raises(DeviceError, match=r"'cuda:0': this machine has no CUDA device.*--device cpu"):
+    with pytest.raises(DeviceError, match=r"'cuda:0': this machine has no CUDA device.*device='cpu'"):
         resolve_device("cuda:0")
 
 

@@ -27,7 +27,7 @@ def test_durations(text: Any, seconds: float | None) -> None:
 
 @pytest.mark.parametrize("text", ["", "0s", "ten", "5x", "-3s", "5m2h", "nan", 0, float("nan"), True])
 def test_what_is_no_duration_is_refused(text: Any) -> None:
-    with pytest.raises(ParameterError, match=r"time-limit=.* must be a duration longer than 0 such as 90s"):
+    with pytest.raises(ParameterError, match=r"time_limit=.* must be a duration longer than 0 such as 90s"):
         RunOptions(time_limit=text)
 
 
@@ -35,10 +35,10 @@ def test_what_is_no_duration_is_refused(text: Any) -> None:
     ("given", "message"),
     [
         ({"epochs": 0}, "epochs=0 is not allowed, it must be an integer >= 1"),
-        ({"batch_size": "many"}, "batch-size=many is not allowed"),
+        ({"batch_size": "many"}, "batch_size=many is not allowed"),
         ({"seed": 2**63 - 1, "seeds": 2}, "the last seed must be < 2**63"),
         ({"seed": None}, "seed=none is not allowed"),
-        ({"diagnostics_damping": 0}, "diagnostics-damping=0 is not allowed"),
+        ({"diagnostics_damping": 0}, "diagnostics_damping=0 is not allowed"),
         ({"data_dir": ""}, "an empty path is not allowed"),
     ],
 )

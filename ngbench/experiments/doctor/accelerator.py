@@ -6,6 +6,7 @@ from typing import Any
 
 from ngbench.experiments.doctor.findings import NOTHING, finding
 from ngbench.records.experiments import FindingRecord, FindingState
+from ngbench.spelling import argument
 from ngbench.units import format_bytes
 
 __all__ = ["examine_cuda"]
@@ -87,7 +88,7 @@ def _device(torch: Any, index: int) -> FindingRecord:
             f"cuda:{index}",
             FindingState.BAD,
             f"{fact}: others use it",
-            "see nvidia-smi, or choose another with --device",
+            f"see nvidia-smi, or choose another with {argument('device')}",
             values,
         )
     return finding(f"cuda:{index}", FindingState.GOOD, fact, NOTHING, values)

@@ -17,6 +17,7 @@ from ngbench.records.thresholds import Threshold, parse_threshold
 from ngbench.running.limits import Count
 from ngbench.running.option_fields import converted, option
 from ngbench.running.request import Request, RunOptions
+from ngbench.spelling import argument
 
 if TYPE_CHECKING:
     from ngbench.running.plan import Plan
@@ -103,7 +104,10 @@ def examine(request: DoctorRequest, *, note: Callable[[str], None] = lambda line
     # Planned first, so that a wrong name is said before anything is looked at.
     plan = None if noise.task is None and noise.optimizer is None else _plan(request)
     if plan is None and (noise.reference is not None or request.task_options or request.options.batch_size is not None):
-        raise ParameterError("reference, set and batch-size say how to measure noise; give --task or --optimizer too")
+        raise ParameterError(
+            f"reference, set and batch-size say how to measure noise; give {argument('task')} or "
+            f"{argument('optimizer')} too"
+        )
     findings = _examine_machine(request)
     if plan is not None:
         return findings + _measure(plan, noise.comparisons, threshold, note)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ngbench.experiments.doctor.findings import NOTHING, finding
 from ngbench.records.experiments import FindingRecord, FindingState
+from ngbench.spelling import argument
 
 __all__ = ["examine_frequency", "examine_load", "examine_quota", "examine_threads"]
 
@@ -156,7 +157,7 @@ def examine_quota(cores: int, root: Path = ROOT) -> FindingRecord:
         FindingState.BAD,
         f"{quota:g} cores' worth of time on {cores} cores: with more threads the kernel stops the process in every "
         "period",
-        f"--threads {max(1, int(quota))}, or raise the quota of the container",
+        f"{argument('threads', max(1, int(quota)))}, or raise the quota of the container",
         values,
     )
 
@@ -174,8 +175,10 @@ def examine_threads(threads: int, cores: int, environment: Mapping[str, str] = o
     said = "".join(f", {name}={value}" for name, value in given.items())
     fact = f"{threads} of torch on {cores} core{'s' if cores != 1 else ''}{said}"
     if threads > cores:
-        return finding("threads", FindingState.BAD, f"{fact}: they wait for each other", f"--threads {cores}", values)
+        return finding(
+            "threads", FindingState.BAD, f"{fact}: they wait for each other", argument("threads", cores), values
+        )
     if threads < cores:
-        advice = f"nothing to do, or --threads {cores} to measure with all cores"
+        advice = f"nothing to do, or {argument('threads', cores)} to measure with all cores"
         return finding("threads", FindingState.NOTE, fact, advice, values)
     return finding("threads", FindingState.GOOD, fact, NOTHING, values)

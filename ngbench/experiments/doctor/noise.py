@@ -17,6 +17,7 @@ from ngbench.running.plan import Plan
 from ngbench.running.problem import Problem
 from ngbench.running.schedule import execute
 from ngbench.running.workers import Worker
+from ngbench.spelling import argument
 from ngbench.units import format_number, format_seconds, format_share
 
 __all__ = ["examine_noise", "make_equal"]
@@ -102,7 +103,11 @@ def _interrupted(equal: Equal) -> FindingRecord:
             f"{format_share(timing.MOST_INTERRUPTED)} they cannot be left out, and ratios are noisier"
         )
         return finding(
-            topic, FindingState.BAD, fact, "stop other programs, or use shorter steps (--batch-size)", values
+            topic,
+            FindingState.BAD,
+            fact,
+            f"stop other programs, or use shorter steps ({argument('batch_size')})",
+            values,
         )
     return finding(topic, FindingState.GOOD, f"{fact}; comparisons leave them out", NOTHING, values)
 
@@ -123,7 +128,7 @@ def _known(timings: Iterator[Timing | None]) -> list[Timing]:
 def _finding(metric: str, unit: str, noise: Noise | None, equal: Equal, threshold: Threshold) -> FindingRecord:
     topic = f"noise: {metric}"
     if noise is None:
-        fact, advice = "too few rounds to tell", "more --steps, for two rounds or more"
+        fact, advice = "too few rounds to tell", f"more {argument('steps')}, for two rounds or more"
         return finding(topic, FindingState.NOTE, fact, advice, {"metric": metric, "arm": equal.arm})
     caught = smallest_regression(noise, threshold.amount)
     repeats = repeats_needed(noise, threshold.amount)
@@ -162,4 +167,4 @@ def _finding(metric: str, unit: str, noise: Noise | None, equal: Equal, threshol
 def _repeat(repeats: int | None, twice: str) -> str:
     if repeats is None:
         return f"no number of repeats makes {twice} visible: choose a larger threshold"
-    return f"--seeds {repeats} in both runs, or as many times the steps, to catch {twice}"
+    return f"{argument('seeds', repeats)} in both runs, or as many times the steps, to catch {twice}"

@@ -12,6 +12,7 @@ from ngbench.experiments.search.samplers import Direction
 from ngbench.records import statistics
 from ngbench.records.quantities import QUANTITIES, ArmRun, quantity_of, unknown_quantity
 from ngbench.records.record import RunRecord
+from ngbench.spelling import argument
 
 __all__ = ["SearchMetric", "metric_in_words", "parse_metric", "trial_outcome"]
 
@@ -80,7 +81,7 @@ def parse_metric(text: str, own: Collection[str], target: float | None) -> Searc
             raise ParameterError(f"metric {text!r} is not allowed, {name} is better when it is lower")
         metric = SearchMetric(name, "minimize")
         if metric.needs_target and target is None:
-            raise ParameterError(f"metric {name!r} needs --target-loss, the training loss to reach")
+            raise ParameterError(f"metric {name!r} needs {argument('target_loss')}, the training loss to reach")
         return replace(metric, target=target) if metric.needs_target else metric
     return SearchMetric(name, _ENDS[end] if colon else "maximize")
 

@@ -22,6 +22,7 @@ from ngbench.plugins.parameters import Parameter, convert_given, format_value
 from ngbench.running.plan import Plan, make_plan
 from ngbench.running.problem import Problem
 from ngbench.running.request import Request
+from ngbench.spelling import argument
 from ngbench.task import Task
 
 __all__ = ["SearchPlan", "plan_search"]
@@ -80,7 +81,7 @@ def plan_search(request: SearchRequest) -> SearchPlan:
     if sampler not in SAMPLERS:
         raise UnknownNameError("sampler", sampler, SAMPLERS)
     if options.trials is None and sampler != "grid":
-        raise ParameterError(f"sampler {sampler!r} needs --trials, how many trials each arm gets")
+        raise ParameterError(f"sampler {sampler!r} needs {argument('trials')}, how many trials each arm gets")
     proposers = {
         label: proposer(sampler, space, options.sampler_seed, metric.direction) for label, space in spaces.items()
     }
@@ -119,7 +120,7 @@ def _task(run: Request) -> Task:
     if isinstance(task, AdversarialTask):
         raise UsageError(
             f"task {run.task!r} trains two players against each other, whose hyper-parameters no search covers: "
-            f"use ngbench gan {run.task} --players to compare values of your own"
+            f"ngbench gan compares values of your own ({argument('players')})"
         )
     return task
 
@@ -137,7 +138,7 @@ def _space(arm: ArmSpec, task: Task, name: str, given: Mapping[str, Any] | None)
     if not given:
         left = " that is left to search" if published and task.grid.get(arm.optimizer) else ""
         raise ParameterError(
-            f"task {name} has no grid for {arm.optimizer}{left}: say what to search with --search or --space"
+            f"task {name} has no grid for {arm.optimizer}{left}: say what to search with {argument('spaces')}"
         )
     space: dict[str, Dimension] = {}
     for key, wanted in given.items():
@@ -212,6 +213,6 @@ def _warnings(arms: Sequence[SearchedArm], asked: int | None) -> list[str]:
         return []
     counts = ", ".join(f"{arm.label} {arm.trials}" for arm in arms)
     if asked is None:
-        return [f"the arms have different numbers of trials ({counts}); --trials gives all the same"]
+        return [f"the arms have different numbers of trials ({counts}); {argument('trials')} gives all the same"]
     small = ", ".join(arm.label for arm in arms if arm.trials < asked)
     return [f"the grid of {small} has fewer than {asked} points, all of which are tried ({counts})"]

@@ -33,6 +33,7 @@ from ngbench.records.record import Document, RunRecord
 from ngbench.records.store import Store
 from ngbench.running.session import one_interrupt
 from ngbench.running.workers import Worker
+from ngbench.spelling import argument
 
 __all__ = ["BEST_FILE", "search"]
 
@@ -111,7 +112,7 @@ def search(
         for line in introduce_search(plan):
             reporter.note(line)
         if options.output is None and options.storage is None:
-            reporter.note("nothing is kept of the trials: --output or --storage would")
+            reporter.note(f"nothing is kept of the trials: {argument('output')} or {argument('storage')} would")
         store = None if options.output is None else Store(options.output, environment, resume=True)
         workers = min(options.workers, sum(arm.trials for arm in plan.arms))
         if workers < options.workers:

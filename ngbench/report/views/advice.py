@@ -10,6 +10,7 @@ from ngbench.records.statistics import FAILED
 from ngbench.records.timing import busy_machine
 from ngbench.report.summary import Arm, arms_of, summarise
 from ngbench.report.views.conclusions import endings
+from ngbench.spelling import are_options, argument
 from ngbench.units import enumerated
 
 __all__ = ["find_warnings"]
@@ -38,7 +39,7 @@ def _about_data(runs: Sequence[RunRecord]) -> Iterator[str]:
     for name in dict.fromkeys(run.data.name for run in runs if run.data.origin == "stand-in"):
         yield (
             f"The data are a stand-in for {name}: these losses do not compare with published ones. "
-            f"Put the official files into the data directory (--data-dir) to use them."
+            f"Put the official files into the data directory ({argument('data_dir')}) to use them."
         )
     if len({run.data.digest for run in runs}) > 1:
         yield "The runs used different data, so their losses do not compare. Run them again together."
@@ -46,12 +47,12 @@ def _about_data(runs: Sequence[RunRecord]) -> Iterator[str]:
 
 def _about_fairness(document: Document) -> Iterator[str]:
     runs = document.runs
-    for field, option in (("device", "--device"), ("dtype", "--dtype"), ("threads", "--threads")):
+    for field in ("device", "dtype", "threads"):
         values = dict.fromkeys(str(getattr(run, field)) for run in runs)
         if len(values) > 1:
             yield (
                 f"The runs differ in {field} ({', '.join(values)}), so their times do not compare. "
-                f"Run them again with one {option}."
+                f"Run them again with one {argument(field)}."
             )
     sizes = sorted({run.batch_size for run in runs})
     if len(sizes) > 1:
@@ -82,6 +83,9 @@ def _about_settings(document: Document) -> Iterator[str]:
         each = enumerated([f"{label} on {basis}" for label, basis in found.items()])
         told = f"The arms run on values of different origin, which may favour some: {each}"
     names = ",".join(dict.fromkeys(optimizer.name for optimizer in arms.values()))
+    if not are_options():
+        yield f"{told}. ngbench.tune searches all equally."
+        return
     yield f"{told}. Search all equally: ngbench tune {shlex.quote(document.runs[0].task)} -o {names} --trials 8."
 
 
@@ -92,19 +96,20 @@ def _basis(optimizer: OptimizerRecord) -> str:
 
 
 def _about_outcome(arm: Arm) -> Iterator[str]:
+    arguments = {name: argument(name) for name in ("batch_size", "resume", "time_limit")}
     for status, told, runs in endings(arm):
         left = " Its losses leave them out." if status in FAILED and len(runs) < len(arm.runs) else ""
-        yield f"{told} {_HINTS[status]}{left}"
+        yield f"{told} {_HINTS[status].format(**arguments)}{left}"
 
 
 _HINTS = {
     "diverged": "Try a smaller learning rate, more damping or KL clipping.",
-    "out_of_memory": "Try a smaller batch (--batch-size).",
-    "killed": "Continue it with --resume, with a smaller batch (--batch-size) if memory may have been short.",
+    "out_of_memory": "Try a smaller batch ({batch_size}).",
+    "killed": "Continue it with {resume}, with a smaller batch ({batch_size}) if memory may have been short.",
     "failed": "The record's message says why.",
-    "timeout": "Give it more time (--time-limit) to compare at the same number of epochs.",
-    "interrupted": "Continue it with --resume.",
-    "running": "Continue it with --resume.",
+    "timeout": "Give it more time ({time_limit}) to compare at the same number of epochs.",
+    "interrupted": "Continue it with {resume}.",
+    "running": "Continue it with {resume}.",
 }
 
 
@@ -124,7 +129,7 @@ def _about_estimates(arm: Arm) -> Iterator[str]:
     if 0 < estimates < _FEW_ESTIMATES and estimates < steps:
         yield (
             f"{arm.label} refreshed its curvature in {estimates} of {steps} steps. "
-            "Run more epochs (--epochs), or set a smaller curvature_interval and inverse_interval."
+            f"Run more epochs ({argument('epochs')}), or set a smaller curvature_interval and inverse_interval."
         )
 
 
@@ -132,7 +137,7 @@ def _about_precision(arms: Sequence[Arm]) -> Iterator[str]:
     timed = [arm for arm in arms if arm.step is not None]
     vague = [arm.label for arm in timed if arm.step is not None and arm.step.error is None]
     if vague:
-        yield f"Too few rounds for an interval: {', '.join(vague)}. Run more epochs (--epochs)."
+        yield f"Too few rounds for an interval: {', '.join(vague)}. Run more epochs ({argument('epochs')})."
     wide = [
         arm.label
         for arm in timed
@@ -141,13 +146,14 @@ def _about_precision(arms: Sequence[Arm]) -> Iterator[str]:
     if wide:
         yield (
             f"The step time's ratio to the reference is uncertain by more than 20 %: {', '.join(wide)}. "
-            "Run more epochs (--epochs) or seeds (--seeds) on a quiet machine."
+            f"Run more epochs ({argument('epochs')}) or seeds ({argument('seeds')}) on a quiet machine."
         )
     few = [arm.label for arm in timed if arm.refresh is not None and arm.refresh.n == 1 and arm.label not in vague]
     if few:
         yield (
             f"Refresh steps in one round alone, so their time has no interval: {', '.join(few)}. "
-            "Run more epochs (--epochs) or seeds (--seeds)."
+            f"Run more epochs ({argument('epochs')}) or seeds ({argument('seeds')})."
         )
     if arms and len(arms) > 1 and all(len(arm.runs) == 1 for arm in arms):
-        yield "One seed per arm: losses have no interval, their order may be chance. Run more (--seeds 3)."
+        more = argument("seeds", 3)
+        yield f"One seed per arm: losses have no interval, their order may be chance. Run more ({more})."

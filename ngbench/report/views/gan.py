@@ -16,6 +16,7 @@ from ngbench.report.views.conclusions import at_shared_time, costs, failures, le
 from ngbench.report.views.conditions import what_ran
 from ngbench.report.views.gan_summary import TITLES, GanArm, Shared, fid_records, shared_budget, summarise_gan
 from ngbench.report.views.samples import samples
+from ngbench.spelling import argument
 from ngbench.units import DASH, format_number, format_seconds, format_share
 
 _TURNS: tuple[Player, ...] = ("critic", "generator")
@@ -185,7 +186,7 @@ def _warnings(document: Document, reference: str | None) -> list[str]:
         if min(record.samples, record.real_samples) <= record.features:
             warnings.append(
                 f"{record.features} features of {min(record.samples, record.real_samples)} images have no covariance "
-                "of full rank, so the score is biased. Score more images (--fid-samples)."
+                f"of full rank, so the score is biased. Score more images ({argument('fid_samples')})."
             )
     if len(fid_records(document)) > 1:
         warnings.append("The runs were scored by different networks, so their scores do not compare.")

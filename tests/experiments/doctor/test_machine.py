@@ -98,7 +98,7 @@ def test_the_tightest_group_of_the_second_version_counts(system: Write) -> None:
     assert quota_cores(root) == 1.5
     finding = examine_quota(4, root)
     assert (finding.state, finding.values["quota_cores"]) == (FindingState.BAD, 1.5)
-    assert "--threads 1" in finding.advice
+    assert "`threads=1`" in finding.advice
     assert examine_quota(1, root).state is FindingState.GOOD
 
 

@@ -67,7 +67,7 @@ def test_a_noisy_machine_is_told_how_many_seeds_it_needs() -> None:
     repeats = ratio.values["repeats_for_twice_the_threshold"]
     assert ratio.state is FindingState.NOTE
     assert repeats > 1
-    assert ratio.advice == f"--seeds {repeats} in both runs, or as many times the steps, to catch 10.0 %"
+    assert ratio.advice == f"`seeds={repeats}` in both runs, or as many times the steps, to catch 10.0 %"
 
 
 def test_a_higher_threshold_needs_fewer_repeats() -> None:
@@ -88,7 +88,7 @@ def test_runs_that_are_equal_by_name_alone_are_distrusted() -> None:
 
 def test_one_round_tells_nothing() -> None:
     ratio = by_metric(examine_noise(equal_runs(1, 1, rounds=1), FIVE))["step_time.ratio"]
-    assert (ratio.state, ratio.advice) == (FindingState.NOTE, "more --steps, for two rounds or more")
+    assert (ratio.state, ratio.advice) == (FindingState.NOTE, "more `steps`, for two rounds or more")
 
 
 class Finished(Worker):

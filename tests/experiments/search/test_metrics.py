@@ -93,7 +93,7 @@ def test_the_end_of_the_time_is_no_failure() -> None:
         ("training_los", None, UnknownNameError, "unknown quantity 'training_los'; did you mean 'training_loss'"),
         ("metric.accuracy:up", None, ParameterError, "what follows the colon must be min or max"),
         ("best_training_loss:max", None, ParameterError, "best_training_loss is better when it is lower"),
-        ("seconds_to_target", None, ParameterError, "needs --target-loss"),
+        ("seconds_to_target", None, ParameterError, "needs `target_loss`"),
     ],
 )
 def test_what_is_refused(text: str, target: float | None, error: type[Exception], said: str) -> None:

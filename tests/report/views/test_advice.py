@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ngbench.report.views.advice import find_warnings
+from ngbench.spelling import as_options
 
 
 def test_nothing_to_warn_about_says_nothing(make_document, make_run):
@@ -13,7 +14,7 @@ def test_nothing_to_warn_about_says_nothing(make_document, make_run):
 def test_a_stand_in_is_named(make_document, make_run):
     (warning,) = find_warnings(make_document(make_run(origin="stand-in")))
     assert warning.startswith("The data are a stand-in for CURVES")
-    assert "--data-dir" in warning
+    assert "`data_dir`" in warning
 
 
 def test_a_diverged_seed_is_named_with_its_reason(comparison):
@@ -25,11 +26,11 @@ def test_a_diverged_seed_is_named_with_its_reason(comparison):
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        ("out_of_memory", "--batch-size"),
-        ("killed", "--resume"),
-        ("timeout", "--time-limit"),
-        ("interrupted", "--resume"),
-        ("running", "--resume"),
+        ("out_of_memory", "`batch_size`"),
+        ("killed", "`resume`"),
+        ("timeout", "`time_limit`"),
+        ("interrupted", "`resume`"),
+        ("running", "`resume`"),
         ("failed", "failed with seed 0"),
     ],
 )
@@ -72,14 +73,14 @@ def test_another_command_or_host_is_no_other_environment(make_document, make_run
 
 def test_one_seed_per_arm_is_said(make_document, make_run):
     (warning,) = find_warnings(make_document(make_run(), make_run("adam")))
-    assert "--seeds 3" in warning
+    assert "`seeds=3`" in warning
 
 
 def test_too_few_rounds_for_an_interval_are_said(make_document, make_run):
     run = make_run(epochs=1)
     run.steps.seconds, run.steps.kind, run.history.step = [0.1], ["plain"], [1]
     (warning,) = find_warnings(make_document(run))
-    assert warning == "Too few rounds for an interval: sgd. Run more epochs (--epochs)."
+    assert warning == "Too few rounds for an interval: sgd. Run more epochs (`epochs`)."
 
 
 def test_an_uncertain_ratio_is_said(make_document, make_run):
@@ -137,7 +138,11 @@ def test_values_of_different_origin_are_named_with_the_search_that_makes_them_eq
         arm_of(make_run, label, lr=origin, momentum="default")
         for label, origin in zip(("sgd", "adam"), origins, strict=True)
     ]
-    found = [warning for warning in find_warnings(make_document(*runs)) if "ngbench tune" in warning]
+    document = make_document(*runs)
+    with as_options():
+        found = [warning for warning in find_warnings(document) if "ngbench tune" in warning]
+    in_python = [warning for warning in find_warnings(document) if "ngbench.tune" in warning]
+    assert bool(found) is bool(in_python)
     assert bool(found) is (said is not None)
     if said is not None:
         assert said in found[0]
@@ -150,4 +155,4 @@ def test_a_curvature_that_was_seldom_estimated_is_said_so(make_document, make_ru
     assert found == (["kfac refreshed its curvature in 4 of 630 steps. " + HINT] if warned else [])
 
 
-HINT = "Run more epochs (--epochs), or set a smaller curvature_interval and inverse_interval."
+HINT = "Run more epochs (`epochs`), or set a smaller curvature_interval and inverse_interval."
