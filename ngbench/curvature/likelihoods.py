@@ -71,6 +71,13 @@ class Likelihood(ABC):
             Shape ``(C, *outputs.shape)``, where ``C`` is the number of outputs of one example.
         """
 
+    def constant_loss(self, targets: Tensor) -> float | None:
+        """The lowest :meth:`loss` on these targets of outputs that are the same for all examples.
+
+        A network whose loss is no lower has learnt nothing of its inputs. ``None`` where there is no formula.
+        """
+        return None
+
     @contextmanager
     def given(self, targets: Tensor) -> Iterator[None]:
         """Within the block, the model is called on the batch of ``targets``; see the class.
@@ -144,6 +151,11 @@ class Bernoulli(Likelihood):
             _check_targets(outputs, targets)
             return F.binary_cross_entropy_with_logits(outputs, targets)
         return super().loss(outputs, targets)
+
+    def constant_loss(self, targets: Tensor) -> float:
+        p = targets.mean(0, dtype=torch.float64)
+        entropies = -(torch.xlogy(p, p) + torch.xlogy(1 - p, 1 - p))
+        return float(entropies.sum()) * self._scale(targets)
 
     def sample(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
         _check_outputs(outputs)
@@ -287,6 +299,11 @@ class Categorical(Likelihood):
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return self._cross_entropy(outputs, targets, "mean")
 
+    def constant_loss(self, targets: Tensor) -> float:
+        classes = targets.flatten() if self.ignore_index is None else targets[targets != self.ignore_index]
+        p = torch.unique(classes, return_counts=True)[1].double() / len(classes)
+        return -float(torch.xlogy(p, p).sum())
+
     def sample(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """A class drawn for each position, ``(m, ...)``; ``ignore_index`` where :meth:`given` says so."""
         classes = self._draw(outputs, generator)
@@ -371,6 +388,9 @@ class Gaussian(Likelihood):
     def per_example_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         _check_targets(outputs, targets)
         return _rows((outputs - targets).square()).sum(1) * (self._scale(outputs) / 2)
+
+    def constant_loss(self, targets: Tensor) -> float:
+        return float(targets.double().var(0, correction=0).sum()) * self._scale(targets) / 2
 
     def sample(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return outputs + self._noise(outputs, generator)

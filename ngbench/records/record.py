@@ -117,6 +117,13 @@ class OptimizerRecord(Part):
     file: SourceFileRecord | None = None
     origins: dict[Name, Literal["given", "searched", "published", "default"]] = {}
 
+    @property
+    def settings(self) -> str:
+        """Whose hyper-parameters these are on the whole: searched, published or given ones, else defaults."""
+        origins = set(self.origins.values())
+        chosen = next((origin for origin in ("searched", "published", "given") if origin in origins), None)
+        return chosen or ("defaults" if origins else "unknown")
+
 
 class History(Part):
     """One entry per finished epoch; all lists have the same length.
@@ -390,6 +397,9 @@ class RunRecord(Part):
     traceback: Text | None = None
     """Of the error that ended the run."""
     target_loss: Number = None
+    constant_loss: Number = None
+    """The training loss of the best prediction that is the same for all examples: of a network that has not trained.
+    ``null`` where the likelihood has no formula for it."""
     parameters: Count | None
     history: History
     steps: StepsRecord
@@ -423,6 +433,12 @@ class RunRecord(Part):
             return "gan"
         only_measured = self.fisher_errors and not self.history.epoch and not self.steps.seconds
         return "fisher-error" if only_measured else "run"
+
+    @property
+    def settings(self) -> str:
+        """Whose hyper-parameters it ran on; of two players, of either."""
+        optimizers = [self.optimizer] if self.adversarial is None else list(self.adversarial.players.values())
+        return " and ".join(dict.fromkeys(optimizer.settings for optimizer in optimizers))
 
     def diagnostic(self, name: str) -> list[tuple[int, float]]:
         """The steps after which the diagnostic was a number, and the numbers."""

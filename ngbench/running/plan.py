@@ -310,6 +310,7 @@ def first_record(
         conditions=config.conditions,
         status="running",
         target_loss=config.target_loss,
+        constant_loss=problem.constant_loss if isinstance(problem, Problem) else None,
         parameters=parameters,
         history=History(),
         steps=StepsRecord(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,6 +54,11 @@ class Problem:
     task: Task
     data: Data
     file: SourceFile | None = None
+
+    @cached_property
+    def constant_loss(self) -> float | None:
+        """The training loss of the best prediction that is the same for all examples, where there is a formula."""
+        return self.task.likelihood.constant_loss(self.data.train_targets)
 
 
 @dataclass(frozen=True)

@@ -93,3 +93,29 @@ def test_outputs_may_be_images(likelihood):
 def test_an_unknown_reduction_is_refused():
     with pytest.raises(ValueError, match="reduction='total' is not allowed, it must be 'mean' or 'sum'"):
         Bernoulli("total")
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize(
+    ("kind", "best"), [(Bernoulli, torch.special.logit), (Gaussian, lambda mean: mean)], ids=["bernoulli", "gaussian"]
+)
+def test_the_best_constant_is_the_mean_of_the_targets(kind, best, reduction):
+    targets = torch.rand(50, 2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    likelihood = kind(reduction=reduction)
+    constant = best(targets.mean(0)).expand_as(targets)
+    assert likelihood.constant_loss(targets) == pytest.approx(likelihood.loss(constant, targets).item())
+    assert likelihood.constant_loss(targets) < likelihood.loss(constant + 0.01, targets).item()
+
+
+def test_the_best_constant_of_classes_is_their_frequencies():
+    targets = torch.tensor([0, 0, 2, 2, 2, 1, -100, 0])
+    counted = Categorical(ignore_index=-100)
+    frequencies = torch.tensor([3, 1, 3], dtype=torch.float64) / 7
+    loss = counted.loss(frequencies.log().expand(8, 3), targets).item()
+    assert counted.constant_loss(targets) == pytest.approx(loss)
+    assert Categorical().constant_loss(torch.arange(10)) == pytest.approx(torch.tensor(10.0).log().item())
+
+
+def test_pixels_that_are_never_set_cost_a_constant_nothing():
+    targets = torch.tensor([[0.0, 1.0, 1.0], [0.0, 1.0, 0.0]])
+    assert Bernoulli().constant_loss(targets) == pytest.approx(torch.tensor(2.0).log().item() / 3)
