@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 __all__ = ["reproduce"]
 
 
+class UntilOption(str, Enum):
+    """When seeds are no longer added."""
+
+    decided = "decided"
+
+
 class ScaleOption(str, Enum):
     """How much of a study is run."""
 
@@ -66,6 +72,17 @@ def reproduce(
         ),
     ] = None,
     seeds: Annotated[int | None, declared.number("--seeds", "Seeds.", shown="the study's")] = None,
+    until: Annotated[
+        UntilOption | None,
+        typer.Option(
+            "--until",
+            help="decided: begin with 3 seeds, and go on to 5, 8 and 12 for what a claim that is still open is about.",
+        ),
+    ] = None,
+    minutes: Annotated[
+        str | None,
+        typer.Option("--minutes", metavar="N", help="With --until: add no seeds that would take a study beyond."),
+    ] = None,
     hyperparameters: Annotated[
         Path | None,
         declared.path(
@@ -81,11 +98,10 @@ def reproduce(
     """Run studies, and judge the claims that they make.
 
     A study is one figure or table of the thesis, or a YAML file of your own. Each comparison in it runs as compare,
-    gan or fisher-error would run it; then each claim is reproduced, contradicted, inconclusive (its interval over
-    seeds reaches over the boundary) or not tested at this scale, and the figure is drawn in the layout of the
-    original, beside the published curves. The smoke scale shows that everything runs: all arms share a process, and
-    no operations are counted. Everything is checked before anything runs. ngbench report makes a page of
-    the directory.
+    gan or fisher-error would run it; then each claim is reproduced, contradicted, inconclusive (it may be chance) or
+    not tested, for a reason, and the figure is drawn in the layout of the original, beside the published curves. The
+    smoke scale shows that everything runs: all arms share a process, and no operations are counted. Everything is
+    checked before anything runs. ngbench report makes a page of the directory.
 
     Example: ngbench reproduce figure-3.2 --scale smoke --output studies
     """
@@ -99,7 +115,13 @@ def reproduce(
     from ngbench.errors import ParameterError
     from ngbench.experiments.studies.cells import Conditions
     from ngbench.experiments.studies.loader import study_names
-    from ngbench.experiments.studies.reproduction import document_of_all, load_studies, run_study, settings_for
+    from ngbench.experiments.studies.reproduction import (
+        document_of_all,
+        load_studies,
+        minutes_of_seeds,
+        run_study,
+        settings_for,
+    )
     from ngbench.report import view
     from ngbench.report.exports.destinations import export_steps
     from ngbench.report.progress.fisher_errors import FisherErrorProgress
@@ -107,6 +129,7 @@ def reproduce(
     from ngbench.report.renderers import markdown, terminal
     from ngbench.units import format_seconds
 
+    budget = minutes_of_seeds(until, seeds, minutes)
     if everything == bool(studies):
         raise ParameterError("name the studies to run, or give --all, not both")
     check_exports(outputs.json, outputs.markdown, within=output)
@@ -127,6 +150,8 @@ def reproduce(
         conditions = Conditions(
             resume=outputs.resume,
             seeds=seeds,
+            until_decided=until is not None,
+            minutes=budget,
             data_dir=run.data_dir,
             device=run.device,
             threads=run.threads,
@@ -209,7 +234,7 @@ def _print(outcome: StudyOutcome, console: Console) -> None:
 
 def _summary(outcomes: Sequence[StudyOutcome], codes: Sequence[int]) -> list[Block]:
     from ngbench.report.blocks import Column, Table
-    from ngbench.report.views.study import count_verdicts
+    from ngbench.report.views.study import claims_by_kind, count_verdicts
     from ngbench.units import format_seconds
 
     endings = [f"{count_verdicts(one.claims)}{_ending(one, code)}" for one, code in zip(outcomes, codes, strict=True)]
@@ -218,7 +243,8 @@ def _summary(outcomes: Sequence[StudyOutcome], codes: Sequence[int]) -> list[Blo
         Column("time", [format_seconds(one.seconds) for one in outcomes]),
         Column("verdicts", endings, left=True),
     ]
-    return [Table("Studies", columns), count_verdicts([claim for one in outcomes for claim in one.claims])]
+    claims = [claim for one in outcomes for claim in one.claims]
+    return [Table("Studies", columns), *claims_by_kind(claims), count_verdicts(claims)]
 
 
 def _ending(outcome: StudyOutcome, code: int) -> str:

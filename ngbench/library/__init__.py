@@ -315,6 +315,8 @@ def reproduce(
     resume: bool = False,
     observer: ExperimentObserver | None = None,
     own_processes: bool = True,
+    until: Literal["decided"] | None = None,
+    minutes: float | None = None,
     **options: Any,
 ) -> ResultDocument:
     """Run studies and judge their claims, as ``ngbench reproduce`` does.
@@ -326,6 +328,8 @@ def reproduce(
         resume: go on with what these directories hold.
         observer: is told what happens.
         own_processes: whether each arm has a process of its own.
+        until: ``"decided"`` begins with 3 seeds, and goes on to 5, 8 and 12 where a claim is still open.
+        minutes: of a study, that adding seeds must not exceed.
         options: ``seeds``, ``device``, ``threads`` and ``data_dir``, in the place of what the studies say.
 
     Returns:
@@ -337,7 +341,7 @@ def reproduce(
     """
     from ngbench.experiments.runs import SilentObserver
     from ngbench.experiments.studies.cells import Conditions
-    from ngbench.experiments.studies.reproduction import document_of_all, load_studies, run_study
+    from ngbench.experiments.studies.reproduction import document_of_all, load_studies, minutes_of_seeds, run_study
     from ngbench.report.renderers.study_figure import draw_study
     from ngbench.report.result import ResultDocument
     from ngbench.report.sample_images import FIGURE_FILE, with_figure
@@ -345,12 +349,15 @@ def reproduce(
     refuse_unknown(options, {"seeds", "device", "threads", "data_dir"})
     if scale not in get_args(Scale):
         raise UnknownNameError("scale", str(scale), get_args(Scale))
+    budget = minutes_of_seeds(until, options.get("seeds"), minutes)
     asked = RunOptions(**options)
     loaded = load_studies([studies] if isinstance(studies, str) else list(studies), Path(output), resume=resume)
     whole = scale != "smoke"
     conditions = Conditions(
         resume=resume,
         seeds=asked.seeds if "seeds" in options else None,
+        until_decided=until is not None,
+        minutes=budget,
         data_dir=asked.data_dir,
         device=asked.device,
         threads=asked.threads,

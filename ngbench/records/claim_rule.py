@@ -1,7 +1,8 @@
-"""Whether a claim holds: one rule for all claims, from the differences that runs show.
+"""Whether a claim holds: one rule for all claims, from what runs show.
 
-A claim says where the difference ``d = left - right`` lies. Around zero there is the tolerance ``τ``, within which
-two numbers are level; each relation is a region of the line that it cuts in three::
+A claim says where the difference ``d = left - right`` lies; of positive quantities it is that of their logarithms.
+Around zero there is the tolerance ``τ``, within which two numbers are level; each relation is a region of the line that
+it cuts in three::
 
             -τ        0        τ
     ─────────┼─────────────────┼─────────
@@ -9,33 +10,61 @@ two numbers are level; each relation is a region of the line that it cuts in thr
     ───────── at_most ─────────┤
              ├─────────── at_least ──────
 
-The rule looks at where the whole interval of ``d`` lies: within the region the claim is *reproduced*, outside it is
-*contradicted*, and across an end of it the runs do not tell. Noise widens the interval and so leads to *inconclusive*,
-never to a verdict.
+Each pair of sides gives two p-values (:class:`Tails`): of one-sided t-tests that ``d`` lies in the region and that it
+lies outside; ``level`` takes two tests (Schuirmann, *J. Pharmacokinet. Biopharm.* 15, 1987). The pairs of a claim are
+combined by partial conjunction (Benjamini and Heller, *Biometrics* 64, 2008): for a claim about *all* pairs the largest
+p-value reproduces it, and the smallest, times their number as in Holm's first step, contradicts it.
+
+The number of seeds is fixed beforehand, and each of the two tests has 5 %; or seeds are added until the claim is
+decided, after :data:`LOOKS`, and both tests together have 5 % over all looks. What noise hides is *inconclusive*.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
 
 from ngbench.curvature.bounds import NonNegative
 from ngbench.errors import ParameterError
 from ngbench.records.experiments import ClaimVerdict
-from ngbench.records.statistics import UncertainValue, mean_interval
 from ngbench.values import Refused, alternatives, first_match
 
 __all__ = [
+    "LOOKS",
+    "Evidence",
+    "Holds",
+    "MeanDifference",
     "Relation",
+    "Tails",
     "Tolerance",
     "combine",
-    "estimate_difference",
-    "judge",
+    "discoveries",
+    "judge_differences",
     "judge_points",
+    "level_at",
+    "pair_verdicts",
     "parse_tolerance",
+    "seeds_needed",
+    "table_p_value",
+    "verdict_of",
 ]
+
+LOOKS: Mapping[int, float] = {3: 0.0066, 5: 0.0110, 8: 0.0177, 12: 0.0266}
+"""The numbers of seeds after which a sequence of runs is looked at, and the level of both tests together at each. They
+rise as the looks do, so that early ones cost little; over all four they decide 5 % of claims about equal arms."""
+ONE_LOOK = 0.10
+"""The level of both tests together, where the number of seeds was fixed beforehand: 5 % each."""
+MOST_SEEDS = 1000
+"""More seeds than that nobody would run."""
+FALSE_DISCOVERIES = 0.05
+
+Holds = Literal["all", "any", "most"]
 
 
 class Relation(str, Enum):
@@ -64,6 +93,11 @@ class Tolerance:
 
     amount: float
     relative: bool
+
+    @property
+    def of_ratios(self) -> bool:
+        """Whether it says something of the ratio of two numbers: none does, and a part does."""
+        return self.relative or self.amount == 0
 
     def of(self, right: float) -> float:
         """τ beside this value."""
@@ -95,90 +129,161 @@ def parse_tolerance(given: float | str) -> Tolerance:
     return Tolerance(amount / 100, True) if text.endswith("%") else Tolerance(amount, False)
 
 
-def estimate_difference(differences: Sequence[float], *, exact: bool = False) -> UncertainValue | None:
-    """The difference with the interval that the verdict is taken from; ``None`` of no differences.
+class Tails(NamedTuple):
+    """The p-values for and against a claim: numbers, or arrays of them.
+
+    Attributes:
+        reproduced: how likely runs like these are, where it does not hold.
+        contradicted: how likely they are, where it does.
+    """
+
+    reproduced: Any
+    contradicted: Any
+
+
+UNKNOWN = Tails(1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class MeanDifference:
+    """A difference as runs show it; its fields may be arrays.
+
+    Attributes:
+        value: the mean.
+        error: its standard error; NaN of one seed, which says nothing of how the next one would come out.
+        degrees: of freedom of the error.
+        seeds: that it rests on.
+    """
+
+    value: Any
+    error: Any
+    degrees: Any
+    seeds: int
+
+    def tails(self, relation: Relation, tolerance: float = 0.0) -> Tails:
+        """The p-values of the tests that the difference lies in the region, and outside.
+
+        Three seeds put KFAC 0.020 to 0.030 below Adam:
+
+        >>> gain = MeanDifference(-0.025, 0.003, 2, 3)
+        >>> [f"{p:.3f}" for p in gain.tails(Relation.BELOW)]
+        ['0.007', '0.993']
+
+        A tolerance is what counts as level: of a gain that small "below" is not true, and "at most" is.
+
+        >>> [f"{p:.3f}" for p in (*gain.tails(Relation.BELOW, 0.05), *gain.tails(Relation.AT_MOST, 0.05))]
+        ['0.993', '0.007', '0.001', '0.999']
+        """
+        # At an end of the region without noise two numbers are level.
+        under, over_under = self._tails(self.value + tolerance, math.inf)
+        under_over, over = self._tails(self.value - tolerance, -math.inf)
+        if relation is Relation.LEVEL:
+            return Tails(np.maximum(under_over, over_under), np.minimum(under, over))
+        return {
+            Relation.BELOW: Tails(under, over_under),
+            Relation.AT_LEAST: Tails(over_under, under),
+            Relation.AT_MOST: Tails(under_over, over),
+            Relation.ABOVE: Tails(over, under_over),
+        }[relation]
+
+    def _tails(self, distance: Any, without_any: float) -> tuple[Any, Any]:
+        """P-values that the distance is negative, and that it is positive."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = np.divide(distance, self.error)
+        t = np.where((np.asarray(self.error) == 0) & (np.asarray(distance) == 0), without_any, t)
+        # Of what has no error there is no p-value.
+        return tuple(np.where(np.isnan(t), 1.0, stdtr(self.degrees, side)) for side in (t, -t))  # type: ignore[return-value]
+
+    def interval(self, level: float) -> tuple[float, float] | None:
+        """The interval that the tests of this level together reject what lies outside of; none of one seed."""
+        if math.isnan(self.error):
+            return None
+        half = float(stdtrit(self.degrees, 1 - level / 2)) * self.error
+        return self.value - half, self.value + half
+
+    def with_seeds(self, seeds: int) -> MeanDifference:
+        """The same mean and scatter, from another number of seeds."""
+        more = seeds / self.seeds
+        return MeanDifference(self.value, self.error / math.sqrt(more), (self.degrees + 1) * more - 1, seeds)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What runs show of one pair of sides.
+
+    Attributes:
+        tails: for and against.
+        estimate: where the verdict depends on how seeds scatter; ``None`` where each run tells by itself.
+        relation: where the difference should lie.
+        tolerance: τ in the unit of the difference.
+    """
+
+    tails: Tails
+    estimate: MeanDifference | None
+    relation: Relation
+    tolerance: float
+
+    @classmethod
+    def of(cls, estimate: MeanDifference, relation: Relation, tolerance: float) -> Evidence:
+        """What an estimate shows."""
+        return cls(_floats(estimate.tails(relation, tolerance)), estimate, relation, tolerance)
+
+    def with_seeds(self, seeds: int) -> Tails:
+        """For and against, if so many seeds came out like these."""
+        if self.estimate is None or math.isnan(self.estimate.error):
+            return self.tails
+        return self.estimate.with_seeds(seeds).tails(self.relation, self.tolerance)
+
+
+def _floats(tails: Tails) -> Tails:
+    return Tails(float(tails.reproduced), float(tails.contradicted))
+
+
+def judge_differences(
+    differences: Sequence[float], relation: Relation, tolerance: float = 0.0, *, exact: bool = False
+) -> Evidence:
+    """What the differences of seeds show.
 
     Args:
-        differences: ``left - right``, one for each seed that both arms ran. Seeds pair the arms: they share initial
-            weights, data and their order. An infinite one belongs to a seed with which one of the arms diverged.
-        exact: for what is counted and not measured, such as operations: no seed would change it.
+        differences: ``left - right``, one for each seed that both arms ran, at least one. Seeds pair the arms: they
+            share initial weights, data and their order. An infinite one belongs to a seed with which an arm diverged.
+        relation: where the claim says that they lie.
+        tolerance: τ >= 0, in the unit of the differences.
+        exact: for what is counted and not measured, such as operations: each run tells by itself.
 
-    The interval is Student's of 95 % for the mean over seeds. One seed supports none: it says nothing of how the
-    next one would come out.
+    >>> print(verdict_of(judge_differences([-0.02, -0.03, -0.025], Relation.BELOW).tails, ONE_LOOK))
+    reproduced
+    >>> print(verdict_of(judge_differences([-0.02], Relation.BELOW).tails, ONE_LOOK))
+    inconclusive
+    >>> print(verdict_of(judge_differences([-4.0], Relation.BELOW, exact=True).tails, ONE_LOOK))
+    reproduced
 
-    >>> estimate_difference([-0.02, -0.03, -0.025]).high < 0
-    True
-    >>> estimate_difference([-0.02])
-    UncertainValue(value=-0.02, low=None, high=None, n=1)
-    >>> estimate_difference([-4.0], exact=True)
-    UncertainValue(value=-4.0, low=-4.0, high=-4.0, n=1)
+    Where an arm diverges with every seed there is no doubt. Where it does with some there is no mean, and the seeds'
+    median is tested by their signs:
 
-    Where an arm diverges with every seed there is no doubt; where it does with some, there is no mean:
-
-    >>> estimate_difference([float("inf"), float("inf")])
-    UncertainValue(value=inf, low=inf, high=inf, n=2)
-    >>> estimate_difference([float("inf"), -0.1])
-    UncertainValue(value=inf, low=None, high=None, n=2)
+    >>> print(verdict_of(judge_differences([math.inf, math.inf], Relation.BELOW).tails, ONE_LOOK))
+    contradicted
+    >>> judge_differences([math.inf, math.inf, math.inf, 0.1, 0.2], Relation.BELOW).tails.contradicted
+    0.03125
     """
     n = len(differences)
-    if n == 0:
-        return None
-    if exact:
-        return UncertainValue(math.fsum(differences) / n, min(differences), max(differences), n)
-    infinite = [difference for difference in differences if math.isinf(difference)]
+    infinite = any(map(math.isinf, differences))
+    if exact or (infinite and n > 1 and len(set(differences)) == 1):
+        return Evidence(_told_by_each([_holds(d, relation, tolerance) for d in differences]), None, relation, tolerance)
     if infinite:
-        alike = n > 1 and len(set(differences)) == 1
-        end = infinite[0] if alike else None
-        return UncertainValue(infinite[0], end, end, n)
-    return mean_interval(differences)
+        held = sum(_holds(d, relation, tolerance) for d in differences)
+        return Evidence(Tails(_sign_test(held, n), _sign_test(n - held, n)), None, relation, tolerance)
+    error = float(np.std(differences, ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+    return Evidence.of(MeanDifference(math.fsum(differences) / n, error, max(n - 1, 1), n), relation, tolerance)
 
 
-def judge(difference: UncertainValue | None, relation: Relation, tolerance: float = 0.0) -> ClaimVerdict:
-    """The verdict on a claim. The one rule, for whatever the interval comes from.
+def _sign_test(successes: int, n: int) -> float:
+    return math.ldexp(sum(math.comb(n, k) for k in range(successes, n + 1)), -n)
 
-    Args:
-        difference: ``left - right`` with its interval; ``None`` if nothing was measured.
-        relation: where the claim says that it lies.
-        tolerance: τ >= 0, in the unit of the difference.
 
-    Three seeds put KFAC 0.020 to 0.030 below Adam. That it is below is reproduced, that it is above or level is not:
-
-    >>> gain = UncertainValue(-0.025, -0.030, -0.020, 3)
-    >>> for relation in (Relation.BELOW, Relation.ABOVE):
-    ...     print(judge(gain, relation).value)
-    reproduced
-    contradicted
-    >>> print(judge(gain, Relation.LEVEL, 0.01).value, judge(gain, Relation.LEVEL, 0.05).value)
-    contradicted reproduced
-
-    A tolerance is what counts as level. Of a gain that small "below" is not true, and "at most" is:
-
-    >>> print(judge(gain, Relation.BELOW, 0.05).value, judge(gain, Relation.AT_MOST, 0.05).value)
-    contradicted reproduced
-
-    Seeds that scatter over the boundary, and a single seed, leave it open:
-
-    >>> print(judge(UncertainValue(-0.01, -0.03, 0.01, 3), Relation.BELOW).value)
-    inconclusive
-    >>> print(judge(UncertainValue(-0.01, None, None, 1), Relation.BELOW).value)
-    inconclusive
-
-    What is counted has an interval of no width, and on the boundary two numbers are level:
-
-    >>> same = UncertainValue(0.0, 0.0, 0.0, 1)
-    >>> print(judge(same, Relation.BELOW).value, judge(same, Relation.AT_MOST).value)
-    contradicted reproduced
-    """
-    if difference is None or difference.low is None or difference.high is None:
-        return ClaimVerdict.INCONCLUSIVE
-    within = [_holds(end, relation, tolerance) for end in (difference.low, difference.high)]
-    if all(within):
-        return ClaimVerdict.REPRODUCED
-    if any(within):
-        return ClaimVerdict.INCONCLUSIVE
-    # Both ends are outside of level, on the same side or on either side of it.
-    spans = relation is Relation.LEVEL and difference.low < -tolerance and difference.high > tolerance
-    return ClaimVerdict.INCONCLUSIVE if spans else ClaimVerdict.CONTRADICTED
+def _told_by_each(borne_out: Sequence[bool]) -> Tails:
+    """Where each run bears the claim out or does not; runs that disagree leave it open."""
+    return Tails(0.0 if all(borne_out) else 1.0, 1.0 if any(borne_out) else 0.0)
 
 
 def _holds(difference: float, relation: Relation, tolerance: float) -> bool:
@@ -195,58 +300,117 @@ def _holds(difference: float, relation: Relation, tolerance: float) -> bool:
 
 def judge_points(
     points: Sequence[Sequence[tuple[float, float]]], relation: Relation, share: float = 1.0
-) -> tuple[ClaimVerdict, float | None]:
-    """The verdict on a claim about every point of every run, such as "the gap is negative throughout training".
+) -> tuple[Evidence, float]:
+    """What every point of every run shows, such as "the gap is negative throughout training".
 
     Args:
-        points: for each seed, ``(d, τ)`` at each point.
+        points: for each seed, ``(d, τ)`` at each point, at least one in all.
         relation: where each ``d`` lies.
         share: of a run's points that must lie there.
 
     Such a claim is about the run itself and no mean, so that one run tests it: each seed's run bears it out or not.
-    Runs that disagree leave it open.
 
     Returns:
-        The verdict, and the smallest share of any seed.
+        The evidence, and the smallest share of any seed.
 
-    >>> judge_points([[(-1.0, 0.0), (-2.0, 0.0)]], Relation.BELOW)[0].value
-    'reproduced'
-    >>> verdict, share = judge_points([[(-1.0, 0.0), (0.5, 0.0)]], Relation.BELOW)
-    >>> verdict.value, share
-    ('contradicted', 0.5)
-    >>> judge_points([[(-1.0, 0.0), (0.5, 0.0)]], Relation.BELOW, share=0.5)[0].value
-    'reproduced'
-    >>> judge_points([[(-1.0, 0.0)], [(0.5, 0.0)]], Relation.BELOW)[0].value
-    'inconclusive'
+    >>> evidence, share = judge_points([[(-1.0, 0.0), (0.5, 0.0)]], Relation.BELOW)
+    >>> evidence.tails, share
+    (Tails(reproduced=1.0, contradicted=0.0), 0.5)
     """
     shares = [sum(_holds(d, relation, tolerance) for d, tolerance in run) / len(run) for run in points if run]
-    if not shares:
-        return ClaimVerdict.INCONCLUSIVE, None
-    borne_out = [found >= share for found in shares]
-    if all(borne_out):
-        return ClaimVerdict.REPRODUCED, min(shares)
-    return (ClaimVerdict.INCONCLUSIVE if any(borne_out) else ClaimVerdict.CONTRADICTED), min(shares)
+    tails = _told_by_each([found >= share for found in shares])
+    return Evidence(tails, None, relation, 0.0), min(shares)
 
 
-def combine(verdicts: Sequence[ClaimVerdict], holds: str = "all") -> ClaimVerdict:
-    """The verdict on a claim about several pairs of arms and places.
+def combine(tails: Tails, holds: Holds = "all") -> Tails:
+    """For and against a claim about several pairs of arms and places.
 
     Args:
-        verdicts: one for each; those not tested do not count.
+        tails: of the pairs, along the last axis of both arrays.
         holds: how many must come out: ``all``, ``any`` or ``most`` (more than half).
 
-    >>> one = [ClaimVerdict.REPRODUCED, ClaimVerdict.REPRODUCED, ClaimVerdict.CONTRADICTED]
-    >>> [combine(one, holds).value for holds in ("all", "any", "most")]
-    ['contradicted', 'reproduced', 'reproduced']
-    >>> combine([ClaimVerdict.REPRODUCED, ClaimVerdict.INCONCLUSIVE]).value, combine([ClaimVerdict.NOT_TESTED]).value
-    ('inconclusive', 'not tested at this scale')
+    >>> pairs = Tails([0.01, 0.02, 0.98], [0.99, 0.98, 0.02])
+    >>> [f"{p:.2f}" for p in combine(pairs)], [f"{p:.2f}" for p in combine(pairs, "any")]
+    (['0.98', '0.06'], ['0.03', '0.99'])
     """
-    tested = [verdict for verdict in verdicts if verdict is not ClaimVerdict.NOT_TESTED]
-    if not tested:
-        return ClaimVerdict.NOT_TESTED
-    n, yes = len(tested), tested.count(ClaimVerdict.REPRODUCED)
-    no = tested.count(ClaimVerdict.CONTRADICTED)
+    reproduced, contradicted = (np.sort(side, axis=-1) for side in tails)
+    n = reproduced.shape[-1]
     needed = {"all": n, "any": 1, "most": n // 2 + 1}[holds]
-    if yes >= needed:
+    return Tails(
+        np.minimum(1.0, (n - needed + 1) * reproduced[..., needed - 1]),
+        np.minimum(1.0, needed * contradicted[..., n - needed]),
+    )
+
+
+def level_at(seeds: int, *, sequential: bool) -> float:
+    """The level of both tests together.
+
+    Args:
+        seeds: that were run.
+        sequential: whether they were added until claims are decided.
+    """
+    if not sequential:
+        return ONE_LOOK
+    return LOOKS[max((look for look in LOOKS if look <= seeds), default=min(LOOKS))]
+
+
+def verdict_of(tails: Tails, level: float) -> ClaimVerdict:
+    """The verdict at a level of both tests together."""
+    if tails.reproduced <= level / 2:
         return ClaimVerdict.REPRODUCED
-    return ClaimVerdict.CONTRADICTED if n - no < needed else ClaimVerdict.INCONCLUSIVE
+    return ClaimVerdict.CONTRADICTED if tails.contradicted <= level / 2 else ClaimVerdict.INCONCLUSIVE
+
+
+def pair_verdicts(pairs: Sequence[Tails], holds: Holds, level: float) -> list[ClaimVerdict]:
+    """The verdicts on the pairs of a claim, where one that decides all is one of many that could (Holm)."""
+    reproduced, contradicted = ([tails[side] for tails in pairs] for side in (0, 1))
+    if holds == "all":
+        contradicted = _holm(contradicted)
+    if holds == "any":
+        reproduced = _holm(reproduced)
+    return [verdict_of(Tails(*both), level) for both in zip(reproduced, contradicted, strict=True)]
+
+
+def _holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values (Holm, *Scand. J. Statist.* 6, 1979)."""
+    found, largest = [0.0] * len(p_values), 0.0
+    for rank, at in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[at]))
+        found[at] = largest
+    return found
+
+
+def table_p_value(looks: Mapping[int, Tails], *, sequential: bool) -> Any:
+    """The p-value that a claim is decided either way, for :func:`discoveries`.
+
+    Args:
+        looks: for and against, by the number of seeds at each look.
+        sequential: whether there may be several; each then has a share of the p-value, as its level has of all levels.
+    """
+    total = math.fsum(LOOKS.values())
+    shares = [total / level_at(seeds, sequential=True) if sequential else 1.0 for seeds in looks]
+    found = [2 * share * np.minimum(*tails) for share, tails in zip(shares, looks.values(), strict=True)]
+    return np.minimum(1.0, np.min(found, axis=0))
+
+
+def discoveries(p_values: Sequence[float]) -> list[bool]:
+    """Which claims of a table are decided at a false discovery rate of 5 % (Benjamini and Hochberg)."""
+    from scipy.stats import false_discovery_control
+
+    return list(false_discovery_control(p_values) <= FALSE_DISCOVERIES) if len(p_values) else []
+
+
+def seeds_needed(pairs: Sequence[Evidence], holds: Holds, *, sequential: bool) -> int | None:
+    """With how many seeds the claim would be decided, if further ones came out as those that were run.
+
+    ``None`` where more would not decide it, or not :data:`MOST_SEEDS`.
+    """
+    counts = [one.estimate.seeds for one in pairs if one.estimate is not None]
+    seeds = max(counts, default=MOST_SEEDS)
+    while seeds < MOST_SEEDS:
+        seeds += max(1, seeds // 20)
+        tails = combine(Tails(*zip(*(one.with_seeds(seeds) for one in pairs), strict=True)), holds)
+        level = level_at(seeds, sequential=sequential)
+        if verdict_of(tails, level) is not ClaimVerdict.INCONCLUSIVE:
+            return next((look for look in LOOKS if look >= seeds), seeds) if sequential else seeds
+    return None

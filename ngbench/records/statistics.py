@@ -18,9 +18,11 @@ from ngbench.records.record import RunRecord
 __all__ = [
     "CONFIDENCE",
     "FAILED",
+    "FEWEST_ESTIMATES",
     "GATE_CONFIDENCE",
     "UncertainValue",
     "best_loss",
+    "curvature_estimates",
     "epochs_to_target",
     "final_loss",
     "mean_interval",
@@ -29,12 +31,14 @@ __all__ = [
 ]
 
 CONFIDENCE = 0.95
-"""Of the intervals that are shown, in tables, figures and exports, and that a study's claims are judged by."""
+"""Of the intervals that are shown, in tables, figures and exports."""
 GATE_CONFIDENCE = 0.98
 """Of the changes that ``ngbench check`` judges. One end is then wrong once in a hundred times, so a threshold of 0
 would raise false alarms at that rate, and any other fewer, as far as the rounds vary independently."""
 FAILED = frozenset({"diverged", "out_of_memory", "killed", "failed"})
 """Statuses whose runs have no final loss."""
+FEWEST_ESTIMATES = 10
+"""Of the curvature, with which a run still says something of the method that needs it."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +98,16 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Un
     return UncertainValue(mean, mean - half, mean + half, n)
 
 
+def curvature_estimates(run: RunRecord) -> int | None:
+    """In how many steps the run estimated or inverted a curvature; ``None`` where it has none, or did in each."""
+    estimates = run.steps.kind.count("refresh")
+    return estimates if 0 < estimates < len(run.steps.kind) else None
+
+
 def seconds_per_epoch(run: RunRecord) -> float | None:
     """Training seconds of a finished epoch, on average; ``None`` if none was finished."""
-    elapsed = run.history.elapsed_seconds
-    return elapsed[-1] / len(elapsed) if elapsed else None
+    history = run.history
+    return history.elapsed_seconds[-1] / history.epoch[-1] if history.epoch else None
 
 
 def final_loss(run: RunRecord, which: Literal["train", "validation"] = "train") -> float | None:

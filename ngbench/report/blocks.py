@@ -48,13 +48,16 @@ _TONES: dict[str, Tone] = {
     **dict.fromkeys(("done", "stopped early", "reproduced", "better", "good", "passed"), "good"),
     **dict.fromkeys(("diverged", "failed", "out of memory", "killed", "contradicted", "worse", "bad"), "bad"),
     **dict.fromkeys(("timeout", "interrupted", "running", "inconclusive", "note"), "doubt"),
-    **dict.fromkeys(("not tested at this scale", "not applicable"), "none"),
+    **dict.fromkeys(("not tested", "not applicable"), "none"),
 }
 
 
 def tone_of(text: str) -> Tone | None:
-    """How a status or verdict is shown; ``None`` for what is none, or counts several."""
-    return _TONES.get(text)
+    """How a status or verdict is shown; ``None`` for what is none, or counts several.
+
+    A verdict may go on with what it covers: ``reproduced on 1 of 9 cells``.
+    """
+    return _TONES.get(text.partition(" on ")[0])
 
 
 @dataclass(frozen=True)

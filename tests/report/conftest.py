@@ -190,7 +190,7 @@ CLAIMS = [
         "observed": None,
         "tolerance": "10 %",
     },
-    {"study": "figure-4.1", "claim": "Depth matters", "verdict": "not tested at this scale"},
+    {"study": "figure-4.1", "claim": "Depth matters", "verdict": "not tested"},
 ]
 
 

@@ -21,8 +21,8 @@ from ngbench.experiments.search.search import search
 from ngbench.experiments.search.trials import KeptProcess
 from ngbench.experiments.studies.checking import players_arm
 from ngbench.experiments.studies.claims import ScaleName
-from ngbench.experiments.studies.evaluation import CellRuns
 from ngbench.experiments.studies.models import SearchedRange, Study, Tune
+from ngbench.experiments.studies.pairs import CellRuns
 from ngbench.experiments.studies.plan import PlannedCell, search_of
 from ngbench.experiments.studies.settings import Measure
 from ngbench.plugins import registry
@@ -51,6 +51,8 @@ class Conditions:
     Attributes:
         resume: go on with what the directories hold.
         seeds: in the place of what the study says.
+        until_decided: add seeds until every claim is decided, or there are as many as a claim may need.
+        minutes: of a study, that adding seeds must not exceed.
         data_dir: where data sets live.
         device: where to compute.
         threads: on the CPU.
@@ -62,6 +64,8 @@ class Conditions:
 
     resume: bool = False
     seeds: int | None = None
+    until_decided: bool = False
+    minutes: float | None = None
     data_dir: Path | None = None
     device: str = "auto"
     threads: int | None = None

@@ -8,7 +8,10 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from ngbench.errors import ParameterError
 from ngbench.experiments.studies.settings import Count, Name, Positive, Real, StudyPart, mapping_or_word, shape_of
-from ngbench.records.claim_rule import Relation, parse_tolerance
+from ngbench.records.claim_rule import Holds, Relation, parse_tolerance
+from ngbench.records.experiments import ClaimKind
+from ngbench.records.quantities import Quantity, quantity_of
+from ngbench.records.statistics import FEWEST_ESTIMATES
 
 __all__ = ["SCALES", "At", "Claim", "Moment", "ScaleName", "Side", "When", "moment_of", "moment_text"]
 
@@ -112,6 +115,7 @@ Group = Annotated[
     Discriminator(lambda value: "list" if shape_of(value) == "list" else "word"),
 ]
 
+_OF_APPROXIMATIONS = ("error_1", "error_2", "iterations", "energy_gap", "exact_angle", "exact_distance")
 _TRENDS = ("falls_with_batch_size", "rises_with_batch_size")
 
 
@@ -132,6 +136,8 @@ class Claim(StudyPart):
         batch_sizes: likewise.
         scales: where it can be tested.
         holds: how many of the pairs of arms and places must come out.
+        kind: what sort of claim it is; by default the measurement tells.
+        estimates: of the curvature, that an arm which has one needs for a claim about training.
     """
 
     name: Name
@@ -146,7 +152,9 @@ class Claim(StudyPart):
     panels: tuple[Name, ...] | None = None
     batch_sizes: tuple[Count, ...] | None = None
     scales: tuple[ScaleName, ...] = ("laptop", "full")
-    holds: Literal["all", "any", "most"] = "all"
+    holds: Holds = "all"
+    kind: ClaimKind | None = None
+    estimates: Count = FEWEST_ESTIMATES
 
     @field_validator("tolerance")
     @classmethod
@@ -176,9 +184,24 @@ class Claim(StudyPart):
         return self
 
     @property
+    def shown_kind(self) -> ClaimKind:
+        """What sort of claim it is."""
+        return self.kind or _kind_of(quantity_of(self.measurement))
+
+    @property
     def is_trend(self) -> bool:
         """Whether it is about how a measurement changes as the batch grows."""
         return self.relation in _TRENDS
+
+
+def _kind_of(quantity: Quantity) -> ClaimKind:
+    if quantity.form in ("seconds_to_target", "epochs_to_target", "diverged"):
+        return "training"
+    if quantity.exact:
+        return "count"
+    if quantity.unit in ("seconds", "bytes"):
+        return "cost"
+    return "approximation" if quantity.form in _OF_APPROXIMATIONS else "training"
 
 
 def moment_text(at: Moment | At) -> str:

@@ -8,25 +8,16 @@ from dataclasses import dataclass
 
 from ngbench.experiments.studies.claims import At, Moment, moment_text
 from ngbench.records import timing
+from ngbench.records.claim_rule import MeanDifference
 from ngbench.records.quantities import ArmRun, Point, Quantity, interpolate
 from ngbench.records.record import RunRecord
-from ngbench.records.statistics import UncertainValue
 from ngbench.records.timing import Timing
 
-__all__ = ["NoValue", "View", "paired_points", "seed_values", "timed_difference"]
+__all__ = ["NoValue", "View", "paired_points", "seed_values", "timed_ratio"]
 
 
 class NoValue(Exception):
-    """A number that a claim needs does not exist.
-
-    Args:
-        reason: in words.
-        untested: whether it was not to be expected at this scale.
-    """
-
-    def __init__(self, reason: str, *, untested: bool = False) -> None:
-        super().__init__(reason)
-        self.untested = untested
+    """A number that a claim needs does not exist, for a reason in words."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +141,7 @@ def _of_run(run: ArmRun, view: View, end: float | None) -> float:
     if not points:
         raise NoValue(f"{run.record.label} has no {measurement}")
     if not reached:
-        raise NoValue(f"{run.record.label} ended before {moment_text(view.at)}", untested=True)
+        raise NoValue(f"{run.record.label} ended before {moment_text(view.at)}")
     raise NoValue(f"{measurement} of {run.record.label} is no number at {moment_text(view.at)}")
 
 
@@ -221,38 +212,33 @@ def _curve(view: View, seed: int) -> Mapping[int, float] | None:
     return {step: _combined(view, value, others[0][step]) for step, value in first.items() if step in others[0]}
 
 
-def timed_difference(left: View, right: View) -> tuple[UncertainValue, float, float] | None:
-    """The difference of two arms' times with its interval over the rounds in which they took turns.
+def timed_ratio(left: View, right: View) -> tuple[MeanDifference, float, float] | None:
+    """The logarithm of the ratio of two arms' times, estimated over the rounds in which they took turns.
 
-    What slows the machine hits both arms of a round alike, so that one seed is enough: the ratio of the two is
-    estimated over rounds, and the difference is given in seconds of the right arm's mean. Of a quotient of two arms'
-    times beside a number it is the ratio itself.
+    What slows the machine hits both arms of a round alike, so that one seed is enough. Of a quotient of two arms' times
+    beside a number it is that of the quotient and the number.
 
     Returns:
-        The difference and both values; ``None`` for what is no time of two arms.
+        The estimate and both values; ``None`` for what is no time of two arms.
     """
     quantity = left.measurement
-    if left.divided_by is not None and left.minus is None and right.is_number:
-        ratio = timing.estimate(_ratio(quantity, _records(left.runs), _records(left.divided_by)))
-        if ratio is None:
+    if left.divided_by is not None and left.minus is None and right.is_number and right.times > 0:
+        ratio = _ratio(quantity, _records(left.runs), _records(left.divided_by))
+        if ratio is None or left.times <= 0:
             return None
-        value = left.times * ratio.value
-        return _scaled(ratio, left.times, right.times), value, right.times
-    if quantity != right.measurement or not left.is_plain or not right.is_plain:
+        return _logarithm(ratio, left, right.times), left.times * ratio.value, right.times
+    if quantity != right.measurement or not left.is_plain or not right.is_plain or right.times * left.times <= 0:
         return None
-    ratio = timing.estimate(_ratio(quantity, _records(left.runs), _records(right.runs)))
+    ratio = _ratio(quantity, _records(left.runs), _records(right.runs))
     ours, theirs = (_time(quantity, _records(view.runs)) for view in (left, right))
     if ratio is None or ours is None or theirs is None:
         return None
-    difference = _scaled(ratio, theirs.value * left.times, theirs.value * right.times)
-    return difference, ours.value * left.times, theirs.value * right.times
+    return _logarithm(ratio, left, right.times), ours.value * left.times, theirs.value * right.times
 
 
-def _scaled(ratio: UncertainValue, times: float, minus: float) -> UncertainValue:
-    low, high = (None if end is None else times * end - minus for end in (ratio.low, ratio.high))
-    if low is not None and high is not None and low > high:
-        low, high = high, low
-    return UncertainValue(times * ratio.value - minus, low, high, ratio.n)
+def _logarithm(ratio: Timing, left: View, right: float) -> MeanDifference:
+    error = math.nan if ratio.variance is None else math.sqrt(ratio.variance)
+    return MeanDifference(math.log(left.times * ratio.value / right), error, max(ratio.degrees, 1), len(left.runs))
 
 
 def _records(runs: Sequence[ArmRun]) -> list[RunRecord]:

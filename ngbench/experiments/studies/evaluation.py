@@ -3,41 +3,61 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise, product
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from ngbench.experiments.studies.claims import At, Claim, ScaleName, Side, moment_of, moment_text
-from ngbench.experiments.studies.comparisons import NoValue, View, paired_points, seed_values, timed_difference
+from ngbench.experiments.studies.claims import At, Claim, ScaleName, moment_of
+from ngbench.experiments.studies.comparisons import NoValue, View, paired_points, seed_values, timed_ratio
 from ngbench.experiments.studies.models import Study
-from ngbench.records.claim_rule import Relation, Tolerance, combine, judge, judge_points, parse_tolerance
-from ngbench.records.claim_rule import estimate_difference as estimate
-from ngbench.records.experiments import ClaimVerdict
-from ngbench.records.quantities import ArmRun, quantity_of
-from ngbench.records.statistics import UncertainValue
+from ngbench.experiments.studies.pairs import CellRuns, ClaimPair, Term, pairs_of
+from ngbench.experiments.studies.sufficiency import (
+    basis_of,
+    published_epochs_reached,
+    why_too_few_points,
+    why_untested,
+)
+from ngbench.records.claim_rule import (
+    Evidence,
+    Tails,
+    Tolerance,
+    combine,
+    judge_differences,
+    judge_points,
+    level_at,
+    pair_verdicts,
+    parse_tolerance,
+    seeds_needed,
+    verdict_of,
+)
+from ngbench.records.experiments import BasisRecord, ClaimVerdict, OnPublishedRecord
+from ngbench.records.quantities import quantity_of
 from ngbench.records.timing import busy_machine
+from ngbench.units import counted
 
-__all__ = ["CellRuns", "ClaimPart", "ClaimResult", "evaluate"]
+__all__ = ["ClaimPart", "ClaimResult", "evaluate"]
 
 
 @dataclass(frozen=True)
-class CellRuns:
-    """What one comparison came to.
+class PairFinding:
+    """What the runs of a pair show.
 
     Attributes:
-        panel: its panel.
-        batch_size: that it ran with.
-        arms: for each arm that was to run there, its runs, one for each seed.
+        evidence: for and against.
+        sides: of the left and of the right, the mean over seeds.
+        in_logarithms: whether differences are those of logarithms, so that they stand for ratios.
+        difference: the mean, of logarithms if so.
+        seeds: that it rests on.
+        spread: the least and the greatest difference, for a claim about every point.
+        share: of the points that lie in the region, for such a claim.
     """
 
-    panel: str
-    batch_size: int
-    arms: Mapping[str, Sequence[ArmRun]]
-
-    @property
-    def name(self) -> str:
-        """``PANEL-BATCH``, as directories and tables say it."""
-        return f"{self.panel}-{self.batch_size}"
+    evidence: Evidence
+    sides: tuple[float, float]
+    in_logarithms: bool
+    difference: float
+    seeds: int
+    spread: tuple[float, float] | None = None
+    share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,25 +65,21 @@ class ClaimPart:
     """A claim about one pair of sides in one place.
 
     Attributes:
-        subject: what is compared where, in words.
-        verdict: on this pair.
-        difference: left - right, with its interval.
-        left: mean over seeds; ``None`` where there is no number.
-        right: likewise.
-        tolerance: τ in the unit of the difference.
-        share: of the points that lie in the region, for a claim about every point.
-        note: why there is no verdict.
+        pair: what is compared.
+        found: ``None`` where nothing was.
+        reason: why it was not tested; empty where it was.
+        basis: what it rests on; ``None`` where nothing ran.
+        published: the same pair on the published curves.
+        verdict: on this pair, beside the others.
         busy: whether it is about times that were measured on a busy machine.
     """
 
-    subject: str
-    verdict: ClaimVerdict
-    difference: UncertainValue | None = None
-    left: float | None = None
-    right: float | None = None
-    tolerance: float = 0.0
-    share: float | None = None
-    note: str = ""
+    pair: ClaimPair
+    found: PairFinding | None = None
+    reason: str = ""
+    basis: BasisRecord | None = None
+    published: OnPublishedRecord = field(default_factory=OnPublishedRecord)
+    verdict: ClaimVerdict = ClaimVerdict.NOT_TESTED
     busy: bool = False
 
 
@@ -73,240 +89,253 @@ class ClaimResult:
 
     Attributes:
         claim: as the study makes it.
-        verdict: over all parts.
-        parts: that were tested.
-        note: why it was not tested.
+        verdict: over all parts that were tested.
+        parts: all pairs that it is about.
+        reason: why it was not tested.
+        published: over the parts on the published curves.
+        looks: for and against, by the number of seeds at each look.
+        level: of both tests together.
+        seeds_needed: to decide it.
     """
 
     claim: Claim
     verdict: ClaimVerdict
     parts: Sequence[ClaimPart]
-    note: str = ""
+    reason: str = ""
+    published: OnPublishedRecord = field(default_factory=OnPublishedRecord)
+    looks: Mapping[int, Tails] = field(default_factory=dict)
+    level: float | None = None
+    seeds_needed: int | None = None
+
+    @property
+    def tested(self) -> list[ClaimPart]:
+        """The parts that were."""
+        return [part for part in self.parts if part.verdict is not ClaimVerdict.NOT_TESTED]
 
     @property
     def decisive(self) -> ClaimPart | None:
-        """The part that the verdict rests on: the first that has it, the one nearest to the boundary among equals."""
-        alike = [part for part in self.parts if part.verdict is self.verdict] or list(self.parts)
-        return min(alike, key=_distance, default=None)
+        """The part that is farthest from what the claim says, or, of a contradicted claim about any, nearest."""
+        found = [(part.found.evidence.tails, part) for part in self.tested if part.found is not None]
+        farthest = max(found, key=lambda one: (one[0].reproduced, -one[0].contradicted), default=None)
+        nearest = min(found, key=lambda one: one[0].reproduced, default=None)
+        chosen = nearest if self.claim.holds == "any" else farthest
+        return None if chosen is None else chosen[1]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more seeds could decide it."""
+        return self.verdict is ClaimVerdict.INCONCLUSIVE and any(
+            part.found is not None and part.found.evidence.estimate is not None for part in self.tested
+        )
 
 
-def _distance(part: ClaimPart) -> float:
-    if part.difference is None or not math.isfinite(part.difference.value):
-        return math.inf
-    return abs(part.difference.value) / max(abs(part.right or 0.0), 1e-300)
-
-
-def evaluate(study: Study, scale: ScaleName, cells: Sequence[CellRuns]) -> list[ClaimResult]:
+def evaluate(
+    study: Study,
+    scale: ScaleName,
+    cells: Sequence[CellRuns],
+    *,
+    sequential: bool = False,
+    before: Sequence[ClaimResult] = (),
+) -> list[ClaimResult]:
     """The verdict on each claim of the study.
 
     Args:
         study: with its claims.
         scale: at which it ran.
-        cells: what ran.
+        cells: all that the study has, with the runs that were made.
+        sequential: whether seeds are added until claims are decided.
+        before: of the look before this one: what it decided stands.
     """
-    return [_evaluate(claim, study, scale, cells) for claim in study.claims]
-
-
-def _evaluate(claim: Claim, study: Study, scale: ScaleName, cells: Sequence[CellRuns]) -> ClaimResult:
-    skip = study.scales.named(scale).skip
-    if skip is not None:
-        return ClaimResult(claim, ClaimVerdict.NOT_TESTED, [], skip)
-    if scale not in claim.scales:
-        return ClaimResult(claim, ClaimVerdict.NOT_TESTED, [], f"it is tested at the scale {' or '.join(claim.scales)}")
-    scope = [
-        cell
-        for cell in cells
-        if (claim.panels is None or cell.panel in claim.panels)
-        and (claim.batch_sizes is None or cell.batch_size in claim.batch_sizes)
+    held = {result.claim.name: result for result in before}
+    return [
+        held[claim.name]
+        if claim.name in held and not held[claim.name].is_open
+        else _evaluate(claim, study, scale, cells, sequential, held.get(claim.name))
+        for claim in study.claims
     ]
-    parts = [_judge(claim, study, pair) for pair in _pairs(claim, scope, cells)]
-    tested = [part for part in parts if part.verdict is not ClaimVerdict.NOT_TESTED]
-    notes = list(dict.fromkeys(part.note for part in parts if part.note))
-    verdict = combine([part.verdict for part in parts], claim.holds)
+
+
+def _evaluate(
+    claim: Claim,
+    study: Study,
+    scale: ScaleName,
+    cells: Sequence[CellRuns],
+    sequential: bool,
+    before: ClaimResult | None,
+) -> ClaimResult:
+    outside = study.scales.named(scale).skip or ""
+    if not outside and scale not in claim.scales:
+        outside = f"not at this scale, but at {' or '.join(claim.scales)}"
+    parts = [_part(claim, study, pair, outside) for pair in pairs_of(claim, cells)]
+    published = _over_parts(claim, parts)
+    tested = [part for part in parts if not part.reason and part.found is not None]
     if not tested:
-        return ClaimResult(claim, verdict, [], notes[0] if notes else "none of its arms and panels ran")
-    return ClaimResult(claim, verdict, tested)
-
-
-@dataclass(frozen=True)
-class _Term:
-    """One side in one place."""
-
-    side: Side
-    cell: CellRuns | None
-
-    def runs(self, arm: str) -> Sequence[ArmRun]:
-        if self.cell is None:
-            raise NoValue("the panel or batch size did not run", untested=True)
-        if arm not in self.cell.arms:
-            raise NoValue(f"{arm} did not run in {self.cell.name}", untested=True)
-        if not self.cell.arms[arm]:
-            raise NoValue(f"{arm} has no record in {self.cell.name}")
-        return self.cell.arms[arm]
-
-    def __str__(self) -> str:
-        text = self.side.arm
-        if self.side.divided_by is not None:
-            text += f" / {self.side.divided_by}"
-        if self.side.minus is not None:
-            text += f" - {self.side.minus}"
-        if self.side.measurement is not None:
-            text = f"{self.side.measurement} of {text}"
-        if self.side.at is not None:
-            text += f" at {moment_text(self.side.at)}"
-        return text if self.side.times is None else f"{self.side.times:g} × {text}"
-
-
-@dataclass(frozen=True)
-class _Pair:
-    left: _Term
-    relation: Relation
-    right: _Term | float
-
-    @property
-    def subject(self) -> str:
-        right = f"{self.right:g}" if isinstance(self.right, float) else str(self.right)
-        places = [term.cell.name for term in (self.left, self.right) if isinstance(term, _Term) and term.cell]
-        left, right = (
-            (f"{self.left} ({places[0]})", f"{right} ({places[-1]})")
-            if len(set(places)) > 1
-            else (str(self.left), right)
-        )
-        where = f" ({places[0]})" if len(set(places)) == 1 else ""
-        return f"{left} {self.relation.value.replace('_', ' ')} {right}{where}"
-
-
-def _pairs(claim: Claim, scope: Sequence[CellRuns], cells: Sequence[CellRuns]) -> Iterator[_Pair]:
-    """Each pair of sides in each place of the claim, once."""
-    if claim.is_trend:
-        yield from _trend_pairs(claim, scope)
-        return
-    seen = set()
-    for cell in scope:
-        for left, relation, right in _comparisons(claim):
-            terms = [
-                _Term(side, _cell_of(side, cell, cells)) if isinstance(side, Side) else side for side in (left, right)
-            ]
-            places = (
-                *(
-                    (term.side, term.cell.name if term.cell else "") if isinstance(term, _Term) else term
-                    for term in terms
-                ),
-            )
-            if places in seen:
-                continue
-            seen.add(places)
-            yield _Pair(terms[0], relation, terms[1])  # type: ignore[arg-type]
-
-
-def _comparisons(claim: Claim) -> Iterator[tuple[Side, Relation, Side | float]]:
-    if claim.order is not None:
-        groups = [[group] if isinstance(group, str) else list(group) for group in claim.order]
-        for before, after in pairwise(groups):
-            for left, right in product(before, after):
-                yield Side(arm=left), Relation.BELOW, Side(arm=right)
-        return
-    assert claim.left is not None
-    assert claim.right is not None
-    assert isinstance(claim.relation, Relation)
-    for left_side, right_side in product(_sides(claim.left), _sides(claim.right)):
-        if left_side != right_side:
-            yield (
-                _as_side(left_side),
-                claim.relation,
-                right_side if isinstance(right_side, float) else _as_side(right_side),
-            )
-
-
-def _sides(given: str | float | Side | Sequence[str]) -> list[str | float | Side]:
-    return list(given) if isinstance(given, tuple | list) else [given]  # type: ignore[list-item]
-
-
-def _as_side(given: str | float | Side) -> Side:
-    return given if isinstance(given, Side) else Side(arm=str(given))
-
-
-def _cell_of(side: Side, cell: CellRuns, cells: Sequence[CellRuns]) -> CellRuns | None:
-    panel, batch_size = side.panel or cell.panel, side.batch_size or cell.batch_size
-    return next((other for other in cells if (other.panel, other.batch_size) == (panel, batch_size)), None)
-
-
-def _trend_pairs(claim: Claim, scope: Sequence[CellRuns]) -> Iterator[_Pair]:
-    """Each batch size beside the next smaller one of the same panel."""
-    relation = Relation.BELOW if claim.relation == "falls_with_batch_size" else Relation.ABOVE
-    assert claim.left is not None
-    for panel in dict.fromkeys(cell.panel for cell in scope):
-        sizes = sorted((cell for cell in scope if cell.panel == panel), key=lambda cell: cell.batch_size)
-        for smaller, larger in pairwise(sizes):
-            for given in _sides(claim.left):
-                side = _as_side(given)
-                yield _Pair(_Term(side, larger), relation, _Term(side, smaller))
-
-
-def _judge(claim: Claim, study: Study, pair: _Pair) -> ClaimPart:
-    tolerance = parse_tolerance(claim.tolerance)
-    try:
-        return _measured(claim, study, pair, tolerance)
-    except NoValue as missing:
-        verdict = ClaimVerdict.NOT_TESTED if missing.untested else ClaimVerdict.INCONCLUSIVE
-        return ClaimPart(pair.subject, verdict, note=str(missing))
-
-
-def _measured(claim: Claim, study: Study, pair: _Pair, tolerance: Tolerance) -> ClaimPart:
-    at = moment_of(claim.at)
-    left, right = _view(pair.left, claim, study), _view(pair.right, claim, study)
-    if isinstance(at, At) and at.every is not None:
-        return _every(pair, at, left, right, tolerance)
-    difference: UncertainValue | None
-    if (paired := timed_difference(left, right)) is not None:
-        difference, left_value, right_value = paired
-    else:
-        lefts, rights = seed_values(left, right)
-        seeds = [seed for seed in lefts if seed in rights]
-        if not seeds:
-            raise NoValue("no seed gave a number on both sides")
-        difference = estimate([_minus(lefts[seed], rights[seed]) for seed in seeds], exact=left.measurement.exact)
-        left_value, right_value = (math.fsum(side[seed] for seed in seeds) / len(seeds) for side in (lefts, rights))
-    amount = tolerance.of(right_value) if math.isfinite(right_value) else 0.0
-    verdict = judge(difference, pair.relation, amount)
-    timed = left.measurement.compares_absolute_times and any(
-        busy_machine([run.record])
-        for view in (left, right)
-        for run in (*view.runs, *(view.divided_by or ()), *(view.minus or ()))
+        reasons = list(dict.fromkeys(part.reason for part in parts)) or [outside or "none of its arms and panels ran"]
+        more = f" (and {counted(len(reasons) - 1, 'other reason')})" if len(reasons) > 1 else ""
+        return ClaimResult(claim, ClaimVerdict.NOT_TESTED, parts, f"{reasons[0]}{more}", published)
+    evidence = [part.found.evidence for part in tested if part.found is not None]
+    seeds = max(part.found.seeds for part in tested if part.found is not None)
+    level = level_at(seeds, sequential=sequential)
+    tails = combine(Tails(*zip(*(one.tails for one in evidence), strict=True)), claim.holds)
+    verdict = verdict_of(tails, level)
+    each = iter(pair_verdicts([one.tails for one in evidence], claim.holds, level))
+    inconclusive = verdict is ClaimVerdict.INCONCLUSIVE
+    return ClaimResult(
+        claim,
+        verdict,
+        [replace(part, verdict=next(each)) if part in tested else part for part in parts],
+        published=published,
+        looks={**(before.looks if before else {}), seeds: tails},
+        level=level,
+        seeds_needed=seeds_needed(evidence, claim.holds, sequential=sequential) if inconclusive else None,
     )
-    return ClaimPart(pair.subject, verdict, difference, left_value, right_value, amount, busy=timed)
 
 
-def _view(term: _Term | float, claim: Claim, study: Study) -> View:
-    side = term.side if isinstance(term, _Term) else None
+def _over_parts(claim: Claim, parts: Sequence[ClaimPart]) -> OnPublishedRecord:
+    """The claim on the published curves: ``here`` for the pairs that ran, ``end`` for all."""
+
+    def over(verdicts: Sequence[ClaimVerdict | None]) -> ClaimVerdict | None:
+        known = [float(verdict is not ClaimVerdict.REPRODUCED) for verdict in verdicts if verdict is not None]
+        if not known:
+            return None
+        return verdict_of(combine(Tails(known, [1 - p for p in known]), claim.holds), 0.1)
+
+    horizons = [part.published.horizon for part in parts if part.published.end is not None]
+    known = [horizon for horizon in horizons if horizon is not None]
+    return OnPublishedRecord(
+        here=over([part.published.here for part in parts]),
+        end=over([part.published.end for part in parts]),
+        horizon=max(known) if known and (claim.holds != "all" or len(known) == len(horizons)) else None,
+    )
+
+
+def _part(claim: Claim, study: Study, pair: ClaimPair, outside: str) -> ClaimPart:
+    published = _on_published(claim, study, pair)
+    try:
+        runs = pair.runs()
+    except NoValue as missing:
+        return ClaimPart(pair, reason=outside or str(missing), published=published)
+    basis = basis_of(pair, runs)
+    reached = {cell: int(epochs) for cell, epochs in published_epochs_reached(pair).items()}
+    if reached:
+        published = published.model_copy(update={"here": _published_verdict(claim, study, pair, reached)})
+    timed = quantity_of(claim.measurement, study.measure).compares_absolute_times
+    busy = timed and any(busy_machine([run.record]) for of_arm in runs.values() for run in of_arm)
+    part = ClaimPart(pair, None, outside, basis, published, busy=busy)
+    try:
+        part = replace(part, found=_measured(claim, study, pair))
+    except NoValue as missing:
+        return replace(part, reason=outside or str(missing))
+    return replace(part, reason=outside or why_untested(claim, runs, basis, published))
+
+
+def _on_published(claim: Claim, study: Study, pair: ClaimPair) -> OnPublishedRecord:
+    """The pair at the end of the published curves, and from which of their epochs on they bear it out."""
+    arms = [arm for term in pair.terms for arm in term.published]
+    if not arms or not all(term.published for term in pair.terms):
+        return OnPublishedRecord()
+    last = min(arm.epochs()[-1] for arm in arms)
+    epochs = sorted({epoch for arm in arms for epoch in arm.epochs() if epoch <= last})
+    verdicts = [_published_verdict(claim, study, pair, dict.fromkeys(pair.cells, epoch)) for epoch in epochs]
+    held = len(epochs)
+    while held and verdicts[held - 1] is ClaimVerdict.REPRODUCED:
+        held -= 1
+    return OnPublishedRecord(end=verdicts[-1], horizon=epochs[held] if held < len(epochs) else None)
+
+
+def _published_verdict(claim: Claim, study: Study, pair: ClaimPair, until: Mapping[str, int]) -> ClaimVerdict | None:
+    """The verdict on the published curves up to an epoch of each cell; ``None`` where they are not known there."""
+    own_time = isinstance(claim.at, At) and (claim.at.step is not None or isinstance(claim.at.seconds, float))
+    if own_time or not all(until.values()):
+        return None
+    try:
+        found = _measured(claim, study, pair.as_published(until), exact=True)
+    except NoValue:
+        return None
+    return verdict_of(found.evidence.tails, 0.1)
+
+
+def _measured(claim: Claim, study: Study, pair: ClaimPair, *, exact: bool = False) -> PairFinding:
+    """What the runs of the pair show.
+
+    Args:
+        claim: what is measured, and when.
+        study: how.
+        pair: of what.
+        exact: whether each run tells by itself.
+
+    Raises:
+        NoValue: a number is missing.
+    """
+    tolerance = parse_tolerance(claim.tolerance)
+    left, right = (_view(term, claim, study) for term in (pair.left, pair.right))
+    if isinstance(left.at, At) and left.at.every is not None:
+        return _every(claim, pair, left.at, left, right, tolerance)
+    if tolerance.of_ratios and (timed := timed_ratio(left, right)) is not None:
+        estimate, ours, theirs = timed
+        evidence = Evidence.of(estimate, pair.relation, math.log1p(tolerance.amount))
+        return PairFinding(evidence, (ours, theirs), True, estimate.value, estimate.seeds)
+    lefts, rights = seed_values(left, right)
+    seeds = [seed for seed in lefts if seed in rights]
+    if not seeds:
+        raise NoValue("no seed gave a number on both sides")
+    means = [math.fsum(side[seed] for seed in seeds) / len(seeds) for side in (lefts, rights)]
+    compared = [(lefts[seed], rights[seed]) for seed in seeds]
+    logarithms = _comparable_by_ratio(compared, left, right, tolerance)
+    differences = [_minus(*both, logarithms=logarithms) for both in compared]
+    amount = _amount(tolerance, means[1], logarithms=logarithms)
+    exact = exact or left.measurement.exact
+    evidence = judge_differences(differences, pair.relation, amount, exact=exact)
+    return PairFinding(evidence, (means[0], means[1]), logarithms, math.fsum(differences) / len(seeds), len(seeds))
+
+
+def _comparable_by_ratio(
+    compared: Sequence[tuple[float, float]], left: View, right: View, tolerance: Tolerance
+) -> bool:
+    """Whether the numbers are positive, no differences themselves, and the tolerance is not one in their unit."""
+    sound = tolerance.of_ratios and left.minus is None and right.minus is None
+    return sound and all(a > 0 and b > 0 for a, b in compared)
+
+
+def _minus(left: float, right: float, *, logarithms: bool) -> float:
+    if math.isinf(left) and left == right:
+        raise NoValue("both sides diverged")
+    return math.log(left) - math.log(right) if logarithms else left - right
+
+
+def _amount(tolerance: Tolerance, right: float, *, logarithms: bool) -> float:
+    if logarithms:
+        return math.log1p(tolerance.amount)
+    return tolerance.of(right) if math.isfinite(right) else 0.0
+
+
+def _view(term: Term | float, claim: Claim, study: Study) -> View:
+    side = term.side if isinstance(term, Term) else None
     name = (side.measurement if side else None) or claim.measurement
     at = moment_of((side.at if side else None) or claim.at)
     measurement = quantity_of(name, study.measure)
-    if not isinstance(term, _Term) or side is None:
+    if not isinstance(term, Term) or side is None:
         return View(measurement, at, times=float(term))  # type: ignore[arg-type]
     divisor = None if side.divided_by is None else term.runs(side.divided_by)
     minus = None if side.minus is None else term.runs(side.minus)
     return View(measurement, at, term.runs(side.arm), divisor, minus, 1.0 if side.times is None else side.times)
 
 
-def _minus(left: float, right: float) -> float:
-    if math.isinf(left) and left == right:
-        raise NoValue("both sides diverged")
-    return left - right
-
-
-def _every(pair: _Pair, at: At, left: View, right: View, tolerance: Tolerance) -> ClaimPart:
-    by_seed = paired_points(left, right, at.after)
-    points = [
-        [(_minus(a, b), tolerance.of(b) if math.isfinite(b) else 0.0) for a, b in run] for run in by_seed.values()
-    ]
-    verdict, share = judge_points(points, pair.relation, at.share)
-    if share is None:
+def _every(claim: Claim, pair: ClaimPair, at: At, left: View, right: View, tolerance: Tolerance) -> PairFinding:
+    by_seed = [run for run in paired_points(left, right, at.after).values() if run]
+    if not by_seed:
         raise NoValue("no point was measured on both sides")
+    if few := why_too_few_points(claim, by_seed):
+        raise NoValue(few)
+    compared = [both for run in by_seed for both in run]
+    logarithms = _comparable_by_ratio(compared, left, right, tolerance)
+    points = [
+        [(_minus(a, b, logarithms=logarithms), _amount(tolerance, b, logarithms=logarithms)) for a, b in run]
+        for run in by_seed
+    ]
+    evidence, share = judge_points(points, pair.relation, at.share)
     differences = [d for run in points for d, _ in run]
-    sides = [(a, b) for run in by_seed.values() for a, b in run]
-    spread = UncertainValue(
-        math.fsum(differences) / len(differences), min(differences), max(differences), len(differences)
-    )
-    means = [math.fsum(side) / len(side) for side in zip(*sides, strict=True)]
-    return ClaimPart(pair.subject, verdict, spread, means[0], means[1], tolerance.of(means[1]), share)
+    means = [math.fsum(side) / len(side) for side in zip(*compared, strict=True)]
+    middle = math.fsum(differences) / len(differences)
+    spread = (min(differences), max(differences))
+    return PairFinding(evidence, (means[0], means[1]), logarithms, middle, len(by_seed), spread, share)

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ngbench.curvature.bounds import Positive
 from ngbench.disk.files import check_directory, exists, make_directory, write_text
 from ngbench.disk.located_yaml import load_yaml
 from ngbench.disk.locks import directory_taken
 from ngbench.errors import ParameterError, RecordError
-from ngbench.experiments.studies.cells import Conditions, RanCell, batch_size_of, run_cell
+from ngbench.experiments.studies.cells import Conditions, RanCell, run_cell
 from ngbench.experiments.studies.checking import check_study
 from ngbench.experiments.studies.claims import ScaleName
-from ngbench.experiments.studies.evaluation import CellRuns, evaluate
+from ngbench.experiments.studies.coverage import all_cells
+from ngbench.experiments.studies.evaluation import ClaimResult, evaluate
 from ngbench.experiments.studies.loader import LoadedStudy, dump_study, find_study, load_study
 from ngbench.experiments.studies.models import Study
 from ngbench.experiments.studies.plan import PlannedCell, plan_cells
 from ngbench.experiments.studies.verdicts import claim_record
 from ngbench.plugins import registry
+from ngbench.records.claim_rule import LOOKS
 from ngbench.records.documents import dump, load_document
 from ngbench.records.environment import describe_environment
 from ngbench.records.experiments import ClaimRecord, StudyRecord
@@ -27,8 +30,9 @@ from ngbench.records.record import Document
 from ngbench.records.store import check_unused
 from ngbench.running.best_settings import Settings, load_settings
 from ngbench.running.session import one_interrupt
+from ngbench.values import Refused, alternatives, first_match
 
-__all__ = ["StudyOutcome", "document_of_all", "load_studies", "run_study", "settings_for"]
+__all__ = ["StudyOutcome", "document_of_all", "load_studies", "minutes_of_seeds", "run_study", "settings_for"]
 
 STUDY_FILE = "study.json"
 
@@ -47,6 +51,9 @@ class StudyOutcome:
         seconds: that it took now.
         interrupted: whether the user stopped it.
         error: what ended it, if anything did; the other studies do not depend on it.
+        looks: the numbers of seeds after which claims were judged, in all calls.
+        sequential: whether there may be several.
+        ended: why no more seeds were added, if claims were open.
     """
 
     study: Study
@@ -58,6 +65,9 @@ class StudyOutcome:
     seconds: float = 0.0
     interrupted: bool = False
     error: Exception | None = None
+    looks: list[int] = field(default_factory=list)
+    sequential: bool = False
+    ended: str = ""
 
     @property
     def failed(self) -> bool:
@@ -108,6 +118,31 @@ def settings_for(loaded: Sequence[LoadedStudy], file: Path) -> Settings:
     return load_settings(file, task)
 
 
+def minutes_of_seeds(until: str | None, seeds: int | None, minutes: str | float | None) -> float | None:
+    """The budget of a study to which seeds are added, if there is one.
+
+    Args:
+        until: ``"decided"`` where they are.
+        seeds: how many there are to be, where they are not.
+        minutes: the budget as it was given.
+
+    Raises:
+        ParameterError: one of them is none, or they do not go together.
+    """
+    if until not in (None, "decided"):
+        raise ParameterError(f"until={until} is not allowed, it must be decided, or left out")
+    if until is not None and seeds is not None:
+        raise ParameterError(f"seeds={seeds} is not allowed where seeds are added until claims are decided")
+    if minutes is None:
+        return None
+    if until is None:
+        raise ParameterError(f"minutes={minutes} bounds the seeds that are added, but until=decided is not given")
+    try:
+        return float(first_match(alternatives(Positive), str(minutes)))
+    except Refused:
+        raise ParameterError(f"minutes={minutes} is not allowed, it must be a number > 0") from None
+
+
 def run_study(study: Study, scale: ScaleName, output: Path, conditions: Conditions) -> StudyOutcome:
     """Make the comparisons of the study, judge its claims, and keep both; whatever goes wrong is in the outcome.
 
@@ -133,41 +168,89 @@ def run_study(study: Study, scale: ScaleName, output: Path, conditions: Conditio
 
 def _run(outcome: StudyOutcome, conditions: Conditions) -> None:
     started = time.perf_counter()
-    study, scale, ran = outcome.study, outcome.scale, outcome.ran
-    before = _seconds_before(outcome)
+    study, scale = outcome.study, outcome.scale
+    held = _held(outcome)
+    before = held.seconds or 0.0 if held is not None else 0.0
     planned = plan_cells(study, scale)
+    results: list[ClaimResult] = []
     try:
-        for cell in planned:
-            ran.append(run_cell(study, scale, cell, outcome.directory, conditions))
-            if ran[-1].interrupted:
-                raise KeyboardInterrupt
+        for seeds in LOOKS if conditions.until_decided else (conditions.seeds,):
+            results = _look(outcome, planned, replace(conditions, seeds=seeds), held, results)
+            taken = (before + time.perf_counter() - started) / 60
+            if seeds is None or not _goes_on(outcome, results, seeds, taken, conditions.minutes):
+                break
     finally:
-        # What was finished before an interruption or an error is judged too.
-        runs = [cell.runs for cell in ran] + [_without_runs(cell) for cell in planned[len(ran) :]]
-        outcome.claims = [claim_record(study.study, result) for result in evaluate(study, scale, runs)]
+        if not results:
+            # What was finished before an interruption or an error is judged too; after a look, that look stands.
+            cells = all_cells(study, scale, [cell.runs for cell in outcome.ran], "the study ended before it")
+            results = evaluate(study, scale, cells, sequential=outcome.sequential)
+        outcome.claims = [claim_record(study.study, result, sequential=outcome.sequential) for result in results]
         outcome.document = document_of(outcome, before + time.perf_counter() - started)
         write_text(dump(outcome.document), outcome.directory / STUDY_FILE)
 
 
-def _without_runs(cell: PlannedCell) -> CellRuns:
-    """A comparison that an interruption or an error kept from running."""
-    return CellRuns(cell.panel.name, batch_size_of(cell), {arm.name: () for arm in cell.arms})
+def _look(
+    outcome: StudyOutcome,
+    planned: Sequence[PlannedCell],
+    conditions: Conditions,
+    held: StudyRecord | None,
+    before: Sequence[ClaimResult],
+) -> list[ClaimResult]:
+    """Make the comparisons, of a later look those that an open claim is about, and judge the claims."""
+    study, scale, ran = outcome.study, outcome.scale, outcome.ran
+    open_cells = {cell for result in before if result.is_open for part in result.parts for cell in part.pair.cells}
+    for at, cell in enumerate(planned):
+        if before and ran[at].runs.name not in open_cells:
+            continue
+        own = replace(conditions, resume=conditions.resume or bool(before))
+        ran[at : at + 1] = [run_cell(study, scale, cell, outcome.directory, own)]
+        if ran[at].interrupted:
+            raise KeyboardInterrupt
+    seeds = max((len(runs) for cell in ran for runs in cell.runs.arms.values()), default=0)
+    outcome.looks = sorted({*outcome.looks, *(held.looks if held is not None else ()), seeds})
+    # Whoever looks again after more seeds has added them because of what was seen.
+    again = len(outcome.looks) > 1 or (held is not None and held.sequential)
+    outcome.sequential = conditions.until_decided or again
+    cells = all_cells(study, scale, [cell.runs for cell in ran])
+    return evaluate(study, scale, cells, sequential=outcome.sequential, before=before)
 
 
-def _seconds_before(outcome: StudyOutcome) -> float:
-    """The time that went into what the directory holds.
+def _goes_on(
+    outcome: StudyOutcome, results: Sequence[ClaimResult], seeds: int, taken: float, minutes: float | None
+) -> bool:
+    """Whether there is a further look: a claim is open, seeds are left, and it would end within the budget.
+
+    Args:
+        outcome: of the study so far.
+        results: of the look after so many ``seeds``.
+        seeds: of each arm.
+        taken: minutes until now.
+        minutes: that may be taken.
+    """
+    later = [look for look in LOOKS if look > seeds]
+    if not later or not any(result.is_open for result in results):
+        return False
+    expected = taken * later[0] / seeds
+    if minutes is None or expected <= minutes:
+        return True
+    outcome.ended = f"{later[0]} seeds would take about {expected:.1f} minutes, more than {minutes:g}"
+    return False
+
+
+def _held(outcome: StudyOutcome) -> StudyRecord | None:
+    """What the directory holds of the study; ``None`` for nothing.
 
     Raises:
         RecordError: that is of another scale, which a single record would say less clearly.
     """
     file = outcome.directory / STUDY_FILE
     if not exists(file):
-        return 0.0
+        return None
     held = next((one for one in load_document(file).studies if one.study == outcome.study.study), None)
     if held is None or held.scale != outcome.scale:
         there = f"the study {held.study} at the scale {held.scale}, not {outcome.scale}" if held else "another study"
         raise RecordError(f"{str(outcome.directory)!r} holds {there}; give another output directory")
-    return held.seconds or 0.0
+    return held
 
 
 def document_of(outcome: StudyOutcome, seconds: float) -> Document:
@@ -203,4 +286,7 @@ def _record_of(outcome: StudyOutcome, seconds: float) -> StudyRecord:
         seconds=seconds,
         definition=dump_study(study),
         claims=list(outcome.claims),
+        looks=outcome.looks,
+        sequential=outcome.sequential,
+        ended=outcome.ended or None,
     )

@@ -12,7 +12,7 @@ from ngbench.report.blocks import Block, Column, Fact, Facts, Heading, Images, N
 from ngbench.report.page.sections import Environment, Report, Section
 from ngbench.report.summary import arms_of
 from ngbench.report.views.fisher_error import layer_blocks
-from ngbench.report.views.study import claims_table, count_verdicts
+from ngbench.report.views.study import claims_by_kind, claims_table, count_verdicts
 from ngbench.units import DASH, counted, format_bytes
 
 __all__ = ["describe_report", "missing_images", "report_blocks"]
@@ -39,6 +39,7 @@ def _blocks(report: Report, reference: str | None, target_loss: float | None) ->
         yield Heading("Claims", anchor="claims")
         yield count_verdicts(report.claims)
         yield Table("", claims_table(report.claims, studies=True))
+        yield from claims_by_kind(report.claims)
     for at, section in enumerate(report.sections):
         yield Heading(section.title, anchor=_anchor(at))
         yield from _section(section, reference, target_loss)

@@ -13,8 +13,8 @@ import numpy as np
 from ngbench.escaping import figure as figure_text
 from ngbench.experiments.studies.claims import ScaleName, moment_of
 from ngbench.experiments.studies.comparisons import NoValue, View, seed_values
-from ngbench.experiments.studies.evaluation import CellRuns
 from ngbench.experiments.studies.models import Cell, Study
+from ngbench.experiments.studies.pairs import CellRuns
 from ngbench.experiments.studies.plan import PlannedArm, expand_arms
 from ngbench.experiments.studies.published import find_curve
 from ngbench.records.quantities import ArmRun, quantity_of

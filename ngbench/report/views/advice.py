@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
-from ngbench.records.record import Document, OptimizerRecord, RunRecord
-from ngbench.records.statistics import FAILED
+from ngbench.records.record import Document, RunRecord
+from ngbench.records.statistics import FAILED, FEWEST_ESTIMATES, curvature_estimates
 from ngbench.records.timing import busy_machine
 from ngbench.report.summary import Arm, arms_of, summarise
 from ngbench.report.views.conclusions import endings
@@ -17,7 +17,6 @@ __all__ = ["find_warnings"]
 
 _WITHOUT = "without_curvature/"
 _MOST_NAMES = 6
-_FEW_ESTIMATES = 10
 
 
 def find_warnings(document: Document, *, reference: str | None = None, target_loss: float | None = None) -> list[str]:
@@ -73,26 +72,21 @@ def _about_settings(document: Document) -> Iterator[str]:
     arms = {label: runs[0].optimizer for label, runs in arms_of(document).items()}
     if len(arms) < 2 or not all(optimizer.origins for optimizer in arms.values()):
         return
-    found = {label: _basis(optimizer) for label, optimizer in arms.items()}
+    found = {label: optimizer.settings for label, optimizer in arms.items()}
     kinds = set(found.values())
     if len(kinds) == 1 and kinds != {"defaults"}:
         return
     if len(kinds) == 1:
         told = "All arms run on their optimizers' defaults, which may suit some better than others"
     else:
-        each = enumerated([f"{label} on {basis}" for label, basis in found.items()])
+        whose = {label: basis if basis == "defaults" else f"{basis} ones" for label, basis in found.items()}
+        each = enumerated([f"{label} on {basis}" for label, basis in whose.items()])
         told = f"The arms run on values of different origin, which may favour some: {each}"
     names = ",".join(dict.fromkeys(optimizer.name for optimizer in arms.values()))
     if not are_options():
         yield f"{told}. ngbench.tune searches all equally."
         return
     yield f"{told}. Search all equally: ngbench tune {shlex.quote(document.runs[0].task)} -o {names} --trials 8."
-
-
-def _basis(optimizer: OptimizerRecord) -> str:
-    origins = set(optimizer.origins.values())
-    chosen = next((origin for origin in ("searched", "published", "given") if origin in origins), None)
-    return "defaults" if chosen is None else f"{chosen} ones"
 
 
 def _about_outcome(arm: Arm) -> Iterator[str]:
@@ -124,9 +118,9 @@ def _about_curvature(arm: Arm) -> Iterator[str]:
 
 def _about_estimates(arm: Arm) -> Iterator[str]:
     """Whether the curvature was estimated too seldom for the run to say much of it."""
-    estimates = min((run.steps.kind.count("refresh") for run in arm.runs), default=0)
-    steps = min((len(run.steps.kind) for run in arm.runs), default=0)
-    if 0 < estimates < _FEW_ESTIMATES and estimates < steps:
+    known = [(len(run.steps.kind), curvature_estimates(run)) for run in arm.runs]
+    steps, estimates = min(known, key=lambda found: found[0], default=(0, None))
+    if estimates is not None and estimates < FEWEST_ESTIMATES:
         yield (
             f"{arm.label} refreshed its curvature in {estimates} of {steps} steps. "
             f"Run more epochs ({argument('epochs')}), or set a smaller curvature_interval and inverse_interval."

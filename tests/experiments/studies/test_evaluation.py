@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from ngbench.experiments.studies.evaluation import CellRuns, evaluate
+from ngbench.experiments.studies.evaluation import evaluate
+from ngbench.experiments.studies.pairs import CellRuns
 from ngbench.experiments.studies.verdicts import claim_record
 from ngbench.records.experiments import ClaimVerdict
 from ngbench.records.quantities import ArmRun
@@ -49,21 +52,22 @@ def cell(run):
 
 def test_final_losses_are_paired_by_seed(judge, cell):
     # The seeds scatter by far more than the arms differ.
-    adam = [[9, 1.0], [9, 2.0], [9, 3.0]]
-    kfac = [[9, 0.9], [9, 1.89], [9, 2.91]]
+    adam = [[9, 1.0], [9, 2.0], [9, 4.0]]
+    kfac = [[9, 0.9], [9, 1.78], [9, 3.62]]
     result = judge([cell(adam=adam, kfac=kfac)])
     assert result.verdict is R
     (part,) = result.parts
-    assert part.difference.value == pytest.approx(-0.1)
-    assert (part.left, part.right) == pytest.approx((1.9, 2.0))
+    assert part.found.in_logarithms
+    assert math.exp(part.found.difference) == pytest.approx((0.9 * 0.89 * 0.905) ** (1 / 3))
+    assert part.found.sides == pytest.approx((2.1, 7 / 3))
     assert judge([cell(adam=kfac, kfac=adam)]).verdict is C
     assert judge([cell(adam=adam, kfac=[kfac[0], [9, 2.4], kfac[2]])]).verdict is Q
 
 
 def test_only_seeds_that_both_ran_count(judge, cell):
     result = judge([cell(adam=[[1.0], [1.0], [99.0]], kfac=[[0.5], [0.51]])])
-    assert result.parts[0].difference.n == 2
-    assert result.parts[0].right == 1.0
+    assert result.parts[0].found.seeds == 2
+    assert result.parts[0].found.sides[1] == 1.0
 
 
 def test_one_seed_is_inconclusive(judge, cell):
@@ -83,7 +87,7 @@ def test_a_claim_is_made_in_each_panel_and_batch_size_unless_it_says_where(judge
     cells = [cell(64, **good), cell(128, **bad)]
     result = judge(cells)
     assert (result.verdict, len(result.parts)) == (C, 2)
-    assert result.decisive.subject == "KFAC 0.1 below Adam (toy-128)"
+    assert result.decisive.pair.subject == "KFAC 0.1 below Adam (toy-128)"
     assert judge(cells, (CLAIM, f"{CLAIM}, batch_sizes: [64]")).verdict is R
     assert judge(cells, (CLAIM, f"{CLAIM}, holds: any")).verdict is R
 
@@ -108,9 +112,9 @@ def test_epochs_that_no_run_reached_and_arms_that_did_not_run_are_not_tested(jud
     assert judge(cells, (CLAIM, f"{CLAIM}, at: {{epoch: 1}}")).verdict is R
     assert judge(cells, (CLAIM, f"{CLAIM}, at: {{epoch: 2}}")).verdict is C
     late = judge(cells, (CLAIM, f"{CLAIM}, at: {{epoch: 3}}"))
-    assert (late.verdict, late.note) == (N, "KFAC 0.1 ended before epoch 3")
+    assert (late.verdict, late.reason) == (N, "KFAC 0.1 ended before epoch 3")
     absent = judge(cells, (CLAIM, "left: KFAC 0.01, relation: below, right: Adam"))
-    assert (absent.verdict, absent.note) == (N, "KFAC 0.01 did not run in toy-64")
+    assert (absent.verdict, absent.reason) == (N, "none of its arms and panels ran")
 
 
 def test_a_list_is_judged_on_those_of_its_arms_that_ran(judge, cell):
@@ -121,11 +125,11 @@ def test_a_list_is_judged_on_those_of_its_arms_that_ran(judge, cell):
 
 def test_scales_of_the_claim_and_skipped_scales_are_said(judge, cell):
     cells = [cell(adam=[[1.0], [1.0]], kfac=[[0.5], [0.51]])]
-    assert judge(cells, scale="smoke").note == "it is tested at the scale laptop or full"
+    assert judge(cells, scale="smoke").reason == "not at this scale, but at laptop or full"
     skipped = judge(
         [], ("full: {minutes: 2, epochs: 30, seeds: 5}", "full: {minutes: 0, skip: too large}"), scale="full"
     )
-    assert (skipped.verdict, skipped.note) == (N, "too large")
+    assert (skipped.verdict, skipped.reason) == (N, "too large")
 
 
 def test_equal_time_ends_with_the_quicker_arm(judge, cell):
@@ -136,13 +140,13 @@ def test_equal_time_ends_with_the_quicker_arm(judge, cell):
         arms = {"adam": [[9, 9, adam], [9, 9, adam + 0.001]], "kfac": [[0.9, 0.3, 0.1], [0.9, 0.301, 0.1]]}
         result = judge([cell(epoch_seconds=times, **arms)], at)
         assert result.verdict is verdict
-        assert result.parts[0].left == pytest.approx(0.6, abs=1e-3)
+        assert result.parts[0].found.sides[0] == pytest.approx(0.6, abs=1e-3)
 
 
 def test_a_time_before_the_first_epoch_has_no_value(judge, cell):
     arms = {"adam": [[1.0], [1.0]], "kfac": [[0.5], [0.5]]}
     result = judge([cell(epoch_seconds={"kfac": 50.0}, **arms)], (CLAIM, f"{CLAIM}, at: {{seconds: equal}}"))
-    assert (result.verdict, result.parts[0].note) == (Q, "training_loss of KFAC 0.1 is no number at seconds equal")
+    assert (result.verdict, result.reason) == (N, "training_loss of KFAC 0.1 is no number at seconds equal")
 
 
 def test_a_run_that_diverged_is_worse_than_any_loss(judge, cell):
@@ -153,7 +157,7 @@ def test_a_run_that_diverged_is_worse_than_any_loss(judge, cell):
     assert judge([cell(fields=wild, **losses)], (CLAIM, f"{CLAIM}, at: {{epoch: 1}}")).verdict is R
     both = {"adam": {"status": "diverged"}, **wild}
     losses["adam"] = losses["kfac"]
-    assert judge([cell(fields=both, **losses)]).parts[0].note == "both sides diverged"
+    assert judge([cell(fields=both, **losses)]).reason == "both sides diverged"
 
 
 def test_a_metric_of_a_run_that_diverged_is_worse_than_any_too(judge, cell):
@@ -167,27 +171,30 @@ def test_the_best_of_a_metric_is_the_highest(judge, cell):
     at = (CLAIM, f"{CLAIM}, at: best")
     assert judge([cell(**losses)], at).verdict is C
     result = judge([cell(**losses)], at, ("measurement: training_loss", "measurement: metric.accuracy"))
-    assert (result.parts[0].left, result.parts[0].right) == pytest.approx((0.7, 0.8))
+    assert result.parts[0].found.sides == pytest.approx((0.7, 0.8))
     result = judge([cell(**losses)], at, ("measurement: training_loss", "measurement: training_metric.accuracy"))
-    assert (result.parts[0].left, result.parts[0].right) == pytest.approx((1.7, 1.8))
+    assert result.parts[0].found.sides == pytest.approx((1.7, 1.8))
 
 
 def test_means_are_over_the_points_of_a_run(judge, cell):
     losses = {"adam": [[1.0, 3.0], [1.0, 3.2]], "kfac": [[2.0, 1.5], [2.0, 1.4]]}
     result = judge([cell(**losses)], (CLAIM, f"{CLAIM}, at: mean"))
-    assert (result.parts[0].left, result.parts[0].right) == pytest.approx((1.725, 2.05))
+    assert result.parts[0].found.sides == pytest.approx((1.725, 2.05))
 
 
 def test_every_point_of_one_run_is_enough(judge, cell):
-    losses = {"adam": [[1.0, 0.9, 0.8, 0.7]], "kfac": [[1.1, 0.8, 0.7, 0.6]]}
+    losses = {"adam": [[1.0] + 10 * [0.8] + [0.7]], "kfac": [[1.1] + 10 * [0.7] + [0.6]]}
     cells = [cell(**losses)]
     everywhere = judge(cells, (CLAIM, f"{CLAIM}, at: every"))
-    assert (everywhere.verdict, everywhere.parts[0].share) == (C, 0.75)
-    assert judge(cells, (CLAIM, f"{CLAIM}, at: {{every: 75%}}")).verdict is R
+    assert (everywhere.verdict, everywhere.parts[0].found.share) == (C, pytest.approx(11 / 12))
+    assert judge(cells, (CLAIM, f"{CLAIM}, at: {{every: 91%}}")).verdict is R
     assert judge(cells, (CLAIM, f"{CLAIM}, at: {{every: 100%, after: 10}}")).verdict is R
     number = judge(cells, (CLAIM, "left: KFAC 0.1, relation: below, right: 1.2, at: every"))
     assert number.verdict is R
-    assert (number.parts[0].difference.low, number.parts[0].difference.high) == pytest.approx((-0.6, -0.1))
+    assert number.parts[0].found.spread == pytest.approx((math.log(0.6 / 1.2), math.log(1.1 / 1.2)))
+    few = judge(cells, (CLAIM, f"{CLAIM}, at: {{every: 100%, after: 30}}"))
+    assert (few.verdict, few.reason) == (N, "measured at 9 points of a run, fewer than 10")
+    assert judge(cells, (CLAIM, f"{CLAIM}, kind: theorem, at: {{every: 100%, after: 30}}")).verdict is R
 
 
 def test_the_gain_is_a_quotient_and_may_be_compared_between_batch_sizes(judge, cell):
@@ -196,12 +203,12 @@ def test_the_gain_is_a_quotient_and_may_be_compared_between_batch_sizes(judge, c
     gain = "{arm: KFAC 0.1, divided_by: Adam"
     falls = judge([large, small], (CLAIM, f"left: {gain}}}, relation: falls_with_batch_size"))
     assert falls.verdict is R
-    assert (falls.parts[0].left, falls.parts[0].right) == pytest.approx((0.5025, 0.905))
+    assert falls.parts[0].found.sides == pytest.approx((0.5025, 0.905))
     assert judge([small, large], (CLAIM, f"left: {gain}}}, relation: rises_with_batch_size")).verdict is C
     sides = (CLAIM, f"left: {gain}, batch_size: 128}}, relation: below, right: {gain}, batch_size: 64, times: 0.5}}")
     between = judge([small, large], sides)
     assert (between.verdict, len(between.parts)) == (C, 1)
-    assert between.parts[0].right == pytest.approx(0.4525)
+    assert between.parts[0].found.sides[1] == pytest.approx(0.4525)
     one = judge([small], (CLAIM, f"left: {gain}}}, relation: falls_with_batch_size"))
     assert one.verdict is N
 
@@ -219,15 +226,15 @@ def test_the_rounds_of_one_seed_give_times_an_interval(judge, cell):
         right = (CLAIM, f"left: KFAC 0.1, relation: at_most, right: {{arm: Adam, times: {times}}}")
         assert judge(cells, change, right).verdict is verdict
     part = judge(cells, change).parts[0]
-    assert (part.left, part.right, part.difference.n) == (pytest.approx(0.3), pytest.approx(0.1), 4)
+    assert part.found.sides == pytest.approx((0.3, 0.1))
 
 
 def test_a_quotient_of_times_is_the_ratio_over_rounds(judge, cell):
     cells = [cell(adam=[[1.0] * 4], kfac=[[1.0] * 4], epoch_seconds={"kfac": 3.0})]
     change = ("measurement: training_loss", "measurement: step_time")
     part = judge(cells, change, (CLAIM, "left: {arm: KFAC 0.1, divided_by: Adam}, relation: below, right: 4")).parts[0]
-    assert (part.verdict, part.left, part.right) == (R, pytest.approx(3.0), 4.0)
-    assert (part.difference.value, part.difference.n) == (pytest.approx(-1.0), 4)
+    assert (part.verdict, part.found.sides) == (R, pytest.approx((3.0, 4.0)))
+    assert math.exp(part.found.difference) == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize(("places", "busy"), [(20, False), (21, True)])
@@ -250,7 +257,7 @@ def test_phases_are_compared_over_rounds_too(judge, cell):
     seconds = ("measurement: training_loss", "measurement: phase.refresh.seconds")
     assert judge(cells, seconds, (CLAIM, "left: KFAC 0.1, relation: above, right: Adam")).verdict is R
     part = judge(cells, seconds).parts[0]
-    assert (part.left, part.right) == pytest.approx((4.0, 2.0))
+    assert part.found.sides == pytest.approx((4.0, 2.0))
     flops = ("measurement: training_loss", "measurement: phase.refresh.flops")
     assert judge(cells, flops, (CLAIM, f"{CLAIM}, tolerance: 0")).verdict is C
     assert judge(cells, flops, (CLAIM, CLAIM.replace("below", "at_most"))).verdict is R
@@ -261,10 +268,10 @@ def test_fisher_errors_are_of_one_run_and_two_approximations(parse, run):
         "layer": 5,
         "layer_name": None,
         "fisher": "sampled",
-        "steps": [1, 11],
+        "steps": list(range(1, 101, 10)),
         "approximations": {
-            "Adam": {"error_1": [0.4, 0.5], "error_2": [0.1, 0.1]},
-            "KFAC 0.1": {"error_1": [0.2, 0.3], "error_2": [0.1, 0.1]},
+            "Adam": {"error_1": [0.4] * 10, "error_2": [0.1] * 10},
+            "KFAC 0.1": {"error_1": [0.2] * 10, "error_2": [0.1] * 10},
         },
     }
     record = RunRecord.model_validate({**run("adam", []).record.model_dump(), "fisher_errors": [errors]})
@@ -279,24 +286,26 @@ def test_fisher_errors_are_of_one_run_and_two_approximations(parse, run):
     ).study
     (result,) = evaluate(study, "laptop", [cell])
     assert result.verdict is R
+    assert result.claim.shown_kind == "approximation"
 
 
-def test_an_arm_without_a_record_is_inconclusive(judge, cell):
+def test_an_arm_without_a_record_tests_nothing(judge, cell):
     result = judge([cell(adam=[[1.0], [1.0]], kfac=[])])
-    assert (result.verdict, result.parts[0].note) == (Q, "KFAC 0.1 has no record in toy-64")
+    assert (result.verdict, result.reason) == (N, "KFAC 0.1 has no record in toy-64")
 
 
 def test_a_claim_is_recorded_in_the_form_of_the_reports_page(judge, cell):
     cells = [cell(adam=[[1.0], [1.0]], kfac=[[0.5], [0.51]]), cell(128, adam=[[1.0], [1.0]], kfac=[[0.2], [0.4]])]
     record = claim_record("mine", judge(cells, (CLAIM, f"{CLAIM}, tolerance: 2%")))
     assert (record.study, record.claim, record.verdict) == ("mine", "faster: KFAC is faster", "inconclusive")
-    assert record.interval == pytest.approx((-1.9706, 0.5706), abs=1e-3)
+    half = 6.3138 * math.log(2) / 2
+    assert record.interval == pytest.approx([math.exp(end) * 0.08**0.5 for end in (-half, half)], rel=1e-4)
     assert record.observed == "1 of 2 hold; KFAC 0.1 below Adam (toy-128): 0.3000, 1.000"
     assert record.tolerance == "2%"
     assert [part.verdict for part in record.parts] == ["reproduced", "inconclusive"]
     columns = {column.name: column.cells for column in claims_table([record])}
     assert columns["claim"] == ["faster"]
-    assert columns["interval"] == ["-1.971 to 0.5706"]
+    assert columns["interval"] == ["× 0.03171 to 2.523"]
     assert str(count_verdicts([record, record])) == "2 inconclusive"
 
 

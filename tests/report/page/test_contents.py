@@ -48,7 +48,7 @@ def test_claims_show_numbers_text_and_what_is_missing(claims):
 
 def test_verdicts_are_counted_in_their_order(claims):
     read = [ClaimRecord.model_validate(claim) for claim in (*reversed(claims), claims[0])]
-    assert str(count_verdicts(read)) == "2 reproduced, 1 contradicted, 1 not tested at this scale"
+    assert str(count_verdicts(read)) == "2 reproduced, 1 contradicted, 1 not tested"
 
 
 def test_overview_names_the_arm_that_ended_lowest_and_those_that_failed(comparison, make_document, make_run):

@@ -56,7 +56,7 @@ def test_equal_claims_are_one_and_others_stay(write, report, make_document, make
     assert [claim.verdict for claim in report().claims] == [
         "reproduced",
         "contradicted",
-        "not tested at this scale",
+        "not tested",
         "inconclusive",
     ]
 
