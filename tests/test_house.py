@@ -57,6 +57,7 @@ LIBRARIES = {
     "optuna": {"experiments"},
     "pandas": {"report"},
     "platformdirs": {"data"},
+    "pyarrow": {"report"},
     "psutil": {"experiments", "measurement", "records"},
     "pydantic": {"experiments", "plugins", "records"},
     "pydantic_core": {"experiments", "records"},
@@ -66,6 +67,7 @@ LIBRARIES = {
     "skimage": {"data"},
     "sqlalchemy": {"experiments"},
     "tabulate": {"report"},
+    "tensorboard": {"report"},
     "tomli": {"cli", "experiments"},
     "torch": {
         *("cli", "curvature", "data", "disk", "experiments", "frechet", "library", "measurement"),

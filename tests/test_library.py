@@ -19,7 +19,8 @@ import ngbench
 from ngbench.errors import NgbenchError, UnknownNameError, UsageError
 from ngbench.experiments.runs import SilentObserver
 from ngbench.plugins import registry
-from ngbench.report.exports.csv import format_csv
+from ngbench.report.exports.formats import format_csv
+from ngbench.report.exports.tidy import tidy
 from ngbench.running.option_fields import options_of
 from tests.cli.test_reproduce import MINE
 from tests.running.adversarial import small_task
@@ -92,7 +93,7 @@ def test_what_comes_back_is_told_and_saved(compared: ngbench.ResultDocument, tmp
 def test_rows_are_those_of_the_export(compared: ngbench.ResultDocument, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     rows = compared.to_frame()
-    exported = list(csv.DictReader(io.StringIO(format_csv(compared))))
+    exported = list(csv.DictReader(io.StringIO(format_csv(tidy(compared)))))
     assert [(row["label"], row["epoch"], row["training_loss"]) for row in rows] == [
         (row["label"], int(row["epoch"]), float(row["training_loss"])) for row in exported
     ]
@@ -204,9 +205,7 @@ def test_studies_are_judged_in_one_document_and_told_of(tmp_path: Path, monkeypa
 
 
 def _rows(document: ngbench.ResultDocument) -> list[dict[str, Any]]:
-    from ngbench.report.exports.csv import rows_of
-
-    return rows_of(document)
+    return list(tidy(document).rows)
 
 
 def test_a_check_says_what_is_worse(compared: ngbench.ResultDocument, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ COMMANDS = {
     "fisher-error": _Command("fisher_error", "fisher_error", "Measure how well approximations match Fisher blocks."),
     "reproduce": _Command("reproduce", "reproduce", "Run studies of the thesis and judge their claims."),
     "report": _Command("report", "report", "Make one HTML or Markdown page of records."),
-    "export": _Command("export", "export", "Write records in the format of another tool."),
+    "export": _Command("export", "export", "Write records for other programs: CSV, Parquet, TensorBoard."),
     "check": _Command("check", "check", "Fail if runs are worse than a baseline."),
     "list": _Command("list_plugins", "list_plugins", "Show tasks, optimizers, approximations or studies.", prints=True),
     "check-plugin": _Command("check_plugin", "check_plugin", "Test whether a plugin does what ngbench relies on."),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ngbench.disk.files import write_text
-from ngbench.errors import UsageError
+from ngbench.errors import UnknownNameError, UsageError
 from ngbench.records.documents import dump
 from ngbench.records.record import Document
 from ngbench.report import headline, view
@@ -22,8 +22,7 @@ from ngbench.report.blocks import (
     Warnings,
     tone_of,
 )
-from ngbench.report.exports.csv import rows_of
-from ngbench.report.exports.findings import finding_rows
+from ngbench.report.exports.tidy import TABLES, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,19 +76,27 @@ class ResultDocument(Document):
             found.insert(0, f"{told[0].upper()}{told[1:]}.")
         return "\n".join(found)
 
-    def to_frame(self) -> Any:
-        """Rows: of runs one for each run and epoch, or for each measured step, layer and approximation, as
-        ``--export-csv`` has it; else one for each trial, claim, compared metric, finding or check.
+    def to_frame(self, table: str | None = None) -> Any:
+        """One of its tables, as ``ngbench export --csv`` writes them.
+
+        Args:
+            table: its name, as in ``ngbench export --table``. By default it is that of runs and epochs, or of Fisher
+                errors, trials, claims, changes, findings or checks, whatever the document is about.
 
         Returns:
             A ``pandas.DataFrame`` if pandas is installed, else a list of mappings from columns to values.
+
+        Raises:
+            UnknownNameError: there is no such table.
         """
-        rows = finding_rows(self) or rows_of(self)
+        if table is not None and table not in TABLES:
+            raise UnknownNameError("table", table, TABLES)
+        found = tidy(self, table)
         try:
             import pandas
         except ImportError:
-            return rows
-        return pandas.DataFrame(rows)
+            return list(found.rows)
+        return pandas.DataFrame(found.rows, columns=found.names)
 
     def figure(self, *, reference: str | None = None) -> Figure:
         """Its first chart, else its bars, its changes from a baseline or the figures of its studies, for matplotlib; a

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ngbench.report.exports import formats
+
 
 @pytest.fixture
 def runs(ngbench):
@@ -59,6 +61,41 @@ def test_what_cannot_be_exported_is_named(runs, arguments, sentence):
     assert done.code == 2
     assert sentence in done.err
     assert not Path("now.json").exists()
+
+
+def test_the_table_of_a_command_can_be_had_from_its_records(ngbench):
+    made = ngbench("compare pond -o sgd,adam --steps 6 --seeds 2 --output out --export-csv made.csv -q")
+    assert made.code == 0
+    assert ngbench("export out --csv later.csv --json later.json").code == 0
+    assert Path("later.csv").read_text() == Path("made.csv").read_text()
+    assert len(json.loads(Path("later.json").read_text())) == Path("made.csv").read_text().count("\n") - 1
+    done = ngbench("export out --table costs --csv -")
+    assert (done.code, done.out.count("\n")) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("", "say what to write: --csv, --parquet, --json, --tensorboard or --pytest-benchmark"),
+        ("--table trials --csv now.csv", "the records of 'sgd' hold nothing for trials"),
+        ("--csv now.csv --parquet -", "--parquet - is not allowed"),
+        ("--csv now.csv --parquet now.parquet", "--parquet needs pyarrow, which is not installed"),
+        ("--csv now.csv --tensorboard events", "--tensorboard needs tensorboard, which is not installed"),
+        ("--csv now.csv --json now.csv", "two exports go to"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_anything_is(runs, monkeypatch, arguments, sentence):
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    done = runs(f"export sgd {arguments}")
+    assert done.code == 2
+    assert sentence in done.err
+    assert not [*Path().glob("now.*"), *Path().glob("events")]
+
+
+def test_events_go_into_no_directory_of_others(runs, monkeypatch):
+    monkeypatch.setattr(formats, "find_spec", lambda name: True)
+    done = runs("export sgd --tensorboard sgd")
+    assert (done.code, "the directory 'sgd' is already used" in done.err) == (2, True)
 
 
 def test_torch_is_not_loaded(runs):

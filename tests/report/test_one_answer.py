@@ -24,8 +24,9 @@ from ngbench.records.sources import load_records
 from ngbench.records.thresholds import parse_threshold
 from ngbench.report import view
 from ngbench.report.blocks import Bars, Chart, Table
-from ngbench.report.exports.csv import format_csv
+from ngbench.report.exports.formats import format_csv, format_json
 from ngbench.report.exports.pytest_benchmark import format_pytest_benchmark
+from ngbench.report.exports.tidy import tidy
 from ngbench.report.page.contents import report_blocks
 from ngbench.report.page.record_files import Source, read_sources
 from ngbench.report.page.sections import gather
@@ -141,8 +142,11 @@ def test_every_output_gives_the_same_numbers(document):
         (one["params"]["arm"], one["params"]["part"]): one["extra_info"]
         for one in json.loads(format_pytest_benchmark({"t": document}))["benchmarks"]
     }
-    rows = {row["label"]: row for row in csv.DictReader(io.StringIO(format_csv(document)))}
+    rows = {row["label"]: row for row in csv.DictReader(io.StringIO(format_csv(tidy(document))))}
     last = {run.label: rows[run.label] for run in document.runs}
+    written = [json.loads(format_json(tidy(document, name))) for name in ("costs", "phases")]
+    costs = {row["label"]: row for row in written[0]}
+    phases = {(row["label"], row["phase"]): row for row in written[1]}
 
     for run in document.runs:
         arm = arms[run.label]
@@ -151,6 +155,7 @@ def test_every_output_gives_the_same_numbers(document):
             checked[run.label, "step_time"],
             exported[run.label, "step_time"]["seconds"]["value"],
             quantity_of("step_time").value(ArmRun(run)),
+            costs[run.label]["step_time"],
         } == {step}
         cells = [format_seconds_estimate(step, arm.step.error)]
         for phase in arm.phases:
@@ -160,12 +165,13 @@ def test_every_output_gives_the_same_numbers(document):
                 checked[run.label, f"phase.{phase.name}.seconds"],
                 exported[run.label, f"phase.{phase.name}"]["seconds"]["value"],
                 quantity_of(f"phase.{phase.name}.seconds").value(ArmRun(run)),
+                phases[run.label, phase.name]["seconds"],
             }
             assert answers == {phase.seconds_per_call}
             cells += [format_seconds(phase.seconds_per_call), format_seconds(phase.seconds_per_step)]
         losses = {"training_loss": arm.final, "best_training_loss": arm.best, "validation_loss": arm.validation}
         for name, loss in losses.items():
-            assert checked[run.label, name] == loss.value
+            assert checked[run.label, name] == costs[run.label][name] == loss.value
             cells.append(format_number(loss.value, 4))
         claimed = {
             name: seed_values(view_of(run, name), view_of(run, name))[0][0]
@@ -188,6 +194,7 @@ def test_every_output_gives_the_same_numbers(document):
             checked["kfac", "step_time.ratio"],
             exported["kfac", "step_time"]["ratio"]["value"],
             timed_difference(quotient, number)[1],
+            costs["kfac"]["step_time.ratio"],
         }
         assert answers == {ratio.value}
         shown = format_estimate(ratio.value, ratio.error)
@@ -232,7 +239,7 @@ def test_arms_keep_their_order_their_reference_and_their_numbers(document):
     (chart,) = (block for block in blocks if isinstance(block, Chart))
     (bars,) = (block for block in blocks if isinstance(block, Bars))
     assert [series.label for series in chart.series] == [bar.label for bar in bars.bars] == labels
-    assert list(dict.fromkeys(row["label"] for row in csv.DictReader(io.StringIO(format_csv(loaded))))) == labels
+    assert list(dict.fromkeys(row["label"] for row in csv.DictReader(io.StringIO(format_csv(tidy(loaded)))))) == labels
 
     names = ("step_time", "step_time.ratio", "phase.*.seconds", "training_loss")
     report = check(loaded, loaded, [parse_threshold(f"{name}:5%") for name in names], floor=0.0)

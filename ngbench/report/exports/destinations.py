@@ -9,7 +9,8 @@ from ngbench.disk.files import STANDARD_OUTPUT, write_text
 from ngbench.records.documents import dump
 from ngbench.records.record import Document
 from ngbench.report import view
-from ngbench.report.exports.csv import format_csv
+from ngbench.report.exports.formats import format_csv
+from ngbench.report.exports.tidy import tidy
 from ngbench.report.renderers import markdown
 from ngbench.report.sample_images import with_images
 from ngbench.running.samples import relocated
@@ -32,7 +33,7 @@ def export_steps(
     Args:
         document: what to write.
         json: it follows the schema of ``ngbench schema``.
-        csv: see :func:`~ngbench.report.exports.csv.format_csv`.
+        csv: see :func:`~ngbench.report.exports.tidy.tidy`.
         markdown_file: what the terminal shows, with GitHub tables.
         figures: directory of PNG files.
         reference: the arm that ratios refer to; the document's first by default.
@@ -47,7 +48,7 @@ def export_steps(
     if json is not None:
         steps.append(lambda: write_text(dump(_leading_to_samples(document, json, origin)), json))
     if csv is not None:
-        steps.append(lambda: write_text(format_csv(document), csv))
+        steps.append(lambda: write_text(format_csv(tidy(document)), csv))
     if markdown_file is not None:
         steps.append(lambda: write_text(markdown.render(view(document, reference=reference)), markdown_file))
     if figures is not None:

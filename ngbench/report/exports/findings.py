@@ -1,42 +1,89 @@
-"""What a document holds beside runs, as rows: trials, claims, comparisons with a baseline, findings, checks."""
+"""What a document holds beside runs, as rows: trials, claims, changes from a baseline, findings, checks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ngbench.records.record import Document
 
-__all__ = ["finding_rows"]
+__all__ = ["FINDINGS", "Row", "named"]
+
+Row = dict[str, Any]
 
 
-def finding_rows(document: Document) -> list[dict[str, Any]]:
-    """A row for each trial of a search, claim of a study, metric and arm of a check, finding of ``ngbench doctor``, or
-    check of a plugin; none of a document of runs.
-
-    The columns are named as in the record. A trial has ``setting.NAME`` for each hyper-parameter that was searched, a
-    claim the ends of its interval as ``low`` and ``high``.
-    """
-    return [*_rows(document)]
+def named(kind: str, values: Mapping[str, Any]) -> Row:
+    """A column ``KIND.NAME`` for each value."""
+    return {f"{kind}.{name}": value for name, value in values.items()}
 
 
-def _rows(document: Document) -> Iterator[dict[str, Any]]:
-    if document.search is not None:
-        for label, arm in document.search.arms.items():
-            for trial in arm.trials:
-                row = trial.model_dump(mode="json")
-                settings = {f"setting.{name}": value for name, value in row.pop("settings").items()}
-                yield {"arm": label, "optimizer": arm.optimizer, "trial": row.pop("trial"), **settings, **row}
+def _trials(document: Document, reference: str | None) -> Iterator[Row]:
+    search = document.search
+    for label, arm in () if search is None else search.arms.items():
+        assert search is not None
+        for trial in arm.trials:
+            yield {
+                "task": search.task,
+                **named("option", search.task_options),
+                "arm": label,
+                "optimizer": arm.optimizer,
+                "trial": trial.trial,
+                **named("hyperparameter", trial.settings),
+                "outcome": trial.outcome,
+                "metric": search.metric,
+                "value": trial.value,
+                "seconds": trial.seconds,
+                "steps": trial.steps,
+                "message": trial.message,
+            }
+
+
+def _claims(document: Document, reference: str | None) -> Iterator[Row]:
     for study in document.studies:
         for claim in study.claims:
-            row = claim.model_dump(mode="json", exclude={"parts", "interval"})
-            low, high = claim.interval or (None, None)
-            yield {**row, "low": low, "high": high, "scale": study.scale}
+            about = {"study": study.study, "scale": study.scale, "claim": claim.shown_name, "says": claim.claim}
+            about["verdict"] = claim.verdict.value
+            for part in claim.parts:
+                low, high = part.interval or (None, None)
+                yield {
+                    **about,
+                    "subject": part.subject,
+                    "subject_verdict": part.verdict.value,
+                    "left": part.left,
+                    "right": part.right,
+                    "difference": part.difference,
+                    "difference.low": low,
+                    "difference.high": high,
+                    "difference.n": part.n,
+                    "tolerance": part.tolerance,
+                    "note": part.note,
+                }
+            if not claim.parts:
+                yield about
+
+
+def _changes(document: Document, reference: str | None) -> Iterator[Row]:
     if document.gate is not None:
         yield from (found.model_dump(mode="json") for found in document.gate.comparisons)
+
+
+def _findings(document: Document, reference: str | None) -> Iterator[Row]:
     if document.doctor is not None:
         yield from (found.model_dump(mode="json") for found in document.doctor.findings)
+
+
+def _checks(document: Document, reference: str | None) -> Iterator[Row]:
     if document.conformance is not None:
         for plugin in document.conformance.plugins:
             about = {"plugin": plugin.plugin, "kind": plugin.kind, "distribution": plugin.distribution}
             yield from ({**about, **check.model_dump(mode="json")} for check in plugin.checks)
+
+
+FINDINGS: dict[str, Callable[[Document, str | None], Iterable[Row]]] = {
+    "trials": _trials,
+    "claims": _claims,
+    "changes": _changes,
+    "findings": _findings,
+    "checks": _checks,
+}
+"""What makes the rows of each table, of a document; a reference arm means nothing to them."""

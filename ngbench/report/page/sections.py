@@ -43,6 +43,7 @@ class Section:
     Attributes:
         title: what it is about.
         document: what a view shows of it; ``None`` where only Fisher errors are known.
+        measured: the runs that did nothing but measure Fisher errors.
         fisher_errors: of each measured layer.
         remarks: what was left out or renamed, in sentences.
         calls: what made it.
@@ -50,6 +51,7 @@ class Section:
 
     title: str
     document: Document | None = None
+    measured: Document | None = None
     fisher_errors: list[MeasuredLayer] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     calls: list[Fact] = field(default_factory=list)
@@ -160,10 +162,7 @@ def _section(key: _Key, found: Sequence[Found]) -> Section:
     labelled, renamed = label_arms(_in_order(kept))
     calls = _calls([one.run.environment or one.source.document.environment for one in [*kept, *measuring]])
     section = Section(_title(*key), remarks=[*left_out, *repeated, *renamed], calls=calls)
-    if labelled:
-        section.document = merge(
-            [Document(environment=one.source.document.environment, runs=[one.run]) for one in labelled]
-        )
+    section.document, section.measured = map(_together, (labelled, label_arms(measuring)[0]))
     by_run = {id(one.run): one for one in [*labelled, *measuring]}
     for measured in repeats_of([one.run for one in by_run.values()]):
         first = by_run[id(measured.runs[0])]
@@ -172,6 +171,11 @@ def _section(key: _Key, found: Sequence[Found]) -> Section:
         heading = f"{_layer(measured.errors[0])}, {first.run.label}, seed{'s' * (len(measured.runs) > 1)} {seeds}"
         _add_fisher_error(section, heading, conditions, measured.errors, first)
     return section
+
+
+def _together(found: Sequence[Found]) -> Document | None:
+    documents = [Document(environment=one.source.document.environment, runs=[one.run]) for one in found]
+    return merge(documents) if documents else None
 
 
 def _in_order(found: Sequence[Found]) -> list[Found]:

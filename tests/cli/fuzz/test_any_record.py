@@ -26,9 +26,10 @@ from ngbench.records.gate import check
 from ngbench.records.record import Document
 from ngbench.records.thresholds import parse_threshold
 from ngbench.report import view
-from ngbench.report.exports.csv import format_csv
+from ngbench.report.exports.formats import format_csv
 from ngbench.report.exports.gate import format_annotations
 from ngbench.report.exports.pytest_benchmark import format_pytest_benchmark
+from ngbench.report.exports.tidy import tidy
 from ngbench.report.page.contents import report_blocks
 from ngbench.report.page.record_files import Source
 from ngbench.report.page.sections import Report, gather
@@ -96,7 +97,7 @@ def views(document: Document, good: Document, path: Path) -> None:
         # An image is none.
         report = Report([], [], [])
     sections = {section.title: section.document for section in report.sections if section.document}
-    format_csv(document)
+    format_csv(tidy(document))
     html.render(report_blocks(report), title="t")
     if any(run.steps.seconds for found in sections.values() for run in found.runs):
         format_pytest_benchmark(sections)

@@ -23,7 +23,8 @@ from ngbench.records.record import (
     RunRecord,
 )
 from ngbench.report import view
-from ngbench.report.exports.csv import format_csv
+from ngbench.report.exports.formats import format_csv
+from ngbench.report.exports.tidy import tidy
 from ngbench.report.renderers import markdown, terminal
 from ngbench.report.renderers.figures import draw
 from ngbench.report.sample_images import with_images
@@ -161,7 +162,7 @@ def test_a_classifier_s_score_is_never_called_fid_alone() -> None:
     inception = shown(document(gan_run("a", [8.0, 4.0], metric="fid")))
     assert "FID: 500 generated against 500 real images by Inception, 64 features" in inception
     assert "classifier" not in inception
-    csv = format_csv(document(gan_run("a", [8.0, 4.0])))
+    csv = format_csv(tidy(document(gan_run("a", [8.0, 4.0]))))
     assert "metric.classifier_fid" in csv
     assert "metric.fid" not in csv
 
