@@ -99,9 +99,12 @@ def test_rows_are_those_of_the_export(compared: ngbench.ResultDocument, monkeypa
     ]
     assert len(rows) == 4
     pandas = types.ModuleType("pandas")
-    pandas.DataFrame = lambda given: ("frame", given)  # type: ignore[attr-defined]
+    pandas.DataFrame = lambda given, columns: (given, columns)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pandas", pandas)
-    assert compared.to_frame() == ("frame", rows)
+    assert compared.to_frame() == (rows, tidy(compared).names)
+    assert [row["label"] for row in compared.to_frame("costs")[0]] == [run.label for run in compared.runs]
+    with pytest.raises(UnknownNameError, match="unknown table 'cost'"):
+        compared.to_frame("cost")
 
 
 def test_a_figure_shows_a_line_for_each_arm(compared: ngbench.ResultDocument) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ngbench.cli.keeping import closing, opening
 from ngbench.cli.reporting import check_exports, console_for_results
-from ngbench.disk.files import STANDARD_OUTPUT, check_directory, given_destination, given_path
+from ngbench.disk.files import STANDARD_OUTPUT, given_destination, given_path
 from ngbench.errors import ParameterError
 from ngbench.records.results import RESULTS, new_directory
 from ngbench.report.columns import COLUMNS, chosen, given_columns
@@ -68,8 +68,9 @@ class Outputs:
     )
     figures: Path | None = option(
         None,
-        "Draw what was measured, against epochs, updates and time, as PNG files.",
-        metavar="DIR",
+        "Draw what was measured, against epochs, updates and time: PNG files in DIR, or NAME-*.svg beside NAME.svg "
+        "(.png, .pdf).",
+        metavar="DIR|NAME.svg",
         panel=_RESULTS,
         convert=given_path,
     )
@@ -100,7 +101,9 @@ class Outputs:
         """
         check_exports(self.json, self.csv, self.markdown, within=self.directory)
         if self.figures is not None:
-            check_directory(self.figures)
+            from ngbench.report.renderers.figures import check_place
+
+            check_place(self.figures)
         self.place.check()
         with kept_in(self.directory, subject, nowhere=self.no_output) as directory:
             yield replace(self, directory=directory, made=self.directory is None)
@@ -117,7 +120,11 @@ class Outputs:
     def origin(self) -> Path | None:
         """The directory that sample images are kept in, and their paths relative to: that of the records, so that a
         resumed run finds them, or that of the figures."""
-        beside = self.directory if self.directory is not None else self.figures
+        beside = self.directory
+        if beside is None and self.figures is not None:
+            from ngbench.report.renderers.figures import check_place
+
+            beside = check_place(self.figures)
         return None if beside is None else beside.absolute()
 
     @property

@@ -64,13 +64,17 @@ def test_what_cannot_be_exported_is_named(runs, arguments, sentence):
 
 
 def test_the_table_of_a_command_can_be_had_from_its_records(ngbench):
-    made = ngbench("compare pond -o sgd,adam --steps 6 --seeds 2 --output out --export-csv made.csv -q")
-    assert made.code == 0
+    line = "compare pond -o sgd,adam --steps 6 --seeds 2 --output out --export-csv made.csv --figures made/a.svg -q"
+    assert ngbench(line).code == 0
     assert ngbench("export out --csv later.csv --json later.json").code == 0
     assert Path("later.csv").read_text() == Path("made.csv").read_text()
     assert len(json.loads(Path("later.json").read_text())) == Path("made.csv").read_text().count("\n") - 1
     done = ngbench("export out --table costs --csv -")
     assert (done.code, done.out.count("\n")) == (0, 3)
+    done = ngbench("report out --figures later/a.svg")
+    drawn = sorted(Path("made").iterdir())
+    assert sorted(done.out.split()) == [f"later/{path.name}" for path in drawn]
+    assert [(Path("later") / path.name).read_bytes() for path in drawn] == [path.read_bytes() for path in drawn]
 
 
 @pytest.mark.parametrize(

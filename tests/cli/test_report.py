@@ -155,3 +155,26 @@ def test_a_page_is_made_without_torch(records, tmp_path):
     )
     command = [sys.executable, "-c", program, "report", str(records), "--output", str(tmp_path / "page.html")]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_sections_have_figures_of_their_own_and_need_no_page(records, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (records / "other.json").write_text(json.dumps(document(run_record(task="digits"))))
+    assert cli.main(["report", "records", "--figures", "drawn"]) == 0
+    drawn = capsys.readouterr().out.split()
+    assert {"drawn/00/loss_by_epoch.png", "drawn/01/loss_by_epoch.png"} <= set(drawn)
+    assert sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "drawn").rglob("*.png")) == sorted(drawn)
+
+
+def test_a_kind_of_figure_that_is_not_drawn_is_said(records, capsys):
+    assert cli.main(["report", str(records), "--figures", "a.jpg"]) == 2
+    said = "figures=a.jpg is not allowed, it must be a directory or end in .png, .svg, .pdf"
+    assert said in capsys.readouterr().err
+
+
+def test_what_cannot_be_drawn_is_said(records, capsys, tmp_path):
+    history = {"epoch": [], "step": [], "train_loss": [], "validation_loss": [], "elapsed_seconds": []}
+    nothing = run_record(history=history, steps={"seconds": [], "kind": []})
+    (tmp_path / "nothing.json").write_text(json.dumps(document(nothing)))
+    assert cli.main(["report", str(tmp_path / "nothing.json"), "--figures", str(tmp_path / "drawn")]) == 2
+    assert "there is nothing to draw in these records" in capsys.readouterr().err

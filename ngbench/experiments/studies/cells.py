@@ -35,7 +35,7 @@ from ngbench.running.request import AdversarialOptions, AdversarialRequest, Requ
 from ngbench.running.samples import DIRECTORY
 from ngbench.running.workers import LocalWorker, RunStarter, Worker
 
-__all__ = ["Conditions", "RanCell", "batch_size_of", "run_cell"]
+__all__ = ["Conditions", "RanCell", "batch_size_of", "run_cell", "runs_by_arm"]
 
 _Options = TypeVar("_Options", bound=RunOptions)
 
@@ -136,13 +136,14 @@ def run_cell(study: Study, scale: ScaleName, cell: PlannedCell, directory: Path,
             records = _measure(cell, place, conditions, observer)
         else:
             records = _compare(study.measure, cell, place, conditions, observer)
-    arms = {
-        arm.name: [ArmRun(record, arm.name) for record in records]
-        if study.measure == "fisher-error"
-        else [ArmRun(record) for record in records if record.label == arm.name]
-        for arm in cell.arms
-    }
-    return RanCell(CellRuns(cell.panel.name, batch_size, arms), records, own)
+    return RanCell(CellRuns(cell.panel.name, batch_size, runs_by_arm(study, cell, records)), records, own)
+
+
+def runs_by_arm(study: Study, cell: PlannedCell, records: Sequence[RunRecord]) -> dict[str, list[ArmRun]]:
+    """The runs of each arm of the comparison; each record has all arms where approximations were measured."""
+    if study.measure == "fisher-error":
+        return {arm.name: [ArmRun(record, arm.name) for record in records] for arm in cell.arms}
+    return {arm.name: [ArmRun(record) for record in records if record.label == arm.name] for arm in cell.arms}
 
 
 def _with_file(cell: PlannedCell, conditions: Conditions, observer: ExperimentObserver) -> PlannedCell:

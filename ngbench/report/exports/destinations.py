@@ -35,7 +35,7 @@ def export_steps(
         json: it follows the schema of ``ngbench schema``.
         csv: see :func:`~ngbench.report.exports.tidy.tidy`.
         markdown_file: what the terminal shows, with GitHub tables.
-        figures: directory of PNG files.
+        figures: their place, see :func:`~ngbench.report.renderers.figures.figure_file`.
         reference: the arm that ratios refer to; the document's first by default.
         origin: the directory that paths of sample images are relative to.
 

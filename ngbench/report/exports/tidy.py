@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ngbench.records.comparability import group_arms
 from ngbench.records.endings import early_stop
 from ngbench.records.quantities import ArmRun, quantity_of
 from ngbench.records.record import Document, DocumentKind, RunRecord
@@ -128,8 +129,13 @@ def _of_run(run: RunRecord) -> Row:
     }
 
 
+def _runs(document: Document) -> list[RunRecord]:
+    """Arm by arm, as directories hold them: the runs of a command go seed by seed."""
+    return [run for of_arm in group_arms(document.runs).values() for run in of_arm]
+
+
 def _epochs(document: Document, reference: str | None) -> Iterator[Row]:
-    for run in document.runs:
+    for run in _runs(document):
         history, measured = run.history, ("training_loss", "validation_loss", "elapsed_seconds")
         metrics = [f"metric.{name}" for name in history.metrics]
         metrics += [f"training_metric.{name}" for name in history.training_metrics]
@@ -142,7 +148,7 @@ def _epochs(document: Document, reference: str | None) -> Iterator[Row]:
 
 
 def _steps(document: Document, reference: str | None) -> Iterator[Row]:
-    for run in document.runs:
+    for run in _runs(document):
         about, steps = _of_run(run), run.steps
         disturbed = None if steps.interrupted is None else set(steps.interrupted)
         told = {f"diagnostic.{name}": dict(run.diagnostic(name)) for name in run.diagnostics}
@@ -211,7 +217,7 @@ def _phases(document: Document, reference: str | None) -> Iterator[Row]:
 
 
 def _fisher_errors(document: Document, reference: str | None) -> Iterator[Row]:
-    of_runs = [(_of_run(run), error) for run in document.runs for error in run.fisher_errors]
+    of_runs = [(_of_run(run), error) for run in _runs(document) for error in run.fisher_errors]
     for about, error in [*of_runs, *(({"task": one.task}, one) for one in document.fisher_errors)]:
         for name, curve in error.approximations.items():
             for at, step in enumerate(error.steps):

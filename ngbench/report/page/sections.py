@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 from ngbench.records.documents import merge
 from ngbench.records.experiments import ClaimRecord
@@ -47,6 +48,7 @@ class Section:
         fisher_errors: of each measured layer.
         remarks: what was left out or renamed, in sentences.
         calls: what made it.
+        directory: of the records of a study.
     """
 
     title: str
@@ -55,6 +57,7 @@ class Section:
     fisher_errors: list[MeasuredLayer] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     calls: list[Fact] = field(default_factory=list)
+    directory: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ def _of_one_file(source: Source) -> Section | None:
     if document.kind == "study" and not document.runs and len(document.studies) == 1:
         (study,) = document.studies
         title = f"{study.study}: {study.title or ''}".rstrip(": ")
-        return Section(title, with_figure(document, source.file.parent))
+        return Section(title, with_figure(document, source.file.parent), directory=source.file.parent)
     if document.kind in _TITLES:
         return Section(f"{_TITLES[document.kind]}: {source.file.stem}", document)
     return None

@@ -1,4 +1,4 @@
-"""Charts, bars and images as PNG files."""
+"""Charts, bars and images as PNG, SVG and PDF files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ngbench.disk.files import make_directory, write_bytes
+from ngbench.disk.files import check_directory, make_directory, write_bytes
+from ngbench.errors import ParameterError
 from ngbench.escaping import figure as figure_text
 from ngbench.measurement.phases import PHASES
 from ngbench.report.blocks import Bars, Block, Changes, Chart, Curve, ImageRow, Images, Series, Tone
@@ -20,15 +21,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "check_place",
     "draw",
     "draw_block",
     "draw_series",
+    "figure_file",
     "figure_of_bars",
     "figure_of_changes",
     "figure_of_chart",
     "figure_of_images",
     "line_style",
     "new_figure",
+    "numbered",
     "save_figure",
     "write_caption",
     "write_images",
@@ -48,10 +52,39 @@ _LOG_RANGE = 5.0
 _DPI = 150
 _MARKED = 20
 _SHEET_COLUMNS = 5
+_METADATA = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+"""Without the time of drawing: equal figures are equal files."""
+_NOT_DRAWN = frozenset({".bmp", ".eps", ".gif", ".jpeg", ".jpg", ".pgf", ".ps", ".tif", ".tiff", ".webp"})
 
 
-def draw(blocks: Sequence[Block], directory: str | Path) -> list[Path]:
-    """Draw all that can be drawn as PNG files into the directory, which is made if it does not exist.
+def figure_file(place: Path, name: str) -> Path:
+    """Where a figure goes: ``NAME.png`` in a directory, ``STEM-NAME.svg`` beside a place called ``STEM.svg``."""
+    suffix = place.suffix.lower()
+    return place.with_name(f"{place.stem}-{name}{suffix}") if suffix in _METADATA else place / f"{name}.png"
+
+
+def numbered(place: Path, number: int) -> Path:
+    """The place of some of the figures of a place: a directory in it, or a longer name."""
+    inside = figure_file(place, f"{number:02d}")
+    return inside if place.suffix.lower() in _METADATA else inside.with_suffix("")
+
+
+def check_place(place: Path) -> Path:
+    """The directory of the figures, which there need not be yet.
+
+    Raises:
+        ParameterError: the place is a file of a kind that is not drawn.
+        OutputError: nothing could be written there.
+    """
+    if place.suffix.lower() in _NOT_DRAWN:
+        raise ParameterError(f"figures={place} is not allowed, it must be a directory or end in {', '.join(_METADATA)}")
+    directory = figure_file(place, "figure").parent
+    check_directory(directory)
+    return directory
+
+
+def draw(blocks: Sequence[Block], place: str | Path) -> list[Path]:
+    """Draw all that can be drawn, each figure into a file of its own (:func:`figure_file`).
 
     ``NAME_by_AXIS.png`` (``NAME.png`` where there is one axis) shows a chart: a line for the mean over an arm's seeds,
     a band from the lowest to the highest, and a thin line that ends in a cross for a run that failed or diverged.
@@ -64,25 +97,25 @@ def draw(blocks: Sequence[Block], directory: str | Path) -> list[Path]:
         OutputError: the directory cannot be made or written.
     """
     drawn = (block for block in blocks if isinstance(block, Chart | Bars | Changes | Images))
-    return [path for block in drawn for path in draw_block(block, Path(directory))]
+    return [path for block in drawn for path in draw_block(block, Path(place))]
 
 
-def draw_block(block: Chart | Bars | Changes | Images, directory: Path) -> Iterator[Path]:
+def draw_block(block: Chart | Bars | Changes | Images, place: Path) -> Iterator[Path]:
     """Draw one block, as :func:`draw` does."""
     match block:
         case Chart():
             keys = block.paper_axes or [axis.key for axis in block.axes]
             for key in keys if block.panels else ():
                 name = block.name if len(block.axes) == 1 else f"{block.name}_by_{key}"
-                yield save_figure(figure_of_chart(block, key), directory / f"{name}.png")
+                yield save_figure(figure_of_chart(block, key), figure_file(place, name))
         case Bars():
-            yield save_figure(figure_of_bars(block), directory / f"{block.name}.png")
+            yield save_figure(figure_of_bars(block), figure_file(place, block.name))
         case Changes():
-            yield save_figure(figure_of_changes(block), directory / f"{block.name}.png")
+            yield save_figure(figure_of_changes(block), figure_file(place, block.name))
         case Images():
             for row in block.rows:
                 if row.title:
-                    yield save_figure(_sheet(row), directory / f"{row.name}.png")
+                    yield save_figure(_sheet(row), figure_file(place, row.name))
 
 
 def write_images(block: Images, directory: Path) -> Iterator[list[Path | None]]:
@@ -115,13 +148,16 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write the figure as PNG into its directory, which is made if it does not exist, and return its path.
+    """Write the figure as its suffix says into its directory, which is made if it does not exist, and return its path.
 
     Raises:
         OutputError: the directory cannot be made, or the file cannot be written.
     """
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=_DPI)
+    from matplotlib import rc_context
+
+    content, suffix = io.BytesIO(), path.suffix
+    with rc_context({"svg.hashsalt": path.stem}):
+        figure.savefig(content, format=suffix[1:], dpi=_DPI, metadata=_METADATA[suffix])
     make_directory(path.parent)
     write_bytes(content.getvalue(), path)
     return path

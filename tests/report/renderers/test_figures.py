@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from ngbench.errors import OutputError
+from ngbench.errors import OutputError, ParameterError
 from ngbench.records.quantities import ArmRun
 from ngbench.report import view
 from ngbench.report.bands import band_of
 from ngbench.report.blocks import Bars, Chart
-from ngbench.report.renderers.figures import draw, figure_of_bars, figure_of_chart
+from ngbench.report.renderers.figures import check_place, draw, figure_of_bars, figure_of_chart, numbered
 from ngbench.report.summary import summarise
 
 
@@ -149,3 +149,22 @@ def test_reports_need_neither_torch_nor_pyplot():
         "print([name for name in ('torch', 'matplotlib', 'scipy.stats') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("suffix", "begins"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_the_suffix_of_the_place_says_the_format_and_equal_figures_are_equal_files(
+    comparison, tmp_path, suffix, begins
+):
+    written = draw(view(comparison), tmp_path / "made" / f"mine.{suffix}")
+    assert "mine-cost_by_phase." + suffix in {path.name for path in written}
+    assert all(path.read_bytes().startswith(begins) and path.suffix == f".{suffix}" for path in written)
+    for path, again in zip(written, draw(view(comparison), tmp_path / "again" / f"mine.{suffix}"), strict=True):
+        assert path.read_bytes() == again.read_bytes()
+
+
+def test_a_place_is_refused_by_a_suffix_that_is_not_drawn(tmp_path):
+    with pytest.raises(ParameterError, match=r"must be a directory or end in \.png, \.svg, \.pdf"):
+        check_place(tmp_path / "figure.jpg")
+    assert check_place(tmp_path / "new" / "figure.PDF") == tmp_path / "new"
+    assert check_place(tmp_path / "results-0.1") == tmp_path / "results-0.1"
+    assert (numbered(Path("a/b.svg"), 1), numbered(Path("a/b"), 1)) == (Path("a/b-01.svg"), Path("a/b/01"))
