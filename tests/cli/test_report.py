@@ -110,7 +110,6 @@ def test_every_bad_file_has_one_sentence_and_nothing_is_written(report, records,
         (["--output", "-"], "output=- is not allowed"),
         (["--output", "nowhere/page.html"], "there is no directory 'nowhere'"),
         (["--output", "page.html", "--reference", "adm"], "unknown reference arm 'adm'; did you mean 'adam'?"),
-        ([], "--output"),
     ],
 )
 def test_bad_options_are_one_sentence(report, records, tmp_path, monkeypatch, arguments, said):

@@ -24,7 +24,7 @@ from ngbench.records.record import Document
 from ngbench.records.thresholds import parse_threshold
 from ngbench.report import view
 from ngbench.report.blocks import Changes, Chart
-from ngbench.report.exports.findings import finding_rows
+from ngbench.report.exports.tidy import tidy
 from tests.report.conftest import build_png
 
 FILES = Path(__file__).parents[1] / "records" / "data" / "version-1"
@@ -59,12 +59,12 @@ def test_a_search_lists_its_trials_and_draws_them_with_the_best_so_far() -> None
     found = ngbench.load(FILES / "tune.json")
     assert found.search is not None
     trials = [(label, trial) for label, arm in found.search.arms.items() for trial in arm.trials]
-    rows = finding_rows(found)
+    rows = tidy(found).rows
     assert [(row["arm"], row["trial"], row["value"], row["outcome"]) for row in rows] == [
         (label, trial.trial, trial.value, trial.outcome) for label, trial in trials
     ]
     for row, (_, trial) in zip(rows, trials, strict=True):
-        assert {key: row[f"setting.{key}"] for key in trial.settings} == trial.settings
+        assert {key: row[f"hyperparameter.{key}"] for key in trial.settings} == trial.settings
     (chart,) = [block for block in view(found) if isinstance(block, Chart)]
     for one in chart.series:
         arm = found.search.arms[one.label]
@@ -83,7 +83,7 @@ def test_the_best_so_far_is_the_highest_of_a_metric_that_is_maximised() -> None:
 
 def test_a_study_lists_its_claims_and_shows_its_figure(study: ngbench.ResultDocument) -> None:
     claims = [claim for one in study.studies for claim in one.claims]
-    rows = finding_rows(study)
+    rows = tidy(study).rows
     assert [(row["claim"], row["verdict"]) for row in rows] == [(claim.claim, claim.verdict.value) for claim in claims]
     assert [(row["low"], row["high"]) for row in rows] == [claim.interval or (None, None) for claim in claims]
     (axes,) = study.figure().axes
@@ -95,7 +95,7 @@ def test_a_study_lists_its_claims_and_shows_its_figure(study: ngbench.ResultDocu
 def test_a_check_lists_what_was_compared_and_draws_changes_with_their_intervals() -> None:
     assert GATE.gate is not None
     compared = GATE.gate.comparisons
-    assert [(row["metric"], row["arm"], row["verdict"], row["low"], row["high"]) for row in finding_rows(GATE)] == [
+    assert [(row["metric"], row["arm"], row["verdict"], row["low"], row["high"]) for row in tidy(GATE).rows] == [
         (one.metric, one.arm, one.verdict.value, one.low, one.high) for one in compared
     ]
     (drawn,) = [block for block in view(GATE) if isinstance(block, Changes)]
@@ -111,7 +111,7 @@ def test_a_check_lists_what_was_compared_and_draws_changes_with_their_intervals(
 
 
 def test_findings_of_a_machine_are_rows_and_those_that_matter_sentences() -> None:
-    assert [(row["topic"], row["state"], row["fact"]) for row in finding_rows(DOCTOR)] == [
+    assert [(row["topic"], row["state"], row["fact"]) for row in tidy(DOCTOR).rows] == [
         ("clock", "bad", "it stands"),
         ("memory", "good", "enough"),
     ]
@@ -122,7 +122,7 @@ def test_findings_of_a_machine_are_rows_and_those_that_matter_sentences() -> Non
 
 
 def test_checks_of_plugins_are_rows() -> None:
-    rows = finding_rows(PLUGINS)
+    rows = tidy(PLUGINS).rows
     assert [(row["plugin"], row["kind"], row["name"], row["status"]) for row in rows] == [
         ("p", "task", "a", "passed"),
         ("p", "task", "b", "failed"),

@@ -41,10 +41,11 @@ def _trials(document: Document, reference: str | None) -> Iterator[Row]:
 def _claims(document: Document, reference: str | None) -> Iterator[Row]:
     for study in document.studies:
         for claim in study.claims:
-            about = {"study": study.study, "scale": study.scale, "claim": claim.shown_name, "says": claim.claim}
-            about["verdict"] = claim.verdict.value
+            low, high = claim.interval or (None, None)
+            about = {"study": study.study, "scale": study.scale, "claim": claim.claim, "name": claim.name}
+            about |= {"verdict": claim.verdict.value, "low": low, "high": high}
             for part in claim.parts:
-                low, high = part.interval or (None, None)
+                least, most = part.interval or (None, None)
                 yield {
                     **about,
                     "subject": part.subject,
@@ -52,8 +53,8 @@ def _claims(document: Document, reference: str | None) -> Iterator[Row]:
                     "left": part.left,
                     "right": part.right,
                     "difference": part.difference,
-                    "difference.low": low,
-                    "difference.high": high,
+                    "difference.low": least,
+                    "difference.high": most,
                     "difference.n": part.n,
                     "tolerance": part.tolerance,
                     "note": part.note,

@@ -97,7 +97,7 @@ def test_a_search_has_its_trials_and_a_study_its_claims():
     study = load_document(FILES / "reproduce.json")
     ((claim,),) = ([*one.claims] for one in study.studies)
     (row,) = tidy(study, "claims").rows
-    assert (row["claim"], row["verdict"], row["left"]) == (claim.name, claim.verdict, claim.parts[0].left)
+    assert (row["name"], row["verdict"], row["left"]) == (claim.name, claim.verdict, claim.parts[0].left)
 
 
 def test_gans_have_their_score_and_both_players():
