@@ -42,8 +42,15 @@ def _claims(document: Document, reference: str | None) -> Iterator[Row]:
     for study in document.studies:
         for claim in study.claims:
             low, high = claim.interval or (None, None)
-            about = {"study": study.study, "scale": study.scale, "claim": claim.claim, "name": claim.name}
-            about |= {"verdict": claim.verdict.value, "low": low, "high": high}
+            about = {
+                "study": study.study,
+                "scale": study.scale,
+                "claim": claim.claim,
+                "name": claim.name,
+                "verdict": claim.verdict.value,
+                "low": low,
+                "high": high,
+            }
             for part in claim.parts:
                 least, most = part.interval or (None, None)
                 yield {
