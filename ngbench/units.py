@@ -164,14 +164,14 @@ def format_hyperparameters(hyperparameters: Mapping[str, Any]) -> str:
 
 
 def break_label(label: str, width: int = 24) -> str:
-    """The label in lines that leave room for numbers, broken after a comma, colon or ``@`` where there is one.
+    """The label in lines that leave room for numbers, broken after a comma, colon, plus or ``@`` where there is one.
 
     >>> print(break_label("kfac:damping=0.01,lr=0.3,momentum=0.9"))
     kfac:damping=0.01,
       lr=0.3,momentum=0.9
     """
     lines = [""]
-    for piece in re.split(r"(?<=[,:@])", label):
+    for piece in re.split(r"(?<=[,:@+])", label):
         if lines[-1] and len(lines[-1]) + len(piece) > width:
             lines.append("  ")
         lines[-1] += piece

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ngbench.plugins.plugin import Kind
     from ngbench.records.quantities import Asker
 
-__all__ = ["approximations", "arms", "columns", "metrics", "of_option", "plugins", "studies", "tasks"]
+__all__ = ["approximations", "arms", "columns", "listed", "metrics", "of_option", "plugins", "studies", "tasks"]
 
 
 def tasks(incomplete: str) -> list[str]:
@@ -31,6 +31,11 @@ def approximations(incomplete: str) -> list[str]:
 def plugins(incomplete: str) -> list[str]:
     """Plugins of any kind."""
     return _beginning(sorted({*_plugins("task"), *_plugins("optimizer"), *_plugins("approximation")}), incomplete)
+
+
+def listed(incomplete: str) -> list[str]:
+    """Plugins of any kind, and studies."""
+    return [*plugins(incomplete), *studies(incomplete)]
 
 
 def studies(incomplete: str) -> list[str]:

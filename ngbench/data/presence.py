@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from ngbench.data import cifar, curves, digits, faces, mnist, svhn
 from ngbench.data.choice import find_file
@@ -43,6 +44,23 @@ class Presence:
     def complete(self) -> bool:
         """Whether all official files are there; whether they are genuine shows when they are loaded."""
         return not self.missing
+
+    @property
+    def use(self) -> Literal["official", "generated", "stand-in", "missing"]:
+        """What a run would use without a network."""
+        if self.complete:
+            return "official"
+        if self.generated:
+            return "generated"
+        return "stand-in" if self.stand_in_ready else "missing"
+
+    @property
+    def description(self) -> str:
+        """Of what would be used, or where it belongs."""
+        if self.complete:
+            return f"in {self.official[0] if len(self.official) == 1 else self.official[0].parent}"
+        belongs = f"the official files belong into {self.folder}"
+        return belongs if self.use == "missing" or self.stand_in is None else f"{self.stand_in}; {belongs}"
 
 
 def data_sets_present(directory: Path) -> list[Presence]:

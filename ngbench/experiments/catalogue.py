@@ -1,4 +1,4 @@
-"""What there is: tasks, optimizers and approximations that are installed, and the studies. Listing loads no torch."""
+"""What there is: tasks, optimizers and approximations that are installed, studies, data. Listing loads no torch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ngbench.errors import ParameterError, PluginError, UnknownNameError, one_line
 from ngbench.plugins import registry
 from ngbench.plugins.located import is_located
+from ngbench.plugins.optimizer_classes import beside_the_point
 from ngbench.plugins.plugin import Plugin
 from ngbench.plugins.registry import PluginRow
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ngbench.plugins.parameters import Parameter
     from ngbench.task import Task
 
-__all__ = ["Listing", "catalogue"]
+__all__ = ["Listing", "catalogue", "counts"]
 
 
 class Listing(str, Enum):
@@ -29,6 +30,7 @@ class Listing(str, Enum):
     OPTIMIZERS = "optimizers"
     APPROXIMATIONS = "approximations"
     STUDIES = "studies"
+    DATA = "data"
 
 
 def catalogue(kind: Listing, names: Sequence[str] = (), *, full: bool = False) -> list[dict[str, Any]]:
@@ -44,10 +46,32 @@ def catalogue(kind: Listing, names: Sequence[str] = (), *, full: bool = False) -
     """
     if kind is Listing.STUDIES:
         return _studies(names)
+    if kind is Listing.DATA:
+        return _data(names)
     rows = registry.rows(f"ngbench.{kind.value}")
     if not names and not full:
         return [asdict(row) for row in rows]
     return [_describe(kind, row) for row in _chosen(kind, rows, names)]
+
+
+def counts() -> dict[str, int | None]:
+    """How many there are of each kind; ``None`` where only a look into directories would say."""
+    from ngbench.experiments.studies.loader import study_names
+
+    found = {group.rpartition(".")[2]: len(registry.rows(group)) for group in registry.GROUPS.values()}
+    return {kind.value: len(study_names()) if kind is Listing.STUDIES else found.get(kind.value) for kind in Listing}
+
+
+def _data(names: Sequence[str]) -> list[dict[str, Any]]:
+    """Which data sets there are, and what a run would use that downloads nothing."""
+    from ngbench.data.directory import data_directory
+    from ngbench.data.presence import data_sets_present
+
+    found = {presence.name: presence for presence in data_sets_present(data_directory())}
+    for name in names:
+        if name not in found:
+            raise UnknownNameError("data set", name, found)
+    return [{"name": name, "used": found[name].use, "description": found[name].description} for name in names or found]
 
 
 def _studies(names: Sequence[str]) -> list[dict[str, Any]]:
@@ -104,7 +128,11 @@ def _describe(kind: Listing, row: PluginRow) -> dict[str, Any]:
     try:
         plugin = load[kind](row.name)
         described["summary"] = row.summary or plugin.summary
-        described["parameters"] = [_describe_parameter(parameter) for parameter in plugin.parameters]
+        described["parameters"] = [
+            _describe_parameter(parameter)
+            for parameter in plugin.parameters
+            if parameter.name not in beside_the_point(row.name)
+        ]
         if kind is Listing.TASKS:
             described |= _facts(row.name)
     except PluginError as error:
@@ -120,13 +148,28 @@ def _facts(name: str) -> dict[str, Any]:
 
     task = registry.any_task(name, {})
     facts: dict[str, Any] = {"batch_size": task.batch_size, "batch_sizes": list(task.batch_sizes)}
-    facts["epochs"] = task.epochs
+    facts |= {"epochs": task.epochs, "model_parameters": _model_parameters(task)}
     if isinstance(task, AdversarialTask):
         pairs = task.settings_for(task.batch_size)
         published = {name: _describe_pair(pair) for name, pair in pairs.items()}
         return facts | {"critic_steps": task.critic_steps, "penalty": task.penalty, "published": published}
     published = {name: dict(values) for name, values in task.hyperparameters.items()}
     return facts | {"likelihood": type(task.likelihood).__name__, "published": published}
+
+
+def _model_parameters(task: Task | AdversarialTask) -> int | None:
+    """How many the model or both players have; ``None`` where it cannot be built without memory."""
+    import torch
+
+    from ngbench.adversarial_task import AdversarialTask
+
+    try:
+        with torch.device("meta"):
+            models = [task.generator(), task.critic()] if isinstance(task, AdversarialTask) else [task.model()]
+        return sum(parameter.numel() for model in models for parameter in model.parameters())
+    except Exception:
+        # Whatever a plugin's model needs, a list is not where it is missed.
+        return None
 
 
 def _published(plugin: Plugin) -> dict[str, Any]:

@@ -43,6 +43,8 @@ def compare(
     place, observer = place or Place(), observer or SilentObserver()
     if against is not None:
         return compare_sides(request, against, place=place, observer=observer, reference=reference)
+    if problem is None:
+        observer.stage(f"loading the data of {request.task}")
     plan = make_plan(request, problem)
     return make_runs(plan, place=place, observer=observer, own_processes=own_processes)
 
@@ -56,12 +58,14 @@ def compare_players(
     reference: str | None = None,
 ) -> Ran:
     """Train the two players with each pair of optimizers; as :func:`compare`."""
+    observer = observer or SilentObserver()
+    observer.stage(f"loading the data of {request.task}, and the network that scores images")
     plan = make_adversarial_plan(request)
     _check_reference(reference, [run.config.label for run in plan.groups[0]])
     return make_runs(
         plan,
         place=place or Place(),
-        observer=observer or SilentObserver(),
+        observer=observer,
         own_processes=own_processes,
     )
 

@@ -30,14 +30,17 @@ class ExperimentObserver(Observer, Protocol):
     def note(self, line: str) -> None:
         """Something is to be known of the runs as a whole."""
 
+    def stage(self, what: str) -> None:
+        """What is being done before there are runs, which may take a while."""
+
 
 class SilentObserver:
     """Is told of runs or of a search, and says nothing; others override what they want to know of."""
 
-    def group(self, records: Sequence[RunRecord]) -> None:
-        """The runs of one seed are about to be set up."""
+    def group(self, records: Sequence[RunRecord], seed: int, seeds: int) -> None:
+        """The runs of a seed are about to be set up."""
 
-    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
+    def step(self, record: RunRecord, step: int, steps: int, loss: float, seconds: float) -> None:
         """Within an epoch, a few times a second."""
 
     def update(self, record: RunRecord) -> None:
@@ -51,6 +54,9 @@ class SilentObserver:
 
     def ended(self, news: Any) -> None:
         """A trial of a search ended in this process."""
+
+    def stage(self, what: str) -> None:
+        """What is being done before there are runs."""
 
 
 @dataclass(frozen=True)
@@ -113,19 +119,19 @@ class _Keeper:
         self._store = store
         self._observer = observer
 
-    def group(self, records: Sequence[RunRecord]) -> None:
+    def group(self, records: Sequence[RunRecord], seed: int, seeds: int) -> None:
         for record in records:
             # The file of a run that is over stays as it is, with the environment that it was made in.
             if record.status == "running":
                 self._write(record)
-        self._observer.group(records)
+        self._observer.group(records, seed, seeds)
 
     def update(self, record: RunRecord) -> None:
         self._write(record)
         self._observer.update(record)
 
-    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
-        self._observer.step(record, step, steps, loss)
+    def step(self, record: RunRecord, step: int, steps: int, loss: float, seconds: float) -> None:
+        self._observer.step(record, step, steps, loss, seconds)
 
     def _write(self, record: RunRecord) -> None:
         if self._store is None or self.problem is not None:

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["build_from_class", "check_class", "class_parameters", "is_optimizer_class"]
+__all__ = [
+    "beside_the_point",
+    "build_from_class",
+    "check_class",
+    "class_parameters",
+    "is_optimizer_class",
+]
 
 _MODEL = "model"
 _WRAPPED = "optimizer"
@@ -105,6 +111,11 @@ def class_parameters(name: str, found: type[torch.optim.Optimizer]) -> tuple[Par
         if key not in {parameter.name for parameter in own}
     ]
     return (*own, *used)
+
+
+def beside_the_point(name: str) -> frozenset[str]:
+    """Hyper-parameters that nobody asks for: how else to use a class of torch that trains parameters of any shape."""
+    return frozenset(_ABOUT) if name.startswith("torch.optim.") and name not in _OTHERS_OF else frozenset()
 
 
 def build_from_class(

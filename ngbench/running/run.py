@@ -27,8 +27,9 @@ from ngbench.running.turns import turn_ends
 
 __all__ = ["OnStep", "Run"]
 
-OnStep = Callable[[int, int, float], None]
-"""Told between steps, a few times a second: steps taken in this epoch, steps in an epoch, the latest loss."""
+OnStep = Callable[[int, int, float, float], None]
+"""Told between steps, a few times a second: steps taken in this epoch, steps in an epoch, the latest loss, and the
+seconds of training since the run began."""
 
 SYNCHRONISE_EVERY = 50
 """Steps between two looks at the losses on a device that runs ahead of the host."""
@@ -199,7 +200,7 @@ class Run:
                 epoch.out_of_time = limit is not None and before + now - started >= limit
                 if on_step is not None and now - epoch.reported >= REPORT_EVERY:
                     epoch.reported = now
-                    on_step(epoch.taken, epoch.steps, rows[-1][0])
+                    on_step(epoch.taken, epoch.steps, rows[-1][0], before + now - started)
         epoch.waited += time.perf_counter() - started
 
     def _collect(self) -> float:

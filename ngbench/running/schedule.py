@@ -27,14 +27,14 @@ class PlannedRun:
 class Observer(Protocol):
     """Told what happens, in this process, with the clock of all runs stopped."""
 
-    def group(self, records: Sequence[RunRecord]) -> None:
-        """The runs of one seed are about to be set up."""
+    def group(self, records: Sequence[RunRecord], seed: int, seeds: int) -> None:
+        """The runs of a seed, which is the so-manieth of so many, are about to be set up."""
 
     def update(self, record: RunRecord) -> None:
         """A run was set up, finished an epoch, or ended."""
 
-    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
-        """Within an epoch, a few times a second."""
+    def step(self, record: RunRecord, step: int, steps: int, loss: float, seconds: float) -> None:
+        """Within an epoch, a few times a second: steps of how many, the loss, training time since the run began."""
 
 
 def execute(
@@ -56,7 +56,10 @@ def execute(
     """
     latest: dict[tuple[str, int], RunRecord] = {}
     try:
-        for group in groups:
+        for at, group in enumerate(groups, 1):
+            for run in group:
+                latest[(run.record.label, run.record.seed)] = run.record
+            observer.group([run.record for run in group], at, len(groups))
             _execute_group(group, workers, observer, latest)
     except KeyboardInterrupt:
         for key, record in latest.items():
@@ -81,9 +84,6 @@ def _execute_group(
             latest[(record.label, record.seed)] = record
             observer.update(record)
 
-    for run in group:
-        latest[(run.record.label, run.record.seed)] = run.record
-    observer.group([run.record for run in group])
     active = [run for run in group if run.record.status == "running"]
     for run in active:
         workers[run.config.label].begin(run.config, run.record)

@@ -23,8 +23,8 @@ def test_arms_take_turns_and_their_records_keep_their_order(ngbench: Run, read_r
     assert kept is not None
     assert [run.label for run in kept.runs] == [name for name in ("sgd:lr=0.05", "adam", "still") for _ in range(2)]
     assert {run["status"] for run in runs.values()} == {"done"}
-    lines = [line.split(",")[0] for line in done.err.splitlines() if " seed 0: epoch " in line]
-    assert [line.split(" seed")[0] for line in lines] == [
+    lines = [line for line in done.err.splitlines() if ", seed 1 of 2: epoch " in line and ", step " not in line]
+    assert [line.split(",")[0] for line in lines] == [
         "sgd:lr=0.05",
         "adam",
         "still",

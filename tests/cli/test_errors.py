@@ -135,6 +135,6 @@ def test_a_disk_that_fills_up_takes_no_result_away(ngbench: Run, monkeypatch: py
     monkeypatch.setattr(Store, "write", full)
     done = ngbench("train pond -o sgd --output out --epochs 2")
     assert done.code == 2
-    assert "epoch 2/2" in done.err
+    assert "epoch 2 of 2" in done.err
     assert "final train loss" in done.out
     assert done.err.endswith("Error: cannot write the record 'x': No space left on device\n")

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,10 +62,9 @@ def listed_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str
 @pytest.mark.usefixtures("wild")
 def test_a_line_shows_name_summary_and_distribution(capsys: pytest.CaptureFixture[str]) -> None:
     lines = listed(capsys, "optimizers").splitlines()
+    assert re.split(r" {2,}", lines[0].strip()) == ["name", "from", "what it is"]
     (line,) = [line for line in lines if line.startswith("walk ")]
-    assert line.split("  ")[0] == "walk"
-    assert "A walk that goes downhill." in line
-    assert line.endswith("dist-wild 1.5")
+    assert re.split(r" {2,}", line.strip()) == ["walk", "dist-wild 1.5", "A walk that goes downhill."]
     assert any(line.startswith("sgd ") for line in lines)
     assert any(line.startswith("pond ") for line in listed(capsys, "tasks").splitlines())
 
@@ -79,12 +79,12 @@ def test_listing_imports_no_plugin(capsys: pytest.CaptureFixture[str]) -> None:
 def test_only_what_is_shown_in_full_is_imported(capsys: pytest.CaptureFixture[str]) -> None:
     shown = listed(capsys, "tasks", "pond")
     assert "walkers" not in sys.modules
-    assert shown.splitlines()[:2] == ["pond (dist-wild 1.5)", "  A pond."]
-    assert "  batch size: 3" in shown
-    assert "  batch sizes: 5, 6" in shown
-    assert "  epochs: 9" in shown
-    assert "  depth      3        an integer" in shown
-    assert "    walk  lr=0.125" in shown
+    lines = [re.split(r" {2,}", line.strip()) for line in shown.splitlines()]
+    assert lines[0] == ["pond (dist-wild 1.5)"]
+    for line in ("A pond.", "batch size: 3", "batch sizes with published values: 5, 6", "epochs: 9"):
+        assert [line] in lines
+    assert ["depth", "3", "an integer"] in lines
+    assert ["walk", "lr=0.125"] in lines
 
 
 @pytest.mark.usefixtures("wild")
@@ -105,8 +105,9 @@ def test_an_optimizer_in_full_shows_what_is_allowed_and_what_is_published(
     assert walk["published"] == {"pond": {"lr": 0.125}}
     assert "KeyError: 'sunk'" in walk["unreadable_tasks"]["bog"]
     shown = listed(capsys, "optimizers", "walk")
-    assert "  lr         0.5      a number > 0    length of a stride." in shown
-    assert "    pond  lr=0.125" in shown
+    lines = [re.split(r" {2,}", line.strip()) for line in shown.splitlines()]
+    assert ["lr", "0.5", "length of a stride. (a number > 0)"] in lines
+    assert ["pond", "lr=0.125"] in lines
 
 
 @pytest.mark.usefixtures("wild")
@@ -124,6 +125,46 @@ def test_a_class_is_shown_by_its_dotted_name(capsys: pytest.CaptureFixture[str])
     assert shown.startswith("torch.optim.Rprop\n")
     assert "etas" in shown
     assert "0.5/1.2" in shown
+    assert "others" not in shown
+    assert "others_lr" in listed(capsys, "optimizers", "torch.optim.Muon")
+
+
+def test_alone_it_says_how_many_there_are_of_each_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [re.split(r" {2,}", line.strip()) for line in listed(capsys).splitlines()]
+    assert ["approximations", "5", "ngbench list approximations"] in lines
+    assert {line[0] for line in lines} >= {"tasks", "optimizers", "studies", "data"}
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@pytest.mark.parametrize(
+    "arguments", [[], ["tasks"], ["studies"], ["optimizers", "kfac"], ["tasks", "curves-autoencoder"]]
+)
+def test_lists_fit_the_terminal_and_break_between_words(
+    arguments: list[str], width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = listed(capsys, *arguments)
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = listed(capsys, *arguments).splitlines()
+    assert max(map(len, lines)) <= width
+    # Hyphens part words too: the networks' sizes are written with them.
+    assert set(re.split(r"[\s-]+", wide)) - set(re.split(r"[\s-]+", "\n".join(lines))) <= {""}
+
+
+def test_data_sets_say_what_a_run_would_use(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NGBENCH_DATA_DIR", str(tmp_path))
+    rows = listed_json(capsys, "data")
+    assert rows["CURVES"]["used"] == "generated"
+    assert rows["Fashion-MNIST"]["used"] == "missing"
+    assert str(tmp_path) in rows["Fashion-MNIST"]["description"]
+    assert main(["list", "data", "MNITS"]) == 2
+    assert "did you mean 'MNIST'?" in capsys.readouterr().err
+
+
+def test_a_task_in_full_has_the_number_of_its_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "parameters of the model: 842 k" in listed(capsys, "tasks", "curves-autoencoder")
+    assert listed_json(capsys, "tasks", "gan-mnist")["gan-mnist"]["model_parameters"] > 10**6
 
 
 @pytest.mark.parametrize(
@@ -139,7 +180,7 @@ def test_an_unknown_name_is_refused(arguments: list[str], message: str, capsys: 
 
 
 def test_approximations_are_listed_and_shown_in_full(ngbench: Callable[..., Any]) -> None:
-    lines = ngbench("list approximations").out.splitlines()
+    _, *lines = ngbench("list approximations").out.strip().splitlines()
     assert [line.split()[0] for line in lines] == ["deflation", "kfac", "kfac-corrected", "kpsvd", "lanczos"]
     (described,) = json.loads(ngbench("list approximations kpsvd --json").out)
     parameters = {parameter["name"]: parameter for parameter in described["parameters"]}

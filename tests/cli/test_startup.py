@@ -55,6 +55,7 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
     "arguments",
     [
         ["--help"],
+        ["list"],
         ["list", "optimizers"],
         ["list", "tasks"],
         ["list", "approximations"],

@@ -167,5 +167,5 @@ def test_a_run_is_made_kept_and_shown_whatever_the_streams_are(quick: Run) -> No
         if state in ENCODINGS:
             label = HOSTILE.encode(ENCODINGS[state], "replace").decode(ENCODINGS[state])
             assert label in printed
-            assert f"{label} seed 0: epoch 1, train" in said, case
+            assert f"{label}: step 2 of 2, train" in said, case
             assert "final" in printed

@@ -33,7 +33,7 @@ class Script(Worker):
         if self.taken == self.interrupt_at:
             raise KeyboardInterrupt
         if on_step is not None:
-            on_step(self.taken, self.epochs, 0.5)
+            on_step(self.taken, self.epochs, 0.5, 1.0)
         status = "done" if self.taken >= self.epochs else "running"
         self.record = self.record.model_copy(update={"status": status})
         return self.record
@@ -49,13 +49,13 @@ class Notes:
         self.told: list[str] = []
         self.steps: list[tuple[str, int]] = []
 
-    def group(self, records: Sequence[RunRecord]) -> None:
+    def group(self, records: Sequence[RunRecord], seed: int, seeds: int) -> None:
         self.told.append(f"group of {len(records)}")
 
     def update(self, record: RunRecord) -> None:
         self.told.append(f"{record.label}{record.seed} {record.status}")
 
-    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
+    def step(self, record: RunRecord, step: int, steps: int, loss: float, seconds: float) -> None:
         self.steps.append((record.label, step))
 
 

@@ -25,9 +25,8 @@ def examine_data(found: Sequence[Presence]) -> list[FindingRecord]:
 
 
 def _data_set(found: Presence) -> FindingRecord:
-    use = "official" if found.complete else "stand-in" if found.stand_in_ready else "missing"
     values = {
-        "used_without_network": use,
+        "used_without_network": found.use,
         "official": [str(path) for path in found.official],
         "missing": list(found.missing),
         "stand_in": found.stand_in,
@@ -35,8 +34,7 @@ def _data_set(found: Presence) -> FindingRecord:
     }
     topic = f"data: {found.name}"
     if found.complete:
-        where = found.official[0] if len(found.official) == 1 else found.official[0].parent
-        return finding(topic, FindingState.GOOD, f"official, in {where}", NOTHING, values)
+        return finding(topic, FindingState.GOOD, f"official, {found.description}", NOTHING, values)
     some = f", only {len(found.official)} of the official files there" if found.official else ""
     urls = f" ({found.urls[0]})" if found.urls else ""
     put = f"put {', '.join(found.missing)}{urls} into {found.folder}; a run tries to download what is missing"

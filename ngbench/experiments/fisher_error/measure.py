@@ -49,10 +49,12 @@ def measure_fisher_errors(
     Raises:
         UsageError: whatever the user can put right, before anything runs.
     """
+    observer = observer or SilentObserver()
+    observer.stage(f"loading the data of {request.task}")
     plan, place = _plan(request), place or Place()
     if place.directory is not None and place.resume:
         _refuse_others(place.directory, plan.groups[0][0].record)
-    return make_runs(plan, place=place, observer=observer or SilentObserver(), own_processes=own_processes)
+    return make_runs(plan, place=place, observer=observer, own_processes=own_processes)
 
 
 def _plan(request: FisherErrorRequest) -> Plan[Problem]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from ngbench.experiments.search.metrics import metric_in_words
 from ngbench.experiments.search.samplers import SAMPLERS, Direction, distributions, settings
 from ngbench.experiments.search.space import Choice, Space
 from ngbench.records.experiments import OutcomeName, SearchRecord
+from ngbench.units import counted, format_seconds
 
 __all__ = ["FAILED_OUTCOMES", "LEAST_FOR_IMPORTANCE", "ArmResult", "describe_search", "summarise_arm"]
 
@@ -78,7 +79,7 @@ class ArmResult:
 
 def describe_search(search: SearchRecord) -> str:
     """What is searched for, and how."""
-    budget = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in search.budget.model_dump().items())
+    budget = ", ".join(_LIMITS[name](value) for name, value in search.budget.model_dump().items())
     seeds = len(search.seeds)
     way = "highest" if search.direction == "maximize" else "lowest"
     sampler = search.sampler
@@ -86,6 +87,14 @@ def describe_search(search: SearchRecord) -> str:
         f"the {way} {metric_in_words(search.metric)}: sampler {sampler} ({SAMPLERS[sampler]}); a trial is "
         f"{'a run' if seeds == 1 else f'{seeds} runs'} of {budget}"
     )
+
+
+_LIMITS: dict[str, Callable[[Any], str]] = {
+    "epochs": lambda count: counted(count, "epoch"),
+    "steps": lambda count: counted(count, "step"),
+    "time_limit_seconds": lambda seconds: f"at most {format_seconds(seconds)}",
+    "early_stopping": lambda count: f"{counted(count, 'epoch')} without a new lowest loss, at most",
+}
 
 
 def summarise_arm(

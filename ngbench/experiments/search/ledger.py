@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
-__all__ = ["Attempt", "Busy", "Ledger", "Outcome", "SearchedArm", "TakenTrial"]
+__all__ = ["Attempt", "Busy", "Ledger", "Outcome", "SearchedArm", "TakenTrial", "trial_label"]
 
 _RETRIED = frozenset({"killed", "interrupted"})
 _WORSE_THAN_ANY = frozenset({"diverged", "target_not_reached", "no_value"})
@@ -108,6 +108,11 @@ class Busy:
     """
 
     running: int
+
+
+def trial_label(arm: str, number: int) -> str:
+    """What the records of a trial are called, which is counted from 0."""
+    return f"{arm}-trial-{number:03d}"
 
 
 @dataclass(frozen=True)

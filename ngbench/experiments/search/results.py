@@ -17,6 +17,7 @@ from ngbench.plugins.parameters import format_value
 from ngbench.records.experiments import SearchedArmRecord, SearchRecord, TrialRecord
 from ngbench.records.record import Document, EnvironmentRecord, RunRecord
 from ngbench.running.best_settings import FORMAT, VERSION
+from ngbench.units import counted
 
 __all__ = ["introduce_search", "search_document", "write_best"]
 
@@ -29,7 +30,7 @@ def introduce_search(plan: SearchPlan) -> Iterator[str]:
     for arm in plan.arms:
         space = plan.templates[arm.label].space
         searched = " ".join(f"{name}={describe(dimension)}" for name, dimension in space.items())
-        yield f"{arm.label}: {arm.trials} trials over {searched}"
+        yield f"{arm.label}: {counted(arm.trials, 'trial')} over {searched}"
 
 
 def search_document(

@@ -24,7 +24,7 @@ __all__ = ["SAMPLERS", "Direction", "Proposer", "distributions", "format_point",
 Direction = Literal["minimize", "maximize"]
 
 SAMPLERS = {
-    "grid": "every combination of the values, in a shuffled order",
+    "grid": "combinations of the values, in a shuffled order",
     "random": "draws that know nothing of each other",
     "tpe": "tree-structured Parzen estimator, which learns from the trials before",
 }

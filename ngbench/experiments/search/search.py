@@ -20,12 +20,12 @@ from ngbench.errors import NgbenchError, OutputError
 from ngbench.experiments.runs import SilentObserver
 from ngbench.experiments.search.arm_results import ArmResult, summarise_arm
 from ngbench.experiments.search.crew import Crew, SearchObserver
-from ngbench.experiments.search.ledger import Ledger
+from ngbench.experiments.search.ledger import Ledger, trial_label
 from ngbench.experiments.search.plan import SearchPlan, plan_search
 from ngbench.experiments.search.request import SearchOptions, SearchRequest
 from ngbench.experiments.search.results import introduce_search, search_document
 from ngbench.experiments.search.storage import SharedStorage
-from ngbench.experiments.search.trials import KeptProcess, trial_label
+from ngbench.experiments.search.trials import KeptProcess
 from ngbench.plugins import registry
 from ngbench.records.documents import dump
 from ngbench.records.environment import describe_environment

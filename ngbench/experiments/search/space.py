@@ -175,7 +175,8 @@ def describe(dimension: Dimension) -> str:
 def describe_plain(dimension: Any) -> str:
     """What :func:`plain` makes of a dimension, as the command line has it."""
     if not isinstance(dimension, Mapping):
-        return ",".join(_short(value) for value in dimension)
+        numbers = all(isinstance(value, int | float) for value in dimension)
+        return ",".join(_short(value) for value in (sorted(dimension) if numbers else dimension))
     ends = f"{_short(dimension['low'])}{_DOTS}{_short(dimension['high'])}"
     return f"{ends}{_LOG}" if dimension["log"] else ends
 

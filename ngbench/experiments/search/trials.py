@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ngbench.errors import OutputError
-from ngbench.experiments.search.ledger import Outcome, TakenTrial
+from ngbench.experiments.search.ledger import Outcome, TakenTrial, trial_label
 from ngbench.experiments.search.metrics import SearchMetric, trial_outcome
 from ngbench.experiments.search.samplers import settings
 from ngbench.experiments.search.space import Space
@@ -17,12 +17,7 @@ from ngbench.records.store import Store
 from ngbench.running.schedule import PlannedRun, execute
 from ngbench.running.workers import ProcessWorker, Worker
 
-__all__ = ["Keeper", "KeptProcess", "TrialTemplate", "run_trial", "trial_label"]
-
-
-def trial_label(arm: str, number: int) -> str:
-    """What a trial's records are called."""
-    return f"{arm}-trial-{number:03d}"
+__all__ = ["Keeper", "KeptProcess", "TrialTemplate", "run_trial"]
 
 
 @dataclass(frozen=True)
@@ -89,8 +84,8 @@ class Keeper:
         self._store = store
         self._stopping = stopping
 
-    def group(self, records: Sequence[RunRecord]) -> None:
-        """The runs of one seed are about to be set up."""
+    def group(self, records: Sequence[RunRecord], seed: int, seeds: int) -> None:
+        """The runs of a seed are about to be set up."""
 
     def update(self, record: RunRecord) -> None:
         """A run was set up, finished an epoch, or ended."""
@@ -105,7 +100,7 @@ class Keeper:
         except OutputError as error:
             self.problem = error
 
-    def step(self, record: RunRecord, step: int, steps: int, loss: float) -> None:
+    def step(self, record: RunRecord, step: int, steps: int, loss: float, seconds: float) -> None:
         """Within an epoch, a few times a second."""
 
 

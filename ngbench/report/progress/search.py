@@ -12,6 +12,7 @@ from rich.text import Text
 from ngbench.escaping import terminal
 from ngbench.experiments.search.crew import TrialNews
 from ngbench.experiments.search.plan import SearchPlan
+from ngbench.report.progress.pace import Pace
 from ngbench.units import format_number, format_seconds
 
 __all__ = ["SearchProgress"]
@@ -61,6 +62,9 @@ class SearchProgress:
         for line in self._introduction:
             self.note(line)
         self._metric = plan.metric
+        self._planned, self._over = sum(arm.trials for arm in plan.arms), 0
+        self._pace = Pace()
+        self._pace.told(0.0)
         if self._progress is not None:
             for arm in plan.arms:
                 self._bars[arm.label] = self._progress.add_task(arm.label, total=arm.trials, best="")
@@ -88,9 +92,10 @@ class SearchProgress:
         )
         more = f", {outcome.message}" if outcome.message else ""
         again = "" if news.counts else ", to be run again"
+        self._over += news.counts
         self.note(
-            f"{news.arm} trial {news.number} of {news.planned}: {news.settings}: {said}{more}, "
-            f"{format_seconds(outcome.seconds)}{again}"
+            f"{news.arm}: trial {news.number + 1} of {news.planned}: {news.settings}: {said}{more}, "
+            f"{format_seconds(outcome.seconds)}{again}; {self._pace.told(self._over / self._planned)}"
         )
         if self._progress is not None:
             best = self._best.get(news.arm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -79,8 +80,8 @@ def render(blocks: Sequence[Block], width: int) -> Group:
 
 def _fitting(block: Table, width: int) -> tuple[Table, list[str]]:
     """The table with the most important columns that fit side by side, and the names of the others."""
-    names = replace(block.columns[0], cells=[break_label(terminal(cell)) for cell in block.columns[0].cells])
-    room = width - _width(names) - sum(_GAP + _width(column) for column in block.columns[1:] if not column.key)
+    needed = sum(_GAP + _width(column) for column in block.columns[1:] if not column.key)
+    room = width - needed - _width(_names(block.columns[0], width))
     left_out: list[Column] = []
     for column in by_importance(block.columns[1:]):
         if _GAP + _width(column) <= room:
@@ -193,9 +194,8 @@ def _packed(title: str, columns: Sequence[Column], width: int) -> Iterator[Rende
 
     No cell is cut. What is wider than there is room for breaks between words, and a text takes what room is left.
     """
-    label = max(_LEAST_LABEL, min(_LABEL, width - _LEAST_ROOM - _GAP))
     title, columns = terminal(title), [_printable(column) for column in columns]
-    first = replace(columns[0], cells=[break_label(terminal(cell), label) for cell in columns[0].cells])
+    first = _names(columns[0], width)
     room = width - _width(first) - _GAP
     rest = list(columns[1:])
     part = 0
@@ -205,9 +205,17 @@ def _packed(title: str, columns: Sequence[Column], width: int) -> Iterator[Rende
         while rest and (_width(rest[0]) <= left or (rest[0].left and left >= _LEAST_TEXT)):
             taken.append(_narrowed(rest.pop(0), left))
             left -= _width(taken[-1]) + _GAP
-        yield _table(title if part == 0 else f"{title} (continued)", [first, *taken])
+        yield _table(title if part == 0 else f"{title} (continued)".strip(), [first, *taken])
         yield Text()
         part += 1
+
+
+def _names(column: Column, width: int) -> Column:
+    """The column of row names, which break where their parts do, unless a part has no room in half of the width."""
+    cells = [terminal(cell) for cell in column.cells]
+    longest = max((cell_len(part) for cell in cells for part in re.split(r"[,:@+]", cell)), default=0)
+    least = max(_LEAST_LABEL, min(_LABEL, width - _LEAST_ROOM - _GAP))
+    return replace(column, cells=[break_label(cell, max(least, min(longest + 1, width // 2))) for cell in cells])
 
 
 def _printable(column: Column) -> Column:
@@ -219,11 +227,8 @@ def _narrowed(column: Column, room: int) -> Column:
     """The column with lines of at most so many characters, if its words allow it; words of a text are broken too."""
 
     def narrow(text: str) -> str:
-        lines = [
-            part
-            for line in text.split("\n")
-            for part in textwrap.wrap(line, max(room, 1), break_long_words=column.left, break_on_hyphens=False) or [""]
-        ]
+        wrapper = textwrap.TextWrapper(max(room, 1), break_long_words=column.left, break_on_hyphens=column.left)
+        lines = [part for line in text.split("\n") for part in wrapper.wrap(line) or [""]]
         return "\n".join(lines)
 
     if _width(column) <= room:
@@ -244,11 +249,13 @@ def _table(title: str, columns: Sequence[Column]) -> RichTable:
         pad_edge=False,
         header_style="dim",
     )
+    # Sentences are read from their first line; numbers stand on the last line of their row's name.
+    prose = any(column.left and not column.toned and "\n" in "".join(column.cells) for column in columns[1:])
     for column in columns:
         table.add_column(
             Text(column.name),
             justify="left" if column.left else "right",
-            vertical="bottom",
+            vertical="top" if prose else "bottom",
             no_wrap=True,
             min_width=_width(column),
         )

@@ -101,7 +101,7 @@ _HINTS = {
     "out_of_memory": "Try a smaller batch ({batch_size}).",
     "killed": "Continue it with {resume}, with a smaller batch ({batch_size}) if memory may have been short.",
     "failed": "The record's message says why.",
-    "timeout": "Give it more time ({time_limit}) to compare at the same number of epochs.",
+    "timeout": "Compare at equal time, or give it more ({time_limit}).",
     "interrupted": "Continue it with {resume}.",
     "running": "Continue it with {resume}.",
 }

@@ -45,12 +45,17 @@ def conclusions(arms: Sequence[Arm], shared_seconds: float | None) -> list[str]:
 def endings(arm: Arm) -> Iterator[tuple[str, str, Sequence[RunRecord]]]:
     """How runs of the arm ended that did not do all that was asked: status, a sentence with the reason, and which."""
     for status, verb in _VERBS.items():
-        runs = [run for run in arm.runs if run.status == status]
+        runs = [run for run in arm.runs if run.status == status and not _ended_as_asked(run)]
         if runs:
             seeds = ", ".join(str(run.seed) for run in runs)
             of = f" ({len(runs)} of {len(arm.runs)})" if len(arm.runs) > 1 else ""
             message = f": {runs[0].message.rstrip('.')}" if runs[0].message else ""
             yield status, f"{arm.label} {verb} with seed{'s' if len(runs) > 1 else ''} {seeds}{of}{message}.", runs
+
+
+def _ended_as_asked(run: RunRecord) -> bool:
+    """Whether a time limit ended the run that had no other limit."""
+    return run.status == "timeout" and run.budget.epochs is None and run.budget.steps is None
 
 
 def failures(arms: Sequence[Arm]) -> list[str]:

@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import Any
 
 from ngbench.experiments.search.arm_results import FAILED_OUTCOMES, LEAST_FOR_IMPORTANCE, describe_search
+from ngbench.experiments.search.ledger import trial_label
 from ngbench.experiments.search.metrics import metric_in_words
 from ngbench.experiments.search.space import describe_plain
 from ngbench.plugins.parameters import format_value
@@ -95,7 +96,9 @@ def _chart(search: SearchRecord) -> Iterator[Chart]:
 
 
 def _subtitle(label: str, arm: SearchedArmRecord) -> str:
-    return f"{label}: no trial has a value" if arm.trial is None else f"{label}: best is trial {arm.trial}"
+    if arm.trial is None:
+        return f"{label}: no trial has a value"
+    return f"{label}: best is trial {arm.trial + 1} (record {trial_label(label, arm.trial)})"
 
 
 def _overview(arms: Mapping[str, SearchedArmRecord]) -> list[Column]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from ngbench.records.experiments import BudgetRecord
 from ngbench.report.views.advice import find_warnings
 from ngbench.spelling import as_options
 
@@ -35,9 +36,14 @@ def test_a_diverged_seed_is_named_with_its_reason(comparison):
     ],
 )
 def test_every_ending_says_what_to_do_next(make_document, make_run, status, said):
-    run = make_run().model_copy(update={"status": status})
+    run = make_run().model_copy(update={"status": status, "budget": BudgetRecord(epochs=20, time_limit_seconds=9)})
     (warning,) = find_warnings(make_document(run))
     assert said in warning
+
+
+def test_a_run_is_not_told_to_take_more_time_than_it_was_given_alone(make_document, make_run):
+    run = make_run().model_copy(update={"status": "timeout", "budget": BudgetRecord(time_limit_seconds=9)})
+    assert find_warnings(make_document(run)) == []
 
 
 @pytest.mark.parametrize(
