@@ -12,7 +12,7 @@ from ngbench.disk.files import write_text
 from ngbench.experiments.search.arm_results import ArmResult, describe_search
 from ngbench.experiments.search.plan import SearchPlan
 from ngbench.experiments.search.samplers import settings
-from ngbench.experiments.search.space import describe, plain
+from ngbench.experiments.search.space import describe_ascending, plain
 from ngbench.plugins.parameters import format_value
 from ngbench.records.experiments import SearchedArmRecord, SearchRecord, TrialRecord
 from ngbench.records.record import Document, EnvironmentRecord, RunRecord
@@ -29,7 +29,7 @@ def introduce_search(plan: SearchPlan) -> Iterator[str]:
     yield f"search for {describe_search(_planned(plan))}"
     for arm in plan.arms:
         space = plan.templates[arm.label].space
-        searched = " ".join(f"{name}={describe(dimension)}" for name, dimension in space.items())
+        searched = " ".join(f"{name}={describe_ascending(plain(dimension))}" for name, dimension in space.items())
         yield f"{arm.label}: {counted(arm.trials, 'trial')} over {searched}"
 
 

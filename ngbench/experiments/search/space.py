@@ -21,7 +21,7 @@ __all__ = [
     "Interval",
     "Space",
     "describe",
-    "describe_plain",
+    "describe_ascending",
     "is_grid",
     "plain",
     "read_dimension",
@@ -169,14 +169,24 @@ def describe(dimension: Dimension) -> str:
     >>> describe(Choice((0.1, 10.0, None))), describe(Interval(1e-4, 0.1, log=True))
     ('0.1,10,none', '0.0001..0.1:log')
     """
-    return describe_plain(plain(dimension))
+    return _as_text(plain(dimension))
 
 
-def describe_plain(dimension: Any) -> str:
+def describe_ascending(dimension: Any) -> str:
+    """What :func:`plain` makes of a dimension, as the command line has it; numbers ascend, however they are tried.
+
+    >>> describe_ascending([0.1, 0.01, 0.3])
+    '0.01,0.1,0.3'
+    """
+    if not isinstance(dimension, Mapping) and all(isinstance(value, int | float) for value in dimension):
+        dimension = sorted(dimension)
+    return _as_text(dimension)
+
+
+def _as_text(dimension: Any) -> str:
     """What :func:`plain` makes of a dimension, as the command line has it."""
     if not isinstance(dimension, Mapping):
-        numbers = all(isinstance(value, int | float) for value in dimension)
-        return ",".join(_short(value) for value in (sorted(dimension) if numbers else dimension))
+        return ",".join(_short(value) for value in dimension)
     ends = f"{_short(dimension['low'])}{_DOTS}{_short(dimension['high'])}"
     return f"{ends}{_LOG}" if dimension["log"] else ends
 

@@ -131,7 +131,7 @@ class _Lines(Reporter):
         arms = f"{len(records)} arms, which take turns" if len(records) > 1 else records[0].label
         self.note(": ".join(filter(None, [self._whole.seed, arms, _SETTING_UP])))
         for record in records:
-            self._shown[(record.label, record.seed)] = self._mark(_part(record))
+            self._shown[(record.label, record.seed)] = int(_part(record) * self._whole.lines)
 
     def update(self, record: RunRecord) -> None:
         part = _part(record)

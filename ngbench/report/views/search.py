@@ -10,7 +10,7 @@ from typing import Any
 from ngbench.experiments.search.arm_results import FAILED_OUTCOMES, LEAST_FOR_IMPORTANCE, describe_search
 from ngbench.experiments.search.ledger import trial_label
 from ngbench.experiments.search.metrics import metric_in_words
-from ngbench.experiments.search.space import describe_plain
+from ngbench.experiments.search.space import describe_ascending
 from ngbench.plugins.parameters import format_value
 from ngbench.records.experiments import OutcomeName, SearchedArmRecord, SearchRecord
 from ngbench.records.record import Document
@@ -139,7 +139,7 @@ def _of(count: int, planned: int) -> str:
 def _settings(arm: SearchedArmRecord) -> list[Column]:
     names = list(arm.searched)
     found, importance = arm.hyperparameters, arm.importance
-    searched = [describe_plain(arm.searched[name]) for name in names]
+    searched = [describe_ascending(arm.searched[name]) for name in names]
     return [
         Column("setting", names, left=True),
         Column("best", [DASH if found is None else _shown(found[name]) for name in names]),
