@@ -12,8 +12,8 @@ import yaml
 from ngbench.disk import files
 from ngbench.experiments.studies.cells import RanCell, runs_by_arm
 from ngbench.experiments.studies.claims import ScaleName
-from ngbench.experiments.studies.evaluation import CellRuns
 from ngbench.experiments.studies.models import Study
+from ngbench.experiments.studies.pairs import CellRuns
 from ngbench.experiments.studies.plan import plan_cells
 from ngbench.records.experiments import StudyRecord
 from ngbench.records.sources import load_records
