@@ -62,6 +62,7 @@ COMMANDS = {
     "list": _Command("list_plugins", "list_plugins", "Show tasks, optimizers, approximations or studies.", prints=True),
     "check-plugin": _Command("check_plugin", "check_plugin", "Test whether a plugin does what ngbench relies on."),
     "new-plugin": _Command("new_plugin", "new_plugin", "Begin a plugin: write a package that works."),
+    "new-study": _Command("new_study", "new_study", "Begin a study: write a YAML file with every key."),
     "schema": _Command("schema", "schema", "Print the JSON Schema of the records.", prints=True),
     "doctor": _Command("doctor", "doctor", "Say whether measurements can be trusted here, and what to do."),
     "env": _Command("env", "env", "Print what a bug report needs.", prints=True),

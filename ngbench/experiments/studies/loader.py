@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from enum import Enum
 from importlib import resources
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import yaml
@@ -13,11 +15,11 @@ from pydantic import ValidationError
 
 from ngbench.disk import files
 from ngbench.disk.located_yaml import LocatedYaml, load_yaml
-from ngbench.errors import StudyError, UnknownNameError
-from ngbench.experiments.studies.models import Study
+from ngbench.errors import OutputError, ParameterError, StudyError, UnknownNameError
+from ngbench.experiments.studies.models import NAME_PATTERN, Study
 from ngbench.experiments.studies.references import find_faults
 
-__all__ = ["LoadedStudy", "dump_study", "find_study", "load_study", "study_names"]
+__all__ = ["LoadedStudy", "dump_study", "find_study", "load_study", "study_names", "write_study"]
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -107,6 +109,26 @@ def dump_study(study: Study) -> str:
     """The study as YAML that :func:`load_study` reads as an equal one."""
     content = _plain(study.model_dump(exclude_unset=True))
     return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110))
+
+
+def write_study(name: str, directory: Path) -> Path:
+    """Write the file of a new study, which has all keys and runs as it is.
+
+    Raises:
+        ParameterError: the name is not allowed.
+        OutputError: the file exists or cannot be written.
+    """
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ParameterError(
+            f"name {name!r} is not allowed, it must be small letters, digits, dots and hyphens: faster"
+        )
+    path = directory / f"{name}.yaml"
+    if files.exists(path):
+        raise OutputError(f"{str(path)!r} exists already: give another name or --output")
+    files.make_directory(directory)
+    template = (resources.files(__package__) / "study.tmpl").read_text(encoding="utf-8")
+    files.write_text(Template(template).substitute(name=name), path)
+    return path
 
 
 def _plain(value: Any) -> Any:

@@ -25,10 +25,25 @@ from ngbench.experiments.studies.settings import (
     mapping_or_word,
 )
 
-__all__ = ["RUNNERS", "Cell", "Panel", "Scale", "SearchedRange", "Selector", "Space", "Study", "StudyArm", "Tune"]
+__all__ = [
+    "NAME_PATTERN",
+    "RUNNERS",
+    "Cell",
+    "Panel",
+    "Scale",
+    "SearchedRange",
+    "Selector",
+    "Space",
+    "Study",
+    "StudyArm",
+    "Tune",
+]
 
 RUNNERS: Mapping[Measure, str] = {"compare": "optimizer", "gan": "players", "fisher-error": "approximation"}
 """The key of an arm that says what it is, for each kind of study."""
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9.-]*$"
+"""What a study may be called."""
 
 _Plain = bool | int | float | str | None
 
@@ -231,7 +246,7 @@ class Published(StudyPart):
 class Study(StudyPart):
     """A study. ``settings`` hold everywhere, unless a panel or a scale says otherwise."""
 
-    study: Annotated[str, Field(strict=True, pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    study: Annotated[str, Field(strict=True, pattern=NAME_PATTERN)]
     title: Name
     source: Name
     question: Name
