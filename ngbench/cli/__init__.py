@@ -21,7 +21,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ngbench import __version__
-from ngbench.cli.defaults import DefaultingCommand, with_project_file
 from ngbench.cli.reporting import say_error
 from ngbench.data.watching import watch_downloads
 from ngbench.records.command_line import called_as
@@ -86,6 +85,9 @@ class _LazyGroup(TyperGroup):
 
 def load_command(name: str) -> Any:
     """The command, with all of its options."""
+    # What options are made of takes a quarter of a second, which ngbench --help does without.
+    from ngbench.cli.defaults import DefaultingCommand, with_project_file
+
     command = COMMANDS[name]
     function = getattr(importlib.import_module(f"{__name__}.{command.module}"), command.function)
     app = typer.Typer(add_completion=False)

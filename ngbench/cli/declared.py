@@ -9,9 +9,6 @@ import typer
 
 from ngbench.cli import completion
 from ngbench.disk.files import given_destination, given_path
-from ngbench.records.quantities import names_for
-from ngbench.running.option_fields import options_of
-from ngbench.running.request import RunOptions
 
 __all__ = ["fail_if", "github", "number", "path", "written"]
 
@@ -32,6 +29,9 @@ def written(name: str, help: str, panel: str | None = "Results", shown: str | bo
 
 def fail_if(usual: Sequence[str], panel: str) -> Any:
     """The thresholds of a gate, with those that it has by default."""
+    # Here and below: commands without such options do without the time that this takes.
+    from ngbench.records.quantities import names_for
+
     return typer.Option(
         "--fail-if",
         metavar="METRIC:THRESHOLD",
@@ -51,6 +51,9 @@ def number(
     name: str, help: str, panel: str | None = None, *, like: str = "", metavar: str = "N", shown: str | bool = True
 ) -> Any:
     """An option that takes a number, within the limits of the run's option of its name, or that it is ``like``."""
+    from ngbench.running.option_fields import options_of
+    from ngbench.running.request import RunOptions
+
     named = (like or name.removeprefix("--")).replace("-", "_")
     convert = options_of(RunOptions)[named].convert
     return typer.Option(name, parser=convert, metavar=metavar, help=help, rich_help_panel=panel, show_default=shown)

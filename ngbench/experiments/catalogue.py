@@ -77,11 +77,7 @@ def _data(names: Sequence[str]) -> list[dict[str, Any]]:
 def _studies(names: Sequence[str]) -> list[dict[str, Any]]:
     from ngbench.experiments.studies.loader import find_study, load_study, study_names
 
-    known = study_names()
-    for name in names:
-        if name not in known:
-            raise UnknownNameError("study", name, known)
-    return [_describe_study(load_study(find_study(name)).study) for name in names or known]
+    return [_describe_study(load_study(find_study(name)).study) for name in names or study_names()]
 
 
 def _describe_study(study: Study) -> dict[str, Any]:
