@@ -12,8 +12,8 @@ import typer
 from ngbench.cli import declared
 from ngbench.cli.options import spliced
 from ngbench.disk.files import given_path
-from ngbench.experiments.gate import GateRules
-from ngbench.records.thresholds import DEFAULT_THRESHOLDS
+from ngbench.experiments.gate_rules import DEFAULT_THRESHOLDS, GateRules
+from ngbench.records.quantities import names_for
 
 __all__ = ["check"]
 
@@ -33,7 +33,9 @@ def check(
         Path,
         declared.path("--baseline", metavar="BASELINE", help="File or directory to compare with."),
     ],
-    fail_if: Annotated[list[str] | None, declared.fail_if(DEFAULT_THRESHOLDS, _RULE)] = None,
+    fail_if: Annotated[
+        list[str] | None, declared.fail_if(DEFAULT_THRESHOLDS, f"Metrics: {names_for('check')}.", _RULE)
+    ] = None,
     arm: Annotated[
         list[str] | None,
         typer.Option("--arm", metavar="LABEL", help="Look at this arm only (repeatable).", rich_help_panel=_WHAT),

@@ -9,8 +9,7 @@ import typer
 from ngbench.cli import completion, declared, options
 from ngbench.cli.options import Only, spliced
 from ngbench.cli.outputs import Outputs
-from ngbench.experiments.gate import GateRules
-from ngbench.records.thresholds import SIDES_THRESHOLDS
+from ngbench.experiments.gate_rules import SIDES_THRESHOLDS, GateRules
 from ngbench.running.request import Request, RunOptions
 
 __all__ = ["compare"]
@@ -46,7 +45,9 @@ def compare(
             rich_help_panel=_GATE,
         ),
     ] = None,
-    fail_if: Annotated[list[str] | None, declared.fail_if(SIDES_THRESHOLDS, _GATE)] = None,
+    fail_if: Annotated[
+        list[str] | None, declared.fail_if(SIDES_THRESHOLDS, "Metrics are those of ngbench check.", _GATE)
+    ] = None,
     rules: Annotated[GateRules, Only(("absolute_floor", "inconclusive"))],
     github: Annotated[bool, declared.github(_GATE)] = False,
     outputs: Outputs,

@@ -27,17 +27,14 @@ def written(name: str, help: str, panel: str | None = "Results", shown: str | bo
     )
 
 
-def fail_if(usual: Sequence[str], panel: str) -> Any:
-    """The thresholds of a gate, with those that it has by default."""
-    # Here and below: commands without such options do without the time that this takes.
-    from ngbench.records.quantities import names_for
-
+def fail_if(usual: Sequence[str], metrics: str, panel: str) -> Any:
+    """The thresholds of a gate, with those that it has by default, and a sentence on the metrics."""
     return typer.Option(
         "--fail-if",
         metavar="METRIC:THRESHOLD",
         autocompletion=completion.metrics,
         help="How much worse a metric may get, as 5%, 64MiB, 1ms or a plain number (repeatable). It replaces those of "
-        f"pyproject.toml. (default: {', '.join(usual)}) Metrics: {names_for('check')}.",
+        f"pyproject.toml. (default: {', '.join(usual)}) {metrics}",
         rich_help_panel=panel,
     )
 
@@ -51,6 +48,7 @@ def number(
     name: str, help: str, panel: str | None = None, *, like: str = "", metavar: str = "N", shown: str | bool = True
 ) -> Any:
     """An option that takes a number, within the limits of the run's option of its name, or that it is ``like``."""
+    # Commands without such options do without the time that this takes.
     from ngbench.running.option_fields import options_of
     from ngbench.running.request import RunOptions
 

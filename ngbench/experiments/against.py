@@ -10,18 +10,20 @@ from typing import Any
 
 from ngbench.data.choice import stand_ins_taken
 from ngbench.errors import ParameterError, UsageError
-from ngbench.experiments.gate import GateRules, thresholds_for
+from ngbench.experiments.gate import thresholds_for
+from ngbench.experiments.gate_rules import SIDES_THRESHOLDS, GateRules
 from ngbench.experiments.runs import ExperimentObserver, Place, Ran, make_runs
 from ngbench.experiments.sides import other_side, this_side
 from ngbench.plugins import registry
 from ngbench.records.experiments import GateRecord, ProblemRecord
 from ngbench.records.gate import check
 from ngbench.records.record import Document, RunRecord
-from ngbench.records.thresholds import SIDES_THRESHOLDS, Threshold, parse_seconds
+from ngbench.records.thresholds import Threshold, parse_seconds
 from ngbench.running.plan import Plan, make_plan
 from ngbench.running.programs import ArmRefused, CodeSide, Program, ProgramWorker
 from ngbench.running.request import Request, RunOptions
 from ngbench.running.schedule import PlannedRun
+from ngbench.spelling import are_options, argument, spelled
 
 __all__ = ["Against", "compare_sides"]
 
@@ -79,9 +81,12 @@ def compare_sides(
         UsageError: whatever the user can put right, before anything runs.
     """
     if place.resume:
-        raise ParameterError("--resume is not allowed with --against: both sides have to take turns from the beginning")
+        raise ParameterError(
+            f"{argument('resume')} is not allowed with {argument('against')}: both sides have to take turns from the "
+            "beginning"
+        )
     thresholds, asked_for, origin = thresholds_for(against.fail_if, SIDES_THRESHOLDS)
-    floor = parse_seconds("absolute-floor", against.rules.absolute_floor)
+    floor = parse_seconds(spelled("absolute_floor"), against.rules.absolute_floor)
     plan = make_plan(request)
     plugins = [registry.optimizer(arm.optimizer) for arm in request.arms] + [registry.task_plugin(request.task)]
     with other_side(against.name, plugins) as other, ExitStack() as programs:
@@ -162,6 +167,7 @@ def _asked(request: Request, run: PlannedRun, at: int) -> dict[str, Any]:
         "arm": {"label": arm.label, "optimizer": arm.optimizer, "hyperparameters": dict(arm.hyperparameters)},
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in options.items()},
         "hyperparameters": None if request.tuned is None else str(request.tuned.path.absolute()),
+        "as_options": are_options(),
         "stand_ins": sorted(stand_ins_taken()),
     }
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from ngbench.disk import files
 from ngbench.disk.files import check_destination, write_text
 from ngbench.errors import NotComparableError, ParameterError, RecordError
+from ngbench.experiments.gate_rules import DEFAULT_THRESHOLDS, GateRules
 from ngbench.experiments.project import project_thresholds
 from ngbench.records.documents import dump
 from ngbench.records.environment import describe_environment
@@ -18,57 +18,13 @@ from ngbench.records.gate import check
 from ngbench.records.record import Document
 from ngbench.records.sources import load_records
 from ngbench.records.thresholds import (
-    DEFAULT_ABSOLUTE_FLOOR,
-    DEFAULT_THRESHOLDS,
     Threshold,
     parse_seconds,
     parse_threshold,
 )
-from ngbench.running.option_fields import converted, option
 from ngbench.spelling import are_options, argument, spelled
 
-__all__ = ["GateRequest", "GateRules", "check_baseline_destination", "gate_document", "run_gate", "thresholds_for"]
-
-
-_RULE = "What fails"
-_WHAT = "What is compared"
-
-
-@dataclass(frozen=True)
-class GateRules:
-    """How is compared.
-
-    Raises:
-        ParameterError: a value is not allowed.
-    """
-
-    absolute_floor: str = option(
-        DEFAULT_ABSOLUTE_FLOOR,
-        "A difference of time under this is no regression.",
-        metavar="DURATION",
-        panel=_RULE,
-    )
-    inconclusive: Literal["show", "fail"] = option(
-        "show", "Whether what noise hides fails too.", metavar="show|fail", panel=_RULE
-    )
-    reference: str | None = option(
-        None, "Arm that ratios refer to.", metavar="ARM", panel=_WHAT, shown_default="the baseline's first"
-    )
-    target_loss: float | None = option(
-        None,
-        "Loss of seconds_to_target and epochs_to_target.",
-        metavar="LOSS",
-        panel=_WHAT,
-        shown_default="the recorded one",
-    )
-    across_machines: bool = option(
-        False, "Compare ratios of times although the processors differ; seconds never are.", panel=_WHAT
-    )
-    allow_missing_baseline: bool = option(False, "Pass if there is nothing at BASELINE yet.", panel=_WHAT)
-
-    def __post_init__(self) -> None:
-        for name, value in converted(self).items():
-            object.__setattr__(self, name, value)
+__all__ = ["GateRequest", "check_baseline_destination", "gate_document", "run_gate", "thresholds_for"]
 
 
 @dataclass(frozen=True)

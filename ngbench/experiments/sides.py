@@ -18,6 +18,7 @@ from ngbench.disk import files
 from ngbench.errors import UsageError
 from ngbench.plugins.plugin import Plugin
 from ngbench.running.programs import CodeSide
+from ngbench.spelling import argument
 
 __all__ = ["other_side", "this_side"]
 
@@ -69,14 +70,14 @@ def _commit(name: str) -> tuple[Path, str]:
     top = _ask(here, "rev-parse", "--show-toplevel")
     if isinstance(top, _No):
         raise UsageError(
-            f"--against {name!r} is not allowed: there is no environment of that path, and the current directory is in "
-            f"no git repository ({top})"
+            f"{argument('against', name)} is not allowed: there is no environment of that path, and the "
+            f"current directory is in no git repository ({top})"
         )
     commit = _ask(here, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     if isinstance(commit, _No):
         raise UsageError(
-            f"--against {name!r} is not allowed: there is no environment of that path, and no such commit, branch or "
-            f"tag in {top!r}; a shallow clone may have to fetch it first"
+            f"{argument('against', name)} is not allowed: there is no environment of that path, and no such "
+            f"commit, branch or tag in {top!r}; a shallow clone may have to fetch it first"
         )
     return Path(top).resolve(), commit
 
@@ -94,8 +95,8 @@ def _projects(plugins: Sequence[Plugin], top: Path) -> dict[str, Path]:
             own = True
             if Path(plugin.name).is_absolute():
                 raise UsageError(
-                    f"{plugin.kind} {plugin.name!r} is not allowed with --against a commit: give its path from the "
-                    "current directory, which leads to the file of that commit too"
+                    f"{plugin.kind} {plugin.name!r} is not allowed with a commit for {argument('against')}: give its "
+                    "path from the current directory, which leads to the file of that commit too"
                 )
         source = None if plugin.distribution is None else _source(plugin.distribution)
         if plugin.distribution is not None and source is not None and source.is_relative_to(top):
@@ -120,8 +121,8 @@ def _install(project: Path, site: Path, name: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UsageError(
-            f"--against {name!r}: that commit cannot be installed ({_reason(done.stderr)}); give the path of an "
-            "environment that has it"
+            f"{argument('against', name)}: that commit cannot be installed ({_reason(done.stderr)}); give the path "
+            "of an environment that has it"
         )
 
 

@@ -398,7 +398,8 @@ def check(
     Raises:
         UsageError: a threshold or an option is not allowed, or there are no records.
     """
-    from ngbench.experiments.gate import GateRequest, GateRules, gate_document, run_gate
+    from ngbench.experiments.gate import GateRequest, gate_document, run_gate
+    from ngbench.experiments.gate_rules import GateRules
     from ngbench.records.record import Document
     from ngbench.report.result import ResultDocument
 

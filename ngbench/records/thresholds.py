@@ -14,37 +14,10 @@ from ngbench.errors import ParameterError
 from ngbench.records.quantities import Quantity, Unit, quantity_of
 
 __all__ = [
-    "DEFAULT_ABSOLUTE_FLOOR",
-    "DEFAULT_THRESHOLDS",
-    "SIDES_THRESHOLDS",
     "Threshold",
     "parse_seconds",
     "parse_threshold",
 ]
-
-DEFAULT_THRESHOLDS = (
-    "step_time.ratio:5%",
-    "phase.*.flops:0%",
-    "peak_memory:10%",
-    "optimizer_state:0%",
-    "training_loss:2%",
-    "fid:10%",
-    "fisher_error.*:1%",
-)
-"""What is checked where nothing is asked for."""
-
-SIDES_THRESHOLDS = (
-    "step_time:5%",
-    "phase.*.flops:0%",
-    "phase.*.bytes:0%",
-    "optimizer_state:0%",
-    "peak_memory:10%",
-    "training_loss:2%",
-)
-"""The same of two sides that take turns on one machine, so that seconds compare."""
-
-DEFAULT_ABSOLUTE_FLOOR = "20us"
-"""A difference of time under this is never a regression: it is what the interpreter varies by."""
 
 
 @dataclass(frozen=True)

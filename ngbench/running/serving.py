@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from queue import SimpleQueue
@@ -25,6 +26,7 @@ from ngbench.running.plan import Plan, make_plan
 from ngbench.running.request import Request, RunOptions
 from ngbench.running.schedule import PlannedRun
 from ngbench.running.workers import serve_runs
+from ngbench.spelling import argument, as_options
 
 __all__: list[str] = []
 
@@ -34,8 +36,9 @@ def main() -> None:
 
     The request has the keys ``task``, ``task_options``, ``arm`` (label, optimizer and hyperparameters, as text),
     ``options`` (the fields of :class:`~ngbench.running.request.RunOptions` that were set), ``hyperparameters`` (a file
-    of them, or null), ``stand_ins`` (see :func:`ngbench.data.choice.choose_as_before`) and ``foreign`` (a directory
-    whose modules must not be loaded, or null).
+    of them, or null), ``as_options`` (whether messages are for who gave options), ``stand_ins`` (see
+    :func:`ngbench.data.choice.choose_as_before`) and ``foreign`` (a directory whose modules must not be loaded, or
+    null).
     """
     lines = Lines(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -98,18 +101,19 @@ def _plan_and_serve(asker: Any, request: dict[str, Any]) -> None:
 
 def _plan(request: dict[str, Any]) -> Plan[Any]:
     known = {field.name for field in fields(RunOptions)}
-    if unknown := sorted(set(request["options"]) - known):
-        raise UsageError(f"its ngbench has no option --{unknown[0].replace('_', '-')}")
-    task, tuned = request["task"], request["hyperparameters"]
-    return make_plan(
-        Request(
-            task=task,
-            arms=[ArmSpec(**request["arm"])],
-            task_options=request["task_options"],
-            options=RunOptions(**request["options"]),
-            tuned=None if tuned is None else load_settings(Path(tuned), task),
+    with as_options() if request["as_options"] else nullcontext():
+        if unknown := sorted(set(request["options"]) - known):
+            raise UsageError(f"its ngbench has no {argument(unknown[0])}")
+        task, tuned = request["task"], request["hyperparameters"]
+        return make_plan(
+            Request(
+                task=task,
+                arms=[ArmSpec(**request["arm"])],
+                task_options=request["task_options"],
+                options=RunOptions(**request["options"]),
+                tuned=None if tuned is None else load_settings(Path(tuned), task),
+            )
         )
-    )
 
 
 def _loaded_from(directory: str | None) -> str | None:

@@ -32,13 +32,14 @@ import torch
 from torch import nn
 
 from ngbench.arms import parse_arms
+from ngbench.experiments.gate_rules import DEFAULT_ABSOLUTE_FLOOR
 from ngbench.experiments.runs import SilentObserver
 from ngbench.records.environment import describe_environment
 from ngbench.records.experiments import GateRecord, Verdict
 from ngbench.records.gate import check
 from ngbench.records.record import Document, RunRecord
 from ngbench.records.statistics import GATE_CONFIDENCE
-from ngbench.records.thresholds import DEFAULT_ABSOLUTE_FLOOR, parse_seconds, parse_threshold
+from ngbench.records.thresholds import parse_seconds, parse_threshold
 from ngbench.running.config import RunConfig
 from ngbench.running.plan import Plan, make_plan
 from ngbench.running.problem import Problem

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ngbench.errors import NotComparableError, RegressionError
-from ngbench.experiments.gate import GateRequest, GateRules, run_gate
+from ngbench.experiments.gate import GateRequest, run_gate
+from ngbench.experiments.gate_rules import GateRules
 from ngbench.records.documents import dump, load_document
 from tests.records.gate_documents import build_comparison
 

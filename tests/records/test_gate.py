@@ -4,12 +4,13 @@ import pytest
 from gate_documents import build_comparison, build_document, build_run
 
 from ngbench.errors import NotComparableError
+from ngbench.experiments.gate_rules import DEFAULT_THRESHOLDS
 from ngbench.records import timing
 from ngbench.records.experiments import GateRecord, Verdict
 from ngbench.records.gate import STATUS, check
 from ngbench.records.quantities import QUANTITIES, Quantity
 from ngbench.records.record import AdversarialRecord, FisherCurve, FisherErrorRecord
-from ngbench.records.thresholds import DEFAULT_THRESHOLDS, parse_threshold
+from ngbench.records.thresholds import parse_threshold
 
 FLOOR = 20e-6
 

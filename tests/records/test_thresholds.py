@@ -5,9 +5,10 @@ import doctest
 import pytest
 
 from ngbench.errors import ParameterError, UnknownNameError
+from ngbench.experiments.gate_rules import DEFAULT_THRESHOLDS
 from ngbench.records import thresholds
 from ngbench.records.quantities import QUANTITIES, quantity_of
-from ngbench.records.thresholds import DEFAULT_THRESHOLDS, parse_seconds, parse_threshold
+from ngbench.records.thresholds import parse_seconds, parse_threshold
 
 
 def test_the_worked_examples_of_the_docstrings_hold():
