@@ -80,6 +80,12 @@ def test_a_page_is_written_and_named(report, records, tmp_path, name, opening):
     assert "1 section · 2 arms · 2 runs" in text
 
 
+def test_a_page_without_a_name_is_written_here(report, records, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert report(records) == (0, "report.html\n", "")
+    assert (tmp_path / "report.html").exists()
+
+
 def test_a_directory_and_its_export_are_the_same_runs(report, records, tmp_path):
     export = tmp_path / "export.json"
     export.write_text(json.dumps(document(run_record("sgd"), run_record("adam"), run_record("adam", seed=1))))

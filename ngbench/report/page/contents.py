@@ -11,7 +11,7 @@ from ngbench.report import headline, view
 from ngbench.report.blocks import Block, Column, Fact, Facts, Heading, Images, Notes, Table
 from ngbench.report.page.sections import Environment, Report, Section
 from ngbench.report.summary import arms_of
-from ngbench.report.views.fisher_error import layer_blocks
+from ngbench.report.views.fisher_error import layer_blocks, nearest
 from ngbench.report.views.study import claims_by_kind, claims_table, count_verdicts
 from ngbench.units import DASH, counted, format_bytes
 
@@ -115,7 +115,9 @@ def _arms(section: Section) -> int:
 
 
 def _outcome(section: Section) -> str:
-    return headline(section.document) if section.document is not None else ""
+    if section.document is not None:
+        return headline(section.document)
+    return nearest(section.fisher_errors[0].errors) if len(section.fisher_errors) == 1 else ""
 
 
 def environments_table(environments: Sequence[Environment]) -> list[Column]:

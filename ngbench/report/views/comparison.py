@@ -70,11 +70,11 @@ def breakdowns(arms: Sequence[Arm], of: str) -> Iterator[Table]:
 
 
 def headline(document: Document) -> str:
-    """The arm that ended lowest, and those that failed."""
+    """The arm that ended lowest, the one that was lowest at equal time, and those that failed."""
     arms = summarise(document)
     ended = [(arm.final.value, arm.label) for arm in arms if arm.final is not None]
-    best = ""
-    if ended:
-        value, label = min(ended)
-        best = f"lowest final train loss {format_number(value, 4)} ({label})"
-    return led_by(best, arms)
+    timed = [(arm.at_shared_seconds.value, arm.label) for arm in arms if arm.at_shared_seconds is not None]
+    told = [("lowest final train loss", ended)] if ended else []
+    told += [("at equal time", timed)] if len(timed) > 1 else []
+    least = ((what, *min(found)) for what, found in told)
+    return led_by(", ".join(f"{what} {format_number(value, 4)} ({label})" for what, value, label in least), arms)

@@ -38,7 +38,7 @@ from ngbench.units import (
     format_seconds_estimate,
 )
 
-__all__ = ["headline", "layer_blocks", "repeats_of", "view"]
+__all__ = ["headline", "layer_blocks", "nearest", "repeats_of", "view"]
 
 _MEASURES = {
     "error_1": "Error 1",
@@ -208,12 +208,14 @@ def _over_seeds(errors: Sequence[FisherErrorRecord], label: str, key: str, of_se
     return mean_interval([of_seed(values) for values in _by_seed(errors, label, key)])
 
 
-def headline(document: Document) -> str:
-    """The approximation with the least mean error, if only one layer was measured."""
-    measured = repeats_of(document.runs)
-    if len(measured) != 1:
-        return f"{len(measured)} layers measured"
-    errors = measured[0].errors
+def nearest(errors: Sequence[FisherErrorRecord]) -> str:
+    """The approximation with the least mean error; empty where there is none."""
     means = [(_over_seeds(errors, label, "error_1", _average), label) for label in errors[0].approximations]
     known = [(mean.value, label) for mean, label in means if mean is not None]
     return f"lowest mean Error 1 {format_number(min(known)[0])} ({min(known)[1]})" if known else ""
+
+
+def headline(document: Document) -> str:
+    """The nearest approximation, if only one layer was measured."""
+    measured = repeats_of(document.runs)
+    return nearest(measured[0].errors) if len(measured) == 1 else f"{len(measured)} layers measured"
