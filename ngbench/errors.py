@@ -61,6 +61,11 @@ _LONGEST = 1000
 """Characters of a message, which goes into records, tables and terminals."""
 
 
+_MOST_NAMES = 8
+"""That are told of what a name might have been."""
+_LISTED = {"task": "tasks", "optimizer": "optimizers", "approximation": "approximations", "study": "studies"}
+
+
 class NgbenchError(Exception):
     """Base of all errors that are shown to the user as one sentence."""
 
@@ -90,7 +95,11 @@ class UnknownNameError(UsageError):
         names = sorted(allowed)
         close = get_close_matches(name, names, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        known = ", ".join(names) if names else "none"
+        known = ", ".join(names[:_MOST_NAMES]) if names else "none"
+        if len(names) > _MOST_NAMES:
+            known += f" and {len(names) - _MOST_NAMES} more"
+            if kind in _LISTED:
+                known += f", which ngbench list {_LISTED[kind]} shows"
         super().__init__(f"unknown {kind} {name!r}{hint} (known: {known})")
 
 

@@ -63,6 +63,15 @@ def with_project_file(command: Callable[..., None]) -> Callable[..., None]:
 class DefaultingCommand(TyperCommand):
     """A command that takes from the project's file what the command line leaves open, and says so."""
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """All parameters, that of the help among them, whose help names types of values alone."""
+        found: list[Any] = super().get_params(ctx)
+        for parameter in found:
+            # What takes no value has no type, and what an argument is stands in its help.
+            if getattr(parameter, "is_flag", False) or parameter.param_type_name == "argument":
+                parameter.display_type_rich = lambda ctx: None
+        return found
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take the values of all parameters.
 

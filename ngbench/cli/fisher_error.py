@@ -26,7 +26,7 @@ def fisher_error(
             metavar="[LABEL@]NAME[:KEY=VALUE,...]",
             autocompletion=completion.approximations,
             help="What to measure: several with commas between them, repeatable.",
-            show_default=APPROXIMATIONS,
+            show_default=APPROXIMATIONS.replace(",", ", "),
         ),
     ] = None,
     settings: options.Settings = None,

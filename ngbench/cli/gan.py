@@ -29,9 +29,9 @@ def gan(
             "--players",
             "-p",
             metavar="[LABEL@]SETTING|GENERATOR+CRITIC",
-            help="Optimizers of the two players: a setting that the task names, or a pair NAME[:KEY=VALUE,...]+"
-            "NAME[:KEY=VALUE,...], several with commas between them (repeatable).",
-            show_default="all settings of the task: sgda,adam,kfac1,kfac2,kfac3",
+            help="Optimizers of the two players: a setting that the task names, or a pair such as "
+            "adam+kfac:lr=0.01; several with commas between them (repeatable).",
+            show_default="all settings of the task, such as adam, kfac1 and kfac3",
         ),
     ] = None,
     reference: options.Reference = None,

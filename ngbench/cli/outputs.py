@@ -52,7 +52,7 @@ class Outputs:
     )
     csv: str | None = option(
         None,
-        "Write one row for each run and epoch; - is stdout.",
+        "Write a row for each run and epoch, or each measured step of Fisher errors; - is stdout.",
         metavar="FILE",
         panel=_RESULTS,
         flags=("--export-csv",),
@@ -80,7 +80,8 @@ class Outputs:
     )
     columns: str | None = option(
         None,
-        f"Columns of the tables, with commas between them, or all; they are called {', '.join(COLUMNS[:4])} and so on.",
+        "Columns of the tables, with commas between them, called as what they show: "
+        f"{', '.join(COLUMNS[:2])}, step_time and so on.",
         metavar="NAMES|all",
         panel=_RESULTS,
         shown_default="the most important ones that fit",

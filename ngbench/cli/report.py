@@ -46,7 +46,7 @@ def report(
             help="Draw all figures: PNG files in DIR, or NAME-*.svg beside NAME.svg (.png, .pdf).",
         ),
     ] = None,
-    title: Annotated[str, typer.Option("--title", help="Title of the page.")] = "ngbench report",
+    title: Annotated[str, typer.Option("--title", metavar="TEXT", help="Title of the page.")] = "ngbench report",
     reference: Annotated[
         str | None,
         typer.Option("--reference", metavar="ARM", help="Arm that ratios refer to.  [default: each section's first]"),

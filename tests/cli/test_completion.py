@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
-from ngbench.cli import main
+from ngbench.cli import COMMANDS, main
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,18 @@ def test_names_are_completed_without_torch(line: str, expected: set[str]) -> Non
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert set(done.stdout.split()) == expected
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_help_is_whole_at_80_columns(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert not re.search(r"<(bool|str|Path|int|float)>", shown)
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("arguments", [["-h"], ["compare", "-h"]])
