@@ -56,11 +56,10 @@ class Presence:
 
     @property
     def description(self) -> str:
-        """Of what would be used, or where it belongs."""
+        """What would be used."""
         if self.complete:
             return f"in {self.official[0] if len(self.official) == 1 else self.official[0].parent}"
-        belongs = f"the official files belong into {self.folder}"
-        return belongs if self.use == "missing" or self.stand_in is None else f"{self.stand_in}; {belongs}"
+        return "nothing" if self.use == "missing" or self.stand_in is None else self.stand_in
 
 
 def data_sets_present(directory: Path) -> list[Presence]:

@@ -20,13 +20,27 @@ def test_every_finding_says_what_to_do_next(ngbench: Run) -> None:
     found = read(done.out)
     topics = ["timer", "interruptions", "load", "time quota", "frequency governor", "turbo", "threads", "CUDA"]
     assert set(topics) <= set(found)
-    assert found["data: SVHN"]["values"]["used_without_network"] == "stand-in"
+    assert found["data"]["values"]["SVHN"]["used_without_network"] == "stand-in"
     assert all(finding["advice"] for finding in found.values())
     # One of the laboratory's plugins raises when it is imported.
     assert found["optimizer broken"]["state"] == "bad"
     assert "no such reagent" in found["optimizer broken"]["fact"]
     assert json.loads(done.out)["environment"]["cores"] >= 1
     assert found["noise"]["fact"] == "not measured"
+
+
+def test_problems_come_first_at_80_columns_and_fail_where_that_is_asked(
+    ngbench: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = ngbench("doctor --data-dir . --fail")
+    # One of the laboratory's plugins raises when it is imported.
+    assert done.code == 1
+    lines = done.out.splitlines()
+    assert max(map(len, lines)) <= 80
+    states = [line.split()[0] for line in lines if line.startswith(("bad ", "note ", "good "))]
+    assert states == sorted(states, key=["bad", "note", "good"].index)
+    assert sum(line.startswith(("bad   data", "note  data", "good  data")) for line in lines) == 1
 
 
 def test_the_noise_of_a_task_and_an_optimizer_is_measured(ngbench: Run) -> None:

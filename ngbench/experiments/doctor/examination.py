@@ -169,7 +169,7 @@ def _examine_machine(request: DoctorRequest) -> list[FindingRecord]:
         *findings,
         machine.examine_threads(threads, cores),
         *examine_cuda(torch),
-        *examine_data(data_sets_present(directory)),
+        examine_data(data_sets_present(directory)),
         *examine_plugins(),
     ]
 

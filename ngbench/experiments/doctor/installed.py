@@ -19,40 +19,27 @@ _LOADERS: dict[str, Callable[[str], object]] = {
 }
 
 
-def examine_data(found: Sequence[Presence]) -> list[FindingRecord]:
-    """A finding for each data set: official, stand-in or missing."""
-    return [_data_set(presence) for presence in found]
-
-
-def _data_set(found: Presence) -> FindingRecord:
+def examine_data(found: Sequence[Presence]) -> FindingRecord:
+    """Which data sets are official, stand-ins or missing: one finding, since a run says it of those that it uses."""
+    by_use: dict[str, list[str]] = {}
+    for presence in found:
+        by_use.setdefault(presence.use, []).append(presence.name)
     values = {
-        "used_without_network": found.use,
-        "official": [str(path) for path in found.official],
-        "missing": list(found.missing),
-        "stand_in": found.stand_in,
-        "generated": found.generated,
+        presence.name: {
+            "used_without_network": presence.use,
+            "official": [str(path) for path in presence.official],
+            "missing": list(presence.missing),
+            "folder": str(presence.folder),
+            "urls": list(presence.urls),
+            "stand_in": presence.stand_in,
+        }
+        for presence in found
     }
-    topic = f"data: {found.name}"
-    if found.complete:
-        return finding(topic, FindingState.GOOD, f"official, {found.description}", NOTHING, values)
-    some = f", only {len(found.official)} of the official files there" if found.official else ""
-    urls = f" ({found.urls[0]})" if found.urls else ""
-    put = f"put {', '.join(found.missing)}{urls} into {found.folder}; a run tries to download what is missing"
-    if found.generated:
-        return finding(
-            topic,
-            FindingState.GOOD,
-            f"generated: {found.stand_in}",
-            f"nothing to do, or {put[: put.index(';')]}",
-            values,
-        )
-    if found.stand_in_ready:
-        return finding(
-            topic, FindingState.NOTE, f"a stand-in{some}: {found.stand_in}", f"for the official data {put}", values
-        )
-    if found.stand_in is not None:
-        return finding(topic, FindingState.BAD, f"missing{some}; its stand-in, {found.stand_in}, too", put, values)
-    return finding(topic, FindingState.BAD, f"missing{some}, and nothing stands in for it", put, values)
+    fact = "; ".join(f"{use}: {', '.join(names)}" for use, names in by_use.items())
+    if not by_use.keys() - {"official", "generated"}:
+        return finding("data", FindingState.GOOD, fact, NOTHING, values)
+    advice = "ngbench list data says where the official files belong; a run that needs them tries to download them"
+    return finding("data", FindingState.NOTE, fact, advice, values)
 
 
 def examine_plugins() -> list[FindingRecord]:

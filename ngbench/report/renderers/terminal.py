@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -45,8 +46,8 @@ _LEAST_ROOM = 14
 _LEAST_TEXT = 30
 _GAP = 2
 _CHECK_NAME = 26
-_LEAST_CHECK = 36
-"""Columns that rows of checks leave for what was found and what to do."""
+_LEAST_CHECK, _LEAST_ADVISED = 36, 72
+"""Columns that rows of checks leave for what was found, and for that and what to do."""
 _DRAWN = (Chart, Bars, Images)
 
 
@@ -278,11 +279,11 @@ def _check(check: CheckRow, block: Checks, width: int) -> RenderableType:
     dim = "dim" if tone_of(check.state) == "none" else ""
     name, text, advice = terminal(check.name), terminal(check.text), terminal(check.advice)
     states = max(map(len, block.states))
-    if width - states - _CHECK_NAME - 3 * _GAP < _LEAST_CHECK:
-        lines = [text, f"→ {advice}" if advice else ""]
-        below = (f"\n  {line}" for line in lines if line)
-        return Text.assemble((check.state, _style(check.state)), f"  {name}", *below, style=dim)
     longest, most = (max(cell_len(terminal(getattr(one, part))) for one in block.checks) for part in ("text", "advice"))
+    if width - states - _CHECK_NAME - 3 * _GAP < (_LEAST_ADVISED if most else _LEAST_CHECK):
+        head = Text.assemble((check.state, _style(check.state)), f"  {name}", style=dim)
+        below = [Text(line, style=dim) for line in (text, f"→ {advice}" if advice else "") if line]
+        return Group(head, *(Padding(line, (0, 0, 0, _GAP)) for line in below))
     # What has room enough is as wide as it is; a pipe has no end of it.
     fits = states + _CHECK_NAME + longest + most + 3 * _GAP <= width
     grid = RichTable.grid(padding=(0, _GAP, 0, 0), expand=bool(most) and not fits)

@@ -8,11 +8,14 @@ from ngbench.report.blocks import Block, CheckRow, Checks, Counts
 
 __all__ = ["headline", "view"]
 
+_WORST_FIRST = (FindingState.BAD, FindingState.NOTE, FindingState.GOOD)
+
 
 def view(document: Document, *, reference: str | None = None, target_loss: float | None = None) -> list[Block]:
-    """A row for each finding, and how many need attention."""
+    """A row for each finding, the worst first, and how many need attention."""
     assert document.doctor is not None
-    checks = [CheckRow(one.topic, one.state.value, one.fact, one.advice) for one in document.doctor.findings]
+    findings = [one for state in _WORST_FIRST for one in document.doctor.findings if one.state is state]
+    checks = [CheckRow(one.topic, one.state.value, one.fact, one.advice) for one in findings]
     return [Checks(checks, [state.value for state in FindingState]), _counts(document)]
 
 
@@ -23,5 +26,5 @@ def headline(document: Document) -> str:
 
 def _counts(document: Document) -> Counts:
     assert document.doctor is not None
-    counts = [(state.value, sum(one.state is state for one in document.doctor.findings)) for state in FindingState]
+    counts = [(state.value, sum(one.state is state for one in document.doctor.findings)) for state in _WORST_FIRST]
     return Counts([(name, count) for name, count in counts if count], of="finding")
