@@ -71,7 +71,17 @@ def _data(names: Sequence[str]) -> list[dict[str, Any]]:
     for name in names:
         if name not in found:
             raise UnknownNameError("data set", name, found)
-    return [{"name": name, "used": found[name].use, "description": found[name].description} for name in names or found]
+    return [
+        {
+            "name": name,
+            "used": found[name].use,
+            "description": found[name].description,
+            "missing": list(found[name].missing),
+            "urls": list(found[name].urls),
+            "folder": str(found[name].folder),
+        }
+        for name in names or found
+    ]
 
 
 def _studies(names: Sequence[str]) -> list[dict[str, Any]]:

@@ -38,8 +38,9 @@ def overview_blocks(counts: Mapping[str, int | None]) -> list[Block]:
 
 def catalogue_blocks(kind: str, entries: Sequence[_Entry], *, full: bool) -> list[Block]:
     """What :func:`ngbench.experiments.catalogue.catalogue` found."""
-    if full and kind != "data":
-        return [block for entry in entries for block in (_study if kind == "studies" else _plugin)(entry)]
+    if full:
+        shown = {"studies": _study, "data": _data_set}.get(kind, _plugin)
+        return [block for entry in entries for block in shown(entry)]
     rows = {"studies": _study_columns, "data": _data_columns}.get(kind, _plugin_columns)
     return [Table("", rows(entries))]
 
@@ -78,6 +79,18 @@ def _data_columns(entries: Sequence[_Entry]) -> list[Column]:
         Column("used here", [entry["used"] for entry in entries], left=True),
         Column("what that is", [entry["description"] for entry in entries], left=True),
     ]
+
+
+def _data_set(entry: _Entry) -> Iterator[Block]:
+    yield Heading(entry["name"])
+    facts = [Fact("used here without a network", f"{entry['used']}: {entry['description']}")]
+    if entry["missing"]:
+        facts += [
+            Fact("official files that are missing", ", ".join(entry["missing"])),
+            *(Fact("from", url) for url in entry["urls"]),
+            Fact("they belong into", entry["folder"]),
+        ]
+    yield Facts(facts)
 
 
 def _duration(minutes: float | None) -> str:

@@ -157,7 +157,9 @@ def test_data_sets_say_what_a_run_would_use(
     rows = listed_json(capsys, "data")
     assert rows["CURVES"]["used"] == "generated"
     assert rows["Fashion-MNIST"]["used"] == "missing"
-    assert str(tmp_path) in rows["Fashion-MNIST"]["description"]
+    shown = listed(capsys, "data", "FACES")
+    assert "newfaces_rot_single.mat" in shown
+    assert f"they belong into: {tmp_path / 'FACES'}" in shown
     assert main(["list", "data", "MNITS"]) == 2
     assert "did you mean 'MNIST'?" in capsys.readouterr().err
 

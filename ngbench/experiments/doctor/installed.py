@@ -24,21 +24,11 @@ def examine_data(found: Sequence[Presence]) -> FindingRecord:
     by_use: dict[str, list[str]] = {}
     for presence in found:
         by_use.setdefault(presence.use, []).append(presence.name)
-    values = {
-        presence.name: {
-            "used_without_network": presence.use,
-            "official": [str(path) for path in presence.official],
-            "missing": list(presence.missing),
-            "folder": str(presence.folder),
-            "urls": list(presence.urls),
-            "stand_in": presence.stand_in,
-        }
-        for presence in found
-    }
+    values = {one.name: {"used_without_network": one.use, "missing": list(one.missing)} for one in found}
     fact = "; ".join(f"{use}: {', '.join(names)}" for use, names in by_use.items())
     if not by_use.keys() - {"official", "generated"}:
         return finding("data", FindingState.GOOD, fact, NOTHING, values)
-    advice = "ngbench list data says where the official files belong; a run that needs them tries to download them"
+    advice = "ngbench list data NAME says where its official files belong; a run tries to download what it needs"
     return finding("data", FindingState.NOTE, fact, advice, values)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ngbench.records.experiments import FindingState
 from ngbench.records.record import Document
-from ngbench.report.blocks import Block, CheckRow, Checks, Counts
+from ngbench.report.blocks import Block, CheckRow, Checks, Conclusion, Counts
 
 __all__ = ["headline", "view"]
 
@@ -15,8 +15,13 @@ def view(document: Document, *, reference: str | None = None, target_loss: float
     """A row for each finding, the worst first, and how many need attention."""
     assert document.doctor is not None
     findings = [one for state in _WORST_FIRST for one in document.doctor.findings if one.state is state]
-    checks = [CheckRow(one.topic, one.state.value, one.fact, one.advice) for one in findings]
-    return [Checks(checks, [state.value for state in FindingState]), _counts(document)]
+    checks = [
+        CheckRow(one.topic, one.state.value, one.fact, "" if one.state is FindingState.GOOD else one.advice)
+        for one in findings
+    ]
+    bad = [one.topic for one in findings if one.state is FindingState.BAD]
+    found: list[Block] = [Checks(checks, [state.value for state in FindingState]), _counts(document)]
+    return [*found, Conclusion(f"Bad: {', '.join(bad)}", "bad")] if bad else found
 
 
 def headline(document: Document) -> str:

@@ -8,7 +8,7 @@ import pytest
 from ngbench.data import cifar, mnist, presence
 from ngbench.data.presence import Presence, data_sets_present
 from ngbench.experiments.doctor.installed import examine_data, examine_plugins
-from ngbench.records.experiments import FindingRecord, FindingState
+from ngbench.records.experiments import FindingState
 
 Distribute = Callable[..., None]
 
@@ -23,14 +23,9 @@ def look(directory: Path) -> dict[str, Presence]:
     return {found.name: found for found in data_sets_present(directory)}
 
 
-def say(directory: Path) -> dict[str, FindingRecord]:
-    return {finding.topic.removeprefix("data: "): finding for finding in examine_data(data_sets_present(directory))}
-
-
 def test_an_empty_directory_has_stand_ins_at_most(tmp_path: Path) -> None:
-    uses = {name: finding.values["used_without_network"] for name, finding in say(tmp_path).items()}
-    assert uses == {
-        "CURVES": "stand-in",
+    assert {name: found.use for name, found in look(tmp_path).items()} == {
+        "CURVES": "generated",
         "MNIST": "missing",
         "Fashion-MNIST": "missing",
         "FACES": "stand-in",
@@ -38,12 +33,13 @@ def test_an_empty_directory_has_stand_ins_at_most(tmp_path: Path) -> None:
         "CIFAR-100": "stand-in",
         "SVHN": "stand-in",
     }
-    found = say(tmp_path)
+    said = examine_data(data_sets_present(tmp_path))
+    # Nobody asked for one that is missing.
+    assert said.state is FindingState.NOTE
+    assert "missing: MNIST, Fashion-MNIST" in said.fact
+    assert "ngbench list data" in said.advice
     # What is synthetic by nature is as good when it is generated here.
-    assert (found["CURVES"].state, found["FACES"].state) == (FindingState.GOOD, FindingState.NOTE)
-    assert (found["MNIST"].state, found["Fashion-MNIST"].state) == (FindingState.BAD, FindingState.BAD)
-    assert "newfaces_rot_single.mat" in found["FACES"].advice
-    assert str(tmp_path / "FACES") in found["FACES"].advice
+    assert examine_data([look(tmp_path)["CURVES"]]).state is FindingState.GOOD
 
 
 def test_official_files_are_found_wherever_a_run_would_find_them(tmp_path: Path) -> None:
@@ -58,7 +54,7 @@ def test_official_files_are_found_wherever_a_run_would_find_them(tmp_path: Path)
         (folder / name).touch()
     complete = {name for name, found in look(tmp_path).items() if found.complete}
     assert complete == {"CURVES", "FACES", "SVHN", "CIFAR-10", "CIFAR-100"}
-    assert say(tmp_path)["CIFAR-10"].fact == f"official, in {folder}"
+    assert look(tmp_path)["CIFAR-10"].description == f"in {folder}"
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
@@ -66,9 +62,7 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
     raw.mkdir(parents=True)
     for name in ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte"):
         (raw / name).touch()
-    found = say(tmp_path)["MNIST"]
-    assert found.values["missing"] == ["t10k-labels-idx1-ubyte.gz"]
-    assert found.fact.startswith("missing, only 3 of the official files there")
+    assert look(tmp_path)["MNIST"].missing == ("t10k-labels-idx1-ubyte.gz",)
     (raw / "t10k-labels-idx1-ubyte").touch()
     assert look(tmp_path)["MNIST"].complete
 
@@ -77,16 +71,14 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
 def test_the_digits_that_stand_in_are_found(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).touch()
-    assert say(tmp_path)["MNIST"].values["used_without_network"] == "stand-in"
+    assert look(tmp_path)["MNIST"].use == "stand-in"
 
 
 def test_without_scikit_image_nothing_stands_in_for_photographs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(presence, "find_spec", lambda name: None)
-    found = say(tmp_path)
-    assert found["SVHN"].state is FindingState.BAD
-    assert "too" in found["SVHN"].fact
+    assert look(tmp_path)["SVHN"].use == "missing"
 
 
 def test_a_plugin_that_cannot_be_used_is_named_with_its_distribution(distribute: Distribute) -> None:

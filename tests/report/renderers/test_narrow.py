@@ -157,7 +157,9 @@ def test_what_is_found_of_a_machine_stands_in_columns_no_wider_than_it_is() -> N
     lines = drawn(10_000, VIEWS["doctor"])
     assert max(len(line) for line in lines) < 300
     rows = [line for line in lines if "→" not in line and re.match(r"(good|bad|note) ", line)]
-    assert len({line.index(found.advice) for line, found in zip(rows, FINDINGS, strict=True)}) == 1
+    # What is good comes last, and nothing is to be done about it.
+    assert len({line.index(found.advice) for line, found in zip(rows[:-1], FINDINGS[1:], strict=True)}) == 1
+    assert FINDINGS[0].advice not in rows[-1]
 
 
 HOSTILE = ["[/]", "[red]x[/red]", ":smile:", "[link=file:///x]y[/link]", "\\[bold]"]
