@@ -66,7 +66,7 @@ def tune(
             shown="hyperparameters.yaml in the output directory",
         ),
     ] = None,
-    outputs: Annotated[Outputs, Only({"no_output", "json", "markdown", "columns"})],
+    outputs: Annotated[Outputs, Only({"no_output", "json", "markdown", "figures", "columns"})],
     quiet: options.Quiet = False,
 ) -> None:
     """Search for the hyper-parameters of one or several optimizers, each with the same number of trials.
@@ -97,9 +97,12 @@ def tune(
     from ngbench.report.exports.destinations import export_steps
     from ngbench.report.progress.search import SearchProgress
     from ngbench.report.renderers import terminal
+    from ngbench.report.renderers.figures import check_place
     from ngbench.running.session import one_interrupt
 
     check_exports(write_hyperparameters, outputs.json, outputs.markdown, within=how.output)
+    if outputs.figures is not None:
+        check_place(outputs.figures)
     if how.output is not None:
         check_directory(how.output)
     arms = parse_arms(optimizer)
@@ -125,7 +128,9 @@ def tune(
         steps: list[Callable[[], object]] = []
         if best is not None and result.has_best:
             steps.append(partial(write_best, result.document, best))
-        steps += export_steps(result.document, json=outputs.json, markdown_file=outputs.markdown)
+        steps += export_steps(
+            result.document, json=outputs.json, markdown_file=outputs.markdown, figures=outputs.figures
+        )
         steps.append(lambda: terminal.show(chosen(view(result.document), outputs.columns), console))
         if best not in (None, STANDARD_OUTPUT) and result.has_best:
             steps.append(partial(say, f"Best hyper-parameters: {best}"))

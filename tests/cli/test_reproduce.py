@@ -70,6 +70,10 @@ def test_a_study_runs_all_its_comparisons_and_judges_its_claims(ngbench, write):
         (run,) = content["runs"]
         assert (run["batch_size"], run["task_options"]["depth"], len(run["history"]["epoch"])) == (batch, 2, 3)
     assert Path("out/mine/figure.png").read_bytes().startswith(b"\x89PNG")
+    drawn = ngbench("report out --figures later").out.split()
+    assert drawn[0] == "later/00/mine.png"
+    assert Path(drawn[0]).read_bytes() == Path("out/mine/figure.png").read_bytes()
+    assert ngbench("report out/mine/study.json --figures later.svg").out == "later-mine.svg\n"
     lines = done.out.splitlines()
     assert any(line.startswith("faster") and "reproduced" in line and " to " in line for line in lines)
     assert any("2 of 2 hold" in line for line in lines)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -165,6 +167,17 @@ def test_a_plugin_that_fails_is_a_result_with_its_message(tune: Run) -> None:
     assert done.code == 0
     assert "Warning: fails: a trial failed, such as" in done.out
     assert "the knob came off" in done.out
+
+
+def test_the_trials_are_drawn_and_can_be_had_from_the_records(tune: Run) -> None:
+    assert tune(f"{GRID} --output out --figures made.svg").code == 0
+    (made,) = Path().glob("made-*.svg")
+    drawn = tune("report out --figures later.svg")
+    assert drawn.out == f"{made.name.replace('made', 'later')}\n"
+    assert Path(drawn.out.strip()).read_bytes() == made.read_bytes()
+    rows = list(csv.DictReader(io.StringIO(tune("export out --table trials --csv -").out)))
+    assert [row["trial"] for row in rows] == [str(number) for number in range(len(rows))]
+    assert all(float(row["value"]) for row in rows if row["outcome"] == "done")
 
 
 def test_markdown_holds_the_tables(tune: Run) -> None:

@@ -53,7 +53,7 @@ _DPI = 150
 _MARKED = 20
 _SHEET_COLUMNS = 5
 _METADATA = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-"""Without the time of drawing: equal figures are equal files."""
+"""Without the time of drawing: equal figures are equal files, whatever they are called."""
 _NOT_DRAWN = frozenset({".bmp", ".eps", ".gif", ".jpeg", ".jpg", ".pgf", ".ps", ".tif", ".tiff", ".webp"})
 
 
@@ -156,7 +156,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
     from matplotlib import rc_context
 
     content, suffix = io.BytesIO(), path.suffix
-    with rc_context({"svg.hashsalt": path.stem}):
+    with rc_context({"svg.hashsalt": "ngbench"}):
         figure.savefig(content, format=suffix[1:], dpi=_DPI, metadata=_METADATA[suffix])
     make_directory(path.parent)
     write_bytes(content.getvalue(), path)
