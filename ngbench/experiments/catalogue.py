@@ -106,7 +106,10 @@ def _describe_study(study: Study) -> dict[str, Any]:
         "minutes": {
             name: None if (scale := study.scales.named(name)).skip is not None else scale.minutes for name in SCALES
         },
-        "claims": [{"name": claim.name, "says": claim.says, "scales": list(claim.scales)} for claim in study.claims],
+        "claims": [
+            {"name": claim.name, "kind": claim.shown_kind, "says": claim.says, "scales": list(claim.scales)}
+            for claim in study.claims
+        ],
     }
 
 

@@ -32,7 +32,7 @@ from scipy.special import stdtr, stdtrit
 
 from ngbench.curvature.bounds import NonNegative
 from ngbench.errors import ParameterError
-from ngbench.records.experiments import ClaimVerdict
+from ngbench.records.studies import ClaimVerdict
 from ngbench.values import Refused, alternatives, first_match
 
 __all__ = [

@@ -18,9 +18,9 @@ from ngbench.records.experiments import (
     DoctorRecord,
     GateRecord,
     SearchRecord,
-    StudyRecord,
 )
 from ngbench.records.part import AtLeastOne, Count, Name, Number, Part, Seconds, Text, described
+from ngbench.records.studies import StudyRecord
 from ngbench.values import LARGEST_COUNT, LARGEST_NUMBER
 
 __all__ = [

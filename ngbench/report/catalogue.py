@@ -160,6 +160,7 @@ def _study(entry: _Entry) -> Iterator[Block]:
         "",
         [
             Column("claim", [claim["name"] for claim in claims], left=True),
+            Column("kind", [claim["kind"] for claim in claims], left=True),
             Column("scales", [", ".join(claim["scales"]) for claim in claims], left=True),
             Column("says", [claim["says"] for claim in claims], left=True),
         ],

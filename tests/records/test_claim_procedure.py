@@ -25,7 +25,7 @@ from ngbench.records.claim_rule import (
     table_p_value,
 )
 
-TIMES = 20_000
+TIMES = 10_000
 SLACK = 3 * (0.05 * 0.95 / (TIMES / 2)) ** 0.5
 Runs = NDArray[np.float64]
 
@@ -75,9 +75,9 @@ def _outcome(
 
 
 def test_of_claims_about_equal_arms_one_in_twenty_is_decided() -> None:
-    verdict, _, _ = _outcome(_pairs(_arms(1, 4 * TIMES, 2), 1))
+    verdict, _, _ = _outcome(_pairs(_arms(1, 8 * TIMES, 2), 1))
     assert 0.045 < np.mean(verdict != 0) < 0.052  # 0.0499
-    verdict, _, _ = _outcome(_pairs(_arms(2, 4 * TIMES, 2), 1), fixed=3)
+    verdict, _, _ = _outcome(_pairs(_arms(2, 8 * TIMES, 2), 1), fixed=3)
     assert np.mean(verdict == 1) == pytest.approx(0.05, abs=0.0025)
 
 
@@ -104,8 +104,8 @@ def test_a_difference_at_the_end_of_the_region_is_decided_no_more_often(relation
 @pytest.mark.parametrize("fixed", [None, 3])
 def test_of_tables_of_equal_arms_one_in_twenty_has_a_discovery(fixed: int | None) -> None:
     """Twelve claims of a study: four arms beside three, over the same seeds."""
-    _, _, p_values = _outcome(_pairs(_arms(5, TIMES // 10, 7), 4)[..., None, :], fixed=fixed)
-    assert p_values.shape == (TIMES // 10, 12)
+    _, _, p_values = _outcome(_pairs(_arms(5, TIMES // 5, 7), 4)[..., None, :], fixed=fixed)
+    assert p_values.shape == (TIMES // 5, 12)
     assert np.mean([any(discoveries(table)) for table in p_values]) < 0.05 + 3 * 0.005
 
 

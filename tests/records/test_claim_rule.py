@@ -25,7 +25,7 @@ from ngbench.records.claim_rule import (
     table_p_value,
     verdict_of,
 )
-from ngbench.records.experiments import ClaimVerdict
+from ngbench.records.studies import ClaimVerdict
 
 R, C, Q = ClaimVerdict.REPRODUCED, ClaimVerdict.CONTRADICTED, ClaimVerdict.INCONCLUSIVE
 ONE_LOOK = level_at(3, sequential=False)

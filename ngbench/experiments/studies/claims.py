@@ -9,9 +9,9 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from ngbench.errors import ParameterError
 from ngbench.experiments.studies.settings import Count, Name, Positive, Real, StudyPart, mapping_or_word, shape_of
 from ngbench.records.claim_rule import Holds, Relation, parse_tolerance
-from ngbench.records.experiments import ClaimKind
 from ngbench.records.quantities import Quantity, quantity_of
 from ngbench.records.statistics import FEWEST_ESTIMATES
+from ngbench.records.studies import ClaimKind
 
 __all__ = ["SCALES", "At", "Claim", "Moment", "ScaleName", "Side", "When", "moment_of", "moment_text"]
 

@@ -29,8 +29,8 @@ from ngbench.records.claim_rule import (
     seeds_needed,
     verdict_of,
 )
-from ngbench.records.experiments import BasisRecord, ClaimVerdict, OnPublishedRecord
 from ngbench.records.quantities import quantity_of
+from ngbench.records.studies import BasisRecord, ClaimVerdict, OnPublishedRecord
 from ngbench.records.timing import busy_machine
 from ngbench.units import counted
 
@@ -166,7 +166,13 @@ def _evaluate(
     outside = study.scales.named(scale).skip or ""
     if not outside and scale not in claim.scales:
         outside = f"not at this scale, but at {' or '.join(claim.scales)}"
-    parts = [_part(claim, study, pair, outside) for pair in pairs_of(claim, cells)]
+    pairs = list(pairs_of(claim, cells))
+    on_published = [_on_published(claim, study, pair) for pair in pairs]
+    end = _combined(claim, [found.end for found in on_published])
+    parts = [
+        _part(claim, study, pair, outside, found, found.end if claim.holds == "all" else end)
+        for pair, found in zip(pairs, on_published, strict=True)
+    ]
     published = _over_parts(claim, parts)
     tested = [part for part in parts if not part.reason and part.found is not None]
     if not tested:
@@ -194,23 +200,42 @@ def _evaluate(
 def _over_parts(claim: Claim, parts: Sequence[ClaimPart]) -> OnPublishedRecord:
     """The claim on the published curves: ``here`` for the pairs that ran, ``end`` for all."""
 
-    def over(verdicts: Sequence[ClaimVerdict | None]) -> ClaimVerdict | None:
-        known = [float(verdict is not ClaimVerdict.REPRODUCED) for verdict in verdicts if verdict is not None]
-        if not known:
-            return None
-        return verdict_of(combine(Tails(known, [1 - p for p in known]), claim.holds), 0.1)
-
     horizons = [part.published.horizon for part in parts if part.published.end is not None]
     known = [horizon for horizon in horizons if horizon is not None]
     return OnPublishedRecord(
-        here=over([part.published.here for part in parts]),
-        end=over([part.published.end for part in parts]),
+        here=_combined(claim, [part.published.here for part in parts]),
+        end=_combined(claim, [part.published.end for part in parts]),
         horizon=max(known) if known and (claim.holds != "all" or len(known) == len(horizons)) else None,
     )
 
 
-def _part(claim: Claim, study: Study, pair: ClaimPair, outside: str) -> ClaimPart:
-    published = _on_published(claim, study, pair)
+def _combined(claim: Claim, verdicts: Sequence[ClaimVerdict | None]) -> ClaimVerdict | None:
+    """The verdict on a claim from those on its pairs, about which there is no doubt; ``None`` where none is known."""
+    known = [float(verdict is not ClaimVerdict.REPRODUCED) for verdict in verdicts if verdict is not None]
+    if not known:
+        return None
+    tails = combine(Tails(known, [1 - p for p in known]), claim.holds)
+    return verdict_of(tails, level_at(len(known), sequential=False))
+
+
+def _part(
+    claim: Claim,
+    study: Study,
+    pair: ClaimPair,
+    outside: str,
+    published: OnPublishedRecord,
+    thesis: ClaimVerdict | None,
+) -> ClaimPart:
+    """The pair, judged by itself.
+
+    Args:
+        claim: that it is one of.
+        study: with the claim.
+        pair: what is compared.
+        outside: why the claim is not tested at all, if it is not.
+        published: the pair on the published curves.
+        thesis: what these say at their end: of the pair, or of the claim where not all pairs must hold.
+    """
     try:
         runs = pair.runs()
     except NoValue as missing:
@@ -226,7 +251,7 @@ def _part(claim: Claim, study: Study, pair: ClaimPair, outside: str) -> ClaimPar
         part = replace(part, found=_measured(claim, study, pair))
     except NoValue as missing:
         return replace(part, reason=outside or str(missing))
-    return replace(part, reason=outside or why_untested(claim, runs, basis, published))
+    return replace(part, reason=outside or why_untested(claim, runs, basis, published.horizon, thesis))
 
 
 def _on_published(claim: Claim, study: Study, pair: ClaimPair) -> OnPublishedRecord:

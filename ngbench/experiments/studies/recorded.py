@@ -15,8 +15,8 @@ from ngbench.experiments.studies.claims import ScaleName
 from ngbench.experiments.studies.models import Study
 from ngbench.experiments.studies.pairs import CellRuns
 from ngbench.experiments.studies.plan import plan_cells
-from ngbench.records.experiments import StudyRecord
 from ngbench.records.sources import load_records
+from ngbench.records.studies import StudyRecord
 
 __all__ = ["RecordedStudy", "recorded_study"]
 

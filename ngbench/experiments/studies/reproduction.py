@@ -25,9 +25,9 @@ from ngbench.plugins import registry
 from ngbench.records.claim_rule import LOOKS
 from ngbench.records.documents import dump, load_document
 from ngbench.records.environment import describe_environment
-from ngbench.records.experiments import ClaimRecord, StudyRecord
 from ngbench.records.record import Document
 from ngbench.records.store import check_unused
+from ngbench.records.studies import ClaimRecord, StudyRecord
 from ngbench.running.best_settings import Settings, load_settings
 from ngbench.running.session import one_interrupt
 from ngbench.values import Refused, alternatives, first_match

@@ -8,10 +8,10 @@ from typing import TypeVar
 
 from ngbench.experiments.studies.claims import Claim
 from ngbench.experiments.studies.pairs import ClaimPair
-from ngbench.records.experiments import BasisRecord, ClaimVerdict, OnPublishedRecord
 from ngbench.records.quantities import ArmRun
 from ngbench.records.record import RunRecord
 from ngbench.records.statistics import curvature_estimates
+from ngbench.records.studies import BasisRecord, ClaimVerdict
 from ngbench.units import format_number
 
 __all__ = ["basis_of", "published_epochs_reached", "why_too_few_points", "why_untested"]
@@ -75,11 +75,16 @@ def _examples_seen(record: RunRecord) -> int:
     return min(history.step[-1] * record.batch_size, history.epoch[-1] * record.data.train_examples)
 
 
-def why_untested(claim: Claim, runs: Runs, basis: BasisRecord, published: OnPublishedRecord) -> str:
+def why_untested(claim: Claim, runs: Runs, basis: BasisRecord, horizon: int | None, thesis: ClaimVerdict | None) -> str:
     """Why these runs say nothing of the claim; empty where they do.
 
-    The published curves bear a claim about training out from an epoch on: before it, or where they never do, runs that
-    reproduce them would contradict it.
+    Args:
+        claim: one about training needs more than others.
+        runs: of each arm.
+        basis: what a verdict would rest on.
+        horizon: the epoch from which the published curves bear it out, if they do. Before it runs that reproduce them
+            would contradict the claim.
+        thesis: what these curves say at their end.
     """
     for arm, of_arm in runs.items():
         for run in of_arm:
@@ -87,11 +92,11 @@ def why_untested(claim: Claim, runs: Runs, basis: BasisRecord, published: OnPubl
                 return f"{arm} {_UNFINISHED[run.record.status]}"
     if claim.shown_kind != "training":
         return ""
-    if published.end is ClaimVerdict.CONTRADICTED:
+    if thesis is ClaimVerdict.CONTRADICTED:
         return "the thesis' own curves contradict it"
-    if published.horizon is not None and (basis.of_published or 0.0) < published.horizon:
+    if horizon is not None and (basis.of_published or 0.0) < horizon:
         reached = format_number(basis.of_published, 3)
-        return f"before the horizon: {reached} of the {published.horizon} epochs that the thesis' own curves need"
+        return f"before the horizon: {reached} of the {horizon} epochs that the thesis' own curves need"
     for arm, of_arm in runs.items():
         if constant := _untrained(of_arm):
             loss, best = (format_number(number, 4) for number in constant)

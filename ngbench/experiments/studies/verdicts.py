@@ -8,7 +8,12 @@ from typing import Any, Literal
 
 from ngbench.experiments.studies.evaluation import ClaimPart, ClaimResult
 from ngbench.records.claim_rule import parse_tolerance, table_p_value
-from ngbench.records.experiments import BasisRecord, ClaimPartRecord, ClaimRecord, ClaimVerdict
+from ngbench.records.studies import (
+    BasisRecord,
+    ClaimPartRecord,
+    ClaimRecord,
+    ClaimVerdict,
+)
 from ngbench.units import format_number, format_share
 
 __all__ = ["claim_record"]
@@ -80,7 +85,7 @@ def _part_record(part: ClaimPart, level: float | None) -> ClaimPartRecord:
         left=None if found is None else found.sides[0],
         right=None if found is None else found.sides[1],
         scale=_scale(part),
-        difference=None if found is None else _shown(found.difference, part),
+        effect=None if found is None else _shown(found.difference, part),
         interval=_interval(part, level),
         n=None if found is None else found.seeds,
         tolerance=None if found is None else _tolerance(part),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ngbench.records.record import Document
+from ngbench.records.studies import ClaimVerdict
 
 __all__ = ["FINDINGS", "Row", "named"]
 
@@ -47,7 +48,15 @@ def _claims(document: Document, reference: str | None) -> Iterator[Row]:
                 "scale": study.scale,
                 "claim": claim.claim,
                 "name": claim.name,
+                "kind": claim.kind,
                 "verdict": claim.verdict.value,
+                "reason": claim.reason,
+                "cells": claim.cells,
+                "cells_tested": claim.cells_tested,
+                "seeds_needed": claim.seeds_needed,
+                "thesis_here": _word(claim.published.here),
+                "thesis_at_end": _word(claim.published.end),
+                "p_value": claim.p_value,
                 "low": low,
                 "high": high,
             }
@@ -59,15 +68,20 @@ def _claims(document: Document, reference: str | None) -> Iterator[Row]:
                     "subject_verdict": part.verdict.value,
                     "left": part.left,
                     "right": part.right,
-                    "difference": part.difference,
-                    "difference.low": least,
-                    "difference.high": most,
-                    "difference.n": part.n,
+                    "scale": part.scale,
+                    "effect": part.effect,
+                    "effect.low": least,
+                    "effect.high": most,
+                    "effect.n": part.n,
                     "tolerance": part.tolerance,
                     "note": part.note,
                 }
             if not claim.parts:
                 yield about
+
+
+def _word(verdict: ClaimVerdict | None) -> str | None:
+    return None if verdict is None else verdict.value
 
 
 def _changes(document: Document, reference: str | None) -> Iterator[Row]:

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from ngbench.records.documents import merge
-from ngbench.records.experiments import ClaimRecord
 from ngbench.records.record import Document, DocumentKind, EnvironmentRecord, FisherErrorRecord
+from ngbench.records.studies import ClaimRecord
 from ngbench.report.blocks import Fact
 from ngbench.report.page.merging import Found, label_arms, without_repeats
 from ngbench.report.page.record_files import Source

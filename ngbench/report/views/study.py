@@ -7,8 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ngbench.records.claim_rule import discoveries
-from ngbench.records.experiments import BasisRecord, ClaimRecord, ClaimVerdict, StudyRecord, claim_kind_help
 from ngbench.records.record import Document
+from ngbench.records.studies import (
+    BasisRecord,
+    ClaimRecord,
+    ClaimVerdict,
+    StudyRecord,
+    claim_kind_help,
+)
 from ngbench.report.blocks import Block, Column, Counts, Fact, Facts, Heading, Image, ImageRow, Images, Notes, Table
 from ngbench.units import DASH, format_number, format_seconds
 
@@ -55,7 +61,7 @@ def claims_table(claims: Sequence[ClaimRecord], *, studies: bool = False) -> lis
         Column("claim", [claim.shown_name for claim in claims], left=True),
         Column("verdict", [claim.shown_verdict for claim in claims], left=True, toned=True),
         *_on_thesis(claims),
-        Column("interval", [_interval(claim) for claim in claims]),
+        Column(_intervals(claims), [_interval(claim) for claim in claims]),
         Column("tolerance", [_shown(claim.tolerance) for claim in claims]),
         Column("observed", [_shown(claim.observed) for claim in claims], left=True),
     ]
@@ -72,10 +78,10 @@ def _bases_table(claims: Sequence[ClaimRecord]) -> list[Column]:
         Column("kind", [claim.kind or DASH for claim in claims], left=True),
         Column("pairs", [f"{claim.pairs_tested} of {claim.pairs}" for claim in claims]),
         Column("seeds", [_seeds(claim) for claim in claims]),
-        Column("epochs", [_shown(basis.epochs) for basis in bases]),
+        Column("epochs", [_count(basis.epochs) for basis in bases]),
         Column("of the\nthesis'", [_of_published(basis) for basis in bases]),
-        Column("horizon", [_shown(claim.published.horizon) for claim in claims]),
-        Column("estimates", [_shown(basis.estimates) for basis in bases]),
+        Column("horizon", [_count(claim.published.horizon) for claim in claims]),
+        Column("estimates", [_count(basis.estimates) for basis in bases]),
         Column("settings", [_words(basis.settings.values()) for basis in bases], left=True),
         Column("data", [_words(basis.data) for basis in bases], left=True),
     ]
@@ -105,12 +111,22 @@ def _of_published(basis: BasisRecord) -> str:
     return f"{format_number(basis.of_published, 3)} of {basis.published_epochs}"
 
 
+def _count(count: int | None) -> str:
+    return DASH if count is None else str(count)
+
+
 def _words(words: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(words)) or DASH
 
 
 def _shown(value: float | str | None) -> str:
     return value if isinstance(value, str) else format_number(value, 4)
+
+
+def _intervals(claims: Sequence[ClaimRecord]) -> str:
+    """What intervals are called: with their confidence, where it is one."""
+    levels = {claim.level for claim in claims if claim.level is not None}
+    return f"{100 * (1 - levels.pop()):g} %\ninterval" if len(levels) == 1 else "interval"
 
 
 def _interval(claim: ClaimRecord) -> str:

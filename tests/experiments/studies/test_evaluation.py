@@ -7,9 +7,9 @@ import pytest
 from ngbench.experiments.studies.evaluation import evaluate
 from ngbench.experiments.studies.pairs import CellRuns
 from ngbench.experiments.studies.verdicts import claim_record
-from ngbench.records.experiments import ClaimVerdict
 from ngbench.records.quantities import ArmRun
 from ngbench.records.record import RunRecord
+from ngbench.records.studies import ClaimRecord, ClaimVerdict
 from ngbench.report.views.study import claims_table, count_verdicts
 
 R, C, Q, N = ClaimVerdict.REPRODUCED, ClaimVerdict.CONTRADICTED, ClaimVerdict.INCONCLUSIVE, ClaimVerdict.NOT_TESTED
@@ -305,7 +305,7 @@ def test_a_claim_is_recorded_in_the_form_of_the_reports_page(judge, cell):
     assert [part.verdict for part in record.parts] == ["reproduced", "inconclusive"]
     columns = {column.name: column.cells for column in claims_table([record])}
     assert columns["claim"] == ["faster"]
-    assert columns["interval"] == ["× 0.03171 to 2.523"]
+    assert columns["90 %\ninterval"] == ["× 0.03171 to 2.523"]
     assert str(count_verdicts([record, record])) == "2 inconclusive"
 
 
@@ -315,3 +315,13 @@ def test_divergence_has_no_interval_in_a_record(judge, cell):
     record = claim_record("mine", judge([cell(fields=wild, **losses)]))
     assert (record.verdict, record.interval) == ("contradicted", None)
     assert "(∞: diverged)" in record.observed
+
+
+def test_records_of_before_verdicts_had_reasons_are_read():
+    part = {"subject": "KFAC below Adam", "verdict": "not tested at this scale", "left": 1.0, "right": 2.0}
+    part |= {"difference": -1.0, "interval": [-2.0, 0.0], "n": 3, "tolerance": 0.0, "share": None, "note": ""}
+    part["busy_machine"] = False
+    old = {"study": "mine", "claim": "KFAC", "verdict": "not tested at this scale", "parts": [part]}
+    read = ClaimRecord.model_validate(old)
+    assert (read.verdict, read.shown_verdict) == (N, "not tested")
+    assert (read.parts[0].effect, read.parts[0].scale, read.parts[0].interval) == (-1.0, "difference", (-2.0, 0.0))

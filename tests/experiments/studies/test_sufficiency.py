@@ -12,7 +12,7 @@ from ngbench.experiments.studies.loader import find_study, load_study
 from ngbench.experiments.studies.pairs import CellRuns
 from ngbench.experiments.studies.published import PublishedArm, PublishedCurve
 from ngbench.experiments.studies.verdicts import claim_record
-from ngbench.records.experiments import ClaimRecord, ClaimVerdict
+from ngbench.records.studies import ClaimRecord, ClaimVerdict
 
 R, C, Q, N = ClaimVerdict.REPRODUCED, ClaimVerdict.CONTRADICTED, ClaimVerdict.INCONCLUSIVE, ClaimVerdict.NOT_TESTED
 CLAIM = "left: KFAC 0.1, relation: below, right: Adam"

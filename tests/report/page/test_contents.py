@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import re
 
-from ngbench.records.experiments import ClaimRecord
 from ngbench.records.record import FisherErrorRecord
 from ngbench.records.statistics import mean_interval
+from ngbench.records.studies import ClaimRecord
 from ngbench.report.page.contents import environments_table, overview
 from ngbench.report.page.sections import Environment, MeasuredLayer, Section
 from ngbench.report.summary import summarise

@@ -13,7 +13,14 @@ from rich.console import Console
 from ngbench.experiments.conformance.outcome import outcome
 from ngbench.experiments.doctor.findings import finding, findings_document
 from ngbench.experiments.gate import gate_document
-from ngbench.records.experiments import ClaimRecord, ComparedRecord, FindingState, GateRecord, ProblemRecord, Verdict
+from ngbench.records.experiments import (
+    ComparedRecord,
+    FindingState,
+    GateRecord,
+    ProblemRecord,
+    Verdict,
+)
+from ngbench.records.studies import ClaimRecord
 from ngbench.report import view
 from ngbench.report.blocks import Block, Column, Table
 from ngbench.report.columns import ALL, chosen
