@@ -73,7 +73,7 @@ class NgbenchError(Exception):
 
     def __str__(self) -> str:
         # The values that messages name have any text.
-        return _shortened(" ".join(super().__str__().split()))
+        return " ".join(super().__str__().split())
 
 
 class UsageError(NgbenchError):

@@ -64,8 +64,10 @@ def convert(member: Member, value: Any) -> Any:
 
 
 def _choice(choices: Sequence[Any], value: Any) -> Any:
+    # What compares element by element, as a tensor does, is none of them.
+    plain = isinstance(value, (str, bool, int, float, type(None)))
     for choice in choices:
-        if value == choice and isinstance(value, bool) == isinstance(choice, bool):
+        if plain and value == choice and isinstance(value, bool) == isinstance(choice, bool):
             return choice
         if isinstance(value, str) and value == format_value(choice):
             return choice

@@ -49,9 +49,11 @@ def given_path(text: str | os.PathLike[str]) -> Path:
     """The path that a user gave as an option or an argument; there need not be anything.
 
     Raises:
-        ParameterError: it is empty.
+        ParameterError: it is empty, or no path.
         PathError: it cannot be looked at.
     """
+    if not isinstance(text, (str, os.PathLike)):
+        raise ParameterError(f"{text!r} is not allowed, it must be a path")
     if not os.fspath(text):
         raise ParameterError("an empty path is not allowed; the current directory is '.'")
     path = Path(text)

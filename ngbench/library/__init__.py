@@ -26,7 +26,7 @@ from ngbench.arms import parse_arms, parse_players
 from ngbench.errors import ParameterError, UnknownNameError
 from ngbench.experiments.fisher_error.request import APPROXIMATIONS, FisherErrorOptions, FisherErrorRequest
 from ngbench.experiments.search.request import SearchOptions, SearchRequest
-from ngbench.library.arguments import Asked, OwnTask, a_mapping, made_options, refuse_unknown
+from ngbench.library.arguments import Asked, OwnTask, a_mapping, checked_arguments, made_options, refuse_unknown
 from ngbench.running.option_fields import options_of
 from ngbench.running.request import AdversarialOptions, AdversarialRequest, Request, RunOptions
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["check", "compare", "fisher_error", "gan", "load", "reproduce", "train", "tune"]
 
 
+@checked_arguments
 def train(
     task: Any = None,
     optimizer: Any = None,
@@ -91,6 +92,7 @@ def train(
     )
 
 
+@checked_arguments
 def compare(
     task: Any = None,
     optimizers: Any = None,
@@ -145,6 +147,7 @@ def compare(
     return _document(ran)
 
 
+@checked_arguments
 def gan(
     task: Any,
     players: str | Iterable[str] = (),
@@ -178,11 +181,10 @@ def gan(
     from ngbench.running.samples import DIRECTORY
 
     asked = Asked()
-    texts = [players] if isinstance(players, str) else list(players)
     directory = None if output is None else Path(output)
     request = AdversarialRequest(
         task=asked.task(task),
-        arms=parse_players(texts),
+        arms=parse_players(list(players)),
         task_options=a_mapping("task_options", task_options),
         options=made_options(AdversarialOptions, options),
         samples=None if directory is None else directory.absolute() / DIRECTORY,
@@ -195,6 +197,7 @@ def gan(
     return _document(ran)
 
 
+@checked_arguments
 def fisher_error(
     task: Any = None,
     approximations: str | Iterable[str] = APPROXIMATIONS,
@@ -230,10 +233,9 @@ def fisher_error(
     from ngbench.experiments.runs import Place
 
     asked = Asked()
-    texts = [approximations] if isinstance(approximations, str) else list(approximations)
     request = FisherErrorRequest(
         task=asked.task(task, OwnTask(model, data, likelihood, options)),
-        approximations=parse_arms(texts),
+        approximations=parse_arms(list(approximations)),
         task_options=a_mapping("task_options", task_options),
         options=made_options(FisherErrorOptions, options),
     )
@@ -245,6 +247,7 @@ def fisher_error(
     return _document(ran)
 
 
+@checked_arguments
 def tune(
     task: Any = None,
     optimizers: Any = None,
@@ -307,6 +310,7 @@ def tune(
     return ResultDocument.of(result.document)
 
 
+@checked_arguments
 def reproduce(
     studies: str | Iterable[str],
     *,
@@ -351,7 +355,7 @@ def reproduce(
         raise UnknownNameError("scale", str(scale), get_args(Scale))
     budget = minutes_of_seeds(until, options.get("seeds"), minutes)
     asked = RunOptions(**options)
-    loaded = load_studies([studies] if isinstance(studies, str) else list(studies), Path(output), resume=resume)
+    loaded = load_studies(list(studies), Path(output), resume=resume)
     whole = scale != "smoke"
     conditions = Conditions(
         resume=resume,
@@ -380,6 +384,7 @@ def reproduce(
     return ResultDocument.of(document_of_all(outcomes))
 
 
+@checked_arguments
 def check(
     current: Any, baseline: Any, fail_if: str | Iterable[str] = (), *, arms: Iterable[str] = (), **options: Any
 ) -> ResultDocument:
@@ -398,17 +403,18 @@ def check(
     Raises:
         UsageError: a threshold or an option is not allowed, or there are no records.
     """
+    from ngbench.disk.files import given_path
     from ngbench.experiments.gate import GateRequest, gate_document, run_gate
     from ngbench.experiments.gate_rules import GateRules
     from ngbench.records.record import Document
     from ngbench.report.result import ResultDocument
 
-    texts = (fail_if,) if isinstance(fail_if, str) else tuple(fail_if)
-    given = [one if isinstance(one, Document) else Path(one) for one in (current, baseline)]
-    request = GateRequest(given[0], given[1], texts, tuple(arms), made_options(GateRules, options))
+    given = [one if isinstance(one, Document) else given_path(one) for one in (current, baseline)]
+    request = GateRequest(given[0], given[1], list(fail_if), list(arms), made_options(GateRules, options))
     return ResultDocument.of(gate_document(run_gate(request).report))
 
 
+@checked_arguments
 def load(path: str | Path) -> ResultDocument:
     """The records of a file, or of all files in a directory.
 

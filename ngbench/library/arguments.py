@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from ngbench.adversarial_task import AdversarialTask
 from ngbench.arms import ArmSpec, check_label, parse_arms
+from ngbench.disk.files import given_path
 from ngbench.errors import ParameterError, UnknownNameError, UsageError
 from ngbench.plugins.objects import holding
 from ngbench.running.option_fields import options_of
 from ngbench.running.request import RunOptions
 from ngbench.task import Task
 
-__all__ = ["Asked", "OwnTask", "a_mapping", "made_options", "refuse_unknown"]
+__all__ = ["Asked", "OwnTask", "a_mapping", "checked_arguments", "made_options", "refuse_unknown"]
 
 AnyOptions = TypeVar("AnyOptions")
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
 
 _OWN = "model, data and likelihood"
 
@@ -179,14 +183,73 @@ def _returning(made: Any) -> Callable[[], Any]:
 
 
 def a_mapping(name: str, given: Any) -> dict[str, Any]:
-    """The mapping that is given for a parameter; ``None`` is an empty one.
+    """The mapping from names that is given for a parameter; ``None`` is an empty one.
 
     Raises:
         ParameterError: it is none.
     """
-    if given is not None and not isinstance(given, Mapping):
-        raise ParameterError(f"{name}={given!r} is not allowed, it must be a mapping")
+    if given is not None and not (isinstance(given, Mapping) and all(isinstance(key, str) for key in given)):
+        raise ParameterError(f"{name}={given!r} is not allowed, it must be a mapping from names")
     return dict(given or {})
+
+
+def _texts(given: Any) -> list[str]:
+    found = [given] if isinstance(given, str) else [*given]
+    if isinstance(given, (bytes, Mapping)) or not all(isinstance(one, str) for one in found):
+        raise TypeError
+    return found
+
+
+def _observer(given: Any) -> Any:
+    if given is not None and not callable(getattr(given, "note", None)):
+        raise TypeError
+    return given
+
+
+def _of(*kinds: type) -> Callable[[Any], Any]:
+    def same(given: Any) -> Any:
+        if not isinstance(given, kinds):
+            raise TypeError
+        return given
+
+    return same
+
+
+_SHARED: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    **dict.fromkeys(
+        ("approximations", "arms", "fail_if", "players", "studies"), ("a text or several in a list", _texts)
+    ),
+    **dict.fromkeys(("own_processes", "resume"), ("true or false", _of(bool))),
+    "observer": ("an object such as an ngbench.SilentObserver", _observer),
+    "output": ("a path", lambda given: None if given is None else given_path(given)),
+    "path": ("a path", given_path),
+    "reference": ("the label of an arm", _of(str, type(None))),
+}
+"""What an argument must be that functions have by this name, and how it is made of what was given."""
+
+
+def checked_arguments(function: Callable[Given, Found]) -> Callable[Given, Found]:
+    """The function, which refuses what its arguments cannot be. Texts arrive as a list, and paths as paths.
+
+    Raises:
+        ParameterError: (from the function) naming the argument, and what it must be.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(*args: Given.args, **kwargs: Given.kwargs) -> Found:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        for name in bound.arguments.keys() & _SHARED.keys():
+            words, made = _SHARED[name]
+            given = bound.arguments[name]
+            try:
+                bound.arguments[name] = made(given)
+            except TypeError:
+                raise ParameterError(f"{name}={given!r} is not allowed, it must be {words}") from None
+        return function(*bound.args, **bound.kwargs)
+
+    return call
 
 
 def made_options(kind: type[AnyOptions], given: Mapping[str, Any]) -> AnyOptions:

@@ -13,6 +13,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ngbench.errors import ParameterError
 from ngbench.plugins.parameters import Parameter
 from ngbench.spelling import spelled
 
@@ -116,6 +117,9 @@ def converted(given: Any) -> dict[str, Any]:
     for name, declared in options_of(type(given)).items():
         value = getattr(given, name)
         missing = value is None and defaults[name] is None
+        if declared.convert is None and not missing and not isinstance(value, declared.type):
+            kind = "a text" if declared.type is str else "true or false"
+            raise ParameterError(f"{spelled(name)}={value!r} is not allowed, it must be {kind}")
         values[name] = value if missing or declared.convert is None else declared.convert(value)
     return values
 

@@ -208,7 +208,7 @@ def test_markdown_holds_the_tables(tune: Run) -> None:
             "tune gan-mnist -o sgd --search lr=1,2",
             "trains two players against each other, whose hyper-parameters no search",
         ),
-        ("tune gan-mnist -o kfac", "use ngbench gan gan-mnist --players to compare values of your own"),
+        ("tune gan-mnist -o kfac", "ngbench gan compares values of your own (--players)"),
         ("tune pnod -o sgd --search lr=1,2", "unknown task 'pnod'"),
     ],
 )
