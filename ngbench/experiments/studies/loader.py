@@ -18,6 +18,7 @@ from ngbench.disk.located_yaml import LocatedYaml, load_yaml
 from ngbench.errors import OutputError, ParameterError, StudyError, UnknownNameError
 from ngbench.experiments.studies.models import NAME_PATTERN, Study
 from ngbench.experiments.studies.references import find_faults
+from ngbench.spelling import argument
 
 __all__ = ["LoadedStudy", "dump_study", "find_study", "load_study", "study_names", "write_study"]
 
@@ -124,7 +125,7 @@ def write_study(name: str, directory: Path) -> Path:
         )
     path = directory / f"{name}.yaml"
     if files.exists(path):
-        raise OutputError(f"{str(path)!r} exists already: give another name or --output")
+        raise OutputError(f"{str(path)!r} exists already: give another name or {argument('output')}")
     files.make_directory(directory)
     template = (resources.files(__package__) / "study.tmpl").read_text(encoding="utf-8")
     files.write_text(Template(template).substitute(name=name), path)
