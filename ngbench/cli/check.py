@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,11 @@ from ngbench.cli.options import spliced
 from ngbench.disk.files import given_path
 from ngbench.experiments.gate_rules import DEFAULT_THRESHOLDS, GateRules
 from ngbench.records.quantities import names_for
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ngbench.experiments.gate import Gate
 
 __all__ = ["check"]
 
@@ -77,19 +82,10 @@ def check(
 
     Example: ngbench check now.json --baseline main.json --fail-if step_time.ratio:5% --fail-if training_loss:1%
     """
-    from rich.text import Text
-
-    from ngbench.cli.reporting import check_exports, console_for_results, end_with
-    from ngbench.disk.files import STANDARD_OUTPUT, write_text
+    from ngbench.cli.reporting import check_exports, console_for_results, end_with, say
+    from ngbench.disk.files import STANDARD_OUTPUT
     from ngbench.errors import ParameterError
-    from ngbench.escaping import terminal
-    from ngbench.experiments.gate import GateRequest, check_baseline_destination, gate_document, run_gate
-    from ngbench.records.documents import dump
-    from ngbench.report import view
-    from ngbench.report.exports.gate import format_annotations
-    from ngbench.report.renderers import markdown as markdown_renderer
-    from ngbench.report.renderers import terminal as terminal_renderer
-    from ngbench.streams import write_commands
+    from ngbench.experiments.gate import GateRequest, check_baseline_destination, run_gate
 
     check_exports(markdown, json)
     if accept and not update_baseline:
@@ -97,32 +93,53 @@ def check(
     if update_baseline:
         check_baseline_destination(baseline)
     gate = run_gate(GateRequest(current, baseline, fail_if or [], arm or [], rules))
-    report, document = gate.report, gate_document(gate.report)
+    updated = update_baseline and (gate.report.error is None or accept)
     console = console_for_results(on_stderr=STANDARD_OUTPUT in (markdown, json))
-
-    def say(text: str) -> None:
-        console.print(Text(terminal(text)), soft_wrap=True)
-
-    def update() -> None:
-        gate.write_baseline(baseline)
-        say(f"The baseline {str(baseline)!r} is now {str(current)!r}.")
-        if report.error is not None:
-            say("What was found is accepted (--accept).")
-
-    steps: list[Callable[[], object]] = []
-    if markdown is not None:
-        steps.append(lambda: write_text(markdown_renderer.render(view(document)), markdown))
-    if json is not None:
-        steps.append(lambda: write_text(dump(document), json))
-    updated = update_baseline and (report.error is None or accept)
+    steps = _written(gate, markdown=markdown, json=json)
     if updated:
-        steps.append(update)
-    steps.append(partial(say, f"{current} against {baseline}, thresholds {gate.origin}"))
-    steps.append(partial(terminal_renderer.show, view(document), console))
-    if github:
-        # The log of a workflow holds both streams; the one without an export keeps the export clean.
-        steps.append(lambda: write_commands(format_annotations(report), console.file))
+        steps.append(partial(_update, gate, baseline, current, console))
+    steps.append(partial(say, console, f"{current} against {baseline}, thresholds {gate.origin}"))
+    steps += _shown(gate, console, github=github)
     if update_baseline and not updated:
         refusal = "The baseline was not updated, because the check failed; --accept updates it all the same."
-        steps.append(partial(say, refusal))
-    end_with(None if updated else report.error, *steps)
+        steps.append(partial(say, console, refusal))
+    end_with(None if updated else gate.report.error, *steps)
+
+
+def _written(gate: Gate, *, markdown: str | None, json: str | None) -> list[Callable[[], object]]:
+    from ngbench.disk.files import write_text
+    from ngbench.experiments.gate import gate_document
+    from ngbench.records.documents import dump
+    from ngbench.report import view
+    from ngbench.report.renderers import markdown as renderer
+
+    document = gate_document(gate.report)
+    steps: list[Callable[[], object]] = []
+    if markdown is not None:
+        steps.append(lambda: write_text(renderer.render(view(document)), markdown))
+    if json is not None:
+        steps.append(lambda: write_text(dump(document), json))
+    return steps
+
+
+def _update(gate: Gate, baseline: Path, current: Path, console: Console) -> None:
+    from ngbench.cli.reporting import say
+
+    gate.write_baseline(baseline)
+    say(console, f"The baseline {str(baseline)!r} is now {str(current)!r}.")
+    if gate.report.error is not None:
+        say(console, "What was found is accepted (--accept).")
+
+
+def _shown(gate: Gate, console: Console, *, github: bool) -> list[Callable[[], object]]:
+    from ngbench.experiments.gate import gate_document
+    from ngbench.report import view
+    from ngbench.report.exports.gate import format_annotations
+    from ngbench.report.renderers import terminal
+    from ngbench.streams import write_commands
+
+    steps: list[Callable[[], object]] = [partial(terminal.show, view(gate_document(gate.report)), console)]
+    if github:
+        # The log of a workflow holds both streams; the one without an export keeps the export clean.
+        steps.append(lambda: write_commands(format_annotations(gate.report), console.file))
+    return steps

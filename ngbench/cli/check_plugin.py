@@ -42,11 +42,8 @@ def check_plugin(
     from ngbench.running.children import expect_children
 
     expect_children()
-    from rich.text import Text
-
-    from ngbench import escaping
     from ngbench.arms import parse_arms
-    from ngbench.cli.reporting import console_for_results, do_each, raise_last
+    from ngbench.cli.reporting import console_for_results, do_each, raise_last, say
     from ngbench.disk.files import STANDARD_OUTPUT, check_destination, write_text
     from ngbench.errors import ParameterError
     from ngbench.experiments import conformance
@@ -79,17 +76,14 @@ def check_plugin(
     def show_row(row: CheckRecord) -> None:
         show(lambda: terminal.show([views.rows(row)], console))
 
-    def print_line(text: str, style: str = "") -> None:
-        console.print(Text(escaping.terminal(text), style=style), soft_wrap=True)
-
     for kind in kinds:
         if len(kinds) > 1:
-            show(partial(print_line, f"{arm.optimizer} as {kind}", "bold"))
+            show(partial(say, console, f"{arm.optimizer} as {kind}", "bold"))
         report = conformance.check_plugin_apart(
             arm.optimizer, kind, arm.hyperparameters, data_dir=run.data_dir, told=show_row
         )
         reports.append(report)
-        show(lambda: print_line(views.summary(reports[-1])))
+        show(lambda: say(console, views.summary(reports[-1])))
     ending: list[Callable[[], object]] = [partial(raise_last, problems)]
     if export_json is not None:
         destination = export_json

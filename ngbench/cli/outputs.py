@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ngbench.cli.keeping import closing, opening
-from ngbench.cli.reporting import check_exports, console_for_results
+from ngbench.cli.reporting import check_exports, console_for_results, say
 from ngbench.disk.files import STANDARD_OUTPUT, given_destination, given_path
 from ngbench.errors import ParameterError
 from ngbench.records.results import RESULTS, new_directory
@@ -148,9 +148,7 @@ class Outputs:
             reference: the arm that ratios refer to; the first by default.
             unfinished: whether runs are left to go on with.
         """
-        from rich.text import Text
 
-        from ngbench.escaping import terminal as escaped
         from ngbench.report import shortened, view
         from ngbench.report.exports.destinations import export_steps
         from ngbench.report.renderers import terminal
@@ -172,7 +170,7 @@ class Outputs:
 
         def tell() -> None:
             for line in [] if self.directory is None else closing(self.directory, unfinished=unfinished):
-                console.print(Text(escaped(line)), soft_wrap=True)
+                say(console, line)
 
         return [*written, show, tell]
 

@@ -19,7 +19,7 @@ from ngbench.escaping import terminal
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["check_exports", "console_for_results", "do_each", "end_with", "raise_last", "say_error"]
+__all__ = ["check_exports", "console_for_results", "do_each", "end_with", "raise_last", "say", "say_error"]
 
 _UNLIMITED = 10_000
 # What the parser raises for a wrong command line. Typer exports its subclass BadParameter under one name in
@@ -54,6 +54,13 @@ def check_exports(*destinations: str | None, within: Path | None = None) -> None
         raise ParameterError(f"two exports go to {str(twice)!r}: give each a file of its own")
     for destination in given:
         check_destination(destination, within)
+
+
+def say(console: Console, line: str, style: str = "") -> None:
+    """Print a line of ours, whatever is in it, as one line."""
+    from rich.text import Text
+
+    console.print(Text(terminal(line), style=style), soft_wrap=True)
 
 
 def do_each(*steps: Callable[[], object]) -> None:

@@ -105,28 +105,14 @@ def reproduce(
 
     Example: ngbench reproduce figure-3.2 --scale smoke --output studies
     """
-    from rich.console import Console
-    from rich.text import Text
-
     from ngbench import escaping
     from ngbench.cli.keeping import closing, opening
-    from ngbench.cli.reporting import check_exports, console_for_results, do_each
-    from ngbench.disk.files import write_text
+    from ngbench.cli.reporting import check_exports, console_for_results, do_each, say
     from ngbench.errors import ParameterError
     from ngbench.experiments.studies.cells import Conditions
     from ngbench.experiments.studies.loader import study_names
-    from ngbench.experiments.studies.reproduction import (
-        document_of_all,
-        load_studies,
-        minutes_of_seeds,
-        run_study,
-        settings_for,
-    )
-    from ngbench.report import view
-    from ngbench.report.exports.destinations import export_steps
-    from ngbench.report.progress.fisher_errors import FisherErrorProgress
-    from ngbench.report.progress.runs import reporter_for
-    from ngbench.report.renderers import markdown, terminal
+    from ngbench.experiments.studies.reproduction import load_studies, minutes_of_seeds, run_study, settings_for
+    from ngbench.report.renderers import terminal
     from ngbench.units import format_seconds
 
     budget = minutes_of_seeds(until, seeds, minutes)
@@ -136,12 +122,6 @@ def reproduce(
     if outputs.resume and output is None:
         raise ParameterError("--resume needs --output, the directory that holds what to go on with")
     names = study_names() if everything else studies or []
-
-    @contextmanager
-    def watch(measure: str) -> Iterator[ExperimentObserver]:
-        # A plugin that prints must not write into an export that goes to stdout.
-        with redirect_stdout(sys.stderr), reporter_for(Console(stderr=True), quiet=quiet) as reporter:
-            yield FisherErrorProgress(reporter) if measure == "fisher-error" else reporter
 
     subject = f"reproduce-{'all' if everything else '-'.join(names)}"
     made = new_directory(subject, "--output DIR keeps them elsewhere") if output is None else nullcontext(output)
@@ -159,7 +139,7 @@ def reproduce(
             # To start a process and to count operations takes seconds, more than all else at the smallest scale.
             own_processes=scale is not ScaleOption.smoke,
             count_operations=scale is not ScaleOption.smoke,
-            watch=watch,
+            watch=partial(_watch, quiet),
         )
         if output is None and not quiet:
             for line in opening(directory):
@@ -173,19 +153,41 @@ def reproduce(
             codes.append(_tell(outcomes[-1], console))
             if outcomes[-1].interrupted:
                 break
-        steps: list[Callable[[], object]] = []
-        if outputs.json is not None:
-            steps += export_steps(document_of_all(outcomes), json=outputs.json)
-        if (file := outputs.markdown) is not None:
-            blocks = [block for one in outcomes if one.document is not None for block in view(one.document)]
-            steps.append(lambda: write_text(markdown.render(blocks, title="Studies"), file))
+        steps = _exports(outcomes, outputs)
         if len(loaded) > 1:
             steps.append(lambda: terminal.show(_summary(outcomes, codes), console))
         last = [f"total time: {format_seconds(time.perf_counter() - started)}"]
         last += closing(directory, unfinished=any(outcome.interrupted for outcome in outcomes))
-        steps += [partial(console.print, Text(escaping.terminal(line)), soft_wrap=True) for line in last]
-        do_each(*steps)
+        do_each(*steps, *(partial(say, console, line) for line in last))
     raise typer.Exit(next((code for code in codes if code), 0))
+
+
+@contextmanager
+def _watch(quiet: bool, measure: str) -> Iterator[ExperimentObserver]:
+    """Progress on standard error. A plugin that prints must not write into an export that goes to stdout."""
+    from rich.console import Console
+
+    from ngbench.report.progress.fisher_errors import FisherErrorProgress
+    from ngbench.report.progress.runs import reporter_for
+
+    with redirect_stdout(sys.stderr), reporter_for(Console(stderr=True), quiet=quiet) as reporter:
+        yield FisherErrorProgress(reporter) if measure == "fisher-error" else reporter
+
+
+def _exports(outcomes: Sequence[StudyOutcome], outputs: Outputs) -> list[Callable[[], object]]:
+    from ngbench.disk.files import write_text
+    from ngbench.experiments.studies.reproduction import document_of_all
+    from ngbench.report import view
+    from ngbench.report.exports.destinations import export_steps
+    from ngbench.report.renderers import markdown
+
+    steps: list[Callable[[], object]] = []
+    if outputs.json is not None:
+        steps += export_steps(document_of_all(outcomes), json=outputs.json)
+    if (file := outputs.markdown) is not None:
+        blocks = [block for one in outcomes if one.document is not None for block in view(one.document)]
+        steps.append(lambda: write_text(markdown.render(blocks, title="Studies"), file))
+    return steps
 
 
 def _tell(outcome: StudyOutcome, console: Console) -> int:
@@ -216,9 +218,7 @@ def _draw(outcome: StudyOutcome, console: Console) -> None:
 
 
 def _print(outcome: StudyOutcome, console: Console) -> None:
-    from rich.text import Text
-
-    from ngbench import escaping
+    from ngbench.cli.reporting import say
     from ngbench.report import view
     from ngbench.report.renderers import terminal
     from ngbench.units import format_seconds
@@ -227,7 +227,7 @@ def _print(outcome: StudyOutcome, console: Console) -> None:
         return
     console.print()
     terminal.show(view(outcome.document), console)
-    console.print(Text(escaping.terminal(f"{format_seconds(outcome.seconds)} · {outcome.directory}")), soft_wrap=True)
+    say(console, f"{format_seconds(outcome.seconds)} · {outcome.directory}")
     # Who reads along in a pipe should not wait for the next study.
     console.file.flush()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from ngbench.cli.options import Only, Without, spliced
 from ngbench.cli.outputs import Outputs, kept_in
 from ngbench.experiments.search.request import SearchOptions, SearchRequest
 from ngbench.running.request import DIAGNOSTICS, Request, RunOptions
+
+if TYPE_CHECKING:
+    from ngbench.experiments.search.search import SearchResult
 
 __all__ = ["tune"]
 
@@ -82,21 +85,14 @@ def tune(
 
     expect_children()
     from rich.console import Console
-    from rich.text import Text
 
-    from ngbench import escaping
     from ngbench.arms import parse_arms
-    from ngbench.cli.keeping import closing, opening
-    from ngbench.cli.reporting import check_exports, console_for_results, do_each, raise_last
-    from ngbench.disk.files import STANDARD_OUTPUT, check_directory
+    from ngbench.cli.keeping import opening
+    from ngbench.cli.reporting import check_exports, do_each
+    from ngbench.disk.files import check_directory
     from ngbench.experiments.search.given_spaces import given_spaces
-    from ngbench.experiments.search.results import write_best
     from ngbench.experiments.search.search import BEST_FILE, search
-    from ngbench.report import view
-    from ngbench.report.columns import chosen
-    from ngbench.report.exports.destinations import export_steps
     from ngbench.report.progress.search import SearchProgress
-    from ngbench.report.renderers import terminal
     from ngbench.report.renderers.figures import check_place
     from ngbench.running.session import one_interrupt
 
@@ -120,25 +116,36 @@ def tune(
         best: str | Path | None = write_hyperparameters
         if best is None and directory is not None:
             best = directory / BEST_FILE
-        console = console_for_results(on_stderr=STANDARD_OUTPUT in (best, outputs.json, outputs.markdown))
-
-        def say(line: str) -> None:
-            console.print(Text(escaping.terminal(line)), soft_wrap=True)
-
-        steps: list[Callable[[], object]] = []
-        if best is not None and result.has_best:
-            steps.append(partial(write_best, result.document, best))
-        steps += export_steps(
-            result.document, json=outputs.json, markdown_file=outputs.markdown, figures=outputs.figures
-        )
-        steps.append(lambda: terminal.show(chosen(view(result.document), outputs.columns), console))
-        if best not in (None, STANDARD_OUTPUT) and result.has_best:
-            steps.append(partial(say, f"Best hyper-parameters: {best}"))
-        if directory is not None:
-            steps += [partial(say, line) for line in closing(directory, unfinished=result.interrupted, resume=False)]
-        if result.problem is not None:
-            steps.append(partial(raise_last, [result.problem]))
-        do_each(*steps)
+        do_each(*_steps(result, best, outputs, directory))
     if result.error is not None:
         raise result.error
     raise typer.Exit(1 if result.interrupted else 0)
+
+
+def _steps(
+    result: SearchResult, best: str | Path | None, outputs: Outputs, directory: Path | None
+) -> list[Callable[[], object]]:
+    """What writes the best and all that was asked for, then prints what there is to see."""
+    from ngbench.cli.keeping import closing
+    from ngbench.cli.reporting import console_for_results, raise_last, say
+    from ngbench.disk.files import STANDARD_OUTPUT
+    from ngbench.experiments.search.results import write_best
+    from ngbench.report import view
+    from ngbench.report.columns import chosen
+    from ngbench.report.exports.destinations import export_steps
+    from ngbench.report.renderers import terminal
+
+    console = console_for_results(on_stderr=STANDARD_OUTPUT in (best, outputs.json, outputs.markdown))
+    steps: list[Callable[[], object]] = []
+    if best is not None and result.has_best:
+        steps.append(partial(write_best, result.document, best))
+    steps += export_steps(result.document, json=outputs.json, markdown_file=outputs.markdown, figures=outputs.figures)
+    steps.append(lambda: terminal.show(chosen(view(result.document), outputs.columns), console))
+    if best not in (None, STANDARD_OUTPUT) and result.has_best:
+        steps.append(partial(say, console, f"Best hyper-parameters: {best}"))
+    if directory is not None:
+        last = closing(directory, unfinished=result.interrupted, resume=False)
+        steps += [partial(say, console, line) for line in last]
+    if result.problem is not None:
+        steps.append(partial(raise_last, [result.problem]))
+    return steps

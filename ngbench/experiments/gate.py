@@ -24,7 +24,7 @@ from ngbench.records.thresholds import (
 )
 from ngbench.spelling import are_options, argument, spelled
 
-__all__ = ["GateRequest", "check_baseline_destination", "gate_document", "run_gate", "thresholds_for"]
+__all__ = ["Gate", "GateRequest", "check_baseline_destination", "gate_document", "run_gate", "thresholds_for"]
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def test_arms_get_equal_budgets_and_fixed_settings_are_not_searched(tune: Run) -
 def test_the_grid_of_the_task_is_the_default_and_the_best_settings_are_read_by_train(
     lake: None, tune: Run, read_runs: Callable[..., Any]
 ) -> None:
-    done = tune("tune lake -o adam:eps=1e-6 --epochs 1 --threads 1 --write-hyperparameters h.yaml --seed 3")
+    done = tune("tune lake -o adam:eps=1e-6 --epochs 1 --threads 1 --no-output --write-hyperparameters h.yaml --seed 3")
     assert done.code == 0, done.err
     assert "adam:eps=1e-6: 4 trials over lr=0.01,0.1 beta1=0.5,0.9" in done.err
     assert "nothing is kept of the trials" in done.err

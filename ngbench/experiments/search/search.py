@@ -35,7 +35,7 @@ from ngbench.running.session import one_interrupt
 from ngbench.running.workers import Worker
 from ngbench.spelling import argument
 
-__all__ = ["BEST_FILE", "search"]
+__all__ = ["BEST_FILE", "SearchResult", "search"]
 
 STORAGE_FILE = "trials.journal"
 BEST_FILE = "hyperparameters.yaml"
