@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from ngbench.experiments.studies.comparisons import View, seed_values, timed_difference
+from ngbench.experiments.studies.comparisons import View, seed_values, timed_ratio
 from ngbench.records.documents import dump
 from ngbench.records.gate import check
 from ngbench.records.quantities import ArmRun, quantity_of
@@ -183,7 +183,7 @@ def test_every_output_gives_the_same_numbers(document):
             assert [cell for cell in cells if f" {cell} " not in text and f" {cell}\n" not in text] == [], output
 
     busy = len(kfac.steps.interrupted or ()) > len(kfac.steps.seconds) / 2
-    claim = timed_difference(view_of(kfac, "step_time"), view_of(sgd, "step_time"))
+    claim = timed_ratio(view_of(kfac, "step_time"), view_of(sgd, "step_time"))
     ratio = arms["kfac"].ratio
     if ratio is not None:
         _, left, right = claim
@@ -193,7 +193,7 @@ def test_every_output_gives_the_same_numbers(document):
         answers = {
             checked["kfac", "step_time.ratio"],
             exported["kfac", "step_time"]["ratio"]["value"],
-            timed_difference(quotient, number)[1],
+            timed_ratio(quotient, number)[1],
             costs["kfac"]["step_time.ratio"],
         }
         assert answers == {ratio.value}
