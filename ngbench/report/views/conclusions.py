@@ -105,13 +105,15 @@ def lowest(when: str, what: str, found: Sequence[tuple[str, UncertainValue | Non
     if len(ranked) < 2:
         return
     (value, first, least), (_, second, next_one) = ranked[:2]
+    equal = [label for other, label, _ in ranked if format_number(other, 4) == format_number(value, 4)]
     others = enumerated(
         [
-            *(f"{label} has {format_number(other, 4)}" for other, label, _ in ranked[1:]),
+            *(f"{label} has {format_number(other, 4)}" for other, label, _ in ranked[len(equal) :]),
             *(f"{label} has none" for label, one in found if one is None),
         ]
     )
-    yield f"{when} {first} has the lowest {what}, {format_number(value, 4)}; {others}."
+    has = "has" if len(equal) == 1 else "have"
+    yield f"{when} {enumerated(equal)} {has} the lowest {what}, {format_number(value, 4)}{others and f'; {others}'}."
     errors = [estimate.error for estimate in (least, next_one) if estimate.error is not None]
     if len(errors) == 2 and sum(errors) > next_one.value - value:
         yield f"The intervals of {first} and {second} overlap: that order may be chance."
