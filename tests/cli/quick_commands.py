@@ -91,7 +91,8 @@ COMMANDS = {
         {"dump": "a.json", "render": "a.md", "write_best": "out/hyperparameters.yaml", "show": None},
     ),
     "fisher-error": Command(
-        f"fisher-error pond -a {HOSTILE}@kfac --layer 1 --steps 1 --threads 1 --no-output {exports('--figures figures')}",
+        f"fisher-error pond -a {HOSTILE}@kfac --layer 1 --steps 1 --threads 1 --no-output "
+        f"{exports('--figures figures')}",
         VIEWED,
         DRAWN,
     ),

@@ -170,7 +170,7 @@ def test_bad_input_is_one_sentence(ngbench: Run, line: str, message: str) -> Non
 def test_a_task_of_two_players_is_listed_in_full(ngbench: Run) -> None:
     code, out, _ = ngbench("list tasks gan-mnist")
     assert code == 0
-    assert "critic steps: 5" in out
+    assert "steps of the critic: 5" in out
     assert "penalty: 10.0" in out
     assert "generator=adam, critic=kfac, critic.lr=0.01, critic.damping=1e-05" in out
     code, out, _ = ngbench("list optimizers kfac")
