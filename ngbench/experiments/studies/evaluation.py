@@ -205,7 +205,7 @@ def _over_parts(claim: Claim, parts: Sequence[ClaimPart]) -> OnPublishedRecord:
     return OnPublishedRecord(
         here=_combined(claim, [part.published.here for part in parts]),
         end=_combined(claim, [part.published.end for part in parts]),
-        horizon=max(known) if known and (claim.holds != "all" or len(known) == len(horizons)) else None,
+        horizon=max(known, default=None) if claim.holds != "all" or len(known) == len(horizons) else None,
     )
 
 
@@ -265,7 +265,9 @@ def _on_published(claim: Claim, study: Study, pair: ClaimPair) -> OnPublishedRec
     held = len(epochs)
     while held and verdicts[held - 1] is ClaimVerdict.REPRODUCED:
         held -= 1
-    return OnPublishedRecord(end=verdicts[-1], horizon=epochs[held] if held < len(epochs) else None)
+    # What an epoch costs is the same from the first to the last.
+    known = claim.shown_kind == "training" and held < len(epochs)
+    return OnPublishedRecord(end=verdicts[-1], horizon=epochs[held] if known else None)
 
 
 def _published_verdict(claim: Claim, study: Study, pair: ClaimPair, until: Mapping[str, int]) -> ClaimVerdict | None:

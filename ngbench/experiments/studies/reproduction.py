@@ -171,6 +171,11 @@ def _run(outcome: StudyOutcome, conditions: Conditions) -> None:
     study, scale = outcome.study, outcome.scale
     held = _held(outcome)
     before = held.seconds or 0.0 if held is not None else 0.0
+    if held is not None and held.sequential and not conditions.until_decided and conditions.seeds is None:
+        raise RecordError(
+            f"{str(outcome.directory)!r} holds the study {held.study} with seeds that were added until claims were "
+            "decided (--until decided); give that again, or --seeds"
+        )
     planned = plan_cells(study, scale)
     results: list[ClaimResult] = []
     try:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ngbench.disk.located_yaml import parse_yaml
-from ngbench.errors import ParameterError
+from ngbench.errors import ParameterError, RecordError
 from ngbench.experiments.runs import SilentObserver
 from ngbench.experiments.studies import reproduction
 from ngbench.experiments.studies.cells import Conditions, RanCell
@@ -155,7 +155,8 @@ def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         runs = Runs(effect)
         monkeypatch.setattr(reproduction, "run_cell", runs)
         outcome = run_study(study, "smoke", tmp_path, Conditions(**given))  # type: ignore[arg-type]
-        assert outcome.error is None
+        if outcome.error is not None:
+            raise outcome.error
         assert outcome.document is not None
         (record,) = outcome.document.studies
         return runs.asked, record, {claim.name: claim for claim in record.claims}
@@ -195,6 +196,8 @@ def test_who_looks_again_after_more_seeds_is_judged_as_such(made_up) -> None:
     assert (record.looks, record.sequential, claims["hard"].level) == ([3], False, 0.1)
     _, record, claims = made_up(seeds=5, resume=True)
     assert (record.looks, record.sequential, claims["hard"].level) == ([3, 5], True, LOOKS[5])
+    with pytest.raises(RecordError, match=r"seeds that were added until claims were decided \(--until decided\)"):
+        made_up(resume=True)
 
 
 @pytest.mark.parametrize(
