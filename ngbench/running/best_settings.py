@@ -23,7 +23,7 @@ from ngbench.plugins.parameters import convert_given
 if TYPE_CHECKING:
     from ngbench.arms import ArmSpec
 
-__all__ = ["FORMAT", "VERSION", "Settings", "load_settings"]
+__all__ = ["FORMAT", "VERSION", "ArmSettings", "Settings", "load_settings"]
 
 FORMAT = "ngbench-hyperparameters"
 VERSION = 1

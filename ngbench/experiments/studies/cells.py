@@ -29,6 +29,7 @@ from ngbench.plugins import registry
 from ngbench.records.quantities import ArmRun
 from ngbench.records.record import RunRecord
 from ngbench.records.statistics import FAILED
+from ngbench.running.best_settings import ArmSettings
 from ngbench.running.best_settings import Settings as Tuned
 from ngbench.running.option_fields import options_of
 from ngbench.running.request import AdversarialOptions, AdversarialRequest, Request, RunOptions
@@ -151,13 +152,10 @@ def _with_file(cell: PlannedCell, conditions: Conditions, observer: ExperimentOb
     tuned = conditions.tuned
     if tuned is None or tuned.task != cell.panel.task:
         return cell
-    arms, used = [], []
-    for arm in cell.arms:
-        found = tuned.for_arm(arm.name, arm.runs)
-        used += [arm.name] if found is not None else []
-        arms.append(replace(arm, hyperparameters={**arm.hyperparameters, **(found or {}), **arm.axes}))
+    found = {arm.name: tuned.for_arm(arm.name, arm.runs) for arm in cell.arms}
+    used = {name: settings for name, settings in found.items() if settings is not None}
     observer.note(f"hyper-parameters of {', '.join(used) or 'no arm'}: from {tuned.path}")
-    return replace(cell, arms=tuple(arms))
+    return cell.with_searched(used, tuned.path)
 
 
 def _seeds(cell: PlannedCell, conditions: Conditions) -> int:
@@ -179,11 +177,22 @@ def _options(kind: type[_Options], cell: PlannedCell, conditions: Conditions) ->
 
 
 def _specs(cell: PlannedCell) -> list[ArmSpec]:
-    return [ArmSpec(arm.name, arm.runs, arm.hyperparameters) for arm in cell.arms]
+    return [ArmSpec(arm.name, arm.runs, {**arm.hyperparameters, **arm.searched}) for arm in cell.arms]
 
 
 def _request(cell: PlannedCell, conditions: Conditions) -> Request:
     return Request(cell.panel.task, _specs(cell), cell.options, _options(RunOptions, cell, conditions))
+
+
+def _with_origins(request: Request, cell: PlannedCell) -> Request:
+    """The same request, which says of hyper-parameters that were searched that they were."""
+    if cell.searched_in is None:
+        return request
+    given = [
+        replace(spec, hyperparameters=arm.hyperparameters) for spec, arm in zip(request.arms, cell.arms, strict=True)
+    ]
+    found = {arm.name: ArmSettings(arm.name, arm.runs, arm.searched) for arm in cell.arms}
+    return replace(request, arms=given, tuned=Tuned(cell.searched_in, cell.panel.task, found))
 
 
 def _compare(
@@ -201,7 +210,7 @@ def _compare(
         )
         ran = compare_players(request, **how)
     else:
-        ran = compare(_request(cell, conditions), **how)
+        ran = compare(_with_origins(_request(cell, conditions), cell), **how)
     if ran.problem is not None:
         raise ran.problem
     return ran.document.runs
@@ -271,13 +280,13 @@ def _tuned(
     result = search(request, reporter=_SearchLines(observer), make_worker=make_worker)
     if result.interrupted:
         raise KeyboardInterrupt
-    arms = []
-    for arm in cell.arms:
-        best = result.arms[arm.name].hyperparameters
-        if best is None:
-            observer.note(f"warning: no trial of {arm.name} came to an end; it keeps its hyper-parameters")
-        arms.append(replace(arm, hyperparameters={**arm.hyperparameters, **(best or {})}))
-    return replace(cell, arms=tuple(arms))
+    found = {}
+    for name, arm in result.arms.items():
+        if arm.hyperparameters is None:
+            observer.note(f"warning: no trial of {name} came to an end; it keeps its hyper-parameters")
+        else:
+            found[name] = {searched: arm.hyperparameters[searched] for searched in arm.searched}
+    return cell.with_searched(found, storage)
 
 
 def _kept_process(plan: SearchPlan) -> Worker:

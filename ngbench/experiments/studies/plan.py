@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from ngbench.experiments.studies.claims import ScaleName
@@ -27,6 +28,7 @@ class PlannedArm:
         published: which published curve is its own; ``None`` for none.
         space: what its search tries, if that is its own.
         index: its place in the study's list of arms.
+        searched: that a search or a file of its results found, in the place of those given.
     """
 
     name: str
@@ -36,6 +38,7 @@ class PlannedArm:
     published: Selector | None = None
     space: Space | None = None
     index: int = 0
+    searched: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,17 +50,29 @@ class PlannedCell:
         batch_size: ``None`` is the task's own.
         arms: with the hyper-parameters that they have here.
         settings: of the study, the panel and the scale together.
+        searched_in: where what was searched stands, if anything was.
     """
 
     panel: Panel
     batch_size: int | None
     arms: tuple[PlannedArm, ...]
     settings: StudySettings
+    searched_in: Path | None = None
+
+    def with_searched(self, found: Mapping[str, Mapping[str, Any]], where: Path) -> PlannedCell:
+        """With what was found for its arms, by name, there."""
+        return replace(self, arms=tuple(_with(arm, found.get(arm.name, {})) for arm in self.arms), searched_in=where)
 
     @property
     def options(self) -> Mapping[str, Any]:
         """The task's own options."""
         return self.settings.set or {}
+
+
+def _with(arm: PlannedArm, found: Mapping[str, Any]) -> PlannedArm:
+    searched = {name: value for name, value in found.items() if name not in arm.axes}
+    given = {name: value for name, value in arm.hyperparameters.items() if name not in searched}
+    return replace(arm, hyperparameters=given, searched={**arm.searched, **searched})
 
 
 def axes_of(arm: StudyArm) -> dict[str, dict[str, dict[str, Any]]]:

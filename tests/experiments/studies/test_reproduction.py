@@ -84,6 +84,10 @@ def test_a_study_is_searched_run_judged_and_kept(tmp_path: Path, capsys: pytest.
     assert all(
         any(f"tuning {label}: trial 1 of 1, lr={lr}" in line for line in notes.lines) for label, lr in tried.items()
     )
+    origins = {record.label: record.optimizer.origins["lr"] for record in cell.records}
+    assert origins == {"SGD": "searched", "Adam": "searched"}
+    assert outcome.claims[0].basis is not None
+    assert outcome.claims[0].basis.settings == {"SGD": "searched", "Adam": "searched"}
     assert notes.lines[0] == "small (smoke): curves, 2 arms"
     assert outcome.document is not None
     assert dump(load_document(tmp_path / "small" / STUDY_FILE)) == dump(outcome.document)
