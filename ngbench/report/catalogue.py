@@ -67,7 +67,7 @@ def _study_columns(entries: Sequence[_Entry]) -> list[Column]:
     scales = list(entries[0]["minutes"]) if entries else []
     return [
         Column("study", [entry["name"] for entry in entries], left=True),
-        *(Column(f"takes at\n{scale}", [_duration(entry["minutes"][scale]) for entry in entries]) for scale in scales),
+        *(Column(f"{scale}\ntakes", [_duration(entry["minutes"][scale]) for entry in entries]) for scale in scales),
         Column("claims", [str(len(entry["claims"])) for entry in entries]),
         Column("title", [entry["title"] for entry in entries], left=True),
     ]
