@@ -114,7 +114,7 @@ class _Settings:
 
 def expect_children() -> None:
     """Say that there will be processes: what they need is imported from now on, beside what this process does."""
-    if _forked():
+    if _can_fork():
         from multiprocessing.forkserver import ensure_running
 
         _context()
@@ -122,13 +122,17 @@ def expect_children() -> None:
             ensure_running()
 
 
-def _forked() -> bool:
+def _can_fork() -> bool:
     """Whether processes are forked, of one that has imported torch but never used it; else they start anew."""
-    return sys.platform.startswith("linux")
+    return sys.platform.startswith("linux") and _server_of.setdefault("process", os.getpid()) == os.getpid()
+
+
+_server_of: dict[str, int] = {}
+"""The process that started the one to fork from: it alone can, and none that is a fork of it."""
 
 
 def _context() -> SpawnContext | ForkServerContext:
-    if not _forked():
+    if not _can_fork():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     # The second is what torch imports for the first optimizer that is made.
@@ -138,7 +142,7 @@ def _context() -> SpawnContext | ForkServerContext:
 
 def _standard_error() -> Connection[Any, Any] | None:
     # A fork has the descriptors that the server was started with. Only a connection is handed on open.
-    if not _forked():
+    if not _can_fork():
         return None
     try:
         return Connection(os.dup(2), readable=False)
