@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import prod
+from math import fsum, prod
 from typing import Literal
 
 import torch
@@ -30,6 +30,8 @@ Reduction = Literal["mean", "sum"]
 
 # What torch is told to ignore where every target must be a class.
 _NO_TARGET = -(2**63)
+# Of examples that are taken at once where a copy of all of them would not fit into memory.
+_ROWS = 512
 
 
 class Likelihood(ABC):
@@ -101,6 +103,14 @@ def _check_targets(outputs: Tensor, targets: Tensor) -> None:
         )
 
 
+def _mean(targets: Tensor) -> Tensor:
+    """The mean over examples, in double precision, and never more than a few of them at once."""
+    total = torch.zeros(targets.shape[1:], dtype=torch.float64, device=targets.device)
+    for part in torch.split(targets, _ROWS):
+        total += part.double().sum(0)
+    return total / len(targets)
+
+
 def _rows(values: Tensor) -> Tensor:
     """One row for each example: ``(m, ...)`` to ``(m, D)``, with D = 1 for ``(m,)``."""
     return values.flatten(1) if values.ndim > 1 else values.unsqueeze(1)
@@ -153,7 +163,7 @@ class Bernoulli(Likelihood):
         return super().loss(outputs, targets)
 
     def constant_loss(self, targets: Tensor) -> float:
-        p = targets.mean(0, dtype=torch.float64)
+        p = _mean(targets)
         entropies = -(torch.xlogy(p, p) + torch.xlogy(1 - p, 1 - p))
         return float(entropies.sum()) * self._scale(targets)
 
@@ -390,7 +400,9 @@ class Gaussian(Likelihood):
         return _rows((outputs - targets).square()).sum(1) * (self._scale(outputs) / 2)
 
     def constant_loss(self, targets: Tensor) -> float:
-        return float(targets.double().var(0, correction=0).sum()) * self._scale(targets) / 2
+        mean = _mean(targets)
+        squares = fsum(float((part.double() - mean).square().sum()) for part in torch.split(targets, _ROWS))
+        return squares / len(targets) * self._scale(targets) / 2
 
     def sample(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return outputs + self._noise(outputs, generator)

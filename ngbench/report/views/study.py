@@ -93,7 +93,7 @@ def _on_thesis(claims: Sequence[ClaimRecord]) -> list[Column]:
     here, end = ([getattr(claim.published, when) or DASH for claim in claims] for when in ("here", "end"))
     columns = [
         Column("the thesis\nat this epoch", list(map(str, here)), left=True, toned=True),
-        Column("at its\nend", list(map(str, end)), left=True, toned=True),
+        Column("the thesis\nat its end", list(map(str, end)), left=True, toned=True),
     ]
     return [] if all(column.empty for column in columns) else columns
 
