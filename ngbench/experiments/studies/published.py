@@ -64,7 +64,9 @@ class PublishedArm:
 
     def run(self, label: str, until: int) -> ArmRun:
         """The run up to the end of an epoch: what is known, and that epoch, linear between known ones."""
-        return self._runs.setdefault((label, until), self._made(label, until))
+        if (label, until) not in self._runs:
+            self._runs[label, until] = self._made(label, until)
+        return self._runs[label, until]
 
     def _made(self, label: str, until: int) -> ArmRun:
         last = min(until, self.epochs()[-1])
