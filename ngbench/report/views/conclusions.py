@@ -7,7 +7,15 @@ from collections.abc import Iterator, Sequence
 from ngbench.records.record import RunRecord
 from ngbench.records.statistics import FAILED, UncertainValue
 from ngbench.report.summary import Arm
-from ngbench.units import counted, enumerated, format_bytes, format_estimate, format_number, format_seconds
+from ngbench.units import (
+    counted,
+    enumerated,
+    format_bytes,
+    format_estimate,
+    format_number,
+    format_seconds,
+    format_seconds_estimate,
+)
 
 __all__ = ["at_shared_time", "conclusions", "costs", "endings", "failures", "led_by", "lowest"]
 
@@ -25,14 +33,14 @@ _VERBS = {
 def conclusions(arms: Sequence[Arm], shared_seconds: float | None) -> list[str]:
     """A sentence for each arm that failed, and for each question that a comparison is made for.
 
-    There is none for what was not measured, and of one arm no answer.
+    There is none for what was not measured. One arm is compared with nobody: what it reached is told.
 
     Args:
         arms: of one task.
         shared_seconds: the training time that all arms had.
     """
     if len(arms) < 2:
-        return failures(arms)
+        return [*_alone(arms[0]), *failures(arms)]
     mean = f"mean training loss of {counted(len(arms[0].runs), 'seed')}" if len(arms[0].runs) > 1 else "training loss"
     return [
         *lowest(_after(arms), mean, [(arm.label, arm.final) for arm in arms]),
@@ -40,6 +48,16 @@ def conclusions(arms: Sequence[Arm], shared_seconds: float | None) -> list[str]:
         *costs(arms),
         *failures(arms),
     ]
+
+
+def _alone(arm: Arm) -> Iterator[str]:
+    if arm.final is None:
+        return
+    found = [("training loss", arm.final), ("validation loss", arm.validation)]
+    losses = [f"a {what} of {format_estimate(one.value, one.error)}" for what, one in found if one is not None]
+    step = "" if arm.step is None else f"; a step takes {format_seconds_estimate(arm.step.value, arm.step.error)}"
+    yield f"{_after([arm])} {arm.label} has {enumerated(losses)}{step}."
+    yield from _memory([arm])
 
 
 def endings(arm: Arm) -> Iterator[tuple[str, str, Sequence[RunRecord]]]:
