@@ -91,6 +91,7 @@ def _options_of(kind: Any) -> Mapping[str, Option]:
     return found
 
 
+@functools.cache
 def _converter(name: str, annotation: Any) -> Callable[[Any], Any] | None:
     if annotation in (bool, str):
         return None
