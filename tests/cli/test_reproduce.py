@@ -187,6 +187,11 @@ def test_what_is_wrong_is_refused_before_anything_runs(ngbench, write, change, m
         ("other.yaml", "there is no study file 'other.yaml'"),
         ("mine.yaml mine.yaml", "the study 'mine' is given twice"),
         ("mine.yaml --seeds 0", "seeds=0 is not allowed"),
+        (
+            "mine.yaml --until decided --seeds 3",
+            "seeds=3 is not allowed where seeds are added until claims are decided",
+        ),
+        ("mine.yaml --minutes 5", "minutes=5 bounds the seeds that are added, but until=decided is not given"),
         ("mine.yaml --scale huge", "'huge' is not one of 'smoke', 'laptop', 'full'"),
         ("mine.yaml --export-json - --export-markdown -", "only one export can go to stdout"),
         ("mine.yaml --export-json nowhere/a.json", "there is no directory 'nowhere'"),

@@ -204,6 +204,29 @@ def test_who_looks_again_after_more_seeds_is_judged_as_such(made_up) -> None:
         made_up(resume=True)
 
 
+def test_runs_that_are_there_are_not_made_again_for_more_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reproduction, "LOOKS", {1: 0.01, 2: 0.02})
+    monkeypatch.setattr(reproduction.ClaimResult, "is_open", True)
+    study = parse_study(parse_yaml(STUDY.replace("tune: {trials: 1}", "tune: false"), "small.yaml")).study
+    at_first: dict[Path, int] = {}
+    look = reproduction._look
+
+    def watched(*given: object) -> object:
+        found = look(*given)  # type: ignore[arg-type]
+        if not at_first:
+            at_first.update({file: file.stat().st_mtime_ns for file in tmp_path.rglob("*-seed*.json")})
+        return found
+
+    monkeypatch.setattr(reproduction, "_look", watched)
+    outcome = run_study(study, "smoke", tmp_path, conditions(Notes(), until_decided=True))
+    assert outcome.error is None
+    assert outcome.looks == [1, 2]
+    assert len(at_first) == 2
+    assert {file: file.stat().st_mtime_ns for file in at_first} == at_first
+    assert len(list(tmp_path.rglob("*-seed*.json"))) == 4
+    assert [record.seed for cell in outcome.ran for record in cell.records] == [0, 0, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
