@@ -258,8 +258,8 @@ def judge_differences(
     >>> print(verdict_of(judge_differences([-4.0], Relation.BELOW, exact=True).tails, ONE_LOOK))
     reproduced
 
-    Where an arm diverges with every seed there is no doubt. Where it does with some there is no mean, and the seeds'
-    median is tested by their signs:
+    Where an arm diverges with every seed there is no doubt. Where it does with some there is no mean, and where all
+    seeds differ by the same there is no scatter: the seeds' median is tested by their signs.
 
     >>> print(verdict_of(judge_differences([math.inf, math.inf], Relation.BELOW).tails, ONE_LOOK))
     contradicted
@@ -268,9 +268,11 @@ def judge_differences(
     """
     n = len(differences)
     infinite = any(map(math.isinf, differences))
-    if exact or (infinite and n > 1 and len(set(differences)) == 1):
+    alike = n > 1 and len(set(differences)) == 1
+    if exact or (infinite and alike):
         return Evidence(_told_by_each([_holds(d, relation, tolerance) for d in differences]), None, relation, tolerance)
-    if infinite:
+    # Numbers of epochs often differ alike, which is no proof that all seeds would.
+    if infinite or (alike and differences[0] != 0):
         held = sum(_holds(d, relation, tolerance) for d in differences)
         return Evidence(Tails(_sign_test(held, n), _sign_test(n - held, n)), None, relation, tolerance)
     error = float(np.std(differences, ddof=1)) / math.sqrt(n) if n > 1 else math.nan

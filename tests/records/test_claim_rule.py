@@ -107,6 +107,9 @@ def test_where_some_seeds_diverge_signs_decide() -> None:
     assert judge(some[:4], Relation.BELOW) is Q
     assert judge(some, Relation.ABOVE) is C
     expected = stats.binomtest(4, 5, alternative="greater").pvalue
+    assert judge([-1.0] * 4, Relation.BELOW) is Q
+    assert judge([-1.0] * 5, Relation.BELOW) is R
+    assert judge([0.0] * 2, Relation.LEVEL, 0.1) is R
     assert judge_differences([*some[:4], 0.5], Relation.BELOW).tails.reproduced == pytest.approx(expected)
 
 

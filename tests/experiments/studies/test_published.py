@@ -36,7 +36,7 @@ CONTRADICTED_BY_THE_THESIS = {
 
 @cache
 def judged(name: str) -> dict[str, ClaimRecord]:
-    """The claims of a study whose three seeds came out exactly as the published curves did."""
+    """The claims of a study whose seeds came out exactly as the published curves did."""
     study = load_study(find_study(name)).study
     cells = all_cells(study, "full", [])
     ran = []
@@ -51,12 +51,12 @@ def judged(name: str) -> dict[str, ClaimRecord]:
 
 
 def _as_ours(published: ArmRun, examples: int) -> list[ArmRun]:
-    """Three seeds with these numbers, and epochs of so many examples."""
+    """Eight seeds with these numbers, and epochs of so many examples."""
     record = published.record
     data = blank_run().data.model_copy(update={"train_examples": examples})
     players = record.adversarial and record.adversarial.model_copy(update={"players": {}})
     done = {"label": record.label, "status": "done", "batch_size": examples, "data": data, "history": record.history}
-    return [ArmRun(blank_run(**done, seed=seed).model_copy(update={"adversarial": players})) for seed in range(3)]
+    return [ArmRun(blank_run(**done, seed=seed).model_copy(update={"adversarial": players})) for seed in range(8)]
 
 
 PUBLISHED = [name for name in study_names() if load_study(find_study(name)).study.published is not None]
