@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from ngbench.errors import ParameterError, PluginError
 from ngbench.plugins.located import locate
 from ngbench.plugins.parameters import Parameter, Range, parameters_of
-from ngbench.plugins.protocol import step_needs_closure
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +26,7 @@ __all__ = [
     "check_class",
     "class_parameters",
     "is_optimizer_class",
+    "step_needs_closure",
 ]
 
 _MODEL = "model"
@@ -198,3 +198,11 @@ def _source(part: type) -> str:
         return inspect.getsource(part)
     except (OSError, TypeError):
         return ""
+
+
+def step_needs_closure(kind: type[torch.optim.Optimizer]) -> bool:
+    """Whether ``step`` of the class cannot be called without arguments."""
+    parameters = inspect.signature(kind.step).parameters.values()
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = [p for p in parameters if p.default is p.empty and p.kind not in kinds]
+    return len(required) > 1

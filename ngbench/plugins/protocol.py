@@ -6,7 +6,6 @@ in which what the optimizer does not have is absent: never a number that stands 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 
 from ngbench.errors import PluginError
 from ngbench.measurement.phases import PhaseContext
+from ngbench.plugins.optimizer_classes import step_needs_closure
 from ngbench.records.part import LONGEST_NAME
 from ngbench.records.record import LayerRecord
 from ngbench.values import LARGEST_NUMBER, is_encodable
@@ -22,7 +22,7 @@ from ngbench.values import LARGEST_NUMBER, is_encodable
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LayerShape", "Measured", "MeasuredOptimizer", "measured", "step_needs_closure"]
+__all__ = ["LayerShape", "Measured", "MeasuredOptimizer", "measured"]
 
 
 class _Shape(TypedDict):
@@ -184,14 +184,6 @@ class MeasuredOptimizer:
 def measured(optimizer: torch.optim.Optimizer) -> MeasuredOptimizer:
     """The view of an optimizer as :class:`Measured`: the only place that asks it for these names."""
     return MeasuredOptimizer(optimizer)
-
-
-def step_needs_closure(kind: type[torch.optim.Optimizer]) -> bool:
-    """Whether ``step`` of the class cannot be called without arguments."""
-    parameters = inspect.signature(kind.step).parameters.values()
-    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    required = [p for p in parameters if p.default is p.empty and p.kind not in kinds]
-    return len(required) > 1
 
 
 def _plain(name: str, value: Any) -> float | None:

@@ -103,10 +103,9 @@ def test_an_interruption_exits_with_one(run: Run) -> None:
     ("arguments", "message"),
     [
         (["lst"], "Error: No such command 'lst'"),
-        (["list"], "Choose from: tasks, optimizers, approximations, studies (see ngbench list --help)"),
         (
             ["list", "foo"],
-            "'foo' is not one of 'tasks', 'optimizers', 'approximations', 'studies' (see ngbench list --help)",
+            "'foo' is not one of 'tasks', 'optimizers', 'approximations', 'studies', 'data' (see ngbench list --help)",
         ),
         (["list", "tasks", "--ful"], "No such option: --ful"),
     ],
