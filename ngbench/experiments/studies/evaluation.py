@@ -241,7 +241,9 @@ def _part(
     except NoValue as missing:
         return ClaimPart(pair, reason=outside or str(missing), published=published)
     basis = basis_of(pair, runs)
-    reached = {cell: int(epochs) for cell, epochs in published_epochs_reached(pair).items()}
+    # Some published runs are shorter than those beside them.
+    last = basis.published_epochs or 0
+    reached = {cell: min(int(epochs), last) for cell, epochs in published_epochs_reached(pair).items()}
     if reached:
         published = published.model_copy(update={"here": _published_verdict(claim, study, pair, reached)})
     timed = quantity_of(claim.measurement, study.measure).compares_absolute_times

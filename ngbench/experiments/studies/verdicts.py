@@ -42,7 +42,7 @@ def claim_record(study: str, result: ClaimResult, *, sequential: bool = False) -
         seeds_needed=result.seeds_needed,
         observed=_observed(result),
         tolerance=str(parse_tolerance(result.claim.tolerance)),
-        basis=_least([one.basis for one in tested if one.basis is not None]),
+        basis=_least([one.basis for one in tested or result.parts if one.basis is not None]),
         published=result.published,
         parts=[_part_record(one, result.level) for one in result.parts],
     )

@@ -49,6 +49,7 @@ def test_a_curvature_that_was_estimated_nine_times_says_nothing_of_training(judg
     if verdict is N:
         assert found.reason == "the curvature was estimated 9 times, fewer than 10"
         assert found.parts[0].left == pytest.approx(0.5005)
+        assert (found.basis.estimates, found.basis.seeds) == (9, 3)
         assert judge((CLAIM, f"{CLAIM}, estimates: 9"), fields={"KFAC 0.1": _steps(20, 9)}).verdict is R
     else:
         assert found.basis.estimates == 10
@@ -103,6 +104,13 @@ def test_a_claim_that_the_published_curves_contradict_is_not_tested_and_says_so(
     found = judge(published=published)
     assert (found.verdict, found.reason) == (N, "the thesis' own curves contradict it")
     assert (found.published.end, found.published.horizon) == (C, None)
+
+
+def test_published_curves_are_compared_as_far_as_both_go(judge):
+    """The published KFAC ended before Adam's got below it."""
+    published = {"Adam": _published(0.9, 0.8, 0.5, 0.2), "KFAC 0.1": _published(0.8, 0.7)}
+    found = judge(published=published, losses={"Adam": [0.9, 0.8, 0.8, 0.8], "KFAC 0.1": [0.7, 0.5, 0.5, 0.5]})
+    assert (found.verdict, found.published.here, found.published.end, found.published.horizon) == (R, R, R, 1)
 
 
 def test_an_arm_without_a_published_curve_has_no_horizon(judge):
