@@ -155,7 +155,7 @@ class Service:
             line = line.replace(f'"${name}"', shlex.quote(value)).replace(f"${name}", value)
         program, *words = shlex.split(line)
         assert program == "ngbench"
-        return cli.main([*words, "--steps", "12"] if words[0] == "compare" else words)
+        return cli.main([*words, "--steps", "12", "--restarts", "1"] if words[0] == "compare" else words)
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def make_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
     workers_for = runs.workers_for
     monkeypatch.setenv("NGBENCH_DATA_DIR", str(tmp_path / "data"))
     # The sides of --against have processes of their own all the same.
-    monkeypatch.setattr(runs, "workers_for", lambda plan, own_processes: workers_for(plan, own_processes=False))
+    monkeypatch.setattr(runs, "workers_for", lambda plan, **_: workers_for(plan, own_processes=False, fresh=False))
     monkeypatch.setattr(timing, "step_ratio", lambda *_: timing.Timing(1.0, 1e-6, 10, 10))
 
     def make(which: str) -> Service:
@@ -221,7 +221,8 @@ def test_the_commands_of_gitlab_differ_in_names_alone():
 
 
 def test_the_readme_shows_the_command_of_the_workflow():
-    (line,) = re.findall(r"^ngbench compare .* --against .*$", README, re.MULTILINE)
+    shown = README.replace(" \\\n", "")
+    (line,) = re.findall(r"^ngbench compare .* --against .*$", shown, re.MULTILINE)
     (step,) = [step["run"] for step in workflows()["github, sides"]["jobs"]["benchmark"]["steps"][-1:]]
     unshown = {"--quiet", "--export-markdown", "$GITHUB_STEP_SUMMARY"}
     assert sorted(shlex.split(line)) == sorted(set(shlex.split(step)) - unshown)

@@ -10,6 +10,7 @@ from ngbench.cli import completion, declared, options
 from ngbench.cli.options import Only, spliced
 from ngbench.cli.outputs import Outputs
 from ngbench.experiments.gate_rules import SIDES_THRESHOLDS, GateRules
+from ngbench.running.limits import Seeds
 from ngbench.running.request import Request, RunOptions
 
 __all__ = ["compare"]
@@ -35,6 +36,16 @@ def compare(
     settings: options.Settings = None,
     hyperparameters: options.Hyperparameters = None,
     run: RunOptions,
+    restarts: Annotated[
+        int,
+        declared.number(
+            "--restarts",
+            "Make each run in this many fresh processes, one after the other: only times differ, and their intervals "
+            "are of what differs between processes.",
+            "Machine",
+            limits=Seeds,
+        ),
+    ] = 1,
     against: Annotated[
         str | None,
         typer.Option(
@@ -90,6 +101,7 @@ def compare(
             observer=reporter,
             reference=reference,
             against=None if against is None else Against(against, fail_if or (), rules),
+            restarts=restarts,
         ),
         outputs,
         quiet=quiet,

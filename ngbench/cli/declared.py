@@ -45,13 +45,16 @@ def github(panel: str) -> Any:
 
 
 def number(
-    name: str, help: str, panel: str | None = None, *, like: str = "", metavar: str = "N", shown: str | bool = True
+    name: str, help: str, panel: str | None = None, *, limits: Any = None, metavar: str = "N", shown: str | bool = True
 ) -> Any:
-    """An option that takes a number, within the limits of the run's option of its name, or that it is ``like``."""
+    """An option that takes a number, within the limits of an annotation, or those of the run's option of its name."""
     # Commands without such options do without the time that this takes.
+    from ngbench.plugins.parameters import Parameter
     from ngbench.running.option_fields import options_of
     from ngbench.running.request import RunOptions
 
-    named = (like or name.removeprefix("--")).replace("-", "_")
-    convert = options_of(RunOptions)[named].convert
+    named = name.removeprefix("--").replace("-", "_")
+    convert = (
+        options_of(RunOptions)[named].convert if limits is None else Parameter(named, limits, required=True).convert
+    )
     return typer.Option(name, parser=convert, metavar=metavar, help=help, rich_help_panel=panel, show_default=shown)

@@ -67,6 +67,7 @@ def compare_sides(
     place: Place,
     observer: ExperimentObserver,
     reference: str | None = None,
+    restarts: int = 1,
 ) -> Ran:
     """Train the task with each optimizer of this code and of the other, in turns; the verdict is in the document.
 
@@ -76,6 +77,7 @@ def compare_sides(
         place: where records are kept.
         observer: is told what happens.
         reference: the arm that ratios refer to.
+        restarts: how many fresh processes make each run, one after the other.
 
     Raises:
         UsageError: whatever the user can put right, before anything runs.
@@ -90,9 +92,11 @@ def compare_sides(
     plan = make_plan(request)
     plugins = [registry.optimizer(arm.optimizer) for arm in request.arms] + [registry.task_plugin(request.task)]
     with other_side(against.name, plugins) as other, ExitStack() as programs:
-        sides = _plan_sides(request, plan, other, programs, observer)
+        sides = _plan_sides(request, plan, other, programs, observer, fresh=restarts > 1)
         both = replace(plan, groups=sides.groups)
-        ran = make_runs(both, place=place, observer=observer, own_processes=True, workers=sides.workers)
+        ran = make_runs(
+            both, place=place, observer=observer, own_processes=True, workers=sides.workers, restarts=restarts
+        )
     commit = f" ({other.commit[:12]})" if other.commit else ""
     if not ran.interrupted:
         ran.document.gate = _judge(ran.document, sides, thresholds, floor, against, asked_for, reference)
@@ -101,9 +105,16 @@ def compare_sides(
 
 
 def _plan_sides(
-    request: Request, plan: Plan[Any], other: CodeSide, programs: ExitStack, observer: ExperimentObserver
+    request: Request,
+    plan: Plan[Any],
+    other: CodeSide,
+    programs: ExitStack,
+    observer: ExperimentObserver,
+    *,
+    fresh: bool,
 ) -> _Sides:
-    """Start a program for each arm on each side and let it plan; ``programs`` ends them."""
+    """Start a program for each arm on each side and let it plan; ``programs`` ends them. With ``fresh`` each run will
+    have one of its own."""
     asked = [_asked(request, run, at) for at, run in enumerate(plan.groups[0])]
     started: list[tuple[Program, Program]] = []
     for at, arm in enumerate(asked):
@@ -122,9 +133,9 @@ def _plan_sides(
         wrong, own_records = _planned(ours)
         if wrong is not None:
             raise UsageError(wrong.reason)
-        _add(sides, runs, ours, own_records)
+        _add(sides, runs, ProgramWorker(ours, fresh=fresh), own_records)
         if refusal is None:
-            _add(sides, runs, theirs, records)
+            _add(sides, runs, ProgramWorker(theirs, fresh=fresh), records)
             sides.baseline[records[0].label] = label
             continue
         observer.note(f"{label}: {other.name} does not run it: {refusal.reason}")
@@ -141,12 +152,12 @@ def _planned(program: Program) -> tuple[ArmRefused | None, list[RunRecord]]:
         return refusal, []
 
 
-def _add(sides: _Sides, runs: Sequence[PlannedRun], program: Program, records: Sequence[RunRecord]) -> None:
+def _add(sides: _Sides, runs: Sequence[PlannedRun], worker: ProgramWorker, records: Sequence[RunRecord]) -> None:
     if (label := records[0].label) in sides.workers:
         raise UsageError(f"two arms are called {label!r}, name them apart with LABEL@NAME")
     for group, run, record in zip(sides.groups, runs, records, strict=True):
         group.append(PlannedRun(replace(run.config, label=record.label), record))
-    sides.workers[label] = ProgramWorker(program)
+    sides.workers[label] = worker
 
 
 def _asked(request: Request, run: PlannedRun, at: int) -> dict[str, Any]:

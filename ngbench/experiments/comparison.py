@@ -24,6 +24,7 @@ def compare(
     reference: str | None = None,
     problem: Problem | None = None,
     against: Against | None = None,
+    restarts: int = 1,
 ) -> Ran:
     """Train the task with each optimizer, in turns of some steps.
 
@@ -35,6 +36,7 @@ def compare(
         reference: the arm that ratios refer to, which must be one of them.
         problem: the task with its data, if it is loaded already.
         against: other code to run the same with, in turns, and how to judge it.
+        restarts: how many fresh processes make each run, one after the other.
 
     Raises:
         UsageError: whatever the user can put right, before anything runs.
@@ -42,11 +44,11 @@ def compare(
     _check_reference(reference, [arm.label for arm in request.arms])
     place, observer = place or Place(), observer or SilentObserver()
     if against is not None:
-        return compare_sides(request, against, place=place, observer=observer, reference=reference)
+        return compare_sides(request, against, place=place, observer=observer, reference=reference, restarts=restarts)
     if problem is None:
         observer.stage(f"loading the data of {request.task}")
     plan = make_plan(request, problem)
-    return make_runs(plan, place=place, observer=observer, own_processes=own_processes)
+    return make_runs(plan, place=place, observer=observer, own_processes=own_processes, restarts=restarts)
 
 
 def compare_players(

@@ -46,6 +46,9 @@ class SilentObserver:
     def update(self, record: RunRecord) -> None:
         """A run was set up, finished an epoch, or ended."""
 
+    def again(self, process: int, processes: int) -> None:
+        """The runs are made again in another process."""
+
     def note(self, line: str) -> None:
         """Something is to be known of the runs, or of the search, as a whole."""
 
@@ -133,6 +136,9 @@ class _Keeper:
     def step(self, record: RunRecord, step: int, steps: int, loss: float, seconds: float) -> None:
         self._observer.step(record, step, steps, loss, seconds)
 
+    def again(self, process: int, processes: int) -> None:
+        self._observer.again(process, processes)
+
     def _write(self, record: RunRecord) -> None:
         if self._store is None or self.problem is not None:
             return
@@ -150,6 +156,7 @@ def make_runs(
     observer: ExperimentObserver,
     own_processes: bool,
     workers: Mapping[str, Worker] | None = None,
+    restarts: int = 1,
 ) -> Ran:
     """Make the runs and keep their records, also those of runs that the user interrupts.
 
@@ -159,11 +166,16 @@ def make_runs(
         observer: is told what happens.
         own_processes: each arm in a process of its own; else all in this one.
         workers: what makes the runs of each arm, where that is not for ``own_processes`` to say.
+        restarts: how many fresh processes make each run.
 
     Raises:
         OutputError: the place cannot be written, or another process has it.
         RecordError: the place holds other runs than those to be resumed.
     """
+    if restarts > 1 and not own_processes:
+        raise ParameterError(
+            f"{argument('restarts', restarts)} is not allowed, it must be 1 where arms have no processes of their own"
+        )
     environment = describe_environment(registry.providers())
     environment.threads = plan.threads
     store, groups = None, plan.groups
@@ -175,8 +187,9 @@ def make_runs(
         for line in (*place.introduction, *plan.introduction):
             observer.note(line)
         keeper = _Keeper(store, observer)
-        workers = workers_for(plan, own_processes=own_processes) if workers is None else workers
-        records, interrupted = execute(groups, workers, keeper)
+        if workers is None:
+            workers = workers_for(plan, own_processes=own_processes, fresh=restarts > 1)
+        records, interrupted = execute(groups, workers, keeper, processes=restarts)
     return Ran(Document(environment=environment, runs=records), interrupted, keeper.problem)
 
 
@@ -192,9 +205,11 @@ def refuse_unfinished(runs: Sequence[RunRecord]) -> None:
             raise NgbenchError(f"the run of {run.label} ended as {run.status.replace('_', ' ')}{reason}")
 
 
-def workers_for(plan: Plan[Any], *, own_processes: bool) -> dict[str, Worker]:
+def workers_for(plan: Plan[Any], *, own_processes: bool, fresh: bool) -> dict[str, Worker]:
     """What makes the runs of each arm."""
     return {
-        run.config.label: ProcessWorker(plan.starter) if own_processes else LocalWorker(plan.starter(plan.problem))
+        run.config.label: ProcessWorker(plan.starter, fresh=fresh)
+        if own_processes
+        else LocalWorker(plan.starter(plan.problem))
         for run in plan.groups[0]
     }

@@ -102,6 +102,7 @@ def compare(
     likelihood: Any = None,
     task_options: Mapping[str, Any] | None = None,
     reference: str | None = None,
+    restarts: int = 1,
     output: str | Path | None = None,
     resume: bool = False,
     observer: ExperimentObserver | None = None,
@@ -116,6 +117,7 @@ def compare(
         model, data, likelihood: in the place of a task, see :func:`ngbench.task_of`.
         task_options: the task's own, as after ``--set``.
         reference: label of another arm that ratios refer to, which must be one of the arms.
+        restarts: make each run in this many fresh processes, one after the other; only times differ.
         output: directory of a record and a checkpoint of each run, written as it goes.
         resume: go on with what that directory holds.
         observer: is told what happens.
@@ -143,7 +145,9 @@ def compare(
     place.check()
     own = own_processes and not asked.objects
     with asked.held():
-        ran = comparison.compare(request, place=place, observer=observer, own_processes=own, reference=reference)
+        ran = comparison.compare(
+            request, place=place, observer=observer, own_processes=own, reference=reference, restarts=restarts
+        )
     return _document(ran)
 
 

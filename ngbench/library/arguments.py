@@ -215,6 +215,12 @@ def _of(*kinds: type) -> Callable[[Any], Any]:
     return same
 
 
+def _count(given: Any) -> int:
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise TypeError
+    return given
+
+
 _SHARED: dict[str, tuple[str, Callable[[Any], Any]]] = {
     **dict.fromkeys(
         ("approximations", "arms", "fail_if", "players", "studies"), ("a text or several in a list", _texts)
@@ -224,6 +230,7 @@ _SHARED: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "output": ("a path", lambda given: None if given is None else given_path(given)),
     "path": ("a path", given_path),
     "reference": ("the label of an arm", _of(str, type(None))),
+    "restarts": ("a whole number of 1 or more", _count),
 }
 """What an argument must be that functions have by this name, and how it is made of what was given."""
 

@@ -78,6 +78,7 @@ def check(
     )
     for threshold in thresholds:
         gate.apply(threshold)
+    gate.say_processes()
     if not gate.comparisons and not gate.problems:
         gate.problems.append(Obstacle("the records", "no metric could be compared"))
     statuses = [row for pair in pairs for row in _statuses(pair)]
@@ -155,6 +156,25 @@ class _Gate:
             self.notes += [f"{metric}, {arm}: {reason.reason}." for arm, reason in missing if reason.new]
         else:
             self._not_applied(metric, missing)
+
+    def say_processes(self) -> None:
+        """How many processes the times that were compared are of, where they are of one."""
+        if not any(found.unit in ("seconds", "ratio") and found.low is not None for found in self.comparisons):
+            return
+        single = [
+            side
+            for side, document in (("in the baseline", self.baseline), ("now", self.current))
+            if not any(run.restarts for run in document.runs)
+        ]
+        if len(single) == 2:
+            self.notes.append(
+                "Times were measured in one process of each arm: their intervals do not hold what differs between "
+                f"processes, which {argument('restarts')} measures."
+            )
+        elif single:
+            self.notes.append(
+                f"Times were measured in one process of each arm {single[0]}: it is taken to vary as the others do."
+            )
 
     def _not_applied(self, metric: Quantity, missing: Sequence[tuple[str, NotApplicable]]) -> None:
         worth = [(arm, found.reason) for arm, found in missing if self.asked_for or not found.expected]

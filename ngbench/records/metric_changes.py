@@ -238,4 +238,6 @@ def _target(
 def _varying_as_steps(runs: Sequence[RunRecord], seconds: Sequence[float]) -> Timing | None:
     """The mean of times that vary as the steps do: how many steps there are is fixed by the seed."""
     step = timing.mean_step(runs)
-    return None if step is None else replace(step, value=_mean(seconds))
+    first = timing.mean_step([run.processes[0] for run in runs])
+    # The seconds are those of the first process.
+    return None if step is None or first is None else replace(step, value=_mean(seconds) * step.value / first.value)

@@ -41,6 +41,7 @@ __all__ = [
     "PackageRecord",
     "PhaseCost",
     "PhaseRecord",
+    "RestartRecord",
     "RunRecord",
     "SampleRecord",
     "SourceFileRecord",
@@ -187,6 +188,16 @@ class PhaseRecord(PhaseCost):
     calls_by_round: list[Count] = []
     undisturbed_seconds_by_round: list[Seconds] = []
     undisturbed_calls_by_round: list[Count] = []
+
+
+class RestartRecord(Part):
+    """The run as another fresh process made it: the seed is the same, so that times differ and ``train_loss``, the last
+    one, should not."""
+
+    steps: StepsRecord
+    phases: dict[Name, PhaseRecord]
+    train_loss: Number = None
+    started_at: Name | None = None
 
 
 class PredictionRecord(Part):
@@ -372,7 +383,17 @@ class RunRecord(Part):
     """One training run of one optimizer with one seed."""
 
     LEFT_OUT = frozenset(
-        {"adversarial", "samples", "step_losses", "fisher_errors", "trial", "environment", "traceback", "extras"}
+        {
+            "restarts",
+            "adversarial",
+            "samples",
+            "step_losses",
+            "fisher_errors",
+            "trial",
+            "environment",
+            "traceback",
+            "extras",
+        }
     )
 
     label: Name
@@ -404,6 +425,8 @@ class RunRecord(Part):
     history: History
     steps: StepsRecord
     phases: dict[Name, PhaseRecord]
+    restarts: list[RestartRecord] = []
+    """What further fresh processes took for the same; all else is of the first one."""
     unknown_operators: list[Name] = []
     """Called in the steps whose operations were counted, without a formula: the counts of phases leave them out."""
     operations_error: Text | None = None
@@ -439,6 +462,17 @@ class RunRecord(Part):
         """Whose hyper-parameters it ran on; of two players, of either."""
         optimizers = [self.optimizer] if self.adversarial is None else list(self.adversarial.players.values())
         return " and ".join(dict.fromkeys(optimizer.settings for optimizer in optimizers))
+
+    @property
+    def processes(self) -> list[RunRecord]:
+        """The run as each process made it."""
+        if not self.restarts:
+            return [self]
+        alone = self.model_copy(update={"restarts": []})
+        return [
+            alone,
+            *(alone.model_copy(update={"steps": made.steps, "phases": made.phases}) for made in self.restarts),
+        ]
 
     def diagnostic(self, name: str) -> list[tuple[int, float]]:
         """The steps after which the diagnostic was a number, and the numbers."""

@@ -7,15 +7,20 @@ others, so that work done on every tenth step counts in full; over the rounds it
 which the machine was busy with something else does not count at all. Plain and refresh steps are averaged apart and put
 together in the proportion in which they occurred, because a round may hold no refresh. Where a reference arm is given,
 each round is measured in units of that arm's plain step in the same round: what slows the whole machine cancels.
+
+What one process takes says little of what another will: memory lies elsewhere, and the rounds of a process do not tell.
+Where runs were made in several fresh processes, the estimate is the mean of those of the processes, and its variance is
+that between them.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 from scipy.special import stdtrit
@@ -65,13 +70,15 @@ class Timing:
         value: the estimate.
         variance: of the estimate relative to it, squared; ``None`` where there are too few rounds to tell.
         degrees: degrees of freedom of the variance.
-        n: how many rounds it rests on.
+        n: how many rounds it rests on, or processes where there are several.
+        processes: how many it is the mean of; the variance of several is that between them.
     """
 
     value: float
     variance: float | None
     degrees: float
     n: int
+    processes: int = 1
 
 
 def robust_mean(values: Sequence[float]) -> Timing | None:
@@ -84,7 +91,7 @@ def robust_mean(values: Sequence[float]) -> Timing | None:
     >>> robust_mean([1.0, 1.1, 0.9, 1.0, 50.0]).value
     1.0333333333333334
     >>> robust_mean([1.0])
-    Timing(value=1.0, variance=None, degrees=0, n=1)
+    Timing(value=1.0, variance=None, degrees=0, n=1, processes=1)
     """
     n = len(values)
     if n == 0:
@@ -125,14 +132,14 @@ def rounds(run: RunRecord) -> list[list[float]]:
 
 
 def counted_rounds(runs: Sequence[RunRecord]) -> list[list[tuple[float, Kind]]]:
-    """Seconds and kind of the steps of each round that count; rounds without one are left out."""
-    return [part for cut in _cut(runs) for part in cut.counted if part]
+    """Seconds and kind of the steps of each round that count, of all processes; rounds without one are left out."""
+    return [part for cut in _cut(_made(runs)) for part in cut.counted if part]
 
 
 def busy_machine(runs: Iterable[RunRecord], each: str = "arm") -> list[str]:
     """A sentence if more than half of the steps of a run were interrupted, of all arms (or what ``each`` is) alike."""
     found: dict[str, list[RunRecord]] = {}
-    for run in runs:
+    for run in _made(runs):
         if len(run.steps.interrupted or ()) > MOST_INTERRUPTED * len(run.steps.seconds):
             found.setdefault(run.label, []).append(run)
     if not found:
@@ -150,23 +157,64 @@ def busy_machine(runs: Iterable[RunRecord], each: str = "arm") -> list[str]:
     ]
 
 
+_Estimator = TypeVar("_Estimator", bound=Callable[..., Timing | None])
+
+
+def _over_processes(estimator: _Estimator) -> _Estimator:
+    """The estimator, whose first arguments are the runs of one arm or of two, over the processes that made them."""
+
+    @functools.wraps(estimator)
+    def over(*args: Any) -> Timing | None:
+        sides = [given for given in args if not isinstance(given, str)]
+        found = [estimator(*part, *args[len(sides) :]) for part in _by_process(sides)]
+        known = [timing for timing in found if timing is not None]
+        return mean_of_processes([timing.value for timing in known]) if len(known) > 1 else next(iter(known), None)
+
+    return cast(_Estimator, over)
+
+
+def mean_of_processes(values: Sequence[float]) -> Timing:
+    """The mean of what two or more processes took, and the variance of it between them."""
+    mean, n = float(np.mean(values)), len(values)
+    variance = float(np.var(values, ddof=1)) / (n * mean**2) if mean > 0 else 0.0
+    return Timing(mean, variance, n - 1, n, processes=n)
+
+
+def _by_process(sides: Sequence[Sequence[RunRecord]]) -> list[list[list[RunRecord]]]:
+    """For each process the run that it made, of each side the one that took turns with it; all runs together where no
+    run was made again."""
+    made = [{(run.seed, at): one for run in side for at, one in enumerate(run.processes)} for side in sides]
+    shared = [key for key in made[0] if all(key in other for other in made)]
+    if any(at for _, at in shared):
+        return [[[one[key]] for one in made] for key in shared]
+    return [[[run.processes[0] for run in side] for side in sides]]
+
+
+def _made(runs: Iterable[RunRecord]) -> list[RunRecord]:
+    return [one for run in runs for one in run.processes]
+
+
+@_over_processes
 def mean_step(runs: Sequence[RunRecord]) -> Timing | None:
     """Seconds of a step, plain and refresh steps in the proportion in which they occurred."""
     cuts = _cut(runs)
     return _amortised(cuts, _seconds(cuts))
 
 
+@_over_processes
 def step_of_kind(runs: Sequence[RunRecord], kind: Kind) -> Timing | None:
     """Seconds of a step of the kind: what :func:`mean_step` is put together from."""
     cuts = _cut(runs)
     return robust_mean(_by_kind(cuts, _seconds(cuts), kind))
 
 
+@_over_processes
 def median_step(runs: Sequence[RunRecord]) -> Timing | None:
     """Seconds of a typical step: the median within a round, which does not see rare steps, over the rounds."""
     return robust_mean([float(np.median([seconds for seconds, _ in part])) for part in counted_rounds(runs)])
 
 
+@_over_processes
 def step_ratio(runs: Sequence[RunRecord], reference: Sequence[RunRecord]) -> Timing | None:
     """How many times longer a step takes than the reference arm's, amortised over plain and refresh steps.
 
@@ -180,7 +228,7 @@ def phase_samples(runs: Sequence[RunRecord], name: str) -> list[tuple[float, int
     """Seconds and calls of the phase in each round in which it was called, or in each run whose record has no
     rounds."""
     found: list[tuple[float, int]] = []
-    for cut in _cut(runs):
+    for cut in _cut(_made(runs)):
         if (phase := cut.run.phases.get(name)) is None:
             continue
         by_round = [*zip(phase.seconds_by_round, phase.calls_by_round, strict=True)]
@@ -191,6 +239,7 @@ def phase_samples(runs: Sequence[RunRecord], name: str) -> list[tuple[float, int
     return found
 
 
+@_over_processes
 def phase_seconds(runs: Sequence[RunRecord], name: str) -> Timing | None:
     """Seconds of a call of the phase; ``None`` where it was not called.
 
@@ -200,12 +249,14 @@ def phase_seconds(runs: Sequence[RunRecord], name: str) -> Timing | None:
     return _phase_call(cuts, _seconds(cuts), name)
 
 
+@_over_processes
 def phase_per_step(runs: Sequence[RunRecord], name: str) -> Timing | None:
     """Seconds that a step spends in the phase on average: :func:`phase_seconds` times its calls for each step."""
     cuts = _cut(runs)
     return _per_step(_phase_call(cuts, _seconds(cuts), name), cuts, name)
 
 
+@_over_processes
 def phase_ratio(runs: Sequence[RunRecord], reference: Sequence[RunRecord], name: str) -> Timing | None:
     """Seconds that a step spends in the phase, in units of the reference arm's step; ``None`` where unknown.
 
@@ -215,6 +266,7 @@ def phase_ratio(runs: Sequence[RunRecord], reference: Sequence[RunRecord], name:
     return _quotient(_per_step(_phase_call(ours, units, name), ours, name), _amortised(theirs, units))
 
 
+@_over_processes
 def phase_change(runs: Sequence[RunRecord], others: Sequence[RunRecord], name: str) -> Timing | None:
     """How many times longer a call of the phase takes than in the other arm."""
     ours, theirs, units = _shared(runs, others)
@@ -226,7 +278,9 @@ def relative_change(
 ) -> tuple[float, float, float] | None:
     """``current / baseline - 1`` and its interval; ``None`` where either has no variance.
 
-    The interval is Welch's for the difference of the logarithms.
+    The interval is that of the difference of the logarithms: Welch's, if each was measured in one process. If one of
+    them was in several, it is Student's with the variance between processes, which is taken to be that of both, since
+    they are the same arm; a single process adds the variance within it.
 
     >>> point, low, high = relative_change(Timing(2.0, 1e-4, 9, 10), Timing(2.2, 1e-4, 9, 10))
     >>> round(point, 3), round(low, 3), round(high, 3)
@@ -235,11 +289,14 @@ def relative_change(
     if baseline.variance is None or current.variance is None or baseline.value <= 0 or current.value <= 0:
         return None
     difference = math.log(current.value / baseline.value)
-    variance = baseline.variance + current.variance
+    sides = (baseline.variance, baseline), (current.variance, current)
+    terms = [(variance, timing.degrees) for variance, timing in sides if timing.processes == 1]
+    if degrees := sum(timing.processes - 1 for _, timing in sides):
+        squares = sum(variance * timing.processes * (timing.processes - 1) for variance, timing in sides)
+        terms.append((squares / degrees * sum(1 / timing.processes for _, timing in sides), degrees))
     half = 0.0
-    if variance > 0:
-        degrees = _degrees([(baseline.variance, baseline.degrees), (current.variance, current.degrees)])
-        half = float(stdtrit(degrees, (1 + confidence) / 2)) * math.sqrt(variance)
+    if (variance := sum(term for term, _ in terms)) > 0:
+        half = float(stdtrit(_degrees(terms), (1 + confidence) / 2)) * math.sqrt(variance)
     # The exponential of an interval that means nothing would overflow.
     return math.expm1(difference), math.expm1(difference - half), math.expm1(min(difference + half, 700.0))
 

@@ -20,8 +20,8 @@ from ngbench.errors import describe
 from ngbench.running.memory_kills import memory_kills
 
 if TYPE_CHECKING:
-    # The first is not on every system.
-    from multiprocessing.context import ForkServerContext, SpawnContext
+    # It is not on every system.
+    from multiprocessing.context import ForkServerContext
 
 __all__ = ["Child", "Ended", "expect_children", "settle"]
 
@@ -51,13 +51,16 @@ class Child:
     Args:
         serve: a function that can be imported by its name.
         arguments: of the function, after its end of the connection.
+        fresh: whether it starts anew in any case; forks of one process have their memory at the same places, so that
+            their times are more alike than those of processes of different days.
     """
 
-    def __init__(self, serve: Callable[..., None], *arguments: Any) -> None:
-        context = _context()
+    def __init__(self, serve: Callable[..., None], *arguments: Any, fresh: bool = False) -> None:
+        forked = _can_fork() and not fresh
+        context = _fork_context() if forked else multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._kills = memory_kills()
-        settings = _Settings(dict(os.environ), _standard_error(), stand_ins_taken())
+        settings = _Settings(dict(os.environ), _standard_error() if forked else None, stand_ins_taken())
         self._process = context.Process(target=_enter, args=(theirs, serve, arguments, settings), daemon=True)
         with _interrupts_held():
             self._process.start()
@@ -108,7 +111,7 @@ class _Settings:
 
     environment: dict[str, str]
     standard_error: Connection[Any, Any] | None
-    """``None`` if it is closed."""
+    """``None`` if it is closed, or the process has it anyway."""
     stand_ins: Iterable[str]
 
 
@@ -117,7 +120,7 @@ def expect_children() -> None:
     if _can_fork():
         from multiprocessing.forkserver import ensure_running
 
-        _context()
+        _fork_context()
         with _interrupts_held():
             ensure_running()
 
@@ -131,9 +134,7 @@ _server_of: dict[str, int] = {}
 """The process that started the one to fork from: it alone can, and none that is a fork of it."""
 
 
-def _context() -> SpawnContext | ForkServerContext:
-    if not _can_fork():
-        return multiprocessing.get_context("spawn")
+def _fork_context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     # The second is what torch imports for the first optimizer that is made.
     context.set_forkserver_preload(["ngbench.running.workers", "torch._dynamo"])
@@ -142,8 +143,6 @@ def _context() -> SpawnContext | ForkServerContext:
 
 def _standard_error() -> Connection[Any, Any] | None:
     # A fork has the descriptors that the server was started with. Only a connection is handed on open.
-    if not _can_fork():
-        return None
     try:
         return Connection(os.dup(2), readable=False)
     except OSError:

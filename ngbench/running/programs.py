@@ -199,10 +199,11 @@ class ProgramWorker(ProcessWorker):
 
     Args:
         program: that has.
+        fresh: whether each run has one of its own.
     """
 
-    def __init__(self, program: Program) -> None:
-        super().__init__()
+    def __init__(self, program: Program, *, fresh: bool = False) -> None:
+        super().__init__(fresh=fresh)
         self._program = program
         self._child = program
 

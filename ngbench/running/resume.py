@@ -48,7 +48,7 @@ def _resumed(run: PlannedRun, store: Store, record: RunRecord | None) -> Planned
     path = store.checkpoint_path(run.config.label, run.config.seed)
     config = replace(run.config, checkpoint=path)
     if record is not None and record.status in _OVER:
-        return PlannedRun(config, record)
+        return PlannedRun(config, record, run.record)
     if not exists(path):
         if record is not None and record.history.epoch:
             raise RecordError(f"the checkpoint {str(path)!r} is missing; delete the run's record to start it again")
@@ -63,5 +63,5 @@ def _resumed(run: PlannedRun, store: Store, record: RunRecord | None) -> Planned
     if not state.record.history.epoch:
         raise RecordError(f"the checkpoint {str(path)!r} is that of a run that has not finished an epoch; delete it")
     if state.record.status in _OVER:
-        return PlannedRun(config, state.record)
-    return PlannedRun(replace(config, resume=True), state.record.model_copy(update={"message": None}))
+        return PlannedRun(config, state.record, run.record)
+    return PlannedRun(replace(config, resume=True), state.record.model_copy(update={"message": None}), run.record)

@@ -140,24 +140,29 @@ class ProcessWorker(Worker):
 
     Args:
         starter: makes what starts runs there; it is sent to the process, so it must be importable by name.
+        fresh: whether each run has a process of its own, which starts anew.
     """
 
-    def __init__(self, starter: Callable[[], Start] = RunStarter) -> None:
+    def __init__(self, starter: Callable[[], Start] = RunStarter, *, fresh: bool = False) -> None:
         self._starter = starter
+        self._fresh = fresh
         self._child: Child | None = None
-        self._record: RunRecord
+        self._record: RunRecord | None = None
 
     def begin(self, config: RunConfig, record: RunRecord) -> None:
+        if self._fresh and self._record is not None:
+            self.close()
         self._record = record
         if self._child is None:
             self._child = self._start_child()
         self._child.send((config, record))
 
     def _start_child(self) -> Child:
-        return Child(serve_runs, self._starter)
+        return Child(serve_runs, self._starter, fresh=self._fresh)
 
     def prepared(self) -> RunRecord:
         self._receive(None)
+        assert self._record is not None
         return self._record
 
     def turn(self, on_step: OnStep | None = None) -> RunRecord | None:
@@ -173,6 +178,7 @@ class ProcessWorker(Worker):
     def _receive(self, on_step: OnStep | None) -> RunRecord | None:
         """The next record that the process tells, or that of its death."""
         assert self._child is not None
+        assert self._record is not None
         try:
             while True:
                 told = self._child.receive()

@@ -222,8 +222,8 @@ def ngbench(
     monkeypatch.setenv("COLUMNS", "200")
     workers_for = runs.workers_for
 
-    def mostly_here(plan: Any, *, own_processes: bool) -> Any:
-        return workers_for(plan, own_processes=own_processes and len(plan.groups[0]) > 1)
+    def mostly_here(plan: Any, *, own_processes: bool, fresh: bool) -> Any:
+        return workers_for(plan, own_processes=own_processes and len(plan.groups[0]) > 1, fresh=fresh)
 
     # What is alone runs in this process, to save the start of another; other tests show that it does not.
     monkeypatch.setattr(runs, "workers_for", mostly_here)

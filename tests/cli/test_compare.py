@@ -92,3 +92,25 @@ def test_what_a_plugin_prints_stays_out_of_the_export(ngbench: Run, read_runs: R
     done = ngbench("compare pond -o chatters,sgd --epochs 1 --export-json -")
     assert list(read_runs(done.out)) == ["chatters/0", "sgd/0"]
     assert done.err.count("chatter\n") >= 2
+
+
+def test_runs_are_made_again_in_fresh_processes(ngbench: Run, read_runs: Read) -> None:
+    line = "compare pond -o sgd,adam --steps 6 --output out --restarts"
+    assert (first := ngbench(f"{line} 2")).code == 0, first.err
+    done = ngbench(f"{line} 3 --resume --export-json -")
+    assert done.code == 0, done.err
+    assert "the same in fresh processes, 3 of 3" in done.err
+    assert "2 of 3" not in done.err
+    for run in read_runs(done.out).values():
+        assert len(run["restarts"]) == 2
+        for made in run["restarts"]:
+            assert made["train_loss"] == run["history"]["train_loss"][-1]
+            assert len(made["steps"]["seconds"]) == 6
+            assert made["phases"].keys() == run["phases"].keys()
+            assert made["steps"]["seconds"] != run["steps"]["seconds"]
+
+
+def test_restarts_need_a_number_from_1_on(ngbench: Run) -> None:
+    done = ngbench("compare pond -o sgd --restarts 0")
+    assert done.code == 2
+    assert "restarts" in done.err

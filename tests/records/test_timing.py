@@ -4,12 +4,18 @@ import doctest
 import math
 import random
 
+import numpy as np
 import pytest
 from gate_documents import EVERY, PLAIN, REFRESH, ROUNDS, STEPS, build_run
 from scipy import stats
 
 from ngbench.records import timing
+from ngbench.records.experiments import Verdict
+from ngbench.records.metric_changes import change_by_rounds, timed_change
+from ngbench.records.quantities import quantity_of
+from ngbench.records.record import RestartRecord
 from ngbench.records.statistics import GATE_CONFIDENCE
+from ngbench.records.thresholds import parse_threshold
 from ngbench.records.timing import (
     Timing,
     busy_machine,
@@ -26,6 +32,7 @@ from ngbench.records.timing import (
     step_of_kind,
     step_ratio,
 )
+from ngbench.records.verdict import judge
 
 PLAIN_STEP = sum(PLAIN["kfac"].values())
 REFRESHES = -(-ROUNDS * STEPS // EVERY)
@@ -270,3 +277,81 @@ def test_a_refresh_that_happened_once_counts_although_it_was_interrupted():
     for one, places in ((run, [0]), (reference, [])):
         one.steps.interrupted = places
     assert step_ratio([run], [reference]).value == pytest.approx(expected.value, rel=0.002)
+
+
+def again(run, *others):
+    """The run, made again in processes that took as long as the others."""
+    restarts = [RestartRecord(steps=other.steps, phases=other.phases) for other in others]
+    return run.model_copy(update={"restarts": restarts})
+
+
+def test_a_time_over_processes_is_their_mean_and_varies_as_they_do():
+    runs = [build_run("kfac", mood=mood) for mood in range(3)]
+    references = [build_run("sgd", mood=mood) for mood in range(3)]
+    made, reference = again(*runs), again(*references)
+    for estimate_of in (mean_step, median_step, lambda one: phase_seconds(one, "refresh")):
+        values = [estimate_of([run]).value for run in runs]
+        found = estimate_of([made])
+        assert found.value == pytest.approx(sum(values) / 3)
+        assert found.variance * found.value**2 == pytest.approx(stats.tvar(values) / 3)
+        assert (found.degrees, found.n, found.processes) == (2, 3, 3)
+    ratios = [step_ratio([run], [other]).value for run, other in zip(runs, references, strict=True)]
+    assert step_ratio([made], [reference]).value == pytest.approx(sum(ratios) / 3)
+    assert step_ratio([made], [references[0]]) == step_ratio([runs[0]], [references[0]])
+    assert sum(map(len, timing.counted_rounds([made]))) == 3 * ROUNDS * STEPS
+
+
+def test_a_process_on_a_busy_machine_is_told_whichever_it_is():
+    busy = build_run("kfac")
+    busy.steps.interrupted = list(range(ROUNDS * STEPS))
+    assert busy_machine([again(build_run("kfac"), busy)])
+
+
+SIMULATED = 2000
+
+
+def simulated(effect, slower, processes, *, paired=False):
+    """Changes and their intervals, of pairs whose processes differ by ``effect`` and whose current side is slower."""
+    random = np.random.default_rng(20)
+    shape = (SIMULATED, processes)
+    before, now = np.exp(random.normal(0, effect, shape)), (1 + slower) * np.exp(random.normal(0, effect, shape))
+    for one, other in zip(before, now, strict=True):
+        if paired:
+            ratio = timing.mean_of_processes(other / one)
+            yield change_by_rounds(Timing(1.0, None, 0, 1), ratio, quantity_of("step_time"))
+        else:
+            sides = (timing.mean_of_processes(one), timing.mean_of_processes(other))
+            yield timed_change(*sides, 1.0, quantity_of("step_time"))
+
+
+@pytest.mark.parametrize("effect", [0.01, 0.02, 0.03])
+@pytest.mark.parametrize("paired", [False, True])
+def test_what_differs_between_processes_raises_no_alarms(effect, paired):
+    """Of equal pairs at most 2 % are called worse, even if nothing is allowed, and the intervals hold the truth."""
+    strict, usual = parse_threshold("step_time:0%"), parse_threshold("step_time:5%")
+    changes = [*simulated(effect, 0.0, 3, paired=paired)]
+    assert sum(judge(change, strict) is Verdict.WORSE for change in changes) <= 0.02 * SIMULATED
+    assert sum(judge(change, usual) is Verdict.WORSE for change in changes) <= 0.001 * SIMULATED
+    covered = sum(change.low <= 0 <= change.high for change in changes) / SIMULATED
+    assert covered == pytest.approx(GATE_CONFIDENCE, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("effect", "processes", "caught"), [(0.01, 3, 0.78), (0.01, 6, 1), (0.02, 6, 0.7), (0.03, 6, 0.35)]
+)
+def test_a_slow_down_is_caught_as_far_as_processes_agree(effect, processes, caught):
+    """5 % slower, where 1 % is allowed: as often as the noncentral t distribution says."""
+    threshold = parse_threshold("step_time:1%")
+    found = sum(judge(change, threshold) is Verdict.WORSE for change in simulated(effect, 0.05, processes)) / SIMULATED
+    degrees, shift = 2 * (processes - 1), math.log(1.05 / 1.01) / effect * math.sqrt(processes / 2)
+    assert found == pytest.approx(stats.nct.sf(stats.t.ppf(0.99, degrees), degrees, shift), abs=0.03)
+    assert found == pytest.approx(caught, abs=0.03)
+
+
+def test_a_side_of_one_process_is_taken_to_vary_as_the_other_does():
+    several = timing.mean_of_processes([1.0, 1.01, 0.99])
+    single = Timing(1.0, 1e-8, 11, 12)
+    spread = math.sqrt(several.variance * 3 * (1 / 3 + 1) + single.variance)
+    _, low, high = relative_change(several, single)
+    assert math.log1p(high) == pytest.approx(spread * stats.t.ppf(0.99, 2), rel=1e-3)
+    assert math.log1p(low) == pytest.approx(-math.log1p(high))

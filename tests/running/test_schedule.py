@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ngbench.records.record import RunRecord
+from ngbench.records.record import History, RunRecord, StepsRecord
 from ngbench.running.config import RunConfig
 from ngbench.running.run import OnStep
 from ngbench.running.schedule import PlannedRun, execute
@@ -54,6 +54,9 @@ class Notes:
 
     def update(self, record: RunRecord) -> None:
         self.told.append(f"{record.label}{record.seed} {record.status}")
+
+    def again(self, process: int, processes: int) -> None:
+        self.told.append(f"process {process} of {processes}")
 
     def step(self, record: RunRecord, step: int, steps: int, loss: float, seconds: float) -> None:
         self.steps.append((record.label, step))
@@ -141,3 +144,56 @@ def test_a_run_that_is_over_takes_no_turn(configure: Configure, record_of: Recor
     )
     assert log == ["prepare b0", "b0"]
     assert [record.label for record in records] == ["a", "b"]
+
+
+class Timed(Script):
+    """Each of its runs takes another time, and ends as it is told."""
+
+    def __init__(self, log: list[str], *endings: str) -> None:
+        super().__init__(log, 1)
+        self.endings = list(endings)
+
+    def turn(self, on_step: OnStep | None = None) -> RunRecord | None:
+        record = super().turn(on_step)
+        assert record is not None
+        steps = StepsRecord(seconds=[float(len(self.log))], kind=["plain"])
+        history = History(epoch=[1], step=[1], train_loss=[0.5], validation_loss=[0.5], elapsed_seconds=[1.0])
+        changes = {"steps": steps, "history": history, "status": self.endings.pop(0), "message": "it rained"}
+        return record.model_copy(update=changes)
+
+
+def test_runs_are_made_again_by_turns_and_their_times_kept_apart(configure: Configure, record_of: RecordOf) -> None:
+    log: list[str] = []
+    notes = Notes()
+    groups = [[planned(configure, record_of, label, seed) for label in "ab"] for seed in (0, 1)]
+    workers = {label: Timed(log, *["done"] * 6) for label in "ab"}
+    records, _ = execute(groups, workers, notes, processes=3)
+    assert log[:12] == ["prepare a0", "prepare b0", "a0", "b0"] * 3
+    assert [record.seed for record in records] == [0, 0, 1, 1]
+    for at, record in enumerate(records):
+        times = [one.steps.seconds[0] for one in record.processes]
+        assert times == [12 * (at // 2) + 3 + at % 2 + 4 * process for process in range(3)]
+        assert [made.train_loss for made in record.restarts] == [0.5, 0.5]
+    assert [line for line in notes.told if "process" in line] == ["process 2 of 3", "process 3 of 3"] * 2
+
+
+def test_what_went_wrong_in_another_process_is_said_of_the_run(configure: Configure, record_of: RecordOf) -> None:
+    log: list[str] = []
+    runs = [planned(configure, record_of, label) for label in "ab"]
+    workers = {"a": Timed(log, "done", "killed"), "b": Timed(log, "diverged")}
+    (killed, diverged), _ = execute([runs], workers, Notes(), processes=3)
+    assert (killed.status, killed.message) == ("killed", "in process 2 of 3: it rained")
+    assert (diverged.status, diverged.restarts) == ("diverged", [])
+
+
+def test_what_has_been_made_again_is_not_made_once_more(configure: Configure, record_of: RecordOf) -> None:
+    log: list[str] = []
+    (first,), _ = execute(
+        [[planned(configure, record_of, "a")]], {"a": Timed(log, "done", "done")}, Notes(), processes=2
+    )
+    config = configure(label="a", seed=0)
+    resumed = PlannedRun(replace(config, resume=True), first, record_of(config))
+    (found,), _ = execute([[resumed]], {"a": Timed(log, "done")}, Notes(), processes=3)
+    assert log == ["prepare a0", "a0"] * 3
+    assert found.restarts[0] == first.restarts[0]
+    assert len(found.restarts) == 2

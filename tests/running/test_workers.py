@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -180,6 +181,33 @@ def test_whatever_ends_a_process_ends_its_run_alone(
     assert out == ""
     assert "loud" in err
     assert "Traceback" not in err
+
+
+class Telling:
+    """A run that tells of its process, and of the process that this one came from."""
+
+    def __init__(self, record: RunRecord) -> None:
+        self.record = record.model_copy(update={"message": f"{os.getpid()} {os.getppid()}", "status": "done"})
+
+    def prepare(self) -> RunRecord:
+        return self.record
+
+
+def telling() -> Callable[..., Any]:
+    return lambda config, record: Telling(record)
+
+
+def test_a_fresh_process_is_no_fork_and_makes_one_run(configure: Configure, record_of: RecordOf) -> None:
+    worker = ProcessWorker(telling, fresh=True)
+    found = []
+    for _ in range(2):
+        worker.begin(configure(), record_of(configure()))
+        message = worker.prepared().message
+        assert message is not None
+        found.append(message.split())
+    worker.close()
+    assert found[0][0] != found[1][0]
+    assert {parent for _, parent in found} == {str(os.getpid())}
 
 
 def test_memory_is_said_to_have_run_out_only_where_the_system_counted_it(

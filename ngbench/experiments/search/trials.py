@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ngbench.errors import OutputError
+from ngbench.experiments.runs import SilentObserver
 from ngbench.experiments.search.ledger import Outcome, TakenTrial, trial_label
 from ngbench.experiments.search.metrics import SearchMetric, trial_outcome
 from ngbench.experiments.search.samplers import settings
@@ -70,7 +71,7 @@ class KeptProcess(ProcessWorker):
             child.kill()
 
 
-class Keeper:
+class Keeper(SilentObserver):
     """Keeps the records of trials on disk, as far as they can be written.
 
     Attributes:
@@ -84,9 +85,6 @@ class Keeper:
         self._store = store
         self._stopping = stopping
 
-    def group(self, records: Sequence[RunRecord], seed: int, seeds: int) -> None:
-        """The runs of a seed are about to be set up."""
-
     def update(self, record: RunRecord) -> None:
         """A run was set up, finished an epoch, or ended."""
         if self._stopping.is_set() and record.status not in ("running", "done"):
@@ -99,9 +97,6 @@ class Keeper:
             self._store.write(record)
         except OutputError as error:
             self.problem = error
-
-    def step(self, record: RunRecord, step: int, steps: int, loss: float, seconds: float) -> None:
-        """Within an epoch, a few times a second."""
 
 
 def run_trial(

@@ -60,6 +60,10 @@ class Reporter(ABC):
         """What is being done before there are runs, which only who waits at a terminal wants to know."""
         return
 
+    def again(self, process: int, processes: int) -> None:
+        """The runs are made again, each in another process, the so-manieth of so many."""
+        self.note(f"the same in fresh processes, {process} of {processes}")
+
     @abstractmethod
     def group(self, records: Sequence[RunRecord], seed: int, seeds: int) -> None:
         """The runs of a seed, which is the so-manieth of so many, are about to be set up."""

@@ -109,7 +109,7 @@ def cost(arms: Sequence[Arm]) -> list[Column]:
     if len(arms) > 1:
         columns.append(Column("step vs\nreference", [_ratio(arm) for arm in arms], key="step_time.ratio"))
     columns += [
-        Column("rounds\nn", [_rounds(arm) for arm in arms], key="rounds"),
+        Column(f"{_replicates(arms)}\nn", [_rounds(arm) for arm in arms], key="rounds"),
         Column("plain\nstep", [_seconds_with_error(arm.plain) for arm in arms], key="step_time.plain"),
         Column("refresh\nstep", [_seconds_with_error(arm.refresh) for arm in arms], key="step_time.refresh"),
         Column("peak\nmemory", [format_bytes(arm.peak_bytes) for arm in arms], key="peak_memory"),
@@ -134,8 +134,13 @@ def _ratio(arm: Arm) -> str:
     return DASH if arm.ratio is None else format_estimate(arm.ratio.value, arm.ratio.error)
 
 
+def _replicates(arms: Sequence[Arm]) -> str:
+    """What times are means over."""
+    return "processes" if any(run.restarts for arm in arms for run in arm.runs) else "rounds"
+
+
 def _rounds(arm: Arm) -> str:
-    """How many rounds the mean step rests on, and the ratio where that is another number."""
+    """How many rounds or processes the mean step rests on, and the ratio where that is another number."""
     if arm.step is None:
         return DASH
     if arm.ratio is None or arm.ratio.n == arm.step.n:
@@ -181,15 +186,18 @@ def notes(arms: Sequence[Arm]) -> list[str]:
     if any(len(arm.runs) > 1 for arm in arms):
         found.append(f"Losses: mean over seeds ± {_PER_CENT} interval (Student's t); — where one seed supports none.")
     if any(arm.step is not None for arm in arms):
+        means = {
+            "rounds": f"means over n rounds (turns of the arms) ± {_PER_CENT} interval",
+            "processes": f"means over n processes ± {_PER_CENT} interval of what differs between them; of each process",
+        }
         found.append(
-            f"Times of steps and phases: means over n rounds (turns of the arms) ± {_PER_CENT} interval, without "
-            "interrupted steps, nor the fastest and the slowest fifth of the rounds. Mean step: plain and refresh "
-            "steps as often as they occurred."
+            f"Times of steps and phases: {means[_replicates(arms)]}, without interrupted steps, nor the fastest and "
+            "the slowest fifth of the rounds. Mean step: plain and refresh steps as often as they occurred."
         )
     if any(arm.added_bytes is not None for arm in arms):
         found.append("Memory added: the peak, less what was in use before the optimizer was made.")
     if any("; " in _rounds(arm) for arm in arms):
-        found.append("Where two numbers of rounds are given, the second is the ratio's.")
+        found.append(f"Where two numbers of {_replicates(arms)} are given, the second is the ratio's.")
     if any(arm.reached and len(arm.runs) > 1 for arm in arms):
         found.append("To the target: mean over the seeds that reached it (how many did).")
     return found + [note for arm in arms for note in (*_uncounted(arm), *_early_stops(arm))]

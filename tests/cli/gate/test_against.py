@@ -89,7 +89,9 @@ def environment(path: Path, *options: str) -> str:
 
 
 def test_a_commit_runs_its_own_file_and_records_say_so(compare, repository):
-    code, shown, errors = compare("--against", "HEAD", "--output", "runs", "--export-json", "both.json")
+    code, shown, errors = compare(
+        "--against", "HEAD", "--restarts", "2", "--output", "runs", "--export-json", "both.json"
+    )
     assert code == 3
     assert "optimizer_state" in errors
     assert f"This side against HEAD ({git('rev-parse', 'HEAD')[:12]})" in shown
@@ -100,6 +102,7 @@ def test_a_commit_runs_its_own_file_and_records_say_so(compare, repository):
     assert ours.optimizer.file.digest != theirs.optimizer.file.digest
     assert (theirs.optimizer.file.commit, theirs.optimizer.file.dirty) == (git("rev-parse", "HEAD"), False)
     assert ours.optimizer.file.dirty
+    assert [len(run.restarts) for run in (ours, theirs)] == [1, 1]
     assert document.gate.exit_code == 3
     assert {load_document(path).runs[0].label for path in Path("runs").glob("*.json")} == {ours.label, theirs.label}
     assert git("worktree", "list").count("\n") == 0, "the checkout is gone"
