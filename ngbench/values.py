@@ -24,6 +24,7 @@ __all__ = [
     "format_value",
     "is_encodable",
     "is_plain",
+    "read_literal",
     "why_unrecordable",
 ]
 

@@ -34,7 +34,7 @@ RANKS = (
     ("running",),
     ("data", "frechet", "ngbench_tasks", "optimizers", "plugins"),
     ("measurement", "records"),
-    ("arms", "signatures", "values"),
+    ("arms", "schedules", "signatures", "values"),
     ("adversarial_task", "task"),
     ("disk", "errors", "escaping", "spelling", "streams", "units"),
     ("curvature",),

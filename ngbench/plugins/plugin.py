@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ngbench.plugins.located import SourceFile
 from ngbench.plugins.parameters import Parameter, convert_given, resolve
+from ngbench.plugins.run_parameters import RUN_PARAMETERS
 
 __all__ = ["Kind", "Plugin", "kind_of"]
 
@@ -49,13 +50,24 @@ class Plugin:
         origin = self.distribution or (self.file.path if self.file is not None else None)
         return f"{self.kind} {self.name!r}" + (f" (from {origin})" if origin else "")
 
+    @property
+    def accepted(self) -> tuple[Parameter, ...]:
+        """Its parameters and those :attr:`of_runs`."""
+        return (*self.parameters, *self.of_runs)
+
+    @property
+    def of_runs(self) -> tuple[Parameter, ...]:
+        """What an optimizer can be given and the run obeys; a parameter of the same name is the optimizer's own."""
+        own = {parameter.name for parameter in self.parameters}
+        return tuple(one for one in RUN_PARAMETERS if self.kind == "optimizer" and one.name not in own)
+
     def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters: those ``given``, converted and checked, and the defaults of the others."""
-        return resolve(self.parameters, given, f"{self.kind} {self.name}", accepts_any=self.accepts_any)
+        return resolve(self.accepted, given, f"{self.kind} {self.name}", accepts_any=self.accepts_any)
 
     def convert(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters that are ``given``, converted and checked."""
-        return convert_given(self.parameters, given, f"{self.kind} {self.name}", accepts_any=self.accepts_any)
+        return convert_given(self.accepted, given, f"{self.kind} {self.name}", accepts_any=self.accepts_any)
 
 
 def kind_of(found: Any) -> Kind | None:

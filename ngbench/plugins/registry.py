@@ -224,8 +224,10 @@ def build_optimizer(
     if os.environ.get("TORCH_COMPILE_DISABLE") == "1":
         # With the variable alone, torch.compile(fullgraph=True) raises instead of calling what it was given.
         torch.compiler.set_stance("force_eager")
+    of_runs = {parameter.name for parameter in plugin.of_runs}
     try:
-        built = plugin.build(model, task, **plugin.resolve(hyperparameters))
+        values = plugin.resolve(hyperparameters)
+        built = plugin.build(model, task, **{name: values[name] for name in values if name not in of_runs})
     except (NgbenchError, KeyboardInterrupt):
         raise
     except (ValueError, TypeError) as error:

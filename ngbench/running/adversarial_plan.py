@@ -18,6 +18,7 @@ from ngbench.running.adversarial_problem import (
     feature_network,
     load_adversarial_problem,
     player_optimizers,
+    player_rates,
 )
 from ngbench.running.plan import Plan, RunConditions, first_record, for_each_seed, optimizer_record
 from ngbench.running.players import initial_players, player_task
@@ -59,7 +60,7 @@ def make_adversarial_plan(request: AdversarialRequest) -> Plan[AdversarialProble
         )
         for arm, pair in zip(arms, pairs, strict=True)
     ]
-    parameters, size = _try_players(problem, pairs, conditions.dtype)
+    parameters, size = _try_players(problem, configs, conditions.dtype)
     network = feature_network(problem, fid, conditions.directory)
 
     def record(config: AdversarialConfig) -> RunRecord:
@@ -94,16 +95,16 @@ def _flat(pair: Mapping[Player, PlayerConfig]) -> dict[str, object]:
 
 
 def _try_players(
-    problem: AdversarialProblem, pairs: Sequence[Mapping[Player, PlayerConfig]], dtype: torch.dtype
+    problem: AdversarialProblem, configs: Sequence[AdversarialConfig], dtype: torch.dtype
 ) -> tuple[int, int]:
     """Build each pair of optimizers once, on the CPU, and forget it.
 
     Returns:
         Both networks' number of parameters, and their bytes.
     """
-    for pair in pairs:
+    for config in configs:
         players = initial_players(problem.task, problem.name, 0, torch.device("cpu"), dtype)
-        player_optimizers(problem.task, players, pair)
+        player_rates(config, player_optimizers(problem.task, players, config.players))
     networks = (players.generator, players.critic)
     return sum(p.numel() for network in networks for p in network.parameters()), sum(map(parameter_bytes, networks))
 

@@ -16,9 +16,10 @@ from ngbench.frechet.network import FeatureNetwork, classifier_network, inceptio
 from ngbench.plugins import registry
 from ngbench.plugins.located import SourceFile
 from ngbench.plugins.protocol import measured
-from ngbench.running.adversarial_config import FidConfig, PlayerConfig
+from ngbench.running.adversarial_config import AdversarialConfig, FidConfig, PlayerConfig
 from ngbench.running.adversarial_step import Draws
 from ngbench.running.initial import initial_optimizer
+from ngbench.running.learning_rates import LearningRates
 from ngbench.running.players import Players, player_task
 from ngbench.running.problem import load_data
 from ngbench.running.randomness import epoch_generator
@@ -32,6 +33,7 @@ __all__ = [
     "fixed_noise",
     "load_adversarial_problem",
     "player_optimizers",
+    "player_rates",
     "unit_interval",
 ]
 
@@ -93,6 +95,21 @@ def player_optimizers(
                 "which the training of two players does not let it"
             )
     return found
+
+
+def player_rates(
+    config: AdversarialConfig, optimizers: Mapping[Player, torch.optim.Optimizer]
+) -> dict[Player, LearningRates]:
+    """The learning rates of each player, by iteration.
+
+    Raises:
+        ParameterError: as :class:`~ngbench.running.learning_rates.LearningRates`.
+    """
+    chosen = config.players
+    return {
+        player: LearningRates(config, chosen[player].optimizer, chosen[player].hyperparameters, optimizer)
+        for player, optimizer in optimizers.items()
+    }
 
 
 def epoch_draws(

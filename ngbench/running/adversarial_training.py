@@ -25,6 +25,7 @@ from ngbench.running.adversarial_problem import (
     feature_network,
     fixed_noise,
     player_optimizers,
+    player_rates,
     unit_interval,
 )
 from ngbench.running.adversarial_step import AdversarialStep, Draws
@@ -86,6 +87,7 @@ class AdversarialTraining(Training[AdversarialConfig, AdversarialProblem]):
     def build_optimizers(self, recorder: StepRecorder[Any]) -> None:
         optimizers = player_optimizers(self.problem.task, self.players, self.config.players)
         self.optimizers = dict(optimizers.items())
+        self.rates = list(player_rates(self.config, optimizers).values())
         self.told = {player: measured(optimizer) for player, optimizer in optimizers.items()}
         self._step = AdversarialStep(self.players, optimizers, penalty=self.config.penalty, recorder=recorder)
 

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from ngbench.disk.located_yaml import LocatedYaml, load_yaml
 from ngbench.errors import ParameterError, UsageError
 from ngbench.plugins import registry
-from ngbench.plugins.parameters import convert_given
 
 if TYPE_CHECKING:
     from ngbench.arms import ArmSpec
@@ -157,9 +156,7 @@ def _read_arm(document: LocatedYaml, label: Any, given: Any) -> ArmSettings:
     converted: dict[str, Any] = {}
     for name, value in values.items():
         try:
-            converted |= convert_given(
-                plugin.parameters, {str(name): value}, f"optimizer {optimizer}", accepts_any=plugin.accepts_any
-            )
+            converted |= plugin.convert({str(name): value})
         except ParameterError as error:
             raise ParameterError(f"{document.where(*path, 'hyperparameters', name)}: {error}") from error
     return ArmSettings(str(label), optimizer, converted)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ngbench.schedules import CONSTANT, NO_WARMUP
+
 __all__ = ["Budget", "RunConfig"]
 
 
@@ -55,6 +57,9 @@ class RunConfig:
         diagnostics_interval: compare a step with the exact natural-gradient step at the first and at every so many;
             ``None`` never does.
         diagnostics_damping: λ of that exact step.
+        schedule: of the learning rates, unless an optimizer's hyper-parameters say another.
+        warmup: of the learning rates, likewise.
+        epoch_steps: steps of a whole epoch.
         count_operations: whether the operations of its steps are counted, on some steps beside the run.
         checkpoint: the file that is written after each epoch; ``None`` writes nothing.
         resume: whether to go on from that checkpoint.
@@ -77,6 +82,16 @@ class RunConfig:
     turn_steps: int | None = None
     diagnostics_interval: int | None = None
     diagnostics_damping: float = 1e-3
+    schedule: str = CONSTANT
+    warmup: str = NO_WARMUP
+    epoch_steps: int = 1
     count_operations: bool = True
     checkpoint: Path | None = None
     resume: bool = False
+
+    @property
+    def last_step(self) -> int | None:
+        """How many steps the run has, unless something ends it before; ``None`` where only something does."""
+        epochs, steps = self.budget.epochs, self.budget.steps
+        ends = [steps, None if epochs is None else epochs * self.epoch_steps]
+        return min((end for end in ends if end is not None), default=None)

@@ -31,6 +31,7 @@ from ngbench.records.record import (
 from ngbench.running.config import Budget, RunConfig
 from ngbench.running.devices import device_name, explain_device, resolve_device, resolve_dtype
 from ngbench.running.initial import initial_model, initial_optimizer
+from ngbench.running.learning_rates import LearningRates
 from ngbench.running.option_fields import conditions_of
 from ngbench.running.problem import LoadedTask, Problem, load_problem
 from ngbench.running.request import Request, RunOptions
@@ -146,6 +147,9 @@ class RunConditions:
             turn_steps=default_turn_steps(budget, epoch_steps) if asked.turn_steps is None else asked.turn_steps,
             diagnostics_interval=asked.diagnostics_interval if asked.diagnostics else None,
             diagnostics_damping=asked.diagnostics_damping,
+            schedule=asked.schedule,
+            warmup=asked.warmup,
+            epoch_steps=epoch_steps,
             count_operations=asked.count_operations,
             **of_kind,
         )
@@ -269,7 +273,8 @@ def _try_optimizers(problem: Problem, configs: Sequence[RunConfig], dtype: torch
     for config in configs:
         # A new model each time: an optimizer may leave hooks on its own.
         model = initial_model(problem, 0, torch.device("cpu"), dtype)
-        initial_optimizer(problem.task, model, config.optimizer, config.hyperparameters)
+        optimizer = initial_optimizer(problem.task, model, config.optimizer, config.hyperparameters)
+        LearningRates(config, config.optimizer, config.hyperparameters, optimizer)
     return sum(p.numel() for p in model.parameters()), parameter_bytes(model)
 
 

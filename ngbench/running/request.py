@@ -18,6 +18,7 @@ from ngbench.errors import ParameterError
 from ngbench.plugins.parameters import Range
 from ngbench.running.limits import Count, Seed, Seeds, Threads, seconds
 from ngbench.running.option_fields import converted, option
+from ngbench.schedules import CONSTANT, NO_WARMUP, SCHEDULES, as_schedule, as_warmup
 
 if TYPE_CHECKING:
     from ngbench.arms import PlayersArm
@@ -29,6 +30,7 @@ _BUDGET = "Budget"
 _MACHINE = "Machine"
 _RESULTS = "Results"
 _SCORE = "Score"
+_TRAINING = "Training"
 
 DIAGNOSTICS = ("diagnostics", "diagnostics_interval", "diagnostics_damping")
 """The options that compare steps with the exact natural-gradient step."""
@@ -75,6 +77,23 @@ class RunOptions:
         "End a run after this many epochs without a new lowest training loss, or score of a GAN.",
         metavar="PATIENCE",
         panel=_BUDGET,
+    )
+    schedule: str = option(
+        CONSTANT,
+        "How learning rates go over a run: linear and cosine fall to 0 at its end, power:0.5 as one over the root"
+        " of the steps taken, steps:0.1@30/60 to a tenth after 30 epochs and again after 60.",
+        metavar=SCHEDULES,
+        panel=_TRAINING,
+        convert=as_schedule,
+        decides=True,
+    )
+    warmup: str = option(
+        NO_WARMUP,
+        "Over so many steps, or epochs as in 5epochs, learning rates rise to their own.",
+        metavar="STEPS|Nepochs",
+        panel=_TRAINING,
+        convert=as_warmup,
+        decides=True,
     )
     device: str = option(
         "auto",

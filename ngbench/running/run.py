@@ -183,8 +183,11 @@ class Run:
         before, started = self._elapsed() + epoch.waited, time.perf_counter()
         pending: list[Sequence[Tensor]] = []
         while epoch.taken < end and not epoch.over:
+            taken = self._steps_taken()
+            for rates in self._training.rates:
+                rates.set(taken)
             try:
-                pending.append(self._training.step(self._steps_taken()))
+                pending.append(self._training.step(taken))
             except Diverged as error:
                 epoch.why = str(error)
                 break

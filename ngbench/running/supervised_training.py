@@ -16,6 +16,7 @@ from ngbench.records.record import History, LayerRecord, RunRecord
 from ngbench.running.checkpoint import Checkpoint
 from ngbench.running.config import RunConfig
 from ngbench.running.initial import initial_model, initial_optimizer
+from ngbench.running.learning_rates import LearningRates
 from ngbench.running.probe import Counted, count_steps
 from ngbench.running.problem import DeviceData, Problem
 from ngbench.running.randomness import batches, epoch_generator, epoch_order
@@ -59,6 +60,7 @@ class SupervisedTraining(Training[RunConfig, Problem]):
         config, metrics = self.config, self.problem.task.metrics
         optimizer = initial_optimizer(self.problem.task, self.model, config.optimizer, config.hyperparameters)
         self.optimizers, self.told = {"": optimizer}, {"": measured(optimizer)}
+        self.rates = [LearningRates(config, config.optimizer, config.hyperparameters, optimizer)]
         self._step = TrainingStep(self.problem, self._data, self.model, optimizer, recorder, keep_outputs=bool(metrics))
         self._comparer: StepComparer | None = None
         if config.diagnostics_interval is not None:

@@ -15,6 +15,7 @@ from ngbench.records.record import History, LayerRecord, RunRecord, Status
 from ngbench.running.checkpoint import Checkpoint
 from ngbench.running.config import RunConfig
 from ngbench.running.devices import resolve_dtype
+from ngbench.running.learning_rates import LearningRates
 from ngbench.running.probe import Counted
 from ngbench.running.stopping import status_after_epoch
 
@@ -40,10 +41,13 @@ class Training(ABC, Generic[Config, ProblemType]):
 
     Attributes:
         optimizers: by the player's name, or under ``""`` if there is but one.
+        told: what each of them tells.
+        rates: the learning rates of each.
     """
 
     optimizers: dict[str, torch.optim.Optimizer]
     told: dict[str, MeasuredOptimizer]
+    rates: Sequence[LearningRates]
 
     def __init__(self, config: Config, problem: ProblemType) -> None:
         self.config = config

@@ -51,7 +51,7 @@ def check_grids(subject: TaskSubject) -> Passed:
         raise CheckNotApplicable("it has none: ngbench tune needs its own")
     for name, lists in grid.items():
         try:
-            known = {parameter.name: parameter for parameter in registry.optimizer(name).parameters}
+            known = {parameter.name: parameter for parameter in registry.optimizer(name).accepted}
         except NgbenchError as error:
             raise CheckFailed(f"the grid of {name} cannot be used: {error}") from error
         for key, values in lists.items():

@@ -90,7 +90,7 @@ def _parameter(arm: ArmSpec, one: _Searched) -> Parameter | None:
     if one.arm is not None and one.arm not in (arm.label, arm.optimizer):
         return None
     plugin = registry.optimizer(arm.optimizer)
-    found = next((parameter for parameter in plugin.parameters if parameter.name == one.key), None)
+    found = next((parameter for parameter in plugin.accepted if parameter.name == one.key), None)
     if found is None and one.arm is not None and plugin.accepts_any:
         return Parameter(one.key, Any)
     return found
@@ -101,7 +101,7 @@ def _refuse(arms: Sequence[ArmSpec], one: _Searched) -> None:
     if not named and one.arm is not None:
         names = {name for arm in arms for name in (arm.label, arm.optimizer)}
         raise ParameterError(f"{one.option}: {UnknownNameError('arm', one.arm, names)}")
-    known = {p.name for arm in named for p in registry.optimizer(arm.optimizer).parameters}
+    known = {p.name for arm in named for p in registry.optimizer(arm.optimizer).accepted}
     raise ParameterError(f"{one.option}: {UnknownNameError('hyper-parameter', one.key, known)}")
 
 
@@ -141,7 +141,7 @@ def _read_arm(document: LocatedYaml, name: str, entries: Any, optimizer: str) ->
             f"{document.where('arms', name)}: the space of {name} must be a mapping from hyper-parameters to values"
         )
     plugin = registry.optimizer(optimizer)
-    known = {parameter.name: parameter for parameter in plugin.parameters}
+    known = {parameter.name: parameter for parameter in plugin.accepted}
     space: dict[str, Dimension] = {}
     for key, given in entries.items():
         where = document.where("arms", name, key)

@@ -18,7 +18,7 @@ from ngbench.experiments.search.samplers import SAMPLERS, proposer
 from ngbench.experiments.search.space import Choice, Dimension, Space, is_grid, plain, read_dimension, size
 from ngbench.experiments.search.trials import TrialTemplate
 from ngbench.plugins import registry
-from ngbench.plugins.parameters import Parameter, convert_given, format_value
+from ngbench.plugins.parameters import Parameter, format_value
 from ngbench.running.plan import Plan, make_plan
 from ngbench.running.problem import Problem
 from ngbench.running.request import Request
@@ -128,10 +128,8 @@ def _task(run: Request) -> Task:
 def _space(arm: ArmSpec, task: Task, name: str, given: Mapping[str, Any] | None) -> Space:
     """What is searched for the arm."""
     plugin = registry.optimizer(arm.optimizer)
-    known = {parameter.name: parameter for parameter in plugin.parameters}
-    fixed = convert_given(
-        plugin.parameters, arm.hyperparameters, f"optimizer {plugin.name}", accepts_any=plugin.accepts_any
-    )
+    known = {parameter.name: parameter for parameter in plugin.accepted}
+    fixed = plugin.convert(arm.hyperparameters)
     published = given is None
     if given is None:
         given = {key: list(values) for key, values in task.grid.get(arm.optimizer, {}).items() if key not in fixed}
@@ -148,7 +146,7 @@ def _space(arm: ArmSpec, task: Task, name: str, given: Mapping[str, Any] | None)
             )
         # For the message about a name that the optimizer does not have.
         if key not in known and not plugin.accepts_any:
-            convert_given(plugin.parameters, {key: None}, f"optimizer {plugin.name}")
+            plugin.convert({key: None})
         parameter = known.get(key, Parameter(key, Any))
         try:
             space[key] = wanted if isinstance(wanted, Dimension) else read_dimension(parameter, wanted)

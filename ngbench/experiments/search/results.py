@@ -14,6 +14,7 @@ from ngbench.experiments.search.plan import SearchPlan
 from ngbench.experiments.search.samplers import settings
 from ngbench.experiments.search.space import describe_ascending, plain
 from ngbench.plugins.parameters import format_value
+from ngbench.plugins.run_parameters import RUN_PARAMETERS
 from ngbench.records.experiments import SearchedArmRecord, SearchRecord, TrialRecord
 from ngbench.records.record import Document, EnvironmentRecord, RunRecord
 from ngbench.running.best_settings import FORMAT, VERSION
@@ -62,10 +63,12 @@ def write_best(document: Document, destination: str | Path) -> None:
     content: dict[str, Any] = {"format": FORMAT, "version": VERSION}
     told = ("task", "task_options", "data", "batch_size", "metric", "direction", "budget", "seeds", "sampler")
     content |= {key: search.model_dump(include={key})[key] for key in told}
+    # A rate that was found under a schedule is of no use without it.
+    of_all = {one.name: search.conditions[one.name] for one in RUN_PARAMETERS if one.name in search.conditions}
     content["arms"] = {
         label: {
             "optimizer": arm.optimizer,
-            "hyperparameters": arm.hyperparameters,
+            "hyperparameters": {**of_all, **arm.hyperparameters},
             "searched": list(arm.searched),
             "score": arm.score,
             "trial": arm.trial,

@@ -13,7 +13,6 @@ from ngbench.experiments.studies.loader import LoadedStudy
 from ngbench.experiments.studies.models import SearchedRange, Study
 from ngbench.experiments.studies.plan import PlannedArm, PlannedCell, expand_arms, plan_cells
 from ngbench.plugins import registry
-from ngbench.plugins.parameters import convert_given
 from ngbench.records.quantities import quantity_of
 from ngbench.task import Task
 
@@ -146,9 +145,7 @@ def _check_space(loaded: LoadedStudy) -> None:
                 if key in arm.axes:
                     raise ParameterError(f"{key} tells the arm {arm.name!r} from the others, it cannot be searched")
                 for value in ends:
-                    convert_given(
-                        plugin.parameters, {key: value}, f"optimizer {arm.runs}", accepts_any=plugin.accepts_any
-                    )
+                    plugin.convert({key: value})
             except NgbenchError as error:
                 raise loaded.error((*path, key), str(error)) from error
 

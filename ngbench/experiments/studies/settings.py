@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
+
+from ngbench.errors import ParameterError
+from ngbench.schedules import as_schedule, as_warmup
 
 __all__ = [
     "MEASURE_KEYS",
@@ -105,6 +108,8 @@ class StudySettings(StudyPart):
     seed: Annotated[int, Field(strict=True, ge=0)] | None = None
     time_limit: Positive | None = None
     early_stopping: Count | None = None
+    schedule: str | None = None
+    warmup: str | None = None
     target_loss: Real | None = None
     dtype: Literal["float32", "float64", "bfloat16"] | None = None
     diagnostics: Count | None = None
@@ -120,6 +125,14 @@ class StudySettings(StudyPart):
     fid_features: Literal[64, 192, 768, 2048] | None = None
     sample_grids: Annotated[bool, Field(strict=True)] | None = None
 
+    @field_validator("schedule", "warmup", mode="before")
+    @classmethod
+    def _readable(cls, value: Any, about: ValidationInfo) -> str:
+        try:
+            return as_schedule(value) if about.field_name == "schedule" else as_warmup(value)
+        except ParameterError as error:
+            raise ValueError(str(error)) from error
+
     def given(self) -> dict[str, Any]:
         """The settings that are given here, by name."""
         values = {name: getattr(self, name) for name in StudySettings.model_fields}
@@ -127,7 +140,7 @@ class StudySettings(StudyPart):
 
 
 _COMMON = frozenset({"batch_sizes", "set", "arms", "steps", "seeds", "seed", "dtype"})
-_TRAINING = _COMMON | {"epochs", "time_limit", "early_stopping"}
+_TRAINING = _COMMON | {"epochs", "time_limit", "early_stopping", "schedule", "warmup"}
 MEASURE_KEYS: Mapping[Measure, frozenset[str]] = {
     "compare": _TRAINING | {"target_loss", "diagnostics", "diagnostics_damping"},
     "gan": _TRAINING | {"critic_steps", "penalty", "fid_every", "fid_samples", "fid_features", "sample_grids"},

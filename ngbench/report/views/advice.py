@@ -5,11 +5,14 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
+from ngbench.plugins.parameters import format_value
+from ngbench.plugins.run_parameters import RUN_PARAMETERS
 from ngbench.records.record import Document, RunRecord
 from ngbench.records.statistics import FAILED, FEWEST_ESTIMATES, curvature_estimates
 from ngbench.records.timing import busy_machine
 from ngbench.report.summary import Arm, arms_of, summarise
 from ngbench.report.views.conclusions import endings
+from ngbench.running.request import RunOptions
 from ngbench.spelling import are_options, argument
 from ngbench.units import enumerated
 
@@ -27,6 +30,7 @@ def find_warnings(document: Document, *, reference: str | None = None, target_lo
         *_about_data(runs),
         *_about_fairness(document),
         *_about_settings(document),
+        *_about_schedules(document),
         *(warning for arm in arms for warning in _about_outcome(arm)),
         *(warning for arm in arms for warning in (*_about_curvature(arm), *_about_estimates(arm))),
         *busy_machine(runs),
@@ -87,6 +91,21 @@ def _about_settings(document: Document) -> Iterator[str]:
         yield f"{told}. ngbench.tune searches all equally."
         return
     yield f"{told}. Search all equally: ngbench tune {shlex.quote(document.runs[0].task)} -o {names} --trials 8."
+
+
+def _about_schedules(document: Document) -> Iterator[str]:
+    """Where arms differ in what all of a run can have in common."""
+    for name in (parameter.name for parameter in RUN_PARAMETERS):
+        chosen = {
+            label: runs[0].optimizer.hyperparameters.get(name, runs[0].conditions.get(name, getattr(RunOptions, name)))
+            for label, runs in arms_of(document).items()
+        }
+        if len(set(chosen.values())) > 1:
+            each = enumerated([f"{label} {format_value(value)}" for label, value in chosen.items()])
+            yield (
+                f"The arms differ in {name} ({each}), so what tells them apart need not be the optimizer. "
+                f"Give all the same ({argument(name)}), or search it for each."
+            )
 
 
 def _about_outcome(arm: Arm) -> Iterator[str]:

@@ -12,6 +12,7 @@ from ngbench.errors import ParameterError
 from ngbench.experiments.search.request import SearchOptions, SearchRequest
 from ngbench.experiments.search.results import write_best
 from ngbench.experiments.search.search import search
+from ngbench.running.best_settings import load_settings
 from ngbench.running.request import Request, RunOptions
 from ngbench.running.workers import LocalWorker, RunStarter
 
@@ -43,6 +44,27 @@ def test_a_search_returns_a_document_and_prints_nothing(tmp_path: Path, capsys: 
         2,
     )
     assert capsys.readouterr().out == ""
+
+
+def test_a_search_covers_schedules_and_its_best_names_what_all_trials_had(tmp_path: Path) -> None:
+    run = Request(
+        task="curves-autoencoder",
+        arms=parse_arms(["sgd:lr=1"]),
+        task_options={"examples": "32", "reduction": "4"},
+        options=RunOptions(steps=4, batch_size=16, threads=1, warmup=1),
+    )
+    asked = SearchRequest(run, {"sgd:lr=1": {"schedule": ["steps:1e-9@0.5", "cosine"]}})
+    result = search(asked, make_worker=lambda plan: LocalWorker(RunStarter(plan.problem)))
+    slow, quick = (
+        next(run for run in result.document.runs if run.optimizer.hyperparameters["schedule"] == schedule)
+        for schedule in ("steps:1e-09@0.5", "cosine")
+    )
+    assert slow.history.train_loss[0] == quick.history.train_loss[0]
+    assert slow.history.train_loss[1] > quick.history.train_loss[1]
+    write_best(result.document, tmp_path / "best.yaml")
+    best = load_settings(tmp_path / "best.yaml", "curves-autoencoder").for_arm("sgd:lr=1", "sgd")
+    assert best is not None
+    assert (best["schedule"], best["warmup"]) == ("cosine", "1")
 
 
 def test_a_search_without_any_value_says_so_and_keeps_what_it_tried() -> None:

@@ -11,6 +11,8 @@ from ngbench.disk.located_yaml import parse_yaml
 from ngbench.errors import ParameterError, StudyError, UnknownNameError
 from ngbench.experiments.studies.loader import dump_study, find_study, load_study, parse_study, study_names
 from ngbench.experiments.studies.plan import expand_arms, plan_cells
+from ngbench.running.option_fields import options_of
+from ngbench.running.request import RunOptions
 
 PUBLISHED = [f"figure-2.{n}" for n in (7, 9)] + [f"figure-3.{n}" for n in range(1, 5)]
 PUBLISHED += [f"figure-4.{n}" for n in range(1, 9)] + [f"figure-5.{n}" for n in range(7, 17)] + ["table-3.1"]
@@ -94,6 +96,19 @@ def test_settings_of_more_special_places_win_and_options_are_merged(parse):
     assert full.options["examples"] == 99
 
 
+def test_a_study_sets_schedules_for_all_arms_and_for_one(parse):
+    loaded = parse(
+        ("claims:", 'settings: {schedule: "steps:0.10@1/2", warmup: 3}\nclaims:'),
+        ("optimizer: adam}", "optimizer: adam, hyperparameters: {schedule: cosine, warmup: 1epoch}}"),
+        ("seeds: 3}", "seeds: 3, warmup: 2 epochs}"),
+    )
+    small = plan_cells(loaded.study, "laptop")[0]
+    assert (small.settings.schedule, small.settings.warmup) == ("steps:0.1@1/2", "2epochs")
+    assert small.arms[0].hyperparameters == {"schedule": "cosine", "warmup": "1epoch"}
+    # Settings reach runs by the names of options.
+    assert {"schedule", "warmup"} <= options_of(RunOptions).keys()
+
+
 def test_hyperparameters_of_a_panel_and_a_batch_size_are_on_top_of_the_arms_own(parse):
     loaded = parse(
         ("optimizer: adam}", "optimizer: adam, hyperparameters: {lr: 1, beta1: 0.5}}"),
@@ -159,6 +174,8 @@ REFUSED = [
     ("relation: below", "relation: level", 18, "claims.0", "level needs a tolerance above 0"),
     ("relation: below", "relation: below, tolerance: a bit", 18, "claims.0.tolerance", "percentage such as 2%"),
     ("relation: below", "relation: below, at: {epoch: 1, step: 2}", 18, "claims.0.at", "one of epoch, step"),
+    ("claims:", "settings: {schedule: cosin}\nclaims:", 17, "settings.schedule", "schedule=cosin is not allowed"),
+    ("epochs: 3,", "warmup: 1.5,", 13, "scales.laptop.warmup", "warmup=1.5 is not allowed, it must be steps"),
     ("relation: below", "relation: below, at: soon", 18, "claims.0.at", "'soon' is not allowed"),
     ("relation: below", "relation: below, at: {every: 95}", 18, "claims.0.at.every", "95 is not allowed"),
     ("relation: below", "relation: below, order: [Adam, KFAC 0.1]", 18, "claims.0", "order stands instead of left"),

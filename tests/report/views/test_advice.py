@@ -4,6 +4,7 @@ import pytest
 
 from ngbench.records.experiments import BudgetRecord
 from ngbench.report.views.advice import find_warnings
+from ngbench.report.views.conditions import describe_conditions
 from ngbench.spelling import as_options
 
 
@@ -153,6 +154,17 @@ def test_values_of_different_origin_are_named_with_the_search_that_makes_them_eq
     if said is not None:
         assert said in found[0]
         assert found[0].endswith("Search all equally: ngbench tune curves-autoencoder -o sgd,adam --trials 8.")
+
+
+def test_arms_with_schedules_of_their_own_are_named(make_document, make_run):
+    runs = [make_run(label).model_copy(deep=True) for label in ("sgd", "adam")]
+    for run in runs:
+        run.conditions = {"schedule": "cosine", "warmup": "5epochs"}
+    assert not [one for one in find_warnings(make_document(*runs)) if "differ in" in one]
+    runs[1].optimizer.hyperparameters = {**runs[1].optimizer.hyperparameters, "schedule": "power:0.5"}
+    (said,) = [one for one in find_warnings(make_document(*runs)) if "differ in" in one]
+    assert said.startswith("The arms differ in schedule (sgd cosine and adam power:0.5), so what tells them apart")
+    assert "schedule cosine · warmup 5epochs" in describe_conditions(make_document(*runs))
 
 
 @pytest.mark.parametrize(("every", "warned"), [(10, False), (200, True)])
