@@ -162,7 +162,8 @@ def optimizer(name: str) -> Plugin:
             name,
             build,
             class_parameters(name, found),
-            first_line(inspect.getdoc(found) or ""),
+            # Of its own alone: an inherited docstring describes another class.
+            first_line(inspect.cleandoc(found.__doc__ or "")),
             file=located.file,
             accepts_any=accepts_any_name(initialise),
             is_class=True,

@@ -100,7 +100,9 @@ def test_the_same_command_goes_on_and_does_what_is_left(tune: Run) -> None:
 
 def test_arms_get_equal_budgets_and_fixed_settings_are_not_searched(tune: Run) -> None:
     line = "tune pond -o sgd:momentum=0.5,adam --search lr=1e-3..1:log --trials 3 --sampler random --steps 2"
-    found = document(tune(f"{line} --threads 1 --seeds 2 --export-json -"))
+    done = tune(f"{line} --threads 1 --seeds 2 --export-json - --export-markdown search.md")
+    assert "0.001..1:log" in Path("search.md").read_text()
+    found = document(done)
     arms = found["search"]["arms"]
     assert {label: len(arm["trials"]) for label, arm in arms.items()} == {"sgd:momentum=0.5": 3, "adam": 3}
     # The same draws for both, and two seeds of two steps each.

@@ -45,6 +45,7 @@ def built(name: str, **given: str) -> Any:
 def test_a_model_and_parameters_are_filled_in_and_infinity_stays_the_classs_own() -> None:
     plugin = registry.optimizer("torch.optim.OfAModel")
     assert plugin.resolve({}) == {"lr": 0.1}
+    assert plugin.summary == "", "the docstring of another class"
     optimizer = built("OfAModel")
     assert [*optimizer.model.parameters()] == optimizer.param_groups[0]["params"]
     assert optimizer.most == float("inf")

@@ -13,12 +13,11 @@ from ngbench.experiments.search.arm_results import ArmResult, describe_search
 from ngbench.experiments.search.plan import SearchPlan
 from ngbench.experiments.search.samplers import settings
 from ngbench.experiments.search.space import describe_ascending, plain
-from ngbench.plugins.parameters import format_value
 from ngbench.plugins.run_parameters import RUN_PARAMETERS
 from ngbench.records.experiments import SearchedArmRecord, SearchRecord, TrialRecord
 from ngbench.records.record import Document, EnvironmentRecord, RunRecord
 from ngbench.running.best_settings import FORMAT, VERSION
-from ngbench.units import counted
+from ngbench.units import counted, format_hyperparameters
 
 __all__ = ["introduce_search", "search_document", "write_best"]
 
@@ -100,7 +99,7 @@ def _warnings(plan: SearchPlan, arms: Mapping[str, ArmResult]) -> Iterator[str]:
         if arm.trials < arm.planned:
             yield f"{label}: {arm.trials} of {arm.planned} trials are over; the same command does the others"
         if arm.edges and arm.hyperparameters is not None:
-            found = ", ".join(f"{name}={format_value(arm.hyperparameters[name])}" for name in arm.edges)
+            found = format_hyperparameters({name: arm.hyperparameters[name] for name in arm.edges})
             yield f"{label}: {found} is at the edge of what was searched, there may be a better value beyond it"
         failed = next((a for a in arm.attempts if a.outcome.name == "failed"), None)
         if failed is not None:

@@ -86,11 +86,14 @@ def _about_settings(document: Document) -> Iterator[str]:
         whose = {label: basis if basis == "defaults" else f"{basis} ones" for label, basis in found.items()}
         each = enumerated([f"{label} on {basis}" for label, basis in whose.items()])
         told = f"The arms run on values of different origin, which may favour some: {each}"
-    names = ",".join(dict.fromkeys(optimizer.name for optimizer in arms.values()))
     if not are_options():
         yield f"{told}. ngbench.tune searches all equally."
         return
-    yield f"{told}. Search all equally: ngbench tune {shlex.quote(document.runs[0].task)} -o {names} --trials 8."
+    names = shlex.quote(",".join(dict.fromkeys(optimizer.name for optimizer in arms.values())))
+    # A space of their own, because a task need not have one for every optimizer.
+    space = " --search lr=1e-4..1:log" if all("lr" in one.hyperparameters for one in arms.values()) else ""
+    task = shlex.quote(document.runs[0].task)
+    yield f"{told}. Search all equally: ngbench tune {task} -o {names}{space} --trials 8."
 
 
 def _about_schedules(document: Document) -> Iterator[str]:

@@ -11,8 +11,8 @@ from ngbench.units import format_count, format_hyperparameters
 
 __all__ = ["data_descriptions", "describe_conditions", "what_ran"]
 
-_ORIGINS = {"original": "ORIGINAL", "generated": "generated", "stand-in": "STAND-IN"}
-"""How each origin of data is shown."""
+_ORIGINS = {"original": "", "generated": " (generated)", "stand-in": " (STAND-IN)"}
+"""What the name of data says of their origin."""
 
 
 def what_ran(document: Document, *, more: Iterable[Fact] = ()) -> Iterator[Block]:
@@ -25,7 +25,7 @@ def what_ran(document: Document, *, more: Iterable[Fact] = ()) -> Iterator[Block
     first = document.runs[0]
     yield Heading(first.task, format_hyperparameters(first.task_options))
     data = [
-        Fact("data", described, _ORIGINS[origin] if origin == "stand-in" else "")
+        Fact("data", described, "STAND-IN" if origin == "stand-in" else "")
         for origin, described in data_descriptions(document)
     ]
     yield Facts([*data, Fact("conditions", describe_conditions(document)), *more])
@@ -37,7 +37,7 @@ def data_descriptions(document: Document) -> list[tuple[str, str]]:
     return [
         (
             data.origin,
-            f"{data.name} ({_ORIGINS[data.origin]}), {data.train_examples:,} training and "
+            f"{data.name}{_ORIGINS[data.origin]}, {data.train_examples:,} training and "
             f"{data.validation_examples:,} validation examples: {data.description}",
         )
         for data in {run.data.digest: run.data for run in document.runs}.values()

@@ -12,7 +12,7 @@ from ngbench.experiments.search.ledger import trial_label
 from ngbench.experiments.search.metrics import metric_in_words
 from ngbench.experiments.search.space import describe_ascending
 from ngbench.plugins.parameters import format_value
-from ngbench.records.experiments import OutcomeName, SearchedArmRecord, SearchRecord
+from ngbench.records.experiments import OutcomeName, RangeRecord, SearchedArmRecord, SearchRecord
 from ngbench.records.record import Document
 from ngbench.records.timing import busy_machine
 from ngbench.report.blocks import (
@@ -136,10 +136,14 @@ def _of(count: int, planned: int) -> str:
     return str(count) if count == planned else f"{count}/{planned}"
 
 
+def _plain(dimension: list[Any] | RangeRecord) -> Any:
+    return dimension.model_dump() if isinstance(dimension, RangeRecord) else dimension
+
+
 def _settings(arm: SearchedArmRecord) -> list[Column]:
     names = list(arm.searched)
     found, importance = arm.hyperparameters, arm.importance
-    searched = [describe_ascending(arm.searched[name]) for name in names]
+    searched = [describe_ascending(_plain(arm.searched[name])) for name in names]
     return [
         Column("setting", names, left=True),
         Column("best", [DASH if found is None else _shown(found[name]) for name in names]),

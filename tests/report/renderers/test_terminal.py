@@ -117,7 +117,7 @@ def test_a_stand_in_cannot_be_overlooked(make_document, make_run):
     text = shown(make_document(make_run(origin="stand-in")))
     assert "CURVES (STAND-IN)" in text
     assert "Warning: The data are a stand-in" in text
-    assert "CURVES (ORIGINAL)" in shown(make_document(make_run(origin="original")))
+    assert "data: CURVES, 16,000 training" in shown(make_document(make_run(origin="original")))
 
 
 def test_labels_are_shown_as_they_are_and_not_read_as_markup(make_document, make_run):
