@@ -61,6 +61,7 @@ class Pair:
             where the reference arm cannot be compared.
         is_reference: whether it is the reference arm.
         together: whether the two took turns, so that each round of one has its counterpart.
+        further: its runs now of seeds that the baseline does not have.
     """
 
     label: str
@@ -69,6 +70,7 @@ class Pair:
     reference: tuple[Sequence[RunRecord], Sequence[RunRecord]] | None = None
     is_reference: bool = False
     together: bool = False
+    further: Sequence[RunRecord] = ()
 
 
 @dataclass
@@ -141,10 +143,10 @@ def _match_arm(label: str, before: Sequence[RunRecord], now: Sequence[RunRecord]
         found.problems.append(Obstacle(label, "; ".join(reasons)))
         return
     known = {run.seed for run in before}
-    extra = [run.seed for run in now if run.seed not in known]
-    if extra:
+    further = [run for run in now if run.seed not in known]
+    if extra := [run.seed for run in further]:
         found.notes.append(f"{label}: {_seeds(extra)} left out, the baseline does not have {_has(extra)}.")
-    found.pairs.append(Pair(label, [run for run, _ in shared], [run for _, run in shared]))
+    found.pairs.append(Pair(label, [run for run, _ in shared], [run for _, run in shared], further=further))
 
 
 def _seeds(seeds: Sequence[int]) -> str:

@@ -127,14 +127,27 @@ def change_by_rounds(baseline: Timing | None, ratio: Timing | None, metric: Quan
     return Change(baseline.value, baseline.value * ratio.value, low, high, ratio.n, 1.0, note)
 
 
-def paired_change(values: Sequence[tuple[int, float | None, float | None]]) -> Change | None:
+_ROUNDING = 1e-6
+"""Relative: what sums in single precision differ by whose terms stand in another order."""
+
+
+def paired_change(
+    values: Sequence[tuple[int, float | None, float | None]], spread: float | None = None
+) -> Change | None:
     """The change of the mean over seeds, from (seed, baseline, current); ``None`` where no number exists at all.
 
-    Seeds fix weights, data order and samples, so each pair differs by the code and by rounding alone. Several
-    pairs give Student's interval; a single one is compared as it is.
+    Seeds fix weights, data order and samples, but training makes of a difference in rounding one that can be seen.
+    Several pairs give Student's interval. A single one has none, unless both are equal but for rounding or differ by
+    more than seeds do.
 
-    >>> paired_change([(0, 1.0, 1.5)])
+    >>> paired_change([(0, 1.0, 1.5)]).low is None, paired_change([(0, 1.0, 1.0 + 1e-7)]).high
+    (True, 0.0)
+    >>> paired_change([(0, 1.0, 1.5)], spread=0.4)
     Change(baseline=1.0, current=1.5, low=0.5, high=0.5, n=1, seconds_per_unit=None, note='')
+
+    Args:
+        values: of each seed.
+        spread: the largest difference between seeds, where it is known.
     >>> paired_change([(0, 1.0, None), (1, 1.0, 1.0)]).note
     'no number any more with seed 0'
     """
@@ -151,10 +164,17 @@ def paired_change(values: Sequence[tuple[int, float | None, float | None]]) -> C
         return Change(None, _mean([now for _, _, now in values]), None, None, len(values), note=note)
     difference = statistics.mean_interval([now - before for before, now in both], statistics.GATE_CONFIDENCE)
     assert difference is not None
-    low, high = (difference.value, difference.value) if len(both) == 1 else (difference.low, difference.high)
-    note = f"left out, without a number in the baseline: seed {', '.join(map(str, gained))}" if gained else ""
+    low, high = difference.low, difference.high
+    notes = [f"left out, without a number in the baseline: seed {', '.join(map(str, gained))}"] if gained else []
+    if len(both) == 1:
+        if math.isclose(*both[0], rel_tol=_ROUNDING):
+            low = high = 0.0
+        elif spread is not None and abs(difference.value) > spread:
+            low = high = difference.value
+        else:
+            notes.append(f"no interval: one seed; run more ({argument('seeds')})")
     baseline, current = (math.fsum(side) / len(both) for side in zip(*both, strict=True))
-    return Change(baseline, current, low, high, len(both), note=note)
+    return Change(baseline, current, low, high, len(both), note="; ".join(notes))
 
 
 def _mean(values: Sequence[float | None]) -> float:
@@ -197,7 +217,8 @@ def _of_seeds(metric: Quantity, pair: Pair) -> Outcome:
         return NotApplicable("no epoch was trained")
     both = zip(pair.baseline, pair.current, strict=True)
     values = [(before.seed, metric.value(ArmRun(before)), metric.value(ArmRun(now))) for before, now in both]
-    change = paired_change(values)
+    seeds = [value for run in (*pair.current, *pair.further) if (value := metric.value(ArmRun(run))) is not None]
+    change = paired_change(values, max(seeds) - min(seeds) if len(seeds) > 1 else None)
     if change is None and metric.ranks == "gan":
         return NotApplicable("no images were scored")
     if change is None:
@@ -216,7 +237,8 @@ def _target(
         (before.seed, needed(before, target), needed(now, target))
         for before, now in zip(pair.baseline, pair.current, strict=True)
     ]
-    change = paired_change(reached)
+    # How many epochs a seed takes is what it is.
+    change = paired_change(reached, spread=0.0)
     if change is None:
         return NotApplicable(f"neither the baseline nor the current runs reach {target:g}")
     seconds_per_unit = 1.0 if metric.compares_absolute_times else None

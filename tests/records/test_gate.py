@@ -65,7 +65,9 @@ def players(score):
     run = build_run("kfac1", noise=0)
     scores = [None] * (len(run.history.epoch) - 1) + [score]
     history = run.history.model_copy(update={"metrics": {"classifier-fid": scores}})
-    return build_document(run.model_copy(update={"adversarial": adversarial, "history": history}))
+    return build_document(
+        *(run.model_copy(update={"adversarial": adversarial, "history": history, "seed": seed}) for seed in (0, 1))
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,8 +152,13 @@ def test_noise_is_inconclusive_and_fails_only_on_request():
 
 
 def test_what_is_worse_and_what_is_inconclusive_are_named_apart():
-    before, now = build_comparison(noise=0.2), build_comparison(mood=1, noise=0.2, losses=[0.5] * 12)
-    report = judge(now, before, "step_time.ratio:5%", "training_loss:1%", fail_on_inconclusive=True)
+    before, now = (
+        build_document(
+            *(build_run(label, seed=seed, noise=0.2, **changes) for label in ("sgd", "kfac") for seed in (0, 1))
+        )
+        for changes in ({"losses": [0.4] * 12}, {"mood": 1, "losses": [0.5] * 12})
+    )
+    report = judge(now, before, "step_time.ratio:5%", "training_loss:1%", labels=["kfac"], fail_on_inconclusive=True)
     assert str(report.error) == "worse: training_loss of kfac; inconclusive: step_time.ratio of kfac"
 
 

@@ -7,8 +7,11 @@ from gate_documents import ROUNDS, STEPS, build_run
 
 from ngbench.records import metric_changes
 from ngbench.records.comparability import Obstacle, Pair
+from ngbench.records.experiments import Verdict
 from ngbench.records.metric_changes import NotApplicable, expand, measure, paired_change
 from ngbench.records.quantities import quantity_of
+from ngbench.records.thresholds import parse_threshold
+from ngbench.records.verdict import judge
 
 
 def pair(before, now, *, reference=None, is_reference=False):
@@ -142,8 +145,23 @@ def test_a_seed_that_diverged_before_is_left_out_and_named():
     assert (found.baseline, found.current, found.note) == (
         1.0,
         1.1,
-        "left out, without a number in the baseline: seed 1",
+        "left out, without a number in the baseline: seed 1; no interval: one seed; run more (`seeds`)",
     )
+
+
+def test_the_loss_of_one_seed_is_judged_by_how_far_seeds_are_apart():
+    threshold = parse_threshold("training_loss:2%")
+    before = build_run(losses=falling(1.0))
+    for loss, alone, among in (
+        (1.0 + 1e-7, Verdict.SAME, Verdict.SAME),
+        (1.1, Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE),
+        (1.5, Verdict.INCONCLUSIVE, Verdict.WORSE),
+        (0.7, Verdict.INCONCLUSIVE, Verdict.BETTER),
+    ):
+        now, *further = [build_run(seed=seed, losses=falling(loss + 0.1 * seed)) for seed in range(3)]
+        pairs = [Pair("kfac", [before], [now]), Pair("kfac", [before], [now], further=further)]
+        found = [judge(measure(threshold.metric, one), threshold) for one in pairs]
+        assert found == [alone, among], loss
 
 
 def test_epochs_to_the_target_are_exact():

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from ngbench.plugins.parameters import format_value
 from ngbench.plugins.run_parameters import RUN_PARAMETERS
 from ngbench.records.record import Document, RunRecord
-from ngbench.records.statistics import FAILED, FEWEST_ESTIMATES, curvature_estimates
+from ngbench.records.statistics import FAILED, FEWEST_ESTIMATES, curvature_estimates, final_loss
 from ngbench.records.timing import busy_machine
 from ngbench.report.summary import Arm, arms_of, summarise
 from ngbench.report.views.conclusions import endings
@@ -33,6 +33,7 @@ def find_warnings(document: Document, *, reference: str | None = None, target_lo
         *_about_schedules(document),
         *(warning for arm in arms for warning in _about_outcome(arm)),
         *(warning for arm in arms for warning in (*_about_curvature(arm), *_about_estimates(arm))),
+        *_about_processes(runs),
         *busy_machine(runs),
         *_about_precision(arms),
     ]
@@ -46,6 +47,18 @@ def _about_data(runs: Sequence[RunRecord]) -> Iterator[str]:
         )
     if len({run.data.digest for run in runs}) > 1:
         yield "The runs used different data, so their losses do not compare. Run them again together."
+
+
+def _about_processes(runs: Sequence[RunRecord]) -> Iterator[str]:
+    whole = [run for run in runs if run.status == "done"]
+    differing = dict.fromkeys(
+        run.label for run in whole if any(made.train_loss != final_loss(run) for made in run.restarts)
+    )
+    if differing:
+        yield (
+            f"The training loss of {enumerated([*differing])} is another one in another process, although the seed is "
+            "the same. Nothing that it reached can be reproduced."
+        )
 
 
 def _about_fairness(document: Document) -> Iterator[str]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ngbench.records.experiments import BudgetRecord
+from ngbench.records.record import RestartRecord
 from ngbench.report.views.advice import find_warnings
 from ngbench.report.views.conditions import describe_conditions
 from ngbench.spelling import as_options
@@ -11,6 +12,15 @@ from ngbench.spelling import as_options
 def test_nothing_to_warn_about_says_nothing(make_document, make_run):
     runs = [make_run(label, seed=seed, refresh_every=10) for label in ("sgd", "kfac") for seed in (0, 1)]
     assert find_warnings(make_document(*runs)) == []
+
+
+def test_a_process_that_computes_something_else_is_told(make_document, make_run):
+    same, other = make_run("sgd"), make_run("kfac", refresh_every=10)
+    for run, loss in ((same, same.history.train_loss[-1]), (other, 7.0)):
+        run.restarts = [RestartRecord(steps=run.steps, phases=run.phases, train_loss=loss)]
+    found = [warning for warning in find_warnings(make_document(same, other)) if "process" in warning]
+    assert len(found) == 1
+    assert found[0].startswith("The training loss of kfac is another one in another process")
 
 
 def test_a_stand_in_is_named(make_document, make_run):
