@@ -93,6 +93,7 @@ class MeasuredOptimizer:
     Attributes:
         names_phases: whether the optimizer times its phases itself.
         parts: what else it tells: ``refreshed``, ``diagnostics``, ``layers``.
+        has_modes: whether it has weights to judge by beside those to train on.
         evaluates_alone: whether a step makes all evaluations of the loss, by a closure that it cannot do without.
         needs_closure: whether a step is given a closure.
         needs_graph: whether the gradient keeps its graph.
@@ -103,7 +104,7 @@ class MeasuredOptimizer:
         self.names_phases = hasattr(optimizer, "phase")
         self.parts = tuple(name for name in ("refreshed", "diagnostics", "layers") if hasattr(optimizer, name))
         self._labels_steps = "refreshed" in self.parts
-        self._has_modes = all(callable(getattr(optimizer, name, None)) for name in ("train", "eval"))
+        self.has_modes = all(callable(getattr(optimizer, name, None)) for name in ("train", "eval"))
         self.evaluates_alone = step_needs_closure(type(optimizer))
         self.needs_closure = self.evaluates_alone or bool(getattr(optimizer, "needs_closure", False))
         self.needs_graph = bool(getattr(optimizer, "needs_graph", False))
@@ -125,13 +126,13 @@ class MeasuredOptimizer:
 
     def train(self) -> None:
         """Have the weights to train on in place, where the optimizer has others to judge by."""
-        if self._has_modes:
+        if self.has_modes:
             self._optimizer.train()
 
     @contextmanager
     def judged(self) -> Iterator[None]:
         """Within this, the weights to judge by are in place."""
-        if self._has_modes:
+        if self.has_modes:
             self._optimizer.eval()
         try:
             yield

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ngbench.curvature.bounds import Precision
 from ngbench.plugins.parameters import Parameter
 from ngbench.schedules import as_schedule, as_warmup
 
@@ -28,4 +29,5 @@ class _Text(Parameter):
 RUN_PARAMETERS: Final[tuple[Parameter, ...]] = (
     _Text("schedule", str, _OF_THE_RUN, read=as_schedule),
     _Text("warmup", str, _OF_THE_RUN, read=as_warmup),
+    Parameter("average", Precision | None, _OF_THE_RUN),
 )

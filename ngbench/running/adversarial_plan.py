@@ -16,6 +16,7 @@ from ngbench.running.adversarial_config import AdversarialConfig, FidConfig, Pla
 from ngbench.running.adversarial_problem import (
     AdversarialProblem,
     feature_network,
+    generator_average,
     load_adversarial_problem,
     player_optimizers,
     player_rates,
@@ -23,6 +24,7 @@ from ngbench.running.adversarial_problem import (
 from ngbench.running.plan import Plan, RunConditions, first_record, for_each_seed, optimizer_record
 from ngbench.running.players import initial_players, player_task
 from ngbench.running.request import AdversarialRequest
+from ngbench.running.weight_average import refuse_two_averages
 from ngbench.running.workers import RunStarter
 
 __all__ = ["make_adversarial_plan"]
@@ -104,7 +106,10 @@ def _try_players(
     """
     for config in configs:
         players = initial_players(problem.task, problem.name, 0, torch.device("cpu"), dtype)
-        player_rates(config, player_optimizers(problem.task, players, config.players))
+        average = generator_average(config, players)
+        optimizers = player_optimizers(problem.task, players, config.players)
+        player_rates(config, optimizers)
+        refuse_two_averages(average, config.players["generator"].optimizer, optimizers["generator"])
     networks = (players.generator, players.critic)
     return sum(p.numel() for network in networks for p in network.parameters()), sum(map(parameter_bytes, networks))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from ngbench.adversarial_task import PLAYERS, AdversarialTask, Player
 from ngbench.errors import DataError, ParameterError, PluginError
@@ -19,10 +20,11 @@ from ngbench.plugins.protocol import measured
 from ngbench.running.adversarial_config import AdversarialConfig, FidConfig, PlayerConfig
 from ngbench.running.adversarial_step import Draws
 from ngbench.running.initial import initial_optimizer
-from ngbench.running.learning_rates import LearningRates
+from ngbench.running.learning_rates import LearningRates, of_run
 from ngbench.running.players import Players, player_task
 from ngbench.running.problem import load_data
 from ngbench.running.randomness import epoch_generator
+from ngbench.running.weight_average import weight_average
 from ngbench.spelling import argument
 from ngbench.task import Data
 
@@ -31,6 +33,7 @@ __all__ = [
     "epoch_draws",
     "feature_network",
     "fixed_noise",
+    "generator_average",
     "load_adversarial_problem",
     "player_optimizers",
     "player_rates",
@@ -95,6 +98,20 @@ def player_optimizers(
                 "which the training of two players does not let it"
             )
     return found
+
+
+def generator_average(config: AdversarialConfig, players: Players) -> AveragedModel | None:
+    """The average of the generator's weights, if one is asked for.
+
+    Raises:
+        ParameterError: one of the critic is asked for, or there is no such average.
+    """
+    critic = config.players["critic"]
+    plain = replace(config, average=None)
+    if of_run(plain, critic.optimizer, critic.hyperparameters)["average"] is not None:
+        raise ParameterError("average is not allowed for the critic, since only the generator's images are judged")
+    chosen = config.players["generator"]
+    return weight_average(config, chosen.optimizer, chosen.hyperparameters, players.generator)
 
 
 def player_rates(

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from ngbench.adversarial_task import PLAYERS, Player
 from ngbench.measurement.recorder import StepRecorder
@@ -94,6 +95,7 @@ class AdversarialStep:
         optimizers: of each player.
         penalty: λ ≥ 0; without it there is no penalty pass.
         recorder: is told of steps and phases.
+        average: of the generator's weights.
     """
 
     def __init__(
@@ -103,7 +105,9 @@ class AdversarialStep:
         *,
         penalty: float,
         recorder: StepRecorder[Any],
+        average: AveragedModel | None = None,
     ) -> None:
+        self._average = average
         self._players = players
         self._optimizers = optimizers
         self._penalty = penalty
@@ -133,6 +137,9 @@ class AdversarialStep:
             refreshed |= self._update("critic")
         generator = self._generator_step(draws.generator_noise)
         refreshed |= self._update("generator")
+        if self._average is not None:
+            self._switch("generator", "average")
+            self._average.update_parameters(self._players.generator)
         self._recorder.end_step()
         if refreshed:
             self._recorder.label_step("refresh")

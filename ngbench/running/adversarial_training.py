@@ -24,6 +24,7 @@ from ngbench.running.adversarial_problem import (
     epoch_draws,
     feature_network,
     fixed_noise,
+    generator_average,
     player_optimizers,
     player_rates,
     unit_interval,
@@ -85,11 +86,16 @@ class AdversarialTraining(Training[AdversarialConfig, AdversarialProblem]):
         return parameter_bytes(self.players.generator) + parameter_bytes(self.players.critic)
 
     def build_optimizers(self, recorder: StepRecorder[Any]) -> None:
+        average = generator_average(self.config, self.players)
+        self.averages = {} if average is None else {"generator": average}
+        self._judged = self.players.generator_twin if average is None else average.module
         optimizers = player_optimizers(self.problem.task, self.players, self.config.players)
         self.optimizers = dict(optimizers.items())
         self.rates = list(player_rates(self.config, optimizers).values())
         self.told = {player: measured(optimizer) for player, optimizer in optimizers.items()}
-        self._step = AdversarialStep(self.players, optimizers, penalty=self.config.penalty, recorder=recorder)
+        self._step = AdversarialStep(
+            self.players, optimizers, penalty=self.config.penalty, recorder=recorder, average=average
+        )
 
     def begin_epoch(self, epoch: int, limit: int | None) -> int:
         self._epoch = epoch
@@ -148,6 +154,7 @@ class AdversarialTraining(Training[AdversarialConfig, AdversarialProblem]):
             scores.append(None)
             return
         self.players.train(False)
+        self._judged.eval()
         due = self._epoch % self.config.fid.every == 0 or record.status != "running"
         with ExitStack() as stack:
             for told in self.told.values():
@@ -172,7 +179,7 @@ class AdversarialTraining(Training[AdversarialConfig, AdversarialProblem]):
 
     @torch.no_grad()
     def _generate(self, noise: Tensor) -> Tensor:
-        return unit_interval(self.players.generator_twin(noise.to(self.device, self.dtype)))
+        return unit_interval(self._judged(noise.to(self.device, self.dtype)))
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         networks: dict[str, Any] = {player: self.players.network(player).state_dict() for player in PLAYERS}

@@ -7,7 +7,7 @@ a CRC-32 of each of its parts, which loading verifies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,14 @@ class Checkpoint:
         optimizer: the optimizer's.
         random: the states of the global random number generators.
         record: the record so far.
+        averages: the averages of weights, by the name of the optimizer; none in a file from before there were any.
     """
 
     model: dict[str, Any]
     optimizer: dict[str, Any]
     random: RandomState
     record: RunRecord
+    averages: dict[str, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
@@ -50,6 +52,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "model": checkpoint.model,
         "optimizer": checkpoint.optimizer,
         "random": checkpoint.random,
+        "averages": checkpoint.averages,
         "schema_version": SCHEMA_VERSION,
         "record": checkpoint.record.model_dump_json(),
     }
@@ -74,6 +77,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             )
         record = parse_run(content["record"], content.get("schema_version", 1))
         states = {name: content[name] for name in ("model", "optimizer", "random")}
+        states["averages"] = content.get("averages", {})
         if not all(isinstance(state, dict) for state in states.values()):
             raise TypeError("a state is no dictionary")
         return Checkpoint(**states, record=record)

@@ -59,6 +59,7 @@ class RunConfig:
         diagnostics_damping: λ of that exact step.
         schedule: of the learning rates, unless an optimizer's hyper-parameters say another.
         warmup: of the learning rates, likewise.
+        average: decay of the average of weights, likewise; ``None`` keeps none.
         epoch_steps: steps of a whole epoch.
         count_operations: whether the operations of its steps are counted, on some steps beside the run.
         checkpoint: the file that is written after each epoch; ``None`` writes nothing.
@@ -84,6 +85,7 @@ class RunConfig:
     diagnostics_damping: float = 1e-3
     schedule: str = CONSTANT
     warmup: str = NO_WARMUP
+    average: float | None = None
     epoch_steps: int = 1
     count_operations: bool = True
     checkpoint: Path | None = None

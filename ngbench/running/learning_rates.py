@@ -14,7 +14,7 @@ from ngbench.plugins.run_parameters import RUN_PARAMETERS
 from ngbench.running.config import RunConfig
 from ngbench.schedules import relative_rate
 
-__all__ = ["LearningRates"]
+__all__ = ["LearningRates", "of_run"]
 
 
 def of_run(config: RunConfig, optimizer: str, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:

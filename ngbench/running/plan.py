@@ -37,6 +37,7 @@ from ngbench.running.problem import LoadedTask, Problem, load_problem
 from ngbench.running.request import Request, RunOptions
 from ngbench.running.schedule import PlannedRun
 from ngbench.running.turns import default_turn_steps
+from ngbench.running.weight_average import refuse_two_averages, weight_average
 from ngbench.running.workers import RunStarter, Start
 from ngbench.spelling import spelled
 
@@ -149,6 +150,7 @@ class RunConditions:
             diagnostics_damping=asked.diagnostics_damping,
             schedule=asked.schedule,
             warmup=asked.warmup,
+            average=asked.average,
             epoch_steps=epoch_steps,
             count_operations=asked.count_operations,
             **of_kind,
@@ -273,8 +275,10 @@ def _try_optimizers(problem: Problem, configs: Sequence[RunConfig], dtype: torch
     for config in configs:
         # A new model each time: an optimizer may leave hooks on its own.
         model = initial_model(problem, 0, torch.device("cpu"), dtype)
+        average = weight_average(config, config.optimizer, config.hyperparameters, model)
         optimizer = initial_optimizer(problem.task, model, config.optimizer, config.hyperparameters)
         LearningRates(config, config.optimizer, config.hyperparameters, optimizer)
+        refuse_two_averages(average, config.optimizer, optimizer)
     return sum(p.numel() for p in model.parameters()), parameter_bytes(model)
 
 

@@ -95,6 +95,14 @@ class RunOptions:
         convert=as_warmup,
         decides=True,
     )
+    average: Annotated[float, Range(above=0, below=1)] | None = option(
+        None,
+        "Judge by an exponential average of the weights, of this decay a step; of a GAN, by that of the generator.",
+        metavar="DECAY",
+        panel=_TRAINING,
+        shown_default="by the last weights",
+        decides=True,
+    )
     device: str = option(
         "auto",
         "Where to compute; auto takes CUDA where there is one.",

@@ -16,7 +16,7 @@ from ngbench.errors import RecordError, describe
 from ngbench.measurement.breakdown import Breakdown, append_turn
 from ngbench.measurement.clock import Clock, clock_for
 from ngbench.measurement.interruptions import interruptions_of
-from ngbench.measurement.memory import MemoryMeter, memory_meter, state_bytes
+from ngbench.measurement.memory import MemoryMeter, memory_meter, parameter_bytes, state_bytes
 from ngbench.measurement.recorder import StepRecorder
 from ngbench.records.record import MemoryRecord, RunRecord
 from ngbench.running.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -223,7 +223,8 @@ class Run:
         record.phases = self._breakdown.records()
         if not record.layers:
             record.layers = training.layers()
-        record.memory.optimizer_state_bytes = sum(map(state_bytes, training.optimizers.values()))
+        kept = sum(map(parameter_bytes, training.averages.values()))
+        record.memory.optimizer_state_bytes = sum(map(state_bytes, training.optimizers.values())) + kept
         history.elapsed_seconds.append(self._elapsed() + epoch.seconds)
         history.epoch.append(len(history.epoch) + 1)
         history.step.append(len(record.steps.seconds))
@@ -244,7 +245,8 @@ class Run:
 
     def _save(self, path: Path) -> None:
         networks, optimizers = self._training.state()
-        save_checkpoint(Checkpoint(networks, optimizers, self._random, self._record), path)
+        averages = {name: average.state_dict() for name, average in self._training.averages.items()}
+        save_checkpoint(Checkpoint(networks, optimizers, self._random, self._record, averages), path)
 
     def _load(self, path: Path) -> None:
         """Take the states, the record and the random numbers of the checkpoint.
@@ -255,6 +257,8 @@ class Run:
         checkpoint = load_checkpoint(path)
         try:
             self._training.load(checkpoint)
+            for name, average in self._training.averages.items():
+                average.load_state_dict(checkpoint.averages[name])
             # Random numbers that no generator takes are met here, not in the middle of the run.
             with isolated(self._device, checkpoint.random):
                 pass

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from ngbench.errors import PluginError
 from ngbench.measurement.recorder import StepRecorder
@@ -28,6 +29,7 @@ class TrainingStep:
         model: in training mode.
         optimizer: on the model's parameters.
         recorder: is told of steps and phases.
+        average: of the model's weights, with the update a part of the step.
         keep_outputs: whether the model's outputs are wanted after the step.
 
     Attributes:
@@ -44,8 +46,10 @@ class TrainingStep:
         optimizer: torch.optim.Optimizer,
         recorder: StepRecorder[Any],
         *,
+        average: AveragedModel | None = None,
         keep_outputs: bool = False,
     ) -> None:
+        self._average = average
         self._likelihood = problem.task.likelihood
         self._augment = problem.data.augment
         self._inputs = data.train_inputs
@@ -84,6 +88,9 @@ class TrainingStep:
             self._optimizer.step()
         else:
             loss, outputs = self._step_with_closure(inputs, targets)
+        if self._average is not None:
+            recorder.switch("average")
+            self._average.update_parameters(self._model)
         recorder.end_step()
         # Only now: until here nothing but the name is kept, so that the step takes as long as one without.
         self.outputs = None if outputs is None else outputs.detach()

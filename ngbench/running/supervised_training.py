@@ -24,6 +24,7 @@ from ngbench.running.step import TrainingStep
 from ngbench.running.step_comparison import StepComparer
 from ngbench.running.training import Row, Training
 from ngbench.running.validation import BatchMeans, evaluate
+from ngbench.running.weight_average import weight_average
 
 __all__ = ["SupervisedTraining"]
 
@@ -58,10 +59,15 @@ class SupervisedTraining(Training[RunConfig, Problem]):
 
     def build_optimizers(self, recorder: StepRecorder[Any]) -> None:
         config, metrics = self.config, self.problem.task.metrics
+        average = weight_average(config, config.optimizer, config.hyperparameters, self.model)
+        self.averages = {} if average is None else {"": average}
+        self._judged = self.model if average is None else average.module
         optimizer = initial_optimizer(self.problem.task, self.model, config.optimizer, config.hyperparameters)
         self.optimizers, self.told = {"": optimizer}, {"": measured(optimizer)}
         self.rates = [LearningRates(config, config.optimizer, config.hyperparameters, optimizer)]
-        self._step = TrainingStep(self.problem, self._data, self.model, optimizer, recorder, keep_outputs=bool(metrics))
+        self._step = TrainingStep(
+            self.problem, self._data, self.model, optimizer, recorder, average=average, keep_outputs=bool(metrics)
+        )
         self._comparer: StepComparer | None = None
         if config.diagnostics_interval is not None:
             self.told[""].diagnose()
@@ -120,7 +126,7 @@ class SupervisedTraining(Training[RunConfig, Problem]):
         metrics: dict[str, float | None] = dict.fromkeys(self.problem.task.metrics)
         if record.status != "diverged":
             with self.told[""].judged():
-                validation, metrics = evaluate(self.problem.task, self.model, self._data, self.config.batch_size)
+                validation, metrics = evaluate(self.problem.task, self._judged, self._data, self.config.batch_size)
         record.history.validation_loss.append(_finite(validation))
         for name, value in metrics.items():
             record.history.metrics.setdefault(name, []).append(_finite(value))

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from ngbench.measurement.recorder import StepRecorder
 from ngbench.plugins.protocol import MeasuredOptimizer
@@ -43,11 +44,13 @@ class Training(ABC, Generic[Config, ProblemType]):
         optimizers: by the player's name, or under ``""`` if there is but one.
         told: what each of them tells.
         rates: the learning rates of each.
+        averages: of the weights, by the same names, where there are any.
     """
 
     optimizers: dict[str, torch.optim.Optimizer]
     told: dict[str, MeasuredOptimizer]
     rates: Sequence[LearningRates]
+    averages: dict[str, AveragedModel]
 
     def __init__(self, config: Config, problem: ProblemType) -> None:
         self.config = config

@@ -110,6 +110,7 @@ class StudySettings(StudyPart):
     early_stopping: Count | None = None
     schedule: str | None = None
     warmup: str | None = None
+    average: Annotated[float, Field(strict=True, gt=0, lt=1)] | None = None
     target_loss: Real | None = None
     dtype: Literal["float32", "float64", "bfloat16"] | None = None
     diagnostics: Count | None = None
@@ -140,7 +141,7 @@ class StudySettings(StudyPart):
 
 
 _COMMON = frozenset({"batch_sizes", "set", "arms", "steps", "seeds", "seed", "dtype"})
-_TRAINING = _COMMON | {"epochs", "time_limit", "early_stopping", "schedule", "warmup"}
+_TRAINING = _COMMON | {"epochs", "time_limit", "early_stopping", "schedule", "warmup", "average"}
 MEASURE_KEYS: Mapping[Measure, frozenset[str]] = {
     "compare": _TRAINING | {"target_loss", "diagnostics", "diagnostics_damping"},
     "gan": _TRAINING | {"critic_steps", "penalty", "fid_every", "fid_samples", "fid_features", "sample_grids"},
