@@ -12,7 +12,7 @@ import typer
 from ngbench.cli import declared
 from ngbench.cli.options import spliced
 from ngbench.disk.files import given_path
-from ngbench.experiments.gate_rules import DEFAULT_THRESHOLDS, GateRules
+from ngbench.experiments.gate_rules import DEFAULT_THRESHOLDS, DRIFT_THRESHOLDS, GateRules
 from ngbench.records.quantities import names_for
 
 if TYPE_CHECKING:
@@ -35,9 +35,18 @@ def check(
         typer.Argument(metavar="CURRENT", parser=given_path, help="Exported JSON file or --output directory to judge."),
     ],
     baseline: Annotated[
-        Path,
+        Path | None,
         declared.path("--baseline", metavar="BASELINE", help="File or directory to compare with."),
-    ],
+    ] = None,
+    history: Annotated[
+        Path | None,
+        declared.path(
+            "--history",
+            metavar="DIR",
+            help="In its place: a directory of earlier records, a file or directory for each time. Worse is what rose "
+            f"along a straight line by more than allowed. (default of --fail-if: {', '.join(DRIFT_THRESHOLDS)})",
+        ),
+    ] = None,
     fail_if: Annotated[
         list[str] | None, declared.fail_if(DEFAULT_THRESHOLDS, f"Metrics: {names_for('check')}.", _RULE)
     ] = None,
@@ -80,25 +89,35 @@ def check(
     A project can keep its thresholds in pyproject.toml: fail-if = ["step_time.ratio:5%"] in the table
     tool.ngbench.check.
 
+    With --history, what is compared is a straight line from the first record to the current ones.
+
     Example: ngbench check now.json --baseline main.json --fail-if step_time.ratio:5% --fail-if training_loss:1%
     """
     from ngbench.cli.reporting import check_exports, console_for_results, end_with, say
     from ngbench.disk.files import STANDARD_OUTPUT
     from ngbench.errors import ParameterError
     from ngbench.experiments.gate import GateRequest, check_baseline_destination, run_gate
+    from ngbench.experiments.history import run_history
 
     check_exports(markdown, json)
+    other = baseline or history
+    if other is None or (baseline is not None and history is not None):
+        raise ParameterError("either --baseline or --history is needed, and not both")
+    if history is not None and (update_baseline or rules.allow_missing_baseline):
+        raise ParameterError("--update-baseline and --allow-missing-baseline need --baseline")
     if accept and not update_baseline:
         raise ParameterError("--accept needs --update-baseline")
     if update_baseline:
-        check_baseline_destination(baseline)
-    gate = run_gate(GateRequest(current, baseline, fail_if or [], arm or [], rules))
+        check_baseline_destination(other)
+    request = GateRequest(current, other, fail_if or [], arm or [], rules)
+    gate = run_gate(request) if history is None else run_history(request)
     updated = update_baseline and (gate.report.error is None or accept)
     console = console_for_results(on_stderr=STANDARD_OUTPUT in (markdown, json))
     steps = _written(gate, markdown=markdown, json=json)
     if updated:
-        steps.append(partial(_update, gate, baseline, current, console))
-    steps.append(partial(say, console, f"{current} against {baseline}, thresholds {gate.origin}"))
+        steps.append(partial(_update, gate, other, current, console))
+    against = f"against {baseline}" if history is None else f"after {history}"
+    steps.append(partial(say, console, f"{current} {against}, thresholds {gate.origin}"))
     steps += _shown(gate, console, github=github)
     if update_baseline and not updated:
         refusal = "The baseline was not updated, because the check failed; --accept updates it all the same."

@@ -7,7 +7,7 @@ from typing import Literal
 
 from ngbench.running.option_fields import converted, option
 
-__all__ = ["DEFAULT_THRESHOLDS", "SIDES_THRESHOLDS", "GateRules"]
+__all__ = ["DEFAULT_THRESHOLDS", "DRIFT_THRESHOLDS", "SIDES_THRESHOLDS", "GateRules"]
 
 DEFAULT_THRESHOLDS = (
     "step_time.ratio:5%",
@@ -29,6 +29,9 @@ SIDES_THRESHOLDS = (
     "training_loss:2%",
 )
 """The same of two sides that take turns on one machine, so that seconds compare."""
+
+DRIFT_THRESHOLDS = ("step_time.ratio:1%", "peak_memory:5%", "training_loss:1%")
+"""The same of a history: what may change in the whole course of it."""
 
 DEFAULT_ABSOLUTE_FLOOR = "20us"
 """A difference of time under this is never a regression: it is what the interpreter varies by."""

@@ -390,13 +390,20 @@ def reproduce(
 
 @checked_arguments
 def check(
-    current: Any, baseline: Any, fail_if: str | Iterable[str] = (), *, arms: Iterable[str] = (), **options: Any
+    current: Any,
+    baseline: Any = None,
+    fail_if: str | Iterable[str] = (),
+    *,
+    history: str | Path | None = None,
+    arms: Iterable[str] = (),
+    **options: Any,
 ) -> ResultDocument:
-    """Compare with a baseline, as ``ngbench check`` does.
+    """Compare with a baseline or with a history, as ``ngbench check`` does.
 
     Args:
         current: is judged: a document, or the file or directory of records.
         baseline: what it is compared with, likewise.
+        history: in its place, a directory of earlier records.
         fail_if: thresholds such as ``"step_time.ratio:5%"``; those of the project by default.
         arms: only these.
         options: ``absolute_floor``, ``inconclusive``, ``reference``, ``target_loss`` and so on.
@@ -410,12 +417,16 @@ def check(
     from ngbench.disk.files import given_path
     from ngbench.experiments.gate import GateRequest, gate_document, run_gate
     from ngbench.experiments.gate_rules import GateRules
+    from ngbench.experiments.history import run_history
     from ngbench.records.record import Document
     from ngbench.report.result import ResultDocument
 
-    given = [one if isinstance(one, Document) else given_path(one) for one in (current, baseline)]
+    if (baseline is None) == (history is None):
+        raise ParameterError("either baseline or history is needed, and not both")
+    other = baseline if history is None else history
+    given = [one if isinstance(one, Document) else given_path(one) for one in (current, other)]
     request = GateRequest(given[0], given[1], list(fail_if), list(arms), made_options(GateRules, options))
-    return ResultDocument.of(gate_document(run_gate(request).report))
+    return ResultDocument.of(gate_document((run_gate if history is None else run_history)(request).report))
 
 
 @checked_arguments

@@ -205,12 +205,19 @@ _NAMED = 3
 
 
 class GateRecord(Part):
-    """What ``ngbench check`` found; ``exit_code`` is the one it ends with, unless what it found was accepted."""
+    """What ``ngbench check`` found; ``exit_code`` is the one it ends with, unless what it found was accepted.
+
+    ``history`` is the number of records in whose course something may have drifted. ``baseline`` and ``current`` of
+    what is compared are then the ends of the line through them.
+    """
+
+    LEFT_OUT = frozenset({"history"})
 
     comparisons: list[ComparedRecord]
     not_comparable: list[ProblemRecord] = []
     notes: list[Text] = []
     fail_on_inconclusive: bool = False
+    history: Count | None = None
     exit_code: Count = 0
 
     @model_validator(mode="after")

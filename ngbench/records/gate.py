@@ -19,7 +19,7 @@ from ngbench.records.timing import busy_machine
 from ngbench.records.verdict import Change, judge, limit_of
 from ngbench.spelling import argument
 
-__all__ = ["check"]
+__all__ = ["STATUS", "check"]
 
 STATUS = "status"
 """The metric of the row that says whether an arm's runs ended as they did in the baseline."""

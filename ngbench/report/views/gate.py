@@ -122,17 +122,18 @@ def outcome(report: GateRecord) -> str:
     """
     if not report.comparisons and not report.not_comparable:
         return "Nothing was compared."
+    than = "than the baseline" if report.history is None else f"in the course of {report.history} records"
     counts = {verdict: sum(found.verdict is verdict for found in report.comparisons) for verdict in Verdict}
     parts = [f"{count} {_WORDS[verdict]}" for verdict, count in counts.items() if count]
     if report.not_comparable:
         parts.append(f"{len(report.not_comparable)} not comparable")
     doubtful = ", ".join(str(found) for found in report.regressions if found.verdict is Verdict.INCONCLUSIVE)
     if counts[Verdict.WORSE]:
-        head = "Worse than the baseline"
+        head = f"Worse {than}"
     elif doubtful:
         head = "Inconclusive, which fails here"
     elif report.not_comparable:
-        head = "Not comparable with the baseline"
+        head = "Not comparable" if report.history else "Not comparable with the baseline"
     else:
         head = "No regression"
     told = f"{head}: {', '.join(parts)}."
