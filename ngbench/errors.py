@@ -93,7 +93,8 @@ class UnknownNameError(UsageError):
 
     def __init__(self, kind: str, name: str, allowed: Iterable[str]) -> None:
         names = sorted(allowed)
-        close = get_close_matches(name, names, n=1) or sorted((n for n in names if name and name in n), key=len)
+        alike = [n for n in names if name and name.casefold() in n.casefold()]
+        close = get_close_matches(name, names, n=1) or sorted(alike, key=len)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         known = ", ".join(names[:_MOST_NAMES]) if names else "none"
         if len(names) > _MOST_NAMES:

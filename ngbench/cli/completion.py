@@ -23,6 +23,12 @@ def arms(incomplete: str) -> list[str]:
     return _last(incomplete, _plugins("optimizer"))
 
 
+def players(incomplete: str) -> list[str]:
+    """Optimizers of either player, for the last of several."""
+    before, plus, last = incomplete.rpartition("+")
+    return [f"{before}{plus}{name}" for name in arms(last)]
+
+
 def approximations(incomplete: str) -> list[str]:
     """The approximations, in the place of the last of several with commas between them."""
     return _last(incomplete, _plugins("approximation"))

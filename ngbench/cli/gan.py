@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ngbench.cli import options
+from ngbench.cli import completion, options
 from ngbench.cli.options import spliced
 from ngbench.cli.outputs import Outputs
 from ngbench.running.request import AdversarialOptions, AdversarialRequest
@@ -29,6 +29,7 @@ def gan(
             "--players",
             "-p",
             metavar="[LABEL@]SETTING|GENERATOR+CRITIC",
+            autocompletion=completion.players,
             help="Optimizers of the two players: a setting that the task names, or a pair such as "
             "adam+kfac:lr=0.01; several with commas between them (repeatable).",
             show_default="all settings of the task, such as adam, kfac1 and kfac3",

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Child", "Ended", "expect_children", "settle"]
 
+_UNGUARDED = (
+    "Error: processes of the arms import the script that starts them, so it must guard what it calls "
+    "by if __name__ == '__main__': (or give own_processes=False)"
+)
 _LONGEST = 2**30
 """Bytes of a message; a larger length is none, and would be waited for."""
 
@@ -63,10 +67,20 @@ class Child:
         settings = _Settings(dict(os.environ), _standard_error() if forked else None, stand_ins_taken())
         self._process = context.Process(target=_enter, args=(theirs, serve, arguments, settings), daemon=True)
         with _interrupts_held():
-            self._process.start()
+            self._start()
         theirs.close()
         if settings.standard_error is not None:
             settings.standard_error.close()
+
+    def _start(self) -> None:
+        try:
+            self._process.start()
+        except RuntimeError as error:
+            if "bootstrapping" not in str(error):
+                raise
+            # This process imports the script that started it, and the script starts processes as it is imported.
+            print(_UNGUARDED, file=sys.stderr, flush=True)
+            raise SystemExit(1) from None
 
     def send(self, order: Any) -> None:
         """Tell the process something; one that is gone is noticed by :meth:`receive`."""

@@ -15,6 +15,7 @@ from ngbench.cli import COMMANDS, main
     [
         ("ngbench train curves", {"curves-autoencoder"}),
         ("ngbench compare x -o sgd,kfac", {"sgd,kfac", "sgd,kfac-corrected"}),
+        ("ngbench gan x -p sgd,adam+kfac", {"sgd,adam+kfac", "sgd,adam+kfac-corrected"}),
         ("ngbench tune x -o exa", {"exact-ng"}),
         ("ngbench fisher-error x -a kps", {"kpsvd"}),
         ("ngbench reproduce table", {"table-3.1"}),

@@ -259,7 +259,7 @@ def test_a_task_is_made_with_its_options(distribute: Distribute) -> None:
         ("pond", {"fail": "other"}, PluginError, "task 'pond' (from dist-pond) failed: KeyError: 'too deep'"),
         ("puddle", {}, PluginError, "task 'puddle' (from dist-pond) returned int, it must be an ngbench.Task"),
         ("ponds", {}, UnknownNameError, "unknown task 'ponds'; did you mean 'pond'?"),
-        ("le", {}, UnknownNameError, "unknown task 'le'; did you mean 'puddle'?"),
+        ("LE", {}, UnknownNameError, "unknown task 'LE'; did you mean 'puddle'?"),
     ],
 )
 def test_a_task_that_cannot_be_made_is_one_sentence(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +36,25 @@ def test_a_process_has_the_environment_and_the_standard_error_of_its_start(
     monkeypatch.setenv("NGBENCH_TEST_OF_CHILDREN", "later")
     assert told()[0] == "later"
     assert "seen from there" in capfd.readouterr().err
+
+
+SCRIPT = """
+from ngbench.running.children import Child, Ended
+
+try:
+    Child(print, fresh=True).receive()
+except Ended as error:
+    print(error)
+"""
+
+
+def test_a_script_that_does_not_guard_its_calls_is_told_so_in_one_sentence(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert "must guard what it calls by if __name__ == '__main__':" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "the process ended with code 1" in done.stdout
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes start anew here")

@@ -99,7 +99,8 @@ def _about_settings(document: Document) -> Iterator[str]:
         whose = {label: basis if basis == "defaults" else f"{basis} ones" for label, basis in found.items()}
         each = enumerated([f"{label} on {basis}" for label, basis in whose.items()])
         told = f"The arms run on values of different origin, which may favour some: {each}"
-    if not are_options():
+    # A task that was an object in Python has no name that a command takes.
+    if not are_options() or document.environment.called_from == "Python":
         yield f"{told}. ngbench.tune searches all equally."
         return
     names = shlex.quote(",".join(dict.fromkeys(optimizer.name for optimizer in arms.values())))

@@ -158,6 +158,9 @@ def test_values_of_different_origin_are_named_with_the_search_that_makes_them_eq
     document = make_document(*runs)
     with as_options():
         found = [warning for warning in find_warnings(document) if "ngbench tune" in warning]
+        environment = document.environment.model_copy(update={"called_from": "Python"})
+        called = document.model_copy(update={"environment": environment})
+        assert not any("ngbench tune" in warning for warning in find_warnings(called))
     in_python = [warning for warning in find_warnings(document) if "ngbench.tune" in warning]
     assert bool(found) is bool(in_python)
     assert bool(found) is (said is not None)
