@@ -28,6 +28,7 @@ __all__ = [
     "mean_interval",
     "seconds_per_epoch",
     "seconds_to_target",
+    "target_on",
 ]
 
 CONFIDENCE = 0.95
@@ -124,15 +125,20 @@ def best_loss(run: RunRecord, which: Literal["train", "validation"] = "train") -
 
 
 def epochs_to_target(run: RunRecord, target: float) -> int | None:
-    """The first epoch whose training loss is at most the target; ``None`` if there is none."""
+    """The first epoch whose loss, that of :func:`target_on`, is at most the target; ``None`` if there is none."""
     at = _reached(run, target)
     return None if at is None else run.history.epoch[at]
 
 
 def seconds_to_target(run: RunRecord, target: float) -> float | None:
-    """Training seconds until the end of the first epoch whose training loss is at most the target."""
+    """Training seconds until the end of the first epoch whose loss is at most the target."""
     at = _reached(run, target)
     return None if at is None else run.history.elapsed_seconds[at]
+
+
+def target_on(run: RunRecord) -> Literal["train", "validation"]:
+    """Which loss has the target, as the run was asked to."""
+    return "validation" if run.conditions.get("target_on") == "validation" else "train"
 
 
 def _losses(run: RunRecord, which: Literal["train", "validation"]) -> list[float | None]:
@@ -140,7 +146,7 @@ def _losses(run: RunRecord, which: Literal["train", "validation"]) -> list[float
 
 
 def _reached(run: RunRecord, target: float) -> int | None:
-    losses = enumerate(run.history.train_loss)
+    losses = enumerate(_losses(run, target_on(run)))
     return next((at for at, loss in losses if loss is not None and loss <= target), None)
 
 

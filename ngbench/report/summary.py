@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from ngbench.errors import NotComparableError, UnknownNameError
 from ngbench.measurement.phases import PHASES
@@ -60,7 +61,8 @@ class Arm:
         best: lowest training loss of any epoch.
         validation: validation loss after the last epoch.
         at_shared_seconds: training loss after the training time that all arms had.
-        epochs_to_target: over the seeds that reached the target.
+        epochs_to_target: the median over the seeds, where one that did not reach the target counts as infinite;
+            ``None`` if half of them did not.
         seconds_to_target: likewise.
         reached: how many seeds reached the target.
         seconds_per_epoch: over seeds.
@@ -154,7 +156,8 @@ def _arm(
 ) -> Arm:
     sound = [run for run in runs if run.status not in statistics.FAILED]
     aimed = [run.model_copy(update={"target_loss": target}) for run in runs]
-    epochs = _over(aimed, "epochs_to_target")
+    epochs = [QUANTITIES["epochs_to_target"].value(ArmRun(run)) for run in aimed]
+    seconds = [QUANTITIES["seconds_to_target"].value(ArmRun(run)) for run in aimed]
     return Arm(
         label=label,
         is_reference=reference is None,
@@ -163,9 +166,9 @@ def _arm(
         best=_over(sound, "best_training_loss"),
         validation=_over(sound, "validation_loss"),
         at_shared_seconds=None if shared is None else _estimate([_loss_at(run, shared) for run in sound]),
-        epochs_to_target=epochs,
-        seconds_to_target=_over(aimed, "seconds_to_target"),
-        reached=epochs.n if epochs else 0,
+        epochs_to_target=_median(epochs),
+        seconds_to_target=_median(seconds),
+        reached=sum(value is not None for value in epochs),
         seconds_per_epoch=_over(runs, "seconds_per_epoch"),
         step=timing.estimate(timing.mean_step(runs)),
         ratio=None if reference is None else timing.estimate(timing.step_ratio(runs, reference)),
@@ -189,6 +192,13 @@ def _over(runs: Sequence[RunRecord], quantity: str) -> UncertainValue | None:
 
 def _estimate(values: Sequence[float | None]) -> UncertainValue | None:
     return statistics.mean_interval([value for value in values if value is not None])
+
+
+def _median(needed: Sequence[float | None]) -> UncertainValue | None:
+    """The median of what seeds needed, of whom those without a value never got there."""
+    # A mean over those that did would be the smaller, the fewer there are.
+    value = median(math.inf if one is None else one for one in needed)
+    return UncertainValue(value, None, None, len(needed)) if math.isfinite(value) else None
 
 
 def _loss_at(run: RunRecord, seconds: float) -> float | None:

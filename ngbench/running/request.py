@@ -72,6 +72,13 @@ class RunOptions:
         metavar="LOSS",
         panel=_BUDGET,
     )
+    target_on: Literal["training", "validation"] = option(
+        "training",
+        "Which loss has the target: the mean of an epoch's training losses, or the validation loss after it.",
+        metavar="training|validation",
+        panel=_BUDGET,
+        decides=True,
+    )
     early_stopping: Count | None = option(
         None,
         "End a run after this many epochs without a new lowest training loss, or score of a GAN.",
@@ -160,7 +167,7 @@ class RunOptions:
 class AdversarialOptions(RunOptions):
     """What a user may ask of every run of two players."""
 
-    without: ClassVar[frozenset[str]] = frozenset({"target_loss", *DIAGNOSTICS})
+    without: ClassVar[frozenset[str]] = frozenset({"target_loss", "target_on", *DIAGNOSTICS})
 
     epochs: Count | None = option(
         None,

@@ -60,6 +60,15 @@ def test_target_is_reached_at_the_first_epoch_at_or_under_it():
     assert statistics.seconds_to_target(run, 0.05) is None
 
 
+def test_a_target_can_be_of_the_validation_loss():
+    run = run_with(losses=[0.1, 0.1, 0.1], validation=[0.5, 0.3, 0.2], elapsed=[1, 2, 3])
+    assert statistics.epochs_to_target(run, 0.3) == 1
+    asked = run.model_copy(update={"conditions": {"target_on": "validation"}})
+    assert statistics.epochs_to_target(asked, 0.3) == 2
+    assert statistics.seconds_to_target(asked, 0.3) == 2
+    assert statistics.epochs_to_target(asked, 0.15) is None
+
+
 def test_losses_of_a_finished_run():
     run = run_with(losses=[0.3, 0.1, 0.2], validation=[0.4, 0.5, 0.6])
     assert statistics.final_loss(run) == 0.2

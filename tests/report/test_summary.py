@@ -68,6 +68,21 @@ def test_target_is_the_recorded_one_unless_another_is_asked_for(make_document, m
     assert recorded_target([make_run(target_loss=0.2), make_run(seed=1)]) is None
 
 
+def test_a_seed_that_does_not_reach_the_target_counts_as_never(make_document, make_run):
+    runs = [make_run(seed=seed, epochs=4).model_copy(deep=True) for seed in range(4)]
+    reached_in = [2, 4, 3, None]
+    for run, epoch in zip(runs, reached_in, strict=True):
+        run.history.train_loss = [0.1 if at == epoch else 1.0 for at in run.history.epoch]
+
+    def needed(chosen):
+        (arm,) = summarise(make_document(*chosen), target_loss=0.1)
+        return arm.epochs_to_target and arm.epochs_to_target.value, arm.reached
+
+    assert needed(runs[:3]) == (3, 3)
+    assert needed(runs) == (3.5, 3)
+    assert needed(runs[2:]) == (None, 1)
+
+
 def test_shared_seconds_is_the_shortest_training_time_of_a_sound_run(make_document, make_run):
     short, long, diverged = make_run(epochs=2), make_run("adam"), make_run("bad", diverge_at=1)
     assert shared_seconds(make_document(short, long, diverged)) == short.history.elapsed_seconds[-1]

@@ -112,6 +112,7 @@ class StudySettings(StudyPart):
     warmup: str | None = None
     average: Annotated[float, Field(strict=True, gt=0, lt=1)] | None = None
     target_loss: Real | None = None
+    target_on: Literal["training", "validation"] | None = None
     dtype: Literal["float32", "float64", "bfloat16"] | None = None
     diagnostics: Count | None = None
     diagnostics_damping: Positive | None = None
@@ -143,7 +144,7 @@ class StudySettings(StudyPart):
 _COMMON = frozenset({"batch_sizes", "set", "arms", "steps", "seeds", "seed", "dtype"})
 _TRAINING = _COMMON | {"epochs", "time_limit", "early_stopping", "schedule", "warmup", "average"}
 MEASURE_KEYS: Mapping[Measure, frozenset[str]] = {
-    "compare": _TRAINING | {"target_loss", "diagnostics", "diagnostics_damping"},
+    "compare": _TRAINING | {"target_loss", "target_on", "diagnostics", "diagnostics_damping"},
     "gan": _TRAINING | {"critic_steps", "penalty", "fid_every", "fid_samples", "fid_features", "sample_grids"},
     "fisher-error": _COMMON | {"layer", "trained_with", "fisher", "every"},
 }

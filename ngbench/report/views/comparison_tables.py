@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from ngbench.records.endings import EarlyStop, early_stop
-from ngbench.records.statistics import CONFIDENCE, UncertainValue
+from ngbench.records.statistics import CONFIDENCE, UncertainValue, target_on
 from ngbench.report.blocks import Column
 from ngbench.report.summary import Arm, PhaseSummary
 from ngbench.units import (
@@ -60,7 +60,8 @@ def progress(arms: Sequence[Arm], target: float | None, shared_seconds: float | 
         name = f"train loss\nat {format_seconds(shared_seconds)}"
         columns.append(_least("training_loss.at_shared_time", name, [arm.at_shared_seconds for arm in arms], loss))
     if target is not None:
-        shown = format_number(target)
+        of = {target_on(run) for arm in arms for run in arm.runs}
+        shown = f"{format_number(target)}{'' if of == {'train'} else ' (validation)'}"
         columns += [
             Column(
                 f"epochs\nto {shown}",
@@ -95,7 +96,7 @@ def _epochs(value: float) -> str:
 
 
 def _to_target(arm: Arm, estimate: UncertainValue | None, show: Callable[[float], str]) -> str:
-    """The mean over the seeds that reached the target, and how many did."""
+    """The median over the seeds, and how many reached the target."""
     shown = DASH if estimate is None else show(estimate.value)
     return shown if len(arm.runs) == 1 else f"{shown} ({arm.reached}/{len(arm.runs)})"
 
@@ -199,7 +200,9 @@ def notes(arms: Sequence[Arm]) -> list[str]:
     if any("; " in _rounds(arm) for arm in arms):
         found.append(f"Where two numbers of {_replicates(arms)} are given, the second is the ratio's.")
     if any(arm.reached and len(arm.runs) > 1 for arm in arms):
-        found.append("To the target: mean over the seeds that reached it (how many did).")
+        found.append(
+            "To the target: median over the seeds, of which one that did not reach it counts as never (how many did)."
+        )
     return found + [note for arm in arms for note in (*_uncounted(arm), *_early_stops(arm))]
 
 

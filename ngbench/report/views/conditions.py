@@ -85,7 +85,7 @@ def _conditions(document: Document) -> Iterator[str]:
     seeds = sorted({run.seed for run in runs})
     yield f"{'seed' if len(seeds) == 1 else 'seeds'} {values(*seeds)}"
     for name in dict.fromkeys(name for run in runs for name in run.conditions):
-        yield f"{name} {values(*(run.conditions[name] for run in runs if name in run.conditions))}"
+        yield f"{name.replace('_', ' ')} {values(*(run.conditions[name] for run in runs if name in run.conditions))}"
     parameters = values(*(format_count(run.parameters) for run in runs if run.parameters is not None))
     if parameters:
         yield f"{parameters} parameters"
