@@ -23,6 +23,7 @@ __all__ = [
     "OutcomeName",
     "PluginRecord",
     "ProblemRecord",
+    "RangeRecord",
     "SearchRecord",
     "SearchedArmRecord",
     "TrialRecord",
