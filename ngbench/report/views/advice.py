@@ -107,7 +107,7 @@ def _about_settings(document: Document) -> Iterator[str]:
     # A space of their own, because a task need not have one for every optimizer.
     space = " --search lr=1e-4..1:log" if all("lr" in one.hyperparameters for one in arms.values()) else ""
     task = shlex.quote(document.runs[0].task)
-    yield f"{told}. Search all equally: ngbench tune {task} -o {names}{space} --trials 8."
+    yield f"{told}. Search all equally: ngbench tune {task} -o {names}{space} --trials 8"
 
 
 def _about_schedules(document: Document) -> Iterator[str]:

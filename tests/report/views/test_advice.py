@@ -166,7 +166,7 @@ def test_values_of_different_origin_are_named_with_the_search_that_makes_them_eq
     assert bool(found) is (said is not None)
     if said is not None:
         assert said in found[0]
-        command = "ngbench tune curves-autoencoder -o sgd,adam --search lr=1e-4..1:log --trials 8."
+        command = "ngbench tune curves-autoencoder -o sgd,adam --search lr=1e-4..1:log --trials 8"
         assert found[0].endswith(f"Search all equally: {command}")
 
 
