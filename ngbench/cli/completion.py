@@ -10,7 +10,18 @@ if TYPE_CHECKING:
     from ngbench.plugins.plugin import Kind
     from ngbench.records.quantities import Asker
 
-__all__ = ["approximations", "arms", "columns", "listed", "metrics", "of_option", "players", "plugins", "studies", "tasks"]
+__all__ = [
+    "approximations",
+    "arms",
+    "columns",
+    "listed",
+    "metrics",
+    "of_option",
+    "players",
+    "plugins",
+    "studies",
+    "tasks",
+]
 
 
 def tasks(incomplete: str) -> list[str]:
