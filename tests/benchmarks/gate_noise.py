@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -85,32 +85,27 @@ class Burning:
     Args:
         recorder: the phase context to burn in.
         phase: the phase's name.
-        share: how much to burn, as a part of the step, taken over the last steps.
+        share: how much to burn, as a part of what the step took until then.
     """
 
     def __init__(self, recorder: Any, phase: str, share: float) -> None:
         self._recorder, self._phase, self._share = recorder, phase, share
-        self._steps: deque[float] = deque(maxlen=100)
-        self._started = self._burnt = 0.0
+        self._started = 0.0
 
     def __call__(self, name: str) -> Any:
         return self._burn() if name == self._phase else self._recorder(name)
 
     def step_started(self, now: float) -> None:
-        self._started, self._burnt = now, 0.0
-
-    def step_ended(self, now: float) -> None:
-        self._steps.append(now - self._started - self._burnt)
+        self._started = now
 
     @contextmanager
     def _burn(self) -> Iterator[None]:
         with self._recorder(self._phase):
             yield
-            end = time.perf_counter()
-            base = 0.0 if self._burnt or not self._steps else sum(self._steps) / len(self._steps)
-            while time.perf_counter() < end + self._share * base:
+            now = time.perf_counter()
+            until = now + self._share * (now - self._started)
+            while time.perf_counter() < until:
                 pass
-            self._burnt += time.perf_counter() - end
 
 
 class BurningTraining(SupervisedTraining):
@@ -125,9 +120,7 @@ class BurningTraining(SupervisedTraining):
 
     def step(self, taken: int) -> Sequence[torch.Tensor]:
         self._burning.step_started(time.perf_counter())
-        losses = super().step(taken)
-        self._burning.step_ended(time.perf_counter())
-        return losses
+        return super().step(taken)
 
 
 @dataclass(frozen=True)
