@@ -88,13 +88,14 @@ def test_a_new_field_is_an_option_of_the_commands(monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_option_is_written_down_in_one_place_and_obeyed_in_another() -> None:
-    """The field, and what ends the run; studies have a language of their own, and records a name for it."""
+    """The field, and what ends the run; studies, records and searches have words for it."""
     places = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
         if re.search("early[-_]stopping", path.read_text(encoding="utf-8"))
     }
     assert places == {
+        "experiments/search/arm_results.py",
         "experiments/studies/cells.py",
         "experiments/studies/settings.py",
         "records/endings.py",

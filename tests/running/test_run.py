@@ -525,7 +525,7 @@ def test_progress_is_told_between_steps(
     run = Run(SupervisedTraining(config, problem), record_of(config))
     run.prepare()
     told: list[tuple[int, int]] = []
-    run.epoch(lambda step, steps, loss: told.append((step, steps)))
+    run.epoch(lambda step, steps, loss, seconds: told.append((step, steps)))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 

@@ -30,6 +30,7 @@ from ngbench.records.store import check_unused
 from ngbench.records.studies import ClaimRecord, StudyRecord
 from ngbench.running.best_settings import Settings, load_settings
 from ngbench.running.session import one_interrupt
+from ngbench.spelling import argument
 from ngbench.values import Refused, alternatives, first_match
 
 __all__ = ["StudyOutcome", "document_of_all", "load_studies", "minutes_of_seeds", "run_study", "settings_for"]
@@ -174,7 +175,7 @@ def _run(outcome: StudyOutcome, conditions: Conditions) -> None:
     if held is not None and held.sequential and not conditions.until_decided and conditions.seeds is None:
         raise RecordError(
             f"{str(outcome.directory)!r} holds the study {held.study} with seeds that were added until claims were "
-            "decided (--until decided); give that again, or --seeds"
+            f"decided ({argument('until', 'decided')}); give that again, or {argument('seeds')}"
         )
     planned = plan_cells(study, scale)
     results: list[ClaimResult] = []

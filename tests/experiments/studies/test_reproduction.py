@@ -200,7 +200,7 @@ def test_who_looks_again_after_more_seeds_is_judged_as_such(made_up) -> None:
     assert (record.looks, record.sequential, claims["hard"].level) == ([3], False, 0.1)
     _, record, claims = made_up(seeds=5, resume=True)
     assert (record.looks, record.sequential, claims["hard"].level) == ([3, 5], True, LOOKS[5])
-    with pytest.raises(RecordError, match=r"seeds that were added until claims were decided \(--until decided\)"):
+    with pytest.raises(RecordError, match=r"seeds that were added until claims were decided \(`until='decided'`\)"):
         made_up(resume=True)
 
 
