@@ -9,7 +9,7 @@ from ngbench.records import timing
 from ngbench.records.experiments import GateRecord, Verdict
 from ngbench.records.gate import STATUS, check
 from ngbench.records.quantities import QUANTITIES, Quantity
-from ngbench.records.record import AdversarialRecord, FisherCurve, FisherErrorRecord
+from ngbench.records.record import AdversarialRecord, FisherCurve, FisherErrorRecord, RestartRecord
 from ngbench.records.thresholds import parse_threshold
 
 FLOOR = 20e-6
@@ -299,3 +299,30 @@ def test_a_hundred_equal_pairs_raise_no_alarm_and_a_tenth_is_caught_in_nearly_al
 
 def test_a_report_without_comparisons_is_no_error():
     assert GateRecord(comparisons=[]).error is None
+
+
+def of_processes(effects):
+    """SGD, and KFAC in several processes, each slower than it is by its effect."""
+    made = [
+        build_run("kfac", noise=0.001, slower=dict.fromkeys(build_run("kfac").phases, 1 + effect)) for effect in effects
+    ]
+    restarts = [RestartRecord(steps=run.steps, phases=run.phases) for run in made[1:]]
+    sgd = build_run("sgd", noise=0.001)
+    again = [RestartRecord(steps=sgd.steps, phases=sgd.phases)] * len(restarts)
+    return build_document(sgd.model_copy(update={"restarts": again}), made[0].model_copy(update={"restarts": restarts}))
+
+
+def test_a_slow_process_is_an_alarm_only_where_processes_are_not_known_to_differ():
+    single, several = (
+        judge(of_processes(now), of_processes(before), "step_time.ratio:1%")
+        for now, before in (((0.03,), (0.0,)), ((0.03, -0.02, 0.01), (0.0, 0.02, -0.03)))
+    )
+    assert [found.verdict.value for found in (*single.comparisons, *several.comparisons)] == ["worse", "inconclusive"]
+    (found,) = several.comparisons
+    assert found.n == 3
+    assert "Times were measured in one process of each arm: their intervals" in " ".join(single.notes)
+    assert not any("process" in note for note in several.notes)
+    mixed = judge(of_processes((0.0, 0.01, -0.01)), of_processes((0.0,)), "step_time.ratio:1%")
+    assert any("one process of each arm in the baseline: it is taken to vary" in note for note in mixed.notes)
+    counted = judge(of_processes((0.0,)), of_processes((0.0,)), "phase.*.flops:0%")
+    assert not any("process" in note for note in counted.notes)
