@@ -128,8 +128,8 @@ def test_its_plugins_are_listed_with_its_name(site: Path) -> None:
     tasks = ngbench(site, "list", "tasks").stdout.splitlines()
     (optimizer,) = [line.split() for line in optimizers if line.startswith("sign-descent ")]
     (task,) = [line.split() for line in tasks if line.startswith("line-fit ")]
-    assert " ".join(optimizer) == "sign-descent Descent along the signs of the gradient. downhill-walks 2.5"
-    assert " ".join(task) == "line-fit A line through points without noise. downhill-walks 2.5"
+    assert " ".join(optimizer) == "sign-descent downhill-walks 2.5 Descent along the signs of the gradient."
+    assert " ".join(task) == "line-fit downhill-walks 2.5 A line through points without noise."
 
 
 def test_its_optimizer_and_task_run_in_a_comparison(site: Path) -> None:
