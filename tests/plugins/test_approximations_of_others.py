@@ -84,7 +84,17 @@ def test_an_option_that_every_natural_gradient_has_is_refused(distribute: Any) -
 )
 def test_commands_take_it(command: str, tmp_path: Path) -> None:
     result = tmp_path / "result.json"
-    arguments = [*command.split(), "--set", "examples=200", "--set", "reduction=4", "--batch-size", "32", "--export-json", str(result)]
+    arguments = [
+        *command.split(),
+        "--set",
+        "examples=200",
+        "--set",
+        "reduction=4",
+        "--batch-size",
+        "32",
+        "--export-json",
+        str(result),
+    ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
         [sys.executable, "-m", "ngbench", *arguments],
