@@ -74,7 +74,8 @@ class Child:
 
     def _start(self) -> None:
         try:
-            self._process.start()
+            with _without_a_script_that_is_no_file():
+                self._process.start()
         except RuntimeError as error:
             if "bootstrapping" not in str(error):
                 raise
@@ -117,6 +118,21 @@ class Child:
         after = memory_kills()
         killed = exit_code is not None and exit_code == -getattr(signal, "SIGKILL", 0)
         return Ended(exit_code, killed and None not in (self._kills, after) and after != self._kills)
+
+
+@contextmanager
+def _without_a_script_that_is_no_file() -> Iterator[None]:
+    """A process imports the script that starts it, which is called ``<stdin>`` where it was piped to Python."""
+    main = sys.modules["__main__"]
+    path = getattr(main, "__file__", None)
+    if path is None or os.path.isfile(path):
+        yield
+        return
+    main.__file__ = None
+    try:
+        yield
+    finally:
+        main.__file__ = path
 
 
 @dataclass(frozen=True)

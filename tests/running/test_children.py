@@ -57,6 +57,13 @@ def test_a_script_that_does_not_guard_its_calls_is_told_so_in_one_sentence(tmp_p
     assert "the process ended with code 1" in done.stdout
 
 
+def test_a_script_from_standard_input_has_nothing_that_processes_import() -> None:
+    done = subprocess.run([sys.executable, "-"], input=SCRIPT, capture_output=True, text=True, check=False)
+    # What the process was to do, it did: it printed the end of the connection that it got.
+    assert "connection.Connection object" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes start anew here")
 def test_all_processes_are_forked_from_one_that_has_imported_torch() -> None:
     (_, first, imported), (_, second, _) = told(), told()
