@@ -113,7 +113,7 @@ def shown_in_tables(document: Document) -> dict[str, str]:
     cells = re.sub(r"<t[dh][^>]*>", " | ", page)
     return {
         "terminal": printed,
-        "Markdown": re.sub(r" {2,}", " ", markdown.render(view(document)).replace("**", "")),
+        "Markdown": re.sub(r" {2,}", " ", unescape(markdown.render(view(document))).replace("**", "")),
         "page": re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", "", cells))),
     }
 
