@@ -217,11 +217,11 @@ def test_a_check_says_what_is_worse(compared: ngbench.ResultDocument, tmp_path: 
     assert report.gate.error is None
     assert "no regression" in report.summary().lower()
     worse = compared.model_copy(deep=True)
-    worse.runs[1].history.train_loss[-1] = 10.0
+    worse.runs[1].memory.peak_bytes *= 4
     compared.save(tmp_path / "before.json")
-    report = ngbench.check(worse, tmp_path / "before.json", ["training_loss:1%"])
+    report = ngbench.check(worse, tmp_path / "before.json", ["peak_memory:1%"])
     assert report.gate is not None
-    assert "training_loss of adam:lr=0.002" in str(report.gate.error)
+    assert "peak_memory of adam:lr=0.002" in str(report.gate.error)
 
 
 @pytest.mark.parametrize(

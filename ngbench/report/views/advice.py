@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ngbench.plugins.parameters import format_value
 from ngbench.plugins.run_parameters import RUN_PARAMETERS
@@ -16,7 +16,7 @@ from ngbench.running.request import RunOptions
 from ngbench.spelling import are_options, argument
 from ngbench.units import enumerated
 
-__all__ = ["find_warnings"]
+__all__ = ["caveats", "find_warnings"]
 
 _WITHOUT = "without_curvature/"
 _MOST_NAMES = 6
@@ -25,26 +25,41 @@ _MOST_NAMES = 6
 def find_warnings(document: Document, *, reference: str | None = None, target_loss: float | None = None) -> list[str]:
     """One sentence or two for each reason to read the tables with care, in the order of their weight."""
     arms = summarise(document, reference=reference, target_loss=target_loss)
+    return [warning for _, warnings in _reasons(document, arms) for warning in warnings]
+
+
+def caveats(document: Document) -> list[str]:
+    """What the warnings are about, in one sentence of a few words for each; none where there are none."""
+    told = [about for about, warnings in _reasons(document, summarise(document)) if about and any(warnings)]
+    return [f"To be read with care, as the warnings say: {enumerated(told)}."] if told else []
+
+
+def _reasons(document: Document, arms: Sequence[Arm]) -> Iterator[tuple[str | None, Iterable[str]]]:
+    """Warnings by what they are about; how arms ended has no words, since a summary tells it anyway."""
     runs = document.runs
-    return [
-        *_about_data(runs),
-        *_about_fairness(document),
-        *_about_settings(document),
-        *_about_schedules(document),
-        *(warning for arm in arms for warning in _about_outcome(arm)),
-        *(warning for arm in arms for warning in (*_about_curvature(arm), *_about_estimates(arm))),
-        *_about_processes(runs),
-        *busy_machine(runs),
-        *_about_precision(arms),
-    ]
+    yield "stand-in data", _about_stand_ins(runs)
+    yield "different data", _about_data(runs)
+    yield "unequal conditions", _about_fairness(document)
+    yield "hyper-parameters that no equal search found", _about_settings(document)
+    yield "unequal schedules", _about_schedules(document)
+    yield None, (warning for arm in arms for warning in _about_outcome(arm))
+    yield "parameters without curvature", (warning for arm in arms for warning in _about_curvature(arm))
+    yield "few estimates of a curvature", (warning for arm in arms for warning in _about_estimates(arm))
+    yield "losses that cannot be reproduced", _about_processes(runs)
+    yield "a busy machine", busy_machine(runs)
+    yield "imprecise times", _about_precision(arms)
+    yield "one seed", _about_seeds(arms)
 
 
-def _about_data(runs: Sequence[RunRecord]) -> Iterator[str]:
+def _about_stand_ins(runs: Sequence[RunRecord]) -> Iterator[str]:
     for name in dict.fromkeys(run.data.name for run in runs if run.data.origin == "stand-in"):
         yield (
             f"The data are a stand-in for {name}: these losses do not compare with published ones. "
             f"Put the official files into the data directory ({argument('data_dir')}) to use them."
         )
+
+
+def _about_data(runs: Sequence[RunRecord]) -> Iterator[str]:
     if len({run.data.digest for run in runs}) > 1:
         yield "The runs used different data, so their losses do not compare. Run them again together."
 
@@ -184,6 +199,9 @@ def _about_precision(arms: Sequence[Arm]) -> Iterator[str]:
             f"Refresh steps in one round alone, so their time has no interval: {', '.join(few)}. "
             f"Run more epochs ({argument('epochs')}) or seeds ({argument('seeds')})."
         )
-    if arms and len(arms) > 1 and all(len(arm.runs) == 1 for arm in arms):
+
+
+def _about_seeds(arms: Sequence[Arm]) -> Iterator[str]:
+    if len(arms) > 1 and all(len(arm.runs) == 1 for arm in arms):
         more = argument("seeds", 3)
         yield f"One seed per arm: losses have no interval, their order may be chance. Run more ({more})."

@@ -8,7 +8,7 @@ from ngbench.records.metric_changes import recorded_target
 from ngbench.records.record import Document
 from ngbench.report.blocks import Block, Notes, Summary, Table, Warnings
 from ngbench.report.summary import Arm, shared_seconds, summarise
-from ngbench.report.views.advice import find_warnings
+from ngbench.report.views.advice import caveats, find_warnings
 from ngbench.report.views.charts import cost_bars, epochs_table, loss_chart
 from ngbench.report.views.comparison_tables import breakdown, cost, notes, progress
 from ngbench.report.views.conclusions import conclusions, led_by
@@ -43,7 +43,7 @@ def view(document: Document, *, reference: str | None = None, target_loss: float
 def _blocks(document: Document, arms: Sequence[Arm], reference: str | None, target: float | None) -> Iterator[Block]:
     alone = len(arms) == 1
     yield from what_ran(document)
-    if told := conclusions(arms, shared_seconds(document)):
+    if told := [*conclusions(arms, shared_seconds(document)), *caveats(document)]:
         yield Summary(told)
     yield Table("Progress", progress(arms, target, shared_seconds(document)), upright=alone)
     if (chart := loss_chart(document, arms)) is not None:

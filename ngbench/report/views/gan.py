@@ -8,7 +8,7 @@ from ngbench.adversarial_task import Player
 from ngbench.records.record import Document
 from ngbench.records.statistics import UncertainValue
 from ngbench.report.blocks import Bar, BarPart, Bars, Block, Chart, Column, Fact, Notes, Summary, Table, Warnings
-from ngbench.report.views.advice import find_warnings
+from ngbench.report.views.advice import caveats, find_warnings
 from ngbench.report.views.charts import about, curves_chart
 from ngbench.report.views.comparison import breakdowns
 from ngbench.report.views.comparison_tables import cost, notes, number_over_seeds, status
@@ -38,7 +38,7 @@ def view(document: Document, *, reference: str | None = None, target_loss: float
 
 def _blocks(document: Document, arms: Sequence[GanArm], reference: str | None) -> Iterator[Block]:
     yield from what_ran(document, more=_scoring(document))
-    if told := _conclusions(document, arms):
+    if told := [*_conclusions(document, arms), *caveats(document)]:
         yield Summary(told)
     yield Table("Scores and losses", scores(arms, document))
     yield from _score_charts(document, arms)

@@ -60,7 +60,7 @@ def test_an_arm_that_failed_is_named_with_its_reason(make_document, make_run):
     assert sentences(make_document(diverged)) == reasons
     document = make_document(make_run("sgd"), diverged, make_run("adam"), killed)
     told = "adam ran out of memory with seed 1 (1 of 2): tried to allocate 3 GiB."
-    assert sentences(document)[-2:] == [*reasons, told]
+    assert sentences(document)[-3:-1] == [*reasons, told]
     assert headline(document).endswith("; kfac diverged; adam ran out of memory with 1 of 2 seeds")
     interrupted = make_run("adam")
     interrupted.status = "interrupted"
@@ -94,6 +94,13 @@ def test_a_single_arm_is_compared_with_nobody_and_told(make_document, make_run):
     assert reached.startswith("After 2 epochs sgd has a training loss of 0.300")
     assert reached.endswith(f"a step takes {format_seconds_estimate(arm.step.value, arm.step.error)}.")
     assert memory.startswith("Training took, beside what was in use before, at most: sgd ")
+
+
+def test_it_ends_in_what_the_warnings_are_about(make_document, make_run):
+    alike = [make_run(label, seed=seed) for label in ("sgd", "adam") for seed in range(3)]
+    assert "with care" not in " ".join(sentences(make_document(*alike)))
+    document = make_document(make_run("sgd", origin="stand-in"), make_run("adam", origin="stand-in"))
+    assert sentences(document)[-1] == "To be read with care, as the warnings say: stand-in data and one seed."
 
 
 def test_a_terminal_ends_in_the_summary(make_document, make_run):
