@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from ngbench.records.record import CommitRecord, PackageRecord
+from ngbench.records.provenance import CommitRecord, PackageRecord
 
 __all__ = ["commit_of", "package_record"]
 

@@ -14,7 +14,7 @@ import psutil
 from ngbench import __version__
 from ngbench.records.command_line import command_line
 from ngbench.records.commits import package_record
-from ngbench.records.record import EnvironmentRecord
+from ngbench.records.provenance import EnvironmentRecord
 
 __all__ = ["describe_environment", "usable_cores"]
 

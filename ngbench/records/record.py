@@ -1,9 +1,10 @@
-"""The record of a run, and the document that holds records: the only place where their shape is written down.
+"""The record of a run, and the document that holds records: their shape is written down here and in what this imports.
 
 ``ngbench schema`` prints the JSON Schema that follows from these classes and those of
-:mod:`ngbench.records.experiments`. Numbers that do not exist (a target not reached, a loss that is not finite) are
-``null``, never a stand-in value. There are no keys but the declared ones; what others add stands under ``extras``.
-Every number and every name has a bound, so that whoever reads a record can compute with it and show it.
+:mod:`ngbench.records.experiments`, :mod:`ngbench.records.provenance` and :mod:`ngbench.records.studies`. Numbers that
+do not exist (a target not reached, a loss that is not finite) are ``null``, never a stand-in value. There are no keys
+but the declared ones; what others add stands under ``extras``. Every number and every name has a bound, so that whoever
+reads a record can compute with it and show it.
 """
 
 from __future__ import annotations
@@ -20,17 +21,16 @@ from ngbench.records.experiments import (
     SearchRecord,
 )
 from ngbench.records.part import AtLeastOne, Count, Name, Number, Part, Seconds, Text, described
+from ngbench.records.provenance import EnvironmentRecord, SourceFileRecord
 from ngbench.records.studies import StudyRecord
 from ngbench.values import LARGEST_COUNT, LARGEST_NUMBER
 
 __all__ = [
     "SCHEMA_VERSION",
     "AdversarialRecord",
-    "CommitRecord",
     "DataRecord",
     "Document",
     "DocumentKind",
-    "EnvironmentRecord",
     "FidRecord",
     "FisherCurve",
     "FisherErrorRecord",
@@ -38,13 +38,11 @@ __all__ = [
     "LayerRecord",
     "MemoryRecord",
     "OptimizerRecord",
-    "PackageRecord",
     "PhaseCost",
     "PhaseRecord",
     "RestartRecord",
     "RunRecord",
     "SampleRecord",
-    "SourceFileRecord",
     "Status",
     "StepsRecord",
     "TrialMark",
@@ -78,31 +76,6 @@ class DataRecord(Part):
     digest: Name
     train_examples: Count
     validation_examples: Count
-
-
-class CommitRecord(Part):
-    """Which commit code was taken from, or the ``reason`` why that is not known.
-
-    ``dirty`` says whether files of its repository were changed since; ``null`` where only the installer knew the
-    commit.
-    """
-
-    commit: Name | None = None
-    dirty: bool | None = None
-    reason: Text | None = None
-
-
-class PackageRecord(CommitRecord):
-    """An installed distribution."""
-
-    version: Name | None
-
-
-class SourceFileRecord(CommitRecord):
-    """The user's own file of an optimizer or a task, as it was; ``digest`` is the SHA-256 of its content."""
-
-    path: Text
-    digest: Name
 
 
 class OptimizerRecord(Part):
@@ -332,47 +305,6 @@ class TrialMark(Part):
 
     arm: Name
     trial: Count
-
-
-class EnvironmentRecord(Part):
-    """Where and by what the runs were made.
-
-    ``packages`` are ngbench, numpy and whatever gave an optimizer, a task or an approximation. ``command`` can be typed
-    again in a shell; there is none where ngbench was ``called_from`` Python. Both are ``null`` in records from before
-    they were recorded.
-    """
-
-    ngbench: Name
-    python: Name
-    torch: Name | None = None
-    cuda: Name | None = None
-    platform: Name
-    processor: Name
-    cores: Count
-    memory_bytes: Count
-    threads: Count | None = None
-    host: Name | None = None
-    packages: dict[Name, PackageRecord] = {}
-    called_from: Literal["shell", "Python"] | None = None
-    command: Text | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_a_foreign_commit(cls, content: Any) -> Any:
-        # Once there was the commit of the directory in which the command was called, whoever's that was.
-        if isinstance(content, dict):
-            return {key: value for key, value in content.items() if key != "git_commit"}
-        return content
-
-    @property
-    def setting(self) -> EnvironmentRecord:
-        """The same without the call: several calls are made in one setting."""
-        return self.model_copy(update={"called_from": None, "command": None})
-
-    @property
-    def machine(self) -> EnvironmentRecord:
-        """What times depend on. Each container has a host's name of its own, and a call only the packages it needs."""
-        return self.setting.model_copy(update={"host": None, "packages": {}})
 
 
 RunKind = Literal["run", "gan", "fisher-error"]

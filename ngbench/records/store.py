@@ -13,7 +13,8 @@ from ngbench.disk.locks import LOCK_FILE, directory_taken
 from ngbench.errors import OutputError, RecordError
 from ngbench.records.differences import differing_fields
 from ngbench.records.documents import dump, load_document
-from ngbench.records.record import Document, EnvironmentRecord, RunRecord
+from ngbench.records.provenance import EnvironmentRecord
+from ngbench.records.record import Document, RunRecord
 from ngbench.spelling import argument
 
 __all__ = ["IDENTITY", "Store", "check_unused"]

@@ -19,13 +19,13 @@ from ngbench.plugins.located import SourceFile
 from ngbench.plugins.plugin import Plugin
 from ngbench.records.commits import commit_of
 from ngbench.records.experiments import BudgetRecord
+from ngbench.records.provenance import SourceFileRecord
 from ngbench.records.record import (
     DataRecord,
     History,
     MemoryRecord,
     OptimizerRecord,
     RunRecord,
-    SourceFileRecord,
     StepsRecord,
 )
 from ngbench.running.config import Budget, RunConfig

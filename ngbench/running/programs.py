@@ -17,7 +17,8 @@ from typing import Any
 from ngbench.errors import UsageError
 from ngbench.records.command_line import command_line
 from ngbench.records.documents import parse_run
-from ngbench.records.record import EnvironmentRecord, PackageRecord, RunRecord
+from ngbench.records.provenance import EnvironmentRecord, PackageRecord
+from ngbench.records.record import RunRecord
 from ngbench.running.children import Child, Ended
 from ngbench.running.failures import how_it_ended
 from ngbench.running.lines import Lines

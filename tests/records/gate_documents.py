@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from ngbench.records.provenance import EnvironmentRecord
 from ngbench.records.record import (
     DataRecord,
     Document,
-    EnvironmentRecord,
     History,
     MemoryRecord,
     OptimizerRecord,

@@ -9,7 +9,7 @@ import torch
 
 from ngbench.records.command_line import called_as
 from ngbench.records.environment import describe_environment
-from ngbench.records.record import EnvironmentRecord
+from ngbench.records.provenance import EnvironmentRecord
 
 
 def test_the_environment_is_a_valid_record() -> None:

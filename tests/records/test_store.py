@@ -8,7 +8,8 @@ import pytest
 from ngbench.errors import OutputError, RecordError
 from ngbench.records.documents import load_document
 from ngbench.records.environment import describe_environment
-from ngbench.records.record import DataRecord, EnvironmentRecord, OptimizerRecord, RunRecord
+from ngbench.records.provenance import EnvironmentRecord
+from ngbench.records.record import DataRecord, OptimizerRecord, RunRecord
 from ngbench.records.store import Store
 from tests.blank_run import blank_run
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from ngbench.records.provenance import EnvironmentRecord
 from ngbench.records.record import (
     DataRecord,
     Document,
-    EnvironmentRecord,
     History,
     MemoryRecord,
     OptimizerRecord,

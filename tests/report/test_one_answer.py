@@ -18,8 +18,9 @@ from rich.console import Console
 from ngbench.experiments.studies.comparisons import View, seed_values, timed_ratio
 from ngbench.records.documents import dump
 from ngbench.records.gate import check
+from ngbench.records.provenance import EnvironmentRecord
 from ngbench.records.quantities import ArmRun, quantity_of
-from ngbench.records.record import Document, EnvironmentRecord, RunRecord
+from ngbench.records.record import Document, RunRecord
 from ngbench.records.sources import load_records
 from ngbench.records.thresholds import parse_threshold
 from ngbench.report import view

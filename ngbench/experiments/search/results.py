@@ -15,7 +15,8 @@ from ngbench.experiments.search.samplers import settings
 from ngbench.experiments.search.space import describe_ascending, plain
 from ngbench.plugins.run_parameters import RUN_PARAMETERS
 from ngbench.records.experiments import SearchedArmRecord, SearchRecord, TrialRecord
-from ngbench.records.record import Document, EnvironmentRecord, RunRecord
+from ngbench.records.provenance import EnvironmentRecord
+from ngbench.records.record import Document, RunRecord
 from ngbench.running.best_settings import FORMAT, VERSION
 from ngbench.units import counted, format_hyperparameters
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from ngbench.errors import UsageError
 from ngbench.records.documents import without_non_finite
-from ngbench.records.record import Document, EnvironmentRecord, RunRecord
+from ngbench.records.provenance import EnvironmentRecord
+from ngbench.records.record import Document, RunRecord
 from ngbench.records.statistics import UncertainValue
 from ngbench.records.step_costs import Cost, costs_of
 from ngbench.records.timing import busy_machine

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from ngbench.records.record import EnvironmentRecord
+from ngbench.records.provenance import EnvironmentRecord
 from ngbench.report import headline, view
 from ngbench.report.blocks import Block, Column, Fact, Facts, Heading, Images, Notes, Table
 from ngbench.report.page.sections import Environment, Report, Section

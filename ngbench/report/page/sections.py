@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from ngbench.records.documents import merge
-from ngbench.records.record import Document, DocumentKind, EnvironmentRecord, FisherErrorRecord
+from ngbench.records.provenance import EnvironmentRecord
+from ngbench.records.record import Document, DocumentKind, FisherErrorRecord
 from ngbench.records.studies import ClaimRecord
 from ngbench.report.blocks import Fact
 from ngbench.report.page.merging import Found, label_arms, without_repeats

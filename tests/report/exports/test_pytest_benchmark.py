@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from ngbench.errors import UsageError
-from ngbench.records.record import PackageRecord
+from ngbench.records.provenance import PackageRecord
 from ngbench.report.exports.pytest_benchmark import format_pytest_benchmark, statistics_of
 
 FIELDS = {

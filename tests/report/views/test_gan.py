@@ -12,11 +12,11 @@ from PIL import Image
 from rich.console import Console
 
 from ngbench.records.experiments import BudgetRecord
+from ngbench.records.provenance import EnvironmentRecord
 from ngbench.records.record import (
     AdversarialRecord,
     DataRecord,
     Document,
-    EnvironmentRecord,
     FidRecord,
     OptimizerRecord,
     PhaseRecord,

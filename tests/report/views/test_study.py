@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ngbench.records.record import Document, EnvironmentRecord
+from ngbench.records.provenance import EnvironmentRecord
+from ngbench.records.record import Document
 from ngbench.records.studies import ClaimRecord, StudyRecord
 from ngbench.report import view
 from ngbench.report.blocks import Counts, Facts, Table, tone_of
