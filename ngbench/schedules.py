@@ -15,7 +15,7 @@ __all__ = ["CONSTANT", "NO_WARMUP", "SCHEDULES", "as_schedule", "as_warmup", "re
 
 CONSTANT = "constant"
 NO_WARMUP = "0"
-SCHEDULES = "constant|linear|cosine|power:EXPONENT|steps:FACTOR@EPOCH/…"
+SCHEDULES = "constant|linear|cosine|power:EXPONENT|steps:FACTOR@EPOCH/..."
 _TO_THE_END = ("linear", "cosine")
 _EPOCHS = re.compile(r"(\d+(?:\.\d+)?) *epochs?", re.ASCII)
 _LONGEST = 10**9

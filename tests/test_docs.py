@@ -197,7 +197,7 @@ def test_the_sample_of_a_comparison_counts_what_is_counted(
     (sample,) = [text for language, text in BLOCK.findall(page) if language == "text"]
     (command,) = re.findall(r"What `ngbench (compare [^`]*)` printed", page)
     workers_for = runs.workers_for
-    monkeypatch.setattr(runs, "workers_for", lambda plan, own_processes: workers_for(plan, own_processes=False))
+    monkeypatch.setattr(runs, "workers_for", lambda plan, **_: workers_for(plan, own_processes=False, fresh=False))
     monkeypatch.setenv("COLUMNS", "120")
     capsys.readouterr()
     assert cli.main([*shlex.split(command), "--set", "examples=600", "--steps", "1", "--no-output", "--quiet"]) == 0

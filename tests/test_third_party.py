@@ -115,7 +115,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ngbench(site: Path, *arguments: str, broken: bool = False) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(site)} | ({"BREAK_DOWNHILL": "1"} if broken else {})
+    environment = os.environ | {"PYTHONPATH": str(site), "COLUMNS": "200"} | ({"BREAK_DOWNHILL": "1"} if broken else {})
     command = [sys.executable, "-m", "ngbench", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=site, check=False)
 

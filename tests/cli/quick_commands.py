@@ -147,7 +147,7 @@ def quick(tune: Run, arcade: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
         return draw
 
-    monkeypatch.setattr(runs, "workers_for", lambda plan, own_processes: workers_for(plan, own_processes=False))
+    monkeypatch.setattr(runs, "workers_for", lambda plan, **_: workers_for(plan, own_processes=False, fresh=False))
     monkeypatch.setattr(optimizers, "OPTIMIZER_CHECKS", CHECKS)
     fine = finding("timer", FindingState.GOOD, "fine", "nothing to do")
     monkeypatch.setattr(examination, "_examine_machine", lambda request: [fine])

@@ -42,7 +42,7 @@ def snapshots(laboratory: None, arcade: None, monkeypatch: pytest.MonkeyPatch, t
         monkeypatch.setattr(place, name, watched)
 
     workers_for = runs.workers_for
-    monkeypatch.setattr(runs, "workers_for", lambda plan, own_processes: workers_for(plan, own_processes=False))
+    monkeypatch.setattr(runs, "workers_for", lambda plan, **_: workers_for(plan, own_processes=False, fresh=False))
     keep(Store, "write")
     keep(training, "save_checkpoint")
     return kept

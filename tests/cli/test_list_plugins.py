@@ -154,6 +154,7 @@ def test_data_sets_say_what_a_run_would_use(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("NGBENCH_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
     rows = listed_json(capsys, "data")
     assert rows["CURVES"]["used"] == "generated"
     assert rows["Fashion-MNIST"]["used"] == "missing"

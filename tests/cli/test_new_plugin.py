@@ -31,7 +31,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], Path
 
 
 def run(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(site)}
+    environment = os.environ | {"PYTHONPATH": str(site), "COLUMNS": "200"}
     return subprocess.run(
         [sys.executable, "-m", *arguments], capture_output=True, text=True, env=environment, check=False
     )
