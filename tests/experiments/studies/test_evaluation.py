@@ -81,6 +81,17 @@ def test_the_tolerance_is_relative_to_the_right_side(judge, cell):
     assert judge(cells, (CLAIM, CLAIM.replace("below", "level") + ", tolerance: 0.05")).verdict is R
 
 
+def test_a_large_tolerance_of_a_ratio_is_one_too(judge, cell):
+    # By a half: below 1/1.5 = 0.667, not below exp(-0.5) = 0.607; at most 1.5 times as long, not exp(0.5) = 1.65 times.
+    losses = [cell(adam=[[1.0]] * 3, kfac=[[0.64], [0.641], [0.639]])]
+    assert judge(losses, (CLAIM, f"{CLAIM}, tolerance: 50%")).verdict is R
+    times = [cell(adam=[[1.0] * 4], kfac=[[1.0] * 4], epoch_seconds={"kfac": 3.0})]
+    change = ("measurement: training_loss", "measurement: step_time")
+    for factor, verdict in ((1.9, C), (2.1, R)):
+        right = f"left: KFAC 0.1, relation: at_most, right: {{arm: Adam, times: {factor}}}, tolerance: 50%"
+        assert judge(times, change, (CLAIM, right)).verdict is verdict
+
+
 def test_a_claim_is_made_in_each_panel_and_batch_size_unless_it_says_where(judge, cell):
     good = {"adam": [[1.0], [1.0]], "kfac": [[0.5], [0.51]]}
     bad = {"adam": good["kfac"], "kfac": good["adam"]}
